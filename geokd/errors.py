@@ -1,0 +1,48 @@
+"""What can go wrong, by kind.
+
+Every error carries one sentence for the user: what, the value, the limit, the remedy. Each is also the builtin exception a
+Python caller would expect, so `except OSError` around :func:`geokd.classify` does what it says.
+"""
+
+
+class GeokdError(Exception):
+    """Anything geokd refuses or fails at; `exit_code` is what the command line answers with."""
+
+    exit_code: int = 1
+
+
+class CallError(GeokdError, ValueError):
+    """The call itself is wrong: an option out of range, a missing file, an output that exists already."""
+
+    exit_code = 2
+
+
+class SceneError(GeokdError, OSError):
+    """A scene cannot be read, or does not fit the contract of the model."""
+
+
+class BundleError(GeokdError, ValueError):
+    """A model bundle is missing, broken, or contradicts itself."""
+
+
+class RecipeError(GeokdError, ValueError):
+    """A recipe has an unknown key or an unusable value."""
+
+
+class ChipError(GeokdError, ValueError):
+    """Labelled chips cannot be read or used."""
+
+
+class OutputError(GeokdError, OSError):
+    """An output cannot be written."""
+
+
+class TrainingError(GeokdError, RuntimeError):
+    """A training run cannot start, go on or be resumed."""
+
+
+def one_message(problems: list[str]) -> str:
+    """Join all `problems` of one validation into one message; a single one stays a plain sentence."""
+    if len(problems) == 1:
+        return problems[0]
+    return f"{len(problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in problems)

@@ -1,0 +1,142 @@
+"""The finished map as a value: a class and a confidence per cell, and the area each class covers."""
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import pyproj
+from numpy.typing import NDArray
+
+from geokd.legend import NODATA, Legend
+from geokd.scenes.grid import SceneGrid
+
+_SQUARE_METRES_PER_HECTARE = 10_000.0
+
+
+class ClassArea(TypedDict):
+    """What one class covers; `mean_confidence` (percent) is None for a class without cells."""
+
+    value: int
+    name: str
+    title: str
+    cells: int
+    area_ha: float
+    share_percent: float
+    mean_confidence: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMap:
+    """A land-use map.
+
+    Parameters
+    ----------
+    codes : uint8 array (rows, cols)
+        Class of each cell: a value of `legend`, or 255 where not mapped.
+    confidence : uint8 array (rows, cols)
+        Confidence of each cell in percent, 0 to 100, or 255 where not mapped.
+    grid : SceneGrid
+        The cells.
+    legend : Legend
+
+    Raises
+    ------
+    ValueError
+        If shapes or types disagree, a code or confidence is out of range, or only one of the two is 255.
+    """
+
+    codes: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    grid: SceneGrid
+    legend: Legend
+
+    def __post_init__(self) -> None:
+        shape = (self.grid.height, self.grid.width)
+        for name, array in (("codes", self.codes), ("confidence", self.confidence)):
+            if array.dtype != np.uint8:
+                raise ValueError(f"{name} of a class map are uint8, not {array.dtype}")
+            if array.shape != shape:
+                raise ValueError(f"{name} of a class map have the shape {array.shape}, its grid {shape}")
+        mapped = self.codes != NODATA
+        if np.any((self.confidence != NODATA) != mapped):
+            raise ValueError(f"codes and confidence of a class map are not {NODATA} at the same cells")
+        highest = int(self.codes.max(where=mapped, initial=0))
+        if highest >= len(self.legend):
+            raise ValueError(
+                f"the class map holds the code {highest}, its legend ends at {len(self.legend) - 1}"
+            )
+        surest = int(self.confidence.max(where=mapped, initial=0))
+        if surest > 100:
+            raise ValueError(f"the class map holds a confidence of {surest} %, at most 100 % is possible")
+
+    @property
+    def mapped(self) -> NDArray[np.bool_]:
+        """Which cells have a class, bool (rows, cols)."""
+        return np.not_equal(self.codes, NODATA)
+
+    def cell_counts(self) -> NDArray[np.int64]:
+        """Return the number of cells of each class, (K,), in the order of the legend."""
+        return np.bincount(self.codes[self.mapped], minlength=len(self.legend)).astype(np.int64)
+
+
+def cell_areas_ha(grid: SceneGrid) -> NDArray[np.float64]:
+    """Return the ground area of each cell of `grid` in hectares, (rows, cols), as a read-only array.
+
+    In a geographic CRS it is the area on the ellipsoid, M N cos(lat) dlat dlon, with M and N the radii of
+    curvature at the cell's centre (Snyder 1987, Map Projections, section 4): good to 1e-8 for cells of 0.01 degree.
+    Otherwise it is the planar area of the CRS; where there is no CRS, in metres.
+    """
+    shape = (grid.height, grid.width)
+    plane = abs(grid.transform.determinant)
+    if grid.crs is None:
+        return np.broadcast_to(plane / _SQUARE_METRES_PER_HECTARE, shape)
+    if not grid.crs.is_geographic:
+        metres = float(grid.crs.linear_units_factor[1])
+        return np.broadcast_to(plane * metres**2 / _SQUARE_METRES_PER_HECTARE, shape)
+    ellipsoid = pyproj.CRS.from_wkt(grid.crs.to_wkt()).get_geod()
+    assert ellipsoid is not None, "a geographic CRS without an ellipsoid"
+    radians = float(grid.crs.units_factor[1])
+    t = grid.transform
+    cols = (
+        np.arange(grid.width if t.d else 1) + 0.5
+    )  # in a grid that is not rotated all cells of a row are alike
+    rows = np.arange(grid.height)[:, np.newaxis] + 0.5
+    latitude = (t.d * cols + t.e * rows + t.f) * radians
+    bulge = 1 - ellipsoid.es * np.sin(latitude) ** 2
+    radii = ellipsoid.a**2 * (1 - ellipsoid.es) / bulge**2  # M N, in square metres
+    areas = plane * radians**2 * radii * np.cos(latitude).clip(0)
+    return np.broadcast_to(areas / _SQUARE_METRES_PER_HECTARE, shape)
+
+
+def sum_by_label(
+    labels: NDArray[np.integer], values: NDArray[np.floating], count: int
+) -> NDArray[np.float64]:
+    """Sum flat `values` over the cells of each of the `labels` 0..count-1; equal values sum exactly."""
+    first = float(values[0]) if values.size else 0.0
+    rest = np.bincount(labels, values - first, minlength=count)
+    return np.asarray(np.bincount(labels, minlength=count) * first + rest, np.float64)
+
+
+def class_areas(class_map: ClassMap) -> list[ClassArea]:
+    """Return what each class of the legend covers, in the order of the legend, classes without cells too.
+
+    Shares are of the mapped area and sum to 100 where anything is mapped.
+    """
+    mapped, kinds = class_map.mapped, len(class_map.legend)
+    codes = class_map.codes[mapped]
+    cells = class_map.cell_counts()
+    areas = sum_by_label(codes, cell_areas_ha(class_map.grid)[mapped], kinds)
+    confidence = sum_by_label(codes, class_map.confidence[mapped].astype(np.float64), kinds)
+    total = float(areas.sum())
+    return [
+        ClassArea(
+            value=c.value,
+            name=c.name,
+            title=c.title,
+            cells=int(cells[c.value]),
+            area_ha=float(areas[c.value]),
+            share_percent=100 * float(areas[c.value]) / total if total else 0.0,
+            mean_confidence=float(confidence[c.value] / cells[c.value]) if cells[c.value] else None,
+        )
+        for c in class_map.legend
+    ]

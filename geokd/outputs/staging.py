@@ -1,0 +1,153 @@
+"""All outputs of a scene appear together, or none does.
+
+Writers write plainly to the path they are given. :func:`staged` hands them a temporary folder beside the final place and
+moves everything at the end; nobody ever sees a half-written file under a final name.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from geokd.errors import CallError, OutputError, one_message
+
+_DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage that is open, and would replay them
+
+
+class OutputNames(NamedTuple):
+    """File names of all outputs of one scene."""
+
+    class_raster: str
+    class_attributes: str
+    class_style: str
+    confidence_raster: str
+    confidence_style: str
+    polygons: str
+    quicklook: str
+    manifest: str
+
+
+def output_names(stem: str) -> OutputNames:
+    """Return the names of the outputs of the scene `stem`, a file name without its extension."""
+    return OutputNames(
+        class_raster=f"{stem}_landuse.tif",
+        class_attributes=f"{stem}_landuse.tif.aux.xml",
+        class_style=f"{stem}_landuse.qml",
+        confidence_raster=f"{stem}_confidence.tif",
+        confidence_style=f"{stem}_confidence.qml",
+        polygons=f"{stem}_landuse.gpkg",
+        quicklook=f"{stem}_landuse.png",
+        manifest=f"{stem}_landuse.json",
+    )
+
+
+def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:
+    """Refuse outputs that may not be written, before any work is done.
+
+    Raises
+    ------
+    CallError
+        If `folder` is a file, an output is a folder or a GeoPackage open elsewhere, or outputs exist and `overwrite` is
+        False. One message names all of them.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise CallError(f"{folder} is a file, not a folder to write outputs into; choose another one by -o/--output")
+    present = [name for name in names if (folder / name).exists()]
+    problems = [
+        f"{folder / name} is a folder where an output is to be written; rename it or choose another one by -o/--output"
+        for name in present
+        if (folder / name).is_dir()
+    ]
+    problems += [
+        f"{folder / name} is open in another program ({name}{trace} lies beside it); close it there first"
+        for name in present
+        for trace in _DATABASE_TRACES
+        if (folder / (name + trace)).exists()
+    ]
+    if present and not overwrite:
+        problems.append(
+            f"{folder} holds {', '.join(present)} already; replace by --overwrite or choose another folder by -o/--output"
+        )
+    if problems:
+        raise CallError(one_message(problems))
+
+
+@contextmanager
+def staged(folder: Path, names: Iterable[str], *, overwrite: bool) -> Iterator[Path]:
+    """Write the outputs `names` of `folder`, all or none.
+
+    Yields an empty temporary folder on the same disk; the body writes each output there under its final name. When the body ends,
+    all are moved to `folder` together. When it fails, nothing is left and what `folder` held stays as it was.
+
+    Raises
+    ------
+    CallError
+        As :func:`check_outputs`, at the start and, for files that came up meanwhile, at the end.
+    OutputError
+        If `folder` cannot be made or written, or the body wrote other files than `names`.
+    """
+    names = sorted(names)
+    check_outputs(folder, names, overwrite=overwrite)
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    temporary = None
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".geokd-", dir=folder))
+        except OSError as error:
+            raise OutputError(
+                f"cannot write into the folder {folder}: {error.strerror}; choose another one by -o/--output"
+            ) from error
+        yield temporary
+        written = sorted(path.name for path in temporary.iterdir())
+        if written != names:
+            raise OutputError(f"the outputs of {folder} should be {', '.join(names)}, but are {', '.join(written)}")
+        check_outputs(folder, names, overwrite=overwrite)
+        _move_all(names, temporary, folder)
+        made = []
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # a folder that others have begun to use is left alone
+            for parent in made:
+                parent.rmdir()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write one whole file.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full or the place cannot be written.
+    """
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path.name} ({len(content):,} bytes): {error.strerror}; make room or choose another folder"
+        ) from error
+
+
+def _move_all(names: list[str], source: Path, target: Path) -> None:
+    """Move files from `source` into `target`, files of the same names there being replaced; undo it all on failure."""
+    aside = source / "replaced"
+    done: list[str] = []
+    try:
+        aside.mkdir()
+        for name in names:
+            done.append(name)
+            if (target / name).exists():
+                (target / name).replace(aside / name)
+            (source / name).replace(target / name)
+    except BaseException as error:
+        for name in done:
+            if not (source / name).exists():
+                (target / name).replace(source / name)
+            if (aside / name).exists():
+                (aside / name).replace(target / name)
+        if isinstance(error, OSError):
+            raise OutputError(f"cannot move {done[-1:]} into {target}: {error.strerror}; nothing was replaced") from error
+        raise

@@ -1,0 +1,255 @@
+"""A recipe: everything that decides how a student is trained, read from TOML into frozen dataclasses.
+
+A key that is left out takes the default written here; an unknown key is an error that names the nearest known one. The
+resolved recipe is stored in the run and in the bundle, so nothing that shaped a student is lost.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from geokd.bundle import ValueScaling
+from geokd.errors import RecipeError, one_message
+
+TeacherArchitecture = Literal["vgg16", "vgg16_bn"]
+StudentArchitecture = Literal["mobilenet_v2"]
+CosineOn = Literal["features", "logits"]
+
+
+def _at_least(low: float, high: float = float("inf")) -> dict[str, Any]:
+    """Metadata of a number that lies within low..high, both included."""
+    return {"range": (low, high)}
+
+
+@dataclass(frozen=True)
+class InputRecipe:
+    """What the student will be given; becomes the bundle's input contract.
+
+    `patch_px` and `ground_resolution_m` may be left out: then the commonest side of the chips and, for georeferenced
+    chips, their pixel size are taken, and said. `value_scaling = false` makes a student of 8-bit images alone.
+    """
+
+    bands: tuple[str, ...] = ("B04", "B03", "B02")
+    patch_px: int | None = field(default=None, metadata=_at_least(8, 4096))
+    ground_resolution_m: float | None = field(default=None, metadata=_at_least(1e-3, 1e5))
+    value_scaling: ValueScaling | None = field(default_factory=ValueScaling)
+
+
+@dataclass(frozen=True)
+class SplitRecipe:
+    """How validation chips are set apart where none are given: stratified, in spatial blocks if chips have coordinates."""
+
+    validation_share: float = field(default=0.2, metadata=_at_least(0.01, 0.9))
+    block_m: float = field(default=1280.0, metadata=_at_least(1e-3))
+
+
+@dataclass(frozen=True)
+class TeacherRecipe:
+    """The teacher: VGG16's convolutions, global average pooling, dropout and one linear layer.
+
+    `initial_weights` is "auto" (ImageNet's if they can be had, else none; said and recorded), "imagenet", "none", or the
+    path of a .safetensors file; `frozen_layers` counts torchvision's `features` from the input.
+    """
+
+    architecture: TeacherArchitecture = "vgg16"
+    initial_weights: str = "auto"
+    frozen_layers: int = field(default=10, metadata=_at_least(0, 44))
+    epochs: int = field(default=5, metadata=_at_least(0, 10_000))
+    batch_size: int = field(default=64, metadata=_at_least(1))
+    learning_rate: float = field(default=1e-4, metadata=_at_least(1e-8, 10))
+    weight_decay: float = field(default=1e-4, metadata=_at_least(0, 1))
+    dropout: float = field(default=0.3, metadata=_at_least(0, 0.95))
+    label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
+
+
+@dataclass(frozen=True)
+class StudentRecipe:
+    """The student: MobileNetV2. `initial_weights` as the teacher's, or the name or path of an fp32 bundle.
+
+    `ema_decay` is the decay per step of the running mean of the weights that is validated and exported; 0 turns it off.
+    """
+
+    architecture: StudentArchitecture = "mobilenet_v2"
+    initial_weights: str = "auto"
+    epochs: int = field(default=20, metadata=_at_least(1, 10_000))
+    batch_size: int = field(default=64, metadata=_at_least(2))
+    learning_rate: float = field(default=1e-3, metadata=_at_least(1e-8, 10))
+    weight_decay: float = field(default=1e-2, metadata=_at_least(0, 1))
+    dropout: float = field(default=0.2, metadata=_at_least(0, 0.95))
+    label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
+    ema_decay: float = field(default=0.99, metadata=_at_least(0, 0.99999))
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """Weights of loss = ce * CE + kl * T^2 KL(teacher || student) + cosine * (1 - cos), T = `temperature`.
+
+    The cosine compares penultimate features, the student's led through a linear projection, or the logits.
+    """
+
+    ce: float = field(default=1.0, metadata=_at_least(0))
+    kl: float = field(default=1.0, metadata=_at_least(0))
+    cosine: float = field(default=1.0, metadata=_at_least(0))
+    temperature: float = field(default=4.0, metadata=_at_least(0.1, 100))
+    cosine_on: CosineOn = "features"
+
+
+@dataclass(frozen=True)
+class AugmentationRecipe:
+    """How training chips are varied, beyond the 8 dihedral views that are always used.
+
+    Amounts are the largest change, drawn evenly from zero; bytes are steps of the 0..255 input. `share` is the share of
+    chips whose radiometry is changed; `water_share` that of the chips of `water_classes` that get a simulated
+    wind-roughened surface (see :func:`geokd.training.augmentation.roughen_water`).
+    """
+
+    share: float = field(default=0.8, metadata=_at_least(0, 1))
+    zoom: float = field(default=0.2, metadata=_at_least(0, 0.9))
+    gain: float = field(default=0.2, metadata=_at_least(0, 0.9))
+    band_gain: float = field(default=0.08, metadata=_at_least(0, 0.9))
+    offset: float = field(default=12.0, metadata=_at_least(0, 128))
+    gamma: float = field(default=0.2, metadata=_at_least(0, 0.9))
+    haze: float = field(default=0.15, metadata=_at_least(0, 0.9))
+    noise: float = field(default=4.0, metadata=_at_least(0, 128))
+    blur_px: float = field(default=0.8, metadata=_at_least(0, 4))
+    water_share: float = field(default=0.0, metadata=_at_least(0, 1))
+    water_classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """Title and colour (RRGGBB) of one class, by the name of its chip folder."""
+
+    name: str
+    title: str
+    color_hint: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe. `seed` decides initial weights, order, views and augmentation."""
+
+    name: str = "student"
+    seed: int = field(default=1, metadata=_at_least(0, 2**31 - 1))
+    input: InputRecipe = field(default_factory=InputRecipe)
+    split: SplitRecipe = field(default_factory=SplitRecipe)
+    teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
+    student: StudentRecipe = field(default_factory=StudentRecipe)
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
+    legend: tuple[LegendEntry, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the resolved recipe as a JSON object; :func:`recipe_from_json` reads it back."""
+        document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return document
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved recipe, hexadecimal: equal recipes have equal hashes, however they were written."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read a TOML recipe.
+
+    Raises
+    ------
+    RecipeError
+        If the file is missing or no TOML, or has unknown keys or unusable values: all of them in one message.
+    """
+    try:
+        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"the recipe {path} is not TOML: {error}") from error
+    try:
+        return recipe_from_json(document)
+    except RecipeError as error:
+        raise RecipeError(f"the recipe {path} cannot be used: {error}") from error
+
+
+def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
+    """Build a recipe from nested mappings.
+
+    Raises
+    ------
+    RecipeError
+        If there are unknown keys or unusable values: all of them in one message.
+    """
+    problems: list[str] = []
+    recipe = _build(Recipe, document, "", problems)
+    if recipe is not None and recipe.loss.ce == recipe.loss.kl == recipe.loss.cosine == 0:
+        problems.append("the weights ce, kl and cosine of [loss] are all 0: there is nothing to learn from")
+    if problems or recipe is None:
+        raise RecipeError(one_message(problems))
+    return typing.cast(Recipe, recipe)
+
+
+def _build(cls: type[Any], document: Mapping[str, Any], where: str, problems: list[str]) -> Any:
+    """Build dataclass `cls` from a mapping; what is wrong is added to `problems`, and then None returned."""
+    before = len(problems)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    values = {}
+    for key, value in document.items():
+        path = f"{where}{key}"
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(fields)}"
+            problems.append(f"unknown key {path!r}: {hint}")
+            continue
+        values[key] = _convert(hints[key], value, path, problems)
+        low, high = fields[key].metadata.get("range", (None, None))
+        if low is not None and isinstance(values[key], int | float) and not low <= values[key] <= high:
+            problems.append(f"{path} = {value} is outside {low:g}..{high:g}")
+    missing = [
+        f"{where}{name}"
+        for name, f in fields.items()
+        if name not in document and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    problems += [f"key {name!r} is missing" for name in missing]
+    if len(problems) > before:
+        return None
+    try:
+        return cls(**values)
+    except ValueError as error:
+        problems.append(f"{where.rstrip('.') or 'recipe'}: {error}")
+        return None
+
+
+def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    """Turn a TOML value into the annotated type `kind`, or add to `problems`."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        if value is None or value is False:  # TOML has no null: `value_scaling = false` says none
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, path, problems)
+    if origin is Literal:
+        if value in args:
+            return value
+        problems.append(f"{path} = {value!r} is none of {', '.join(map(repr, args))}")
+    elif origin is tuple:
+        if isinstance(value, list | tuple):
+            return tuple(_convert(args[0], v, f"{path}[{i}]", problems) for i, v in enumerate(value))
+        problems.append(f"{path} = {value!r} is not a list")
+    elif dataclasses.is_dataclass(kind):
+        if isinstance(value, Mapping):
+            return _build(typing.cast(type[Any], kind), value, f"{path}.", problems)
+        problems.append(f"{path} = {value!r} is not a table")
+    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+        return value
+    else:
+        problems.append(f"{path} = {value!r} is not of type {kind.__name__}")
+    return None

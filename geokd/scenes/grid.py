@@ -1,0 +1,180 @@
+"""Where pixels, patches and cells lie: pure geometry, no file is opened here.
+
+A scene is cut into square patches of `patch_px` pixels, `stride_px` apart. The map is made of cells, one per stride: cell
+(r, c) is the stride x stride square of scene pixels whose first pixel is (r * stride, c * stride). `patch_px` is a
+multiple of `stride_px`, so a patch covers whole cells.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.windows import Window
+
+_METRES_PER_DEGREE_LATITUDE = 111_195.0  # of a sphere of 6,371,008.8 m, the mean radius of the WGS 84 ellipsoid
+
+
+@dataclass(frozen=True)
+class SceneGrid:
+    """The pixel grid of a raster.
+
+    Parameters
+    ----------
+    transform : Affine
+        From (col, row) of pixel corners to x, y of `crs`.
+    height, width : int
+        Size in pixels, at least 1.
+    crs : CRS or None
+        Coordinate reference system; None where the file names none.
+
+    Raises
+    ------
+    ValueError
+        If the size is not positive or the transform is degenerate.
+    """
+
+    transform: Affine
+    height: int
+    width: int
+    crs: CRS | None
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise ValueError(f"a grid of {self.height} x {self.width} pixels is empty")
+        if not math.isfinite(self.transform.determinant) or self.transform.determinant == 0:
+            raise ValueError(f"the transform {tuple(self.transform)[:6]} maps pixels onto a line")
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Left, bottom, right, top of the grid in world coordinates, of rotated grids too."""
+        corners = [self.transform @ (c, r) for c in (0, self.width) for r in (0, self.height)]
+        xs, ys = zip(*corners, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    @property
+    def pixel_size_m(self) -> tuple[float, float]:
+        """Ground size of a pixel in metres, (x, y), at the centre of the grid.
+
+        Degrees are converted on a sphere (good to 0.5 %), other units by the factor the CRS gives. Without a CRS the
+        transform is taken to be in metres.
+        """
+        size_x = math.hypot(self.transform.a, self.transform.d)
+        size_y = math.hypot(self.transform.b, self.transform.e)
+        if self.crs is None:
+            return size_x, size_y
+        if self.crs.is_geographic:
+            _, latitude = self.transform @ (self.width / 2, self.height / 2)
+            shrink = max(math.cos(math.radians(latitude)), 0.0)
+            return size_x * _METRES_PER_DEGREE_LATITUDE * shrink, size_y * _METRES_PER_DEGREE_LATITUDE
+        factor = float(self.crs.linear_units_factor[1])
+        return size_x * factor, size_y * factor
+
+
+@dataclass(frozen=True)
+class PatchGrid:
+    """The patches that cover a scene, and the cells they are averaged on.
+
+    Patches start at the scene's first pixel. The last row and column may reach past the scene by less than one stride
+    (or, in a scene smaller than a patch, by up to a patch); readers fill that part by reflection.
+
+    Parameters
+    ----------
+    scene_grid : SceneGrid
+    patch_px : int
+        Side of a patch in pixels.
+    stride_px : int
+        Distance between neighbouring patches in pixels; divides `patch_px`.
+
+    Raises
+    ------
+    ValueError
+        If the stride is not positive or does not divide the patch.
+    """
+
+    scene_grid: SceneGrid
+    patch_px: int
+    stride_px: int
+
+    def __post_init__(self) -> None:
+        if self.stride_px < 1 or self.patch_px < 1:
+            raise ValueError(f"patch {self.patch_px} px and stride {self.stride_px} px must be at least 1")
+        if self.patch_px % self.stride_px:
+            raise ValueError(f"stride {self.stride_px} px does not divide the patch of {self.patch_px} px")
+
+    @property
+    def cells_per_patch(self) -> int:
+        """Number of cells along one side of a patch."""
+        return self.patch_px // self.stride_px
+
+    @cached_property
+    def cell_grid(self) -> SceneGrid:
+        """The grid of the map: the scene's transform times the stride, exactly; ragged ends count as whole cells."""
+        scene = self.scene_grid
+        return SceneGrid(
+            transform=scene.transform @ Affine.scale(self.stride_px),
+            height=-(-scene.height // self.stride_px),
+            width=-(-scene.width // self.stride_px),
+            crs=scene.crs,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        overlap = self.cells_per_patch - 1
+        return max(1, self.cell_grid.height - overlap), max(1, self.cell_grid.width - overlap)
+
+    def window(self, row: int, col: int) -> Window:
+        """Pixels of patch (row, col); may reach past the scene's last row and column.
+
+        Raises
+        ------
+        IndexError
+            If there is no such patch.
+        """
+        rows, cols = self.shape
+        if not (0 <= row < rows and 0 <= col < cols):
+            raise IndexError(f"patch ({row}, {col}) is outside the {rows} x {cols} patches")
+        return Window(col * self.stride_px, row * self.stride_px, self.patch_px, self.patch_px)
+
+    def block_window(self, block: "PatchBlock") -> Window:
+        """Pixels of all patches of `block`; may reach past the scene's last row and column."""
+        return Window(
+            block.col_start * self.stride_px,
+            block.row_start * self.stride_px,
+            (block.cols - 1) * self.stride_px + self.patch_px,
+            (block.rows - 1) * self.stride_px + self.patch_px,
+        )
+
+    def blocks(self, block_px: int) -> Iterator["PatchBlock"]:
+        """Cut the patches into blocks, row by row, whose windows measure at most about `block_px` pixels a side.
+
+        Every patch is in exactly one block.
+        """
+        side = max(1, (block_px - self.patch_px) // self.stride_px + 1)
+        rows, cols = self.shape
+        for row in range(0, rows, side):
+            for col in range(0, cols, side):
+                yield PatchBlock(row, min(row + side, rows), col, min(col + side, cols))
+
+
+@dataclass(frozen=True)
+class PatchBlock:
+    """A rectangle of patches, from `row_start`, `col_start` inclusive to `row_stop`, `col_stop` exclusive."""
+
+    row_start: int
+    row_stop: int
+    col_start: int
+    col_stop: int
+
+    @property
+    def rows(self) -> int:
+        """Number of patch rows."""
+        return self.row_stop - self.row_start
+
+    @property
+    def cols(self) -> int:
+        """Number of patch columns."""
+        return self.col_stop - self.col_start

@@ -1,0 +1,150 @@
+"""Variation of training chips, in batches, on whatever device they are on. Pure functions of tensors and a generator.
+
+All take and return float tensors (N, C, H, W) in byte steps, 0..255.
+"""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from geokd.recipe import AugmentationRecipe
+
+VIEWS = 8
+_SPOT = torch.tensor([[[[0.05, 0.2, 0.05], [0.25, 1.0, 0.25], [0.05, 0.2, 0.05]]]])  # how a whitecap spreads over pixels
+
+
+def dihedral(pixels: Tensor, views: Tensor) -> Tensor:
+    """Turn each chip into one of its 8 dihedral views: view v is v % 4 quarter turns, mirrored first if v >= 4.
+
+    Parameters
+    ----------
+    pixels : tensor (N, C, H, H), any dtype
+    views : int64 tensor (N,), 0..7
+    """
+    out = torch.empty_like(pixels)
+    for view in range(VIEWS):
+        which = (views == view).nonzero().squeeze(1)
+        if len(which):
+            chosen = pixels[which]
+            if view >= 4:
+                chosen = chosen.flip(3)
+            out[which] = torch.rot90(chosen, view % 4, (2, 3))
+    return out
+
+
+def augment(pixels: Tensor, is_water: Tensor, recipe: AugmentationRecipe, generator: Generator) -> Tensor:
+    """Vary scale and radiometry as other scenes would.
+
+    Parameters
+    ----------
+    pixels : float tensor (N, C, H, W), 0..255
+    is_water : bool tensor (N,)
+        Chips of the recipe's `water_classes`.
+    recipe : AugmentationRecipe
+    generator : torch.Generator
+        On the device of `pixels`.
+    """
+    if recipe.water_share > 0:
+        rough = is_water & (_uniform(len(pixels), pixels, generator) < recipe.water_share)
+        if rough.any():
+            pixels = pixels.clone()
+            pixels[rough] = roughen_water(pixels[rough], generator)
+    if recipe.zoom > 0:
+        pixels = zoom(pixels, recipe.zoom, generator)
+    changed = _uniform(len(pixels), pixels, generator) < recipe.share
+    return torch.where(changed[:, None, None, None], radiometry(pixels, recipe, generator), pixels).clamp(0, 255)
+
+
+def zoom(pixels: Tensor, amount: float, generator: Generator) -> Tensor:
+    """Scale each chip about a random centre by a factor within 1/(1 + amount) .. 1 + amount; outside is mirrored."""
+    n = len(pixels)
+    factor = torch.exp(math.log1p(amount) * _symmetric(n, pixels, generator))
+    theta = torch.zeros(n, 2, 3, device=pixels.device)
+    theta[:, 0, 0] = theta[:, 1, 1] = factor
+    slack = (1 - factor).abs()
+    theta[:, 0, 2] = slack * _symmetric(n, pixels, generator)
+    theta[:, 1, 2] = slack * _symmetric(n, pixels, generator)
+    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+
+
+def radiometry(pixels: Tensor, recipe: AugmentationRecipe, generator: Generator) -> Tensor:
+    """Change each chip as sensor, sun and air would: blur, gamma, gain, band gain, offset, haze, noise, in this order.
+
+    Haze mixes in a bright, slightly blue veil; noise is half white, half correlated over about 2 px.
+    """
+    n, channels = pixels.shape[:2]
+
+    def each(amount: float, size: int = 1) -> Tensor:
+        return amount * _symmetric(n * size, pixels, generator).reshape(n, size, 1, 1)
+
+    pixels = _blur(pixels, recipe.blur_px * _uniform(n, pixels, generator))
+    pixels = 255 * (pixels / 255).clamp_min(1e-6) ** torch.exp(each(recipe.gamma))
+    pixels = pixels * torch.exp(each(recipe.gain) + each(recipe.band_gain, channels)) + each(recipe.offset)
+    veil = torch.linspace(150, 190, channels, device=pixels.device).reshape(1, channels, 1, 1)  # red first, blue last
+    pixels = torch.lerp(pixels, veil.expand_as(pixels), each(recipe.haze).clamp_min(0).expand_as(pixels))
+    white = torch.randn(pixels.shape, generator=generator, device=pixels.device)
+    smooth = 2 * F.avg_pool2d(F.pad(white, (1, 1, 1, 1), mode="circular"), 3, stride=1)
+    amount = recipe.noise * _uniform(n, pixels, generator)[:, None, None, None]
+    return pixels + amount * (white + smooth) / math.sqrt(2)
+
+
+def roughen_water(pixels: Tensor, generator: Generator) -> Tensor:
+    """Simulate a wind-roughened sea on chips of smooth water.
+
+    A multispectral scanner sees waves as a directional field of brightness, each band a little later than the one before, so
+    that the waves have moved along their direction (the effect wave-celerity retrievals use, e.g. Bergsma et al. 2019,
+    Remote Sensing 11, 1918); in strong wind whitecaps stand out as small bright spots. The field is white noise through a
+    directional band-pass of 0.06-0.3 cycles/px, its other amounts drawn per chip.
+    """
+    n, channels, height, width = pixels.shape
+
+    def draw(low: float, high: float) -> Tensor:
+        return (low + (high - low) * _uniform(n, pixels, generator))[:, None, None]
+
+    fy = torch.fft.fftfreq(height, device=pixels.device)[:, None]
+    fx = torch.fft.fftfreq(width, device=pixels.device)[None, :]
+    direction = draw(0, 2 * math.pi)
+    along = fx * torch.cos(direction) + fy * torch.sin(direction)
+    radius = torch.sqrt(fx**2 + fy**2)
+    centre, spread = draw(0.06, 0.30), draw(0.02, 0.12)
+    ring = torch.exp(-0.5 * ((radius - centre) / spread) ** 2)
+    focus = (along / radius.clamp_min(1e-6)).abs() ** draw(0, 6)
+    spectrum = torch.fft.fft2(torch.randn((n, height, width), generator=generator, device=pixels.device)) * ring * focus
+    delay_px = draw(0.0, 1.5)
+    bands = []
+    for band in range(channels):
+        shifted = spectrum * torch.exp(-2j * math.pi * along * delay_px * band)
+        bands.append(torch.fft.ifft2(shifted).real)
+    waves = torch.stack(bands, dim=1)
+    waves = waves / waves.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-6)
+    amplitude = draw(0.5, 4.0)[:, None]
+    brightness = draw(-5, 45)[:, None]  # sun glint and spray: a wind-roughened sea is brighter than a smooth one
+
+    windy = draw(0, 1) < 0.6
+    seeds = torch.rand((n, height, width), generator=generator, device=pixels.device)
+    caps = (seeds < draw(0, 0.015) * windy).float() * draw(8, 70) * (0.3 + seeds.flip(2))
+    caps = F.conv2d(caps[:, None], _SPOT.to(pixels.device), padding=1)
+    return (pixels + brightness + amplitude * waves + caps).clamp(0, 255)
+
+
+def _blur(pixels: Tensor, sigma_px: Tensor) -> Tensor:
+    """Gaussian blur of radius 2 px, each chip with its own standard deviation (N,)."""
+    n, channels, height, width = pixels.shape
+    steps = torch.arange(-2, 3, device=pixels.device)
+    kernel = torch.exp(-0.5 * (steps / sigma_px.clamp_min(1e-3)[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
+    flat = F.pad(pixels, (2, 2, 2, 2), mode="reflect").reshape(1, n * channels, height + 4, width + 4)
+    flat = F.conv2d(flat, kernel[:, None, :, None], groups=n * channels)
+    flat = F.conv2d(flat, kernel[:, None, None, :], groups=n * channels)
+    return flat.reshape(pixels.shape)
+
+
+def _uniform(n: int, like: Tensor, generator: Generator) -> Tensor:
+    return torch.rand(n, generator=generator, device=like.device)
+
+
+def _symmetric(n: int, like: Tensor, generator: Generator) -> Tensor:
+    return 2 * _uniform(n, like, generator) - 1

@@ -1,0 +1,77 @@
+"""Resumable state on disk: tensors and plain numbers in one .safetensors file, no pickle, written atomically."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from geokd.errors import TrainingError
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
+    """Write `tensors` and JSON-able `facts` to `path`: whole, or not at all.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    metadata = {"facts": json.dumps(facts or {}, sort_keys=True)}
+    try:
+        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise TrainingError(f"cannot write {path}: {error}; free space there, then go on with --resume") from error
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`write_tensors` wrote.
+
+    Raises
+    ------
+    TrainingError
+        If the file cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is no dict
+            return tensors, json.loads((file.metadata() or {}).get("facts", "{}"))
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise TrainingError(f"cannot read {path}: {error}; delete it to start this stage anew") from error
+
+
+def pack(modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Flatten the state of modules and of one AdamW optimiser into named tensors."""
+    tensors = {f"{name}/{k}": v for name, module in modules.items() for k, v in module.state_dict().items()}
+    for number, moments in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser/{number}/{key}": value for key, value in moments.items()}
+    return tensors
+
+
+def unpack(tensors: dict[str, Tensor], modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> None:
+    """Put back what :func:`pack` flattened, in place.
+
+    Raises
+    ------
+    TrainingError
+        If the tensors are those of other networks.
+    """
+    try:
+        for name, module in modules.items():
+            own = {k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")}
+            module.load_state_dict(own)
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            part, *rest = key.split("/")
+            if part == "optimiser":
+                state.setdefault(int(rest[0]), {})[rest[1]] = value
+        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise TrainingError(f"the checkpoint is of another network: {error}; start a new run") from error

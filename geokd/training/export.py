@@ -1,0 +1,195 @@
+"""From a finished run to bundles: the student as ONNX in fp32, and quantised to int8.
+
+Quantisation is ONNX Runtime's static one in QDQ form: weights int8 per channel, activations uint8, ranges from training
+chips. Weights keep to 7 bits (`reduce_range`), since CPUs without VNNI add pairs of products in 16 bits, where 8-bit weights
+would overflow: the same file then gives the same map on every machine.
+"""
+
+import importlib.metadata
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnxruntime import quantization
+from torch import Tensor
+
+from geokd.bundle import Bundle, Golden, InputContract
+from geokd.errors import BundleError, CallError, TrainingError
+from geokd.legend import Legend
+from geokd.recipe import recipe_from_json
+from geokd.training.checkpoint import read_tensors
+from geokd.training.networks import build_student
+from geokd.training.onnx_graph import to_onnx
+
+GOLDEN_PATCHES = 4
+_CALIBRATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """The two bundles a run gave: `int8` for CPUs, `fp32` for GPUs and for training on."""
+
+    fp32: Path
+    int8: Path
+
+
+def export(run: str | Path, output: str | Path | None = None, *, overwrite: bool = False) -> ExportResult:
+    """Write the student of a finished run as `<name>.onnx` (int8) and `<name>-fp32.onnx`.
+
+    Parameters
+    ----------
+    run : path
+        Folder that :func:`geokd.train` filled.
+    output : path, optional
+        Folder for the bundles; the run's own without.
+    overwrite : bool
+        Replace bundles of the same names.
+
+    Raises
+    ------
+    CallError
+        If there is no finished run, or a bundle exists already.
+    TrainingError
+        If the run's files are broken.
+    """
+    folder = Path(run)
+    facts = _read_run(folder)
+    recipe = recipe_from_json(facts["recipe"])
+    target = folder if output is None else Path(output)
+    paths = ExportResult(target / f"{recipe.name}-fp32.onnx", target / f"{recipe.name}.onnx")
+    existing = [str(p) for p in (paths.fp32, paths.int8) if p.exists()]
+    if existing and not overwrite:
+        raise CallError(f"the output {' and '.join(existing)} exists already; give --overwrite to replace it")
+
+    contract = InputContract.from_json(facts["contract"])
+    legend = Legend.from_json(facts["legend"])
+    student, _ = build_student(recipe.student, len(contract.bands), len(legend), initial_weights="none")
+    tensors, _ = read_tensors(folder / "student.safetensors")
+    try:
+        student.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise TrainingError(f"{folder}/student.safetensors does not fit the recipe of the run: {error}") from error
+    calibration, _ = read_tensors(folder / "calibration.safetensors")
+
+    golden = golden_patches(contract)
+    fp32_graph = to_onnx(student, contract)
+    int8_graph = quantise(fp32_graph, calibration["pixels"].numpy())
+    fp32 = Bundle(
+        graph=fp32_graph,
+        name=recipe.name,
+        architecture=recipe.student.architecture,
+        precision="fp32",
+        contract=contract,
+        legend=legend,
+        temperature=facts["temperature"],
+        provenance=_provenance(facts),
+        golden=Golden(golden, run_graph(fp32_graph, golden)),
+    )
+    int8 = fp32.with_graph(int8_graph, "int8", run_graph(int8_graph, golden))
+    target.mkdir(parents=True, exist_ok=True)
+    for bundle, path in ((fp32, paths.fp32), (int8, paths.int8)):
+        temporary = path.with_name(f".{path.name}.partial")
+        temporary.write_bytes(bundle.onnx_bytes)
+        temporary.replace(path)
+    return paths
+
+
+def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
+    """Quantise an fp32 graph to int8 by the ranges that calibration chips (N, C, H, W) show."""
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, quantised = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
+        quantization.quant_pre_process(onnx.load_from_string(graph), prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared,
+            quantised,
+            _Reader(pixels),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
+            op_types_to_quantize=["Conv", "Clip", "Add", "GlobalAveragePool", "Flatten", "Gemm"],
+        )
+        model = onnx.load(quantised)
+    del model.metadata_props[:], model.graph.value_info[:]
+    return bytes(model.SerializeToString())
+
+
+def run_graph(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run a graph on pixels (N, C, H, W); return logits (N, K)."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    logits: NDArray[np.float32] = session.run(None, {"pixels": pixels})[0]
+    return logits
+
+
+def golden_patches(contract: InputContract) -> NDArray[np.uint8]:
+    """Make the golden input: cloud-like noise (1/f) of four brightnesses, the same for every student of one contract."""
+    generator = np.random.default_rng(2606)
+    side, channels = contract.patch_px, len(contract.bands)
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
+    frequency[0, 0] = np.inf
+    noise = np.fft.rfft2(generator.standard_normal((GOLDEN_PATCHES, channels, side, side))) / frequency
+    clouds = np.fft.irfft2(noise, s=(side, side))
+    clouds /= clouds.std(axis=(2, 3), keepdims=True)
+    brightness = np.array([50.0, 80.0, 110.0, 150.0])[:, None, None, None]
+    return np.clip(np.rint(brightness + 20 * clouds), 0, 255).astype(np.uint8)
+
+
+def read_weights(bundle: Bundle) -> dict[str, Tensor]:
+    """Get a student's tensors back from its fp32 bundle, by torch's names.
+
+    Raises
+    ------
+    BundleError
+        If the graph's initialisers do not bear such names.
+    """
+    graph = onnx.load_from_string(bundle.graph).graph
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    weights = {k: torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(("features.", "classifier."))}
+    if not weights:
+        raise BundleError(f"the bundle {bundle.name} keeps no weights by name: training cannot start from it")
+    return weights
+
+
+class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # untyped base
+    """Feeds calibration chips in batches."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        starts = range(0, len(pixels), _CALIBRATION_BATCH)
+        self._batches: Iterator[NDArray[np.uint8]] = iter([pixels[i : i + _CALIBRATION_BATCH] for i in starts])
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {"pixels": batch}
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CallError(f"no run in {folder}: {error.strerror}; give the folder that geokd train wrote") from error
+    except ValueError as error:
+        raise TrainingError(f"{folder}/run.json is broken: {error}; train again") from error
+    if not facts.get("complete"):
+        raise CallError(f"the run in {folder} is not finished; finish it by geokd train ... -o {folder} --resume")
+    return facts
+
+
+def _provenance(facts: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a run in its bundles; per-class figures stay in the run."""
+    metrics = {
+        who: None if figures is None else {k: v for k, v in figures.items() if k != "per_class"}
+        for who, figures in facts["metrics"].items()
+    }
+    versions = facts["versions"] | {p: importlib.metadata.version(p) for p in ("onnx", "onnxruntime")}
+    kept = {key: facts[key] for key in ("recipe", "recipe_sha256", "data", "machine", "date")}
+    return kept | {"validation": metrics, "versions": versions}

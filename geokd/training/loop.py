@@ -1,0 +1,268 @@
+"""The training loop: one for the teacher and the student, explicit and seeded.
+
+Everything random in an epoch is drawn from generators seeded by (seed, stage, epoch), and a checkpoint is written after each
+epoch, so a run that was interrupted goes on exactly as if it had not been.
+"""
+
+import copy
+import csv
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+
+from geokd.assessment.metrics import confusion_matrix
+from geokd.errors import TrainingError
+from geokd.recipe import AugmentationRecipe, StudentRecipe, TeacherRecipe
+from geokd.training.augmentation import VIEWS, augment, dihedral
+from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
+from geokd.training.networks import Network
+
+Stage = Literal["teacher", "student"]
+LOG_COLUMNS = ("stage", "epoch", "loss", "validation_accuracy", "learning_rate", "seconds", "chips_per_second")
+_EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What a loss may look at: which chips, seen in which views, and their labels. All int64 tensors (N,)."""
+
+    chips: Tensor
+    views: Tensor
+    labels: Tensor
+
+
+class LossFunction(Protocol):
+    """Maps logits (N, K) and penultimate features (N, D) of a batch to a scalar."""
+
+    def __call__(self, logits: Tensor, features: Tensor, batch: Batch) -> Tensor: ...
+
+
+@dataclass(frozen=True, eq=False)
+class ChipSet:
+    """Chips on the training device: uint8 pixels (N, C, H, W) and int64 labels (N,)."""
+
+    pixels: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingJob:
+    """Everything one stage of training needs.
+
+    Parameters
+    ----------
+    stage : {"teacher", "student"}
+    network : Network
+        On the training device; trained in place.
+    projection : nn.Module
+        Trained along with the network; an `nn.Identity` where the loss has none.
+    loss : LossFunction
+    recipe : TeacherRecipe or StudentRecipe
+    augmentation : AugmentationRecipe or None
+        None: dihedral views only.
+    water : bool tensor (K,)
+        Which classes are water, for the augmentation.
+    chips, validation : ChipSet
+    seed : int
+    bf16 : bool
+        Run the network's forward pass in bfloat16 (autocast).
+    folder : Path
+        Of the run: checkpoints and log are written there.
+    say : callable
+        Takes one line of progress.
+    """
+
+    stage: Stage
+    network: Network
+    projection: nn.Module
+    loss: LossFunction
+    recipe: TeacherRecipe | StudentRecipe
+    augmentation: AugmentationRecipe | None
+    water: Tensor
+    chips: ChipSet
+    validation: ChipSet
+    seed: int
+    bf16: bool
+    folder: Path
+    say: Callable[[str], None]
+
+
+def fit(job: TrainingJob) -> Network:
+    """Train for the epochs of the recipe, or go on from the checkpoint in the run's folder.
+
+    AdamW with one cosine cycle of the learning rate after a warm-up of 5 % of the steps. The result is the running mean of
+    the weights if the recipe asks for one, else the weights themselves.
+
+    Returns
+    -------
+    Network
+        In evaluation mode.
+
+    Raises
+    ------
+    TrainingError
+        If the loss is not finite, or the checkpoint does not fit.
+    """
+    network, recipe = job.network, job.recipe
+    device = job.chips.pixels.device
+    parameters = [p for module in (network, job.projection) for p in module.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    average = _RunningMean(network, getattr(recipe, "ema_decay", 0.0))
+    modules = {"network": network, "projection": job.projection}
+    if average.network is not network:
+        modules["average"] = average.network
+    path = job.folder / f"{job.stage}.checkpoint.safetensors"
+    done = 0
+    if path.is_file():
+        tensors, facts = read_tensors(path)
+        unpack(tensors, modules, optimiser)
+        done = facts["epochs_done"]
+        job.say(f"{job.stage}: resuming after epoch {done} of {recipe.epochs}")
+    _forget_log(job.folder / "log.csv", job.stage, done)
+    steps = len(job.chips.labels) // recipe.batch_size or 1
+
+    for epoch in range(done, recipe.epochs):
+        generator = epoch_generator(job.seed, job.stage, epoch, device)
+        started = time.perf_counter()
+        network.train()
+        total = torch.zeros((), device=device)
+        for step, batch in enumerate(_batches(job.chips, recipe.batch_size, steps, generator)):
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.learning_rate * _schedule((epoch * steps + step) / (recipe.epochs * steps))
+            pixels = dihedral(job.chips.pixels[batch.chips], batch.views).float()
+            if job.augmentation is not None:
+                pixels = augment(pixels, job.water[batch.labels], job.augmentation, generator)
+            with torch.autocast(device.type, torch.bfloat16, enabled=job.bf16):
+                logits, features = network(pixels.contiguous(memory_format=torch.channels_last))
+            loss = job.loss(logits.float(), features.float(), batch)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            average.update(network)
+            total += loss.detach()
+        mean_loss = float(total) / steps
+        if not math.isfinite(mean_loss):
+            raise TrainingError(
+                f"{job.stage}: the loss of epoch {epoch + 1} is {mean_loss}; lower the learning rate ({recipe.learning_rate:g})"
+            )
+        seconds = time.perf_counter() - started
+        accuracy = _accuracy(average.network, job.validation, job.bf16)
+        row = (job.stage, epoch + 1, mean_loss, accuracy, optimiser.param_groups[0]["lr"], seconds, steps * recipe.batch_size / seconds)
+        _log(job.folder / "log.csv", row)
+        write_tensors(path, pack(modules, optimiser), {"epochs_done": epoch + 1})
+        left = (recipe.epochs - epoch - 1) * (time.perf_counter() - started)
+        job.say(
+            f"{job.stage}: epoch {epoch + 1}/{recipe.epochs}  loss {mean_loss:.4f}  validation {100 * accuracy:.2f} %"
+            f"  {row[-1]:.0f} chips/s  {left / 60:.1f} min left"
+        )
+    return average.network.eval()
+
+
+@torch.inference_mode()
+def predict(network: Network, pixels: Tensor, views: Tensor | None = None, *, bf16: bool) -> tuple[Tensor, Tensor]:
+    """Run a network over many chips.
+
+    Parameters
+    ----------
+    network : Network
+    pixels : uint8 tensor (N, C, H, W)
+    views : int64 tensor (N,), optional
+        Dihedral view in which each chip is shown; as it is without.
+    bf16 : bool
+
+    Returns
+    -------
+    logits : float32 tensor (N, K)
+    features : float32 tensor (N, D)
+    """
+    network.eval()
+    outputs = []
+    for start in range(0, len(pixels), _EVALUATION_BATCH):
+        batch = pixels[start : start + _EVALUATION_BATCH]
+        if views is not None:
+            batch = dihedral(batch, views[start : start + _EVALUATION_BATCH])
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=bf16):
+            logits, features = network(batch.float().contiguous(memory_format=torch.channels_last))
+        outputs.append((logits.float(), features.float()))
+    logits, features = (torch.cat(parts) for parts in zip(*outputs, strict=True))
+    return logits, features
+
+
+def validation_confusion(network: Network, validation: ChipSet, classes: int, *, bf16: bool) -> NDArray[np.int64]:
+    """Confusion matrix (classes, classes) on the validation chips, truth in rows."""
+    logits, _ = predict(network, validation.pixels, bf16=bf16)
+    return confusion_matrix(validation.labels.cpu().numpy(), logits.argmax(1).cpu().numpy(), classes)
+
+
+def epoch_generator(seed: int, stage: Stage, epoch: int, device: torch.device) -> Generator:
+    """Make the generator of one epoch, and seed torch's global one (dropout) alike."""
+    key = int.from_bytes(hashlib.sha256(f"{seed}/{stage}/{epoch}".encode()).digest()[:4])
+    torch.manual_seed(key)
+    return Generator(device).manual_seed(key)
+
+
+def _batches(chips: ChipSet, batch_size: int, steps: int, generator: Generator) -> Iterator[Batch]:
+    """Yield `steps` batches of a fresh permutation, each chip in a random view; a remainder waits for the next epoch."""
+    n, device = len(chips.labels), chips.labels.device
+    order = torch.randperm(n, generator=generator, device=device)
+    views = torch.randint(VIEWS, (n,), generator=generator, device=device)
+    for step in range(steps):
+        chosen = order[step * batch_size : (step + 1) * batch_size]
+        yield Batch(chosen, views[chosen], chips.labels[chosen])
+
+
+def _schedule(progress: float) -> float:
+    """Factor of the learning rate at `progress` 0..1: linear warm-up over 5 %, then half a cosine down to 0."""
+    return min(progress / 0.05, 1.0) * 0.5 * (1 + math.cos(math.pi * progress)) if progress > 0 else 0.01
+
+
+def _accuracy(network: Network, chips: ChipSet, bf16: bool) -> float:
+    logits, _ = predict(network, chips.pixels, bf16=bf16)
+    return float((logits.argmax(1) == chips.labels).float().mean())
+
+
+def _log(path: Path, row: tuple[Any, ...]) -> None:
+    new = not path.is_file()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(LOG_COLUMNS)
+        writer.writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row])
+
+
+def _forget_log(path: Path, stage: Stage, done: int) -> None:
+    """Drop rows of epochs whose checkpoint was not written."""
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+        kept = [r for r in rows if r[0] != stage or int(r[1]) <= done]
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(kept)
+
+
+class _RunningMean:
+    """Exponential running mean of a network's weights and batch-norm statistics; the network itself if `decay` is 0."""
+
+    def __init__(self, network: Network, decay: float) -> None:
+        self._decay = decay
+        self.network = copy.deepcopy(network) if decay > 0 else network
+        self._steps = 0
+
+    @torch.no_grad()
+    def update(self, network: Network) -> None:
+        if self._decay == 0:
+            return
+        for mean, value in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(value, 1 - self._decay)
+            else:
+                mean.copy_(value)

@@ -1,0 +1,172 @@
+"""Teacher and student, built from torchvision's layers. The only module that imports torchvision."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from geokd.bundle import load_bundle, resolve_model
+from geokd.errors import BundleError, RecipeError
+from geokd.recipe import StudentRecipe, TeacherRecipe
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Weights = Mapping[str, Tensor]
+
+
+class Normalise(nn.Module):
+    """From bytes 0..255 to (x / 255 - mean) / std, per channel; other than three channels take the means' mean."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        if channels != 3:
+            mean, std = mean.mean().expand(channels), std.mean().expand(channels)
+        self.register_buffer("mean", (255 * mean).reshape(1, channels, 1, 1).clone(), persistent=False)
+        self.register_buffer("std", (255 * std).reshape(1, channels, 1, 1).clone(), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map a float or uint8 tensor (N, C, H, W) in 0..255 to float of the same shape."""
+        return (pixels.float() - self.mean) / self.std
+
+
+class Network(nn.Module):
+    """Convolutions, global average pooling, dropout, one linear layer.
+
+    The pooled features are the penultimate ones that the cosine loss compares.
+    """
+
+    def __init__(self, features: nn.Module, width: int, shape: tuple[int, int], dropout: float) -> None:
+        channels, classes = shape
+        super().__init__()
+        self.normalise = Normalise(channels)
+        self.features = features
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Map pixels (N, C, H, W) in 0..255 to logits (N, K) and penultimate features (N, width)."""
+        pooled = self.features(self.normalise(pixels)).mean(dim=(2, 3))
+        return self.classifier(self.dropout(pooled)), pooled
+
+
+def build_teacher(recipe: TeacherRecipe, channels: int, classes: int) -> tuple[Network, str]:
+    """VGG16 (Simonyan and Zisserman 2014, arXiv 1409.1556) without its three dense layers, made for 224 px, which would
+    hold nine tenths of its weights.
+
+    Returns
+    -------
+    network : Network
+        The first `recipe.frozen_layers` layers of `features` need no gradient.
+    origin : str
+        Where its initial weights are from.
+
+    Raises
+    ------
+    RecipeError
+        If the initial weights cannot be had or do not fit.
+    """
+    features = getattr(torchvision.models, recipe.architecture)(weights=None).features
+    if channels != 3:
+        features[0] = nn.Conv2d(channels, 64, 3, padding=1)
+    network = Network(features, 512, (channels, classes), recipe.dropout)
+    origin = _initialise(network, recipe.architecture, recipe.initial_weights)
+    if origin != "none":  # random layers must learn: there is nothing to keep
+        for layer in list(features)[: recipe.frozen_layers]:
+            layer.requires_grad_(False)
+    return network, origin
+
+
+def build_student(
+    recipe: StudentRecipe, channels: int, classes: int, initial_weights: str | None = None
+) -> tuple[Network, str]:
+    """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381), width 1.0. Returns and raises as :func:`build_teacher`.
+
+    `initial_weights`, if given, goes before the recipe's.
+    """
+    features = torchvision.models.mobilenet_v2(weights=None).features
+    if channels != 3:
+        features[0][0] = nn.Conv2d(channels, 32, 3, stride=2, padding=1, bias=False)
+    network = Network(features, 1280, (channels, classes), recipe.dropout)
+    return network, _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights)
+
+
+def _initialise(network: Network, architecture: str, initial_weights: str) -> str:
+    """Load initial weights into `network`; return where they came from."""
+    if initial_weights == "none":
+        return "none"
+    try:
+        weights, origin = _find_weights(architecture, initial_weights)
+        return _load_fitting(network, weights, origin)
+    except RecipeError:
+        if initial_weights == "auto":
+            return "none"
+        raise
+
+
+def _load_fitting(network: Network, weights: Weights, origin: str) -> str:
+    """Load the `features.*` tensors of `weights`, and the classifier if it has the same classes."""
+    own = network.state_dict()
+    features = {k: v for k, v in weights.items() if k.startswith("features.")}
+    wrong = sorted(k for k in features if k not in own or own[k].shape != features[k].shape)
+    lacking = sorted(k for k in own if k.startswith("features.") and k not in features and "num_batches" not in k)
+    if wrong or lacking:
+        raise RecipeError(
+            f"the initial weights {origin} do not fit: {len(wrong)} tensors of another shape or name"
+            f" and {len(lacking)} missing, {(wrong + lacking)[0]} first"
+        )
+    network.load_state_dict(features, strict=False)
+    head = {k: v for k, v in weights.items() if k.startswith("classifier.")}
+    if head and all(own[k].shape == v.shape for k, v in head.items() if k in own):
+        network.load_state_dict(head, strict=False)
+    return origin
+
+
+def _find_weights(architecture: str, initial_weights: str) -> tuple[Weights, str]:
+    """Tensors by torchvision's names, and what to call their origin."""
+    if initial_weights in ("auto", "imagenet"):
+        folder = os.environ.get("GEOKD_DATA")
+        local = Path(folder, "weights", f"{architecture}_imagenet_features.safetensors") if folder else None
+        if local is not None and local.is_file():
+            return load_file(local), f"ImageNet ({local.name})"
+        return _torchvision_imagenet(architecture), "ImageNet (torchvision)"
+    path = Path(os.path.expandvars(initial_weights)).expanduser()
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise RecipeError(f"initial_weights {initial_weights!r}: no such file {path}")
+        return load_file(path), path.name
+    try:
+        return _bundle_weights(initial_weights), f"bundle {Path(initial_weights).stem}"
+    except BundleError as error:
+        raise RecipeError(f"initial_weights {initial_weights!r} is no .safetensors file, and as a bundle: {error}") from error
+
+
+def _torchvision_imagenet(architecture: str) -> Weights:
+    """Download torchvision's ImageNet weights, or take them from its cache."""
+    try:
+        state: dict[str, Any] = torchvision.models.get_model_weights(architecture).DEFAULT.get_state_dict(progress=True)
+    except OSError as error:
+        raise RecipeError(
+            f"ImageNet weights of {architecture} cannot be downloaded ({error}): name a .safetensors file as initial_weights,"
+            " or set GEOKD_DATA to the folder with weights/"
+        ) from error
+    return {k: v for k, v in state.items() if k.startswith("features.")}  # its head is ImageNet's 1,000 classes
+
+
+def _bundle_weights(model: str) -> Weights:
+    """Tensors of an fp32 bundle, whose initialisers bear torch's names."""
+    from geokd.training.export import read_weights
+
+    bundle = load_bundle(resolve_model(model))
+    if bundle.precision != "fp32":
+        raise BundleError(f"{model} is {bundle.precision}: training starts from fp32 bundles only")
+    return read_weights(bundle)

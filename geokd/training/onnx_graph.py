@@ -1,0 +1,123 @@
+"""A student as an ONNX graph, node by node.
+
+torch.onnx.export either folds batch normalisation away, after which a student cannot be trained on from its bundle, or
+leaves it tangled in shape arithmetic that ONNX Runtime does not fold. MobileNetV2 has but six kinds of layers, so they are
+written down here: batch normalisation stays apart under torch's names, and ONNX Runtime folds it when it opens the file.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from geokd.bundle import InputContract
+from geokd.training.networks import Network
+
+_OPSET = 17  # the newest that ONNX Runtime's quantiser handles without converting
+_IR_VERSION = 8
+
+
+def to_onnx(student: Network, contract: InputContract) -> bytes:
+    """Write a student as an ONNX model from uint8 `pixels` (n, C, H, W) to float32 `logits` (n, K).
+
+    Initialisers bear the names of the student's state dict.
+
+    Raises
+    ------
+    TypeError
+        If the student has a layer that is not written down here.
+    """
+    graph = _Graph()
+    x = graph.node("Cast", ["pixels"], to=TensorProto.FLOAT)
+    x = graph.node("Sub", [x, graph.constant("normalise.mean", student.normalise.mean)])
+    x = graph.node("Div", [x, graph.constant("normalise.std", student.normalise.std)])
+    x = graph.layer(student.features, x, "features")
+    x = graph.node("GlobalAveragePool", [x])
+    x = graph.node("Flatten", [x], axis=1)
+    weights = [graph.constant(f"classifier.{k}", v) for k, v in student.classifier.named_parameters()]
+    graph.node("Gemm", [x, *weights], output="logits", transB=1)
+
+    shape = ["n", len(contract.bands), contract.patch_px, contract.patch_px]
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "student",
+            [helper.make_tensor_value_info("pixels", TensorProto.UINT8, shape)],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", student.classifier.out_features])],
+            graph.initialisers,
+        ),
+        producer_name="geokd",
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
+
+
+class _Graph:
+    """Nodes and initialisers under construction."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initialisers: list[onnx.TensorProto] = []
+
+    def node(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
+        """Append a node and return the name of its output."""
+        name = output or f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+    def constant(self, name: str, value: Tensor | float) -> str:
+        """Append an initialiser, once, and return its name."""
+        if all(tensor.name != name for tensor in self.initialisers):
+            array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.float32(value)
+            self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(np.shape(array)), name))
+        return name
+
+    def layer(self, module: nn.Module, x: str, prefix: str) -> str:
+        """Append `module`, whose parameters are called `prefix.*`, and return the name of its output."""
+        write = self._writers().get(type(module).__name__)
+        if write is not None:
+            return write(module, x, prefix)
+        if isinstance(module, nn.Sequential):  # torchvision's Conv2dNormActivation too
+            for name, child in module.named_children():
+                x = self.layer(child, x, f"{prefix}.{name}")
+            return x
+        raise TypeError(f"no ONNX form of the layer {type(module).__name__} at {prefix}")
+
+    def _writers(self) -> dict[str, Callable[[Any, str, str], str]]:
+        return {
+            "Conv2d": self._convolution,
+            "BatchNorm2d": self._batch_norm,
+            "ReLU6": self._relu6,
+            "InvertedResidual": self._inverted_residual,
+        }
+
+    def _convolution(self, module: nn.Conv2d, x: str, prefix: str) -> str:
+        weights = [self.constant(f"{prefix}.{k}", v) for k, v in module.named_parameters()]
+        (top, left) = (int(p) for p in module.padding)
+        return self.node(
+            "Conv",
+            [x, *weights],
+            strides=list(module.stride),
+            pads=[top, left, top, left],
+            group=module.groups,
+            dilations=list(module.dilation),
+            kernel_shape=list(module.kernel_size),
+        )
+
+    def _batch_norm(self, module: nn.BatchNorm2d, x: str, prefix: str) -> str:
+        state = module.state_dict()
+        names = ("weight", "bias", "running_mean", "running_var")
+        inputs = [x, *(self.constant(f"{prefix}.{k}", state[k]) for k in names)]
+        return self.node("BatchNormalization", inputs, epsilon=module.eps)
+
+    def _relu6(self, _module: nn.ReLU6, x: str, _prefix: str) -> str:
+        return self.node("Clip", [x, self.constant("zero", 0.0), self.constant("six", 6.0)])
+
+    def _inverted_residual(self, module: Any, x: str, prefix: str) -> str:
+        y = self.layer(module.conv, x, f"{prefix}.conv")
+        return self.node("Add", [x, y]) if module.use_res_connect else y

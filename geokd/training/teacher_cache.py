@@ -1,0 +1,56 @@
+"""The teacher's answers on every training chip in all 8 dihedral views, so that the teacher runs once."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from geokd.training.augmentation import VIEWS
+from geokd.training.checkpoint import read_tensors, write_tensors
+from geokd.training.loop import predict
+from geokd.training.networks import Network
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherOutputs:
+    """What the teacher said.
+
+    Parameters
+    ----------
+    logits : float32 tensor (8, N, K)
+    features : float16 tensor (8, N, D)
+        Penultimate.
+    """
+
+    logits: Tensor
+    features: Tensor
+
+
+def cache_teacher(
+    teacher: Network, pixels: Tensor, folder: Path, *, bf16: bool, say: Callable[[str], None]
+) -> TeacherOutputs:
+    """Run the teacher over uint8 chips (N, C, H, W), one file a view in `folder`; views that are there are read back.
+
+    Raises
+    ------
+    TrainingError
+        If a file cannot be written or read.
+    """
+    folder.mkdir(exist_ok=True)
+    parts = []
+    for view in range(VIEWS):
+        path = folder / f"view{view}.safetensors"
+        if not path.is_file():
+            started = time.perf_counter()
+            views = torch.full((len(pixels),), view, device=pixels.device)
+            logits, features = predict(teacher, pixels, views, bf16=bf16)
+            write_tensors(path, {"logits": logits.cpu(), "features": features.half().cpu()})
+            seconds = time.perf_counter() - started
+            say(f"teacher outputs: view {view + 1}/{VIEWS}, {(VIEWS - view - 1) * seconds / 60:.1f} min left")
+        tensors, _ = read_tensors(path)
+        parts.append((tensors["logits"], tensors["features"]))
+    logits, features = (torch.stack(p).to(pixels.device) for p in zip(*parts, strict=True))
+    return TeacherOutputs(logits, features)

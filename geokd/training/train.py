@@ -1,0 +1,365 @@
+"""From labelled chips to a distilled student: the whole road, in stages that are each resumable.
+
+A run's folder holds `run.json` (what was asked, what came out), `log.csv`, `curves.png`, the two networks as
+`teacher.safetensors` and `student.safetensors`, `teacher_outputs/`, calibration chips for the int8 export, and a checkpoint
+of the stage under way.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from geokd.assessment.calibration import fit_temperature
+from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
+from geokd.bundle import InputContract
+from geokd.errors import CallError, ChipError, TrainingError
+from geokd.legend import LandUseClass, Legend, default_legend, machine_name
+from geokd.recipe import LossRecipe, Recipe, load_recipe
+from geokd.scenes.chips import ChipIndex, Chips, index_chips, probe_chips, read_chips
+from geokd.training.checkpoint import read_tensors, write_tensors
+from geokd.training.curves import draw_curves
+from geokd.training.loop import Batch, ChipSet, LossFunction, Stage, TrainingJob, fit, predict
+from geokd.training.losses import cosine_loss, hard_loss, kl_loss
+from geokd.training.networks import Network, build_student, build_teacher
+from geokd.training.split import block_split, stratified_split
+from geokd.training.teacher_cache import TeacherOutputs, cache_teacher
+
+CALIBRATION_CHIPS = 1024
+_FALLBACK_RESOLUTION_M = 10.0
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to.
+
+    Parameters
+    ----------
+    folder : Path
+    metrics : dict
+        `teacher` (None if there was none) and `student`, each {n, accuracy, interval_95, per_class, ...} on the validation
+        chips.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+
+
+def train(
+    chips: str | Path,
+    output: str | Path,
+    recipe: Recipe | str | Path | None = None,
+    *,
+    validation: str | Path | None = None,
+    resume: bool = False,
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+) -> TrainResult:
+    """Train a student on labelled chips by knowledge distillation from a VGG16 teacher.
+
+    Parameters
+    ----------
+    chips : path
+        Folder or zip archive with one sub-folder a class.
+    output : path
+        Folder of the run; must be new or empty, unless `resume`.
+    recipe : Recipe or path, optional
+        Defaults of :class:`geokd.recipe.Recipe` without.
+    validation : path, optional
+        Validation chips; without, a share of `chips` is set apart (see :class:`geokd.recipe.SplitRecipe`).
+    resume : bool
+        Go on with the run in `output`; it must be of the same recipe and chips.
+    say : callable
+        Takes one line of progress; stderr by default.
+
+    Raises
+    ------
+    CallError, RecipeError, ChipError, TrainingError
+    """
+    resolved = recipe if isinstance(recipe, Recipe) else Recipe() if recipe is None else load_recipe(recipe)
+    folder = Path(output)
+    index = index_chips(chips)
+    contract = _contract(resolved, index, say)
+    legend = _legend(resolved, index)
+    training_chips, validation_chips, split = _read_and_split(resolved, index, contract, validation, say)
+    run = {
+        "recipe": resolved.to_json(),
+        "recipe_sha256": resolved.sha256,
+        "contract": contract.to_json(),
+        "legend": legend.to_json(),
+        "data": {"chips": index.root.name, "split": split, "fingerprint": training_chips.fingerprint},
+    }
+    _open_run(folder, run, resume=resume)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    sets = [ChipSet(torch.from_numpy(c.pixels).to(device), torch.from_numpy(c.labels).to(device))
+            for c in (training_chips, validation_chips)]  # fmt: skip
+    stages = _Stages(resolved, legend, sets[0], sets[1], folder, say)
+
+    teacher = None
+    outputs = None
+    if resolved.teacher.epochs and (resolved.loss.kl or resolved.loss.cosine):
+        network, teacher = stages.teacher()
+        outputs = cache_teacher(network, sets[0].pixels, folder / "teacher_outputs", bf16=stages.bf16("teacher"), say=say)
+        del network
+    student, temperature = stages.student(outputs)
+    chosen = _spread(training_chips.labels, CALIBRATION_CHIPS, resolved.seed)
+    write_tensors(folder / "calibration.safetensors", {"pixels": torch.from_numpy(training_chips.pixels[chosen])})
+
+    run |= {
+        "complete": True,
+        "temperature": temperature,
+        "metrics": {"teacher": teacher, "student": student},
+        "machine": {"device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu", "cores": os.cpu_count()},
+        "versions": {"geokd": importlib.metadata.version("geokd"), "torch": torch.__version__, "python": platform.python_version()},
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+    }
+    _write_json(folder / "run.json", run)
+    draw_curves(folder / "log.csv", folder / "curves.png", title=resolved.name)
+    return TrainResult(folder, run["metrics"])
+
+
+class _Stages:
+    """The two trainings of a run; each leaves its network and figures in the folder and finds them there again."""
+
+    def __init__(
+        self, recipe: Recipe, legend: Legend, chips: ChipSet, validation: ChipSet, folder: Path, say: Callable[[str], None]
+    ) -> None:
+        self.recipe, self.legend, self.chips, self.validation = recipe, legend, chips, validation
+        self.folder, self.say = folder, say
+        self.device = chips.pixels.device
+
+    def bf16(self, stage: Stage) -> bool:
+        """Whether bfloat16 pays: on a GPU always; on CPUs with native support for VGG16, never for depthwise layers."""
+        if self.device.type == "cuda":
+            return torch.cuda.is_bf16_supported()
+        return stage == "teacher" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+    def teacher(self) -> tuple[Network, dict[str, Any]]:
+        """Train the teacher on hard labels, or read it back."""
+        recipe = self.recipe.teacher
+        torch.manual_seed(self.recipe.seed)
+        network, origin = build_teacher(recipe, self.chips.pixels.shape[1], len(self.legend))
+        network = network.to(self.device, memory_format=torch.channels_last)
+
+        def loss(logits: Tensor, features: Tensor, batch: Batch) -> Tensor:  # noqa: ARG001
+            return hard_loss(logits, batch.labels, recipe.label_smoothing)
+
+        network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)
+        figures, _ = self._figures(network, "teacher", origin)
+        return network, figures
+
+    def student(self, outputs: TeacherOutputs | None) -> tuple[dict[str, Any], float]:
+        """Train the student, or read it back; return its figures and calibration temperature."""
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed + 1)
+        network, origin = build_student(recipe.student, self.chips.pixels.shape[1], len(self.legend))
+        network = network.to(self.device, memory_format=torch.channels_last)
+        projection: nn.Module = nn.Identity()
+        if outputs is not None and recipe.loss.cosine and recipe.loss.cosine_on == "features":
+            projection = nn.Linear(network.classifier.in_features, outputs.features.shape[2], bias=False).to(self.device)
+        loss = distillation_loss(recipe.loss, outputs, projection, recipe.student.label_smoothing)
+        network = self._fit_or_read("student", network, projection, loss, origin)
+        return self._figures(network, "student", origin)
+
+    def _fit_or_read(
+        self, stage: Stage, network: Network, projection: nn.Module, loss: LossFunction, origin: str
+    ) -> Network:
+        path = self.folder / f"{stage}.safetensors"
+        recipe = self.recipe.teacher if stage == "teacher" else self.recipe.student
+        if path.is_file():
+            tensors, _ = read_tensors(path)
+            network.load_state_dict(tensors)
+            return network.eval()
+        self.say(f"{stage}: {recipe.architecture}, initial weights: {origin}")
+        water = [c.name in {machine_name(w) for w in self.recipe.augmentation.water_classes} for c in self.legend]
+        job = TrainingJob(
+            stage=stage,
+            network=network,
+            projection=projection,
+            loss=loss,
+            recipe=recipe,
+            augmentation=self.recipe.augmentation if stage == "student" else None,
+            water=torch.tensor(water, device=self.device),
+            chips=self.chips,
+            validation=self.validation,
+            seed=self.recipe.seed,
+            bf16=self.bf16(stage),
+            folder=self.folder,
+            say=self.say,
+        )
+        network = fit(job)
+        write_tensors(path, dict(network.state_dict()))
+        (self.folder / f"{stage}.checkpoint.safetensors").unlink(missing_ok=True)
+        return network
+
+    def _figures(self, network: Network, stage: Stage, origin: str) -> tuple[dict[str, Any], float]:
+        """Figures on the validation chips, and the temperature that calibrates the logits there."""
+        logits, _ = predict(network, self.validation.pixels, bf16=self.bf16(stage))
+        logits_np, truth = logits.cpu().numpy(), self.validation.labels.cpu().numpy()
+        confusion = confusion_matrix(truth, logits_np.argmax(1), len(self.legend))
+        temperature = fit_temperature(logits_np, truth)
+        calibrated = torch.softmax(logits.cpu() / temperature, dim=1).numpy()
+        figures = {
+            **accuracy(confusion),
+            "ece": expected_calibration_error(calibrated, truth),
+            "initial_weights": origin,
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "per_class": per_class(confusion, self.legend.names),
+        }
+        low, high = figures["interval_95"]
+        self.say(
+            f"{stage}: {100 * figures['accuracy']:.2f} % of {figures['n']} validation chips"
+            f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %)"
+        )
+        return figures, temperature
+
+
+def distillation_loss(
+    recipe: LossRecipe, outputs: TeacherOutputs | None, projection: nn.Module, label_smoothing: float
+) -> LossFunction:
+    """Make the student's loss: ce * CE + kl * T^2 KL + cosine * (1 - cos), or CE alone without teacher outputs."""
+
+    def loss(logits: Tensor, features: Tensor, batch: Batch) -> Tensor:
+        total = recipe.ce * hard_loss(logits, batch.labels, label_smoothing)
+        if outputs is None:
+            return total
+        teacher_logits = outputs.logits[batch.views, batch.chips]
+        if recipe.kl:
+            total = total + recipe.kl * kl_loss(logits, teacher_logits, recipe.temperature)
+        if recipe.cosine and recipe.cosine_on == "logits":
+            total = total + recipe.cosine * cosine_loss(logits, teacher_logits)
+        elif recipe.cosine:
+            teacher_features = outputs.features[batch.views, batch.chips].float()
+            total = total + recipe.cosine * cosine_loss(projection(features), teacher_features)
+        return total
+
+    return loss
+
+
+def _contract(recipe: Recipe, index: ChipIndex, say: Callable[[str], None]) -> InputContract:
+    """Complete the recipe's input by what the chips tell, and say so."""
+    probe = probe_chips(index)
+    patch_px = recipe.input.patch_px or probe.side_px
+    if recipe.input.patch_px is None:
+        say(f"patches of {patch_px} px: the commonest side of the chips (input.patch_px in a recipe sets another)")
+    shrink = probe.side_px / patch_px
+    resolution_m = recipe.input.ground_resolution_m
+    if resolution_m is None and probe.resolution_m is not None:
+        resolution_m = round(probe.resolution_m * shrink, 6)
+        say(f"ground resolution {resolution_m:g} m, from the chips' coordinates")
+    elif resolution_m is None:
+        resolution_m = _FALLBACK_RESOLUTION_M
+        say(
+            f"ground resolution {resolution_m:g} m is assumed: the chips carry no coordinates"
+            " (input.ground_resolution_m in a recipe sets another)"
+        )
+    elif probe.resolution_m is not None and not 0.8 <= probe.resolution_m * shrink / resolution_m <= 1.25:
+        raise ChipError(
+            f"the chips have pixels of {probe.resolution_m * shrink:g} m at {patch_px} px a side, the recipe says"
+            f" input.ground_resolution_m = {resolution_m:g}; correct the recipe or take other chips"
+        )
+    return InputContract(recipe.input.bands, patch_px, resolution_m, recipe.input.value_scaling)
+
+
+def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
+    """Classes in the order of the chip folders; titles and colours from the recipe where it has them."""
+    names = [machine_name(c) for c in index.classes]
+    doubled = sorted({n for n in names if names.count(n) > 1})
+    unknown = sorted({e.name for e in recipe.legend} - set(names) - set(index.classes))
+    water = sorted(set(recipe.augmentation.water_classes) - set(names) - set(index.classes))
+    if doubled:
+        raise ChipError(f"class folders of {index.root} differ only in signs that names may not hold: {', '.join(doubled)}")
+    if unknown or water:
+        raise ChipError(f"the recipe names classes that have no chips in {index.root}: {', '.join(unknown + water)}")
+    entries = {machine_name(e.name): e for e in recipe.legend}
+    defaults = default_legend(index.classes)
+    try:
+        return Legend(
+            tuple(
+                LandUseClass(c.value, c.name, entries[c.name].title, entries[c.name].color_hint) if c.name in entries else c
+                for c in defaults
+            )
+        )
+    except ValueError as error:
+        raise ChipError(f"the legend of the recipe cannot be used: {error}") from error
+
+
+def _read_and_split(
+    recipe: Recipe, index: ChipIndex, contract: InputContract, validation: str | Path | None, say: Callable[[str], None]
+) -> tuple[Chips, Chips, str]:
+    """Read chips for training and validation; the text tells how they were parted."""
+    chips = read_chips(index, contract)
+    if validation is not None:
+        other = index_chips(validation)
+        if other.classes != index.classes:
+            differ = ", ".join(sorted(set(other.classes) ^ set(index.classes)))
+            raise ChipError(f"training and validation chips have different classes: {differ}")
+        apart = read_chips(other, contract)
+        how = f"given: {len(chips.labels)} training and {len(apart.labels)} validation chips"
+        say(f"split {how}")
+        return chips, apart, how
+    share, seed = recipe.split.validation_share, recipe.seed
+    if chips.bounds is not None:
+        how = f"in blocks of {recipe.split.block_m:g} m"
+        training, apart_at = block_split(chips.labels, chips.bounds, share, recipe.split.block_m, seed)
+    else:
+        how = "at random, stratified; neighbouring chips on both sides would flatter the accuracy"
+        training, apart_at = stratified_split(chips.labels, index.classes, share, seed)
+    left_out = len(chips.labels) - len(training) - len(apart_at)
+    how = f"{how}: {len(training)} training and {len(apart_at)} validation chips, {left_out} left out for overlapping both"
+    say(f"split {how}")
+    return _subset(chips, training), _subset(chips, apart_at), how
+
+
+def _subset(chips: Chips, which: NDArray[np.int64]) -> Chips:
+    bounds = None if chips.bounds is None else chips.bounds[which]
+    return Chips(chips.pixels[which], chips.labels[which], bounds, chips.fingerprint)
+
+
+def _spread(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Draw up to `count` chips, as even over the classes as can be."""
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(labels))
+    rank = np.zeros(len(labels), np.int64)
+    for k in np.unique(labels):
+        rank[order[labels[order] == k]] = np.arange((labels == k).sum())
+    return np.sort(order[np.argsort(rank[order], kind="stable")][:count])
+
+
+def _open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> None:
+    """Make the run's folder, or check that the one there is the same run."""
+    path = folder / "run.json"
+    if not resume:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CallError(f"the output {folder} exists already; name a new folder, or go on with --resume")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CallError(f"cannot make the folder {folder}: {error.strerror}") from error
+        _write_json(path, run | {"complete": False})
+        return
+    if not path.is_file():
+        raise CallError(f"there is no run to resume in {folder}: it has no run.json; start it without --resume")
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainingError(f"cannot read {path}: {error}; start a new run") from error
+    differ = [key for key in ("recipe", "contract", "legend", "data") if before.get(key) != run[key]]
+    if differ:
+        raise CallError(f"the run in {folder} had another {', '.join(differ)}; resume with the same, or start a new run")
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
