@@ -1,8 +1,8 @@
 """The bundle: one `.onnx` file that holds a student and everything needed to use it rightly.
 
-The graph takes uint8 (N, C, H, W), normalises for itself, and yields float32 logits (N, K). Beside the graph, the file's
-own metadata hold one JSON document under the key `geokd`: architecture, input contract, legend, calibration temperature,
-provenance, and a golden input with its logits. No pickle is read or written.
+The graph takes uint8 (N, C, H, W), normalises for itself, and yields float32 logits (N, K). Beside the graph, the
+file's own metadata hold one JSON document under the key `geokd`: architecture, input contract, legend, calibration
+temperature, provenance, and a golden input with its logits. No pickle is read or written.
 
 Metadata are read and written here without an ONNX library: an ONNX file is one protobuf message, its metadata are the
 repeated field 14, and protobuf messages may be concatenated (https://protobuf.dev/programming-guides/encoding/).
@@ -34,8 +34,9 @@ Precision = Literal["fp32", "int8"]
 _METADATA_FIELD = 14  # ModelProto.metadata_props
 _GRAPH_FIELD = 7  # ModelProto.graph
 _KEYS = {
-    "schema_version", "name", "architecture", "precision", "task", "input", "legend", "temperature", "provenance", "golden",
-}  # fmt: skip
+    *("schema_version", "name", "architecture", "precision", "task"),
+    *("input", "legend", "temperature", "provenance", "golden"),
+}
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,9 @@ class Golden:
             raise ValueError(f"golden input holds {len(unpacked)} bytes, its shape {shape} needs {size}")
         logits = np.asarray(document["logits"], np.float32)
         if logits.ndim != 2 or len(logits) != shape[0] or not np.isfinite(logits).all():
-            raise ValueError(f"golden logits have the shape {logits.shape}, not ({shape[0]}, classes), or are not finite")
+            raise ValueError(
+                f"golden logits have the shape {logits.shape}, not ({shape[0]}, classes), or are not finite"
+            )
         return cls(np.frombuffer(unpacked, np.uint8).reshape(shape), logits)
 
 
@@ -218,9 +221,13 @@ class Bundle:
             problems.append(f"temperature {self.temperature} is not positive")
         wanted = (len(self.contract.bands), self.contract.patch_px, self.contract.patch_px)
         if self.golden.pixels.shape[1:] != wanted:
-            problems.append(f"golden input has the shape {self.golden.pixels.shape[1:]}, the contract asks for {wanted}")
+            problems.append(
+                f"golden input has the shape {self.golden.pixels.shape[1:]}, the contract asks for {wanted}"
+            )
         if self.golden.logits.shape[1] != len(self.legend):
-            problems.append(f"golden logits are {self.golden.logits.shape[1]}, the legend has {len(self.legend)} classes")
+            problems.append(
+                f"golden logits are {self.golden.logits.shape[1]}, the legend has {len(self.legend)} classes"
+            )
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -295,8 +302,8 @@ def load_bundle(model: str | Path) -> Bundle:
     Raises
     ------
     BundleError
-        If the file is missing, no ONNX file, has no geokd metadata, or contradicts itself. Whether the graph itself runs is
-        :func:`geokd.verify`'s business.
+        If the file is missing, no ONNX file, has no geokd metadata, or contradicts itself. Whether the graph itself
+        runs is :func:`geokd.verify`'s business.
     """
     path = resolve_model(model)
     try:
@@ -308,7 +315,9 @@ def load_bundle(model: str | Path) -> Bundle:
     except ValueError as error:
         raise BundleError(f"{path} is not an ONNX file: {error}") from error
     if "geokd" not in metadata:
-        raise BundleError(f"{path} is an ONNX file but no geokd bundle: it has no 'geokd' metadata; make one by geokd export")
+        raise BundleError(
+            f"{path} is an ONNX file but no geokd bundle: it has no 'geokd' metadata; make one by geokd export"
+        )
     try:
         document = json.loads(metadata["geokd"])
         if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:

@@ -1,7 +1,7 @@
 """What can go wrong, by kind.
 
-Every error carries one sentence for the user: what, the value, the limit, the remedy. Each is also the builtin exception a
-Python caller would expect, so `except OSError` around :func:`geokd.classify` does what it says.
+Every error carries one sentence for the user: what, the value, the limit, the remedy. Each is also the builtin
+exception a Python caller would expect, so `except OSError` around :func:`geokd.classify` does what it says.
 """
 
 

@@ -112,9 +112,7 @@ class Legend:
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return a list of {value, name, title, color_hint}, as the STAC classification extension has them."""
-        return [
-            {"value": c.value, "name": c.name, "title": c.title, "color_hint": c.color_hint} for c in self.classes
-        ]
+        return [{"value": c.value, "name": c.name, "title": c.title, "color_hint": c.color_hint} for c in self.classes]
 
     @classmethod
     def from_json(cls, rows: Iterable[dict[str, Any]]) -> "Legend":

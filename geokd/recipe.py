@@ -45,7 +45,10 @@ class InputRecipe:
 
 @dataclass(frozen=True)
 class SplitRecipe:
-    """How validation chips are set apart where none are given: stratified, in spatial blocks if chips have coordinates."""
+    """How validation chips are set apart where none are given.
+
+    Stratified at random, or in spatial blocks of `block_m` if the chips have coordinates.
+    """
 
     validation_share: float = field(default=0.2, metadata=_at_least(0.01, 0.9))
     block_m: float = field(default=1280.0, metadata=_at_least(1e-3))
@@ -55,8 +58,8 @@ class SplitRecipe:
 class TeacherRecipe:
     """The teacher: VGG16's convolutions, global average pooling, dropout and one linear layer.
 
-    `initial_weights` is "auto" (ImageNet's if they can be had, else none; said and recorded), "imagenet", "none", or the
-    path of a .safetensors file; `frozen_layers` counts torchvision's `features` from the input.
+    `initial_weights` is "auto" (ImageNet's if they can be had, else none; said and recorded), "imagenet", "none", or
+    the path of a .safetensors file; `frozen_layers` counts torchvision's `features` from the input.
     """
 
     architecture: TeacherArchitecture = "vgg16"
@@ -234,22 +237,18 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         if value is None or value is False:  # TOML has no null: `value_scaling = false` says none
             return None
         return _convert(next(a for a in args if a is not type(None)), value, path, problems)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(args[0], v, f"{path}[{i}]", problems) for i, v in enumerate(value))
+    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
+        return _build(typing.cast(type[Any], kind), value, f"{path}.", problems)
     if origin is Literal:
-        if value in args:
-            return value
-        problems.append(f"{path} = {value!r} is none of {', '.join(map(repr, args))}")
-    elif origin is tuple:
-        if isinstance(value, list | tuple):
-            return tuple(_convert(args[0], v, f"{path}[{i}]", problems) for i, v in enumerate(value))
-        problems.append(f"{path} = {value!r} is not a list")
-    elif dataclasses.is_dataclass(kind):
-        if isinstance(value, Mapping):
-            return _build(typing.cast(type[Any], kind), value, f"{path}.", problems)
-        problems.append(f"{path} = {value!r} is not a table")
-    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
+        wanted, fits = f"one of {', '.join(map(repr, args))}", value in args
+    elif origin is tuple or dataclasses.is_dataclass(kind):
+        wanted, fits = "a list" if origin is tuple else "a table", False
     else:
-        problems.append(f"{path} = {value!r} is not of type {kind.__name__}")
-    return None
+        accepted = (int, float) if kind is float else kind
+        wanted, fits = f"of type {kind.__name__}", isinstance(value, accepted) and not isinstance(value, bool)
+    if not fits:
+        problems.append(f"{path} = {value!r} is not {wanted}")
+        return None
+    return float(value) if kind is float else value

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from geokd.assessment.intervals import wilson
 
 
-def confusion_matrix(truth: NDArray[np.integer[Any]], predicted: NDArray[np.integer[Any]], classes: int) -> NDArray[np.int64]:
+def confusion_matrix(
+    truth: NDArray[np.integer[Any]], predicted: NDArray[np.integer[Any]], classes: int
+) -> NDArray[np.int64]:
     """Count pairs: entry (i, j) is the number of chips of class i that were called j.
 
     Parameters

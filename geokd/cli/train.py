@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import click
-
 from geokd.cli.options import json_option
 
 
@@ -19,13 +18,11 @@ from geokd.cli.options import json_option
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
 @json_option
-def train(
-    chips: Path, output: Path, recipe: Path | None, validation: Path | None, resume: bool, as_json: bool
-) -> None:
+def train(chips: Path, output: Path, recipe: Path | None, validation: Path | None, resume: bool, as_json: bool) -> None:
     """Train a student on CHIPS, a folder or zip archive with one sub-folder a class.
 
-    A VGG16 teacher is trained first, its answers are kept, and a MobileNetV2 student learns from labels and answers. Give
-    the run to `geokd export` for a bundle to map with.
+    A VGG16 teacher is trained first, its answers are kept, and a MobileNetV2 student learns from labels and answers.
+    Give the run to `geokd export` for a bundle to map with.
     """
     from geokd.training.train import train as train_student
 

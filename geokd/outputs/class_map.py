@@ -62,9 +62,7 @@ class ClassMap:
             raise ValueError(f"codes and confidence of a class map are not {NODATA} at the same cells")
         highest = int(self.codes.max(where=mapped, initial=0))
         if highest >= len(self.legend):
-            raise ValueError(
-                f"the class map holds the code {highest}, its legend ends at {len(self.legend) - 1}"
-            )
+            raise ValueError(f"the class map holds the code {highest}, its legend ends at {len(self.legend) - 1}")
         surest = int(self.confidence.max(where=mapped, initial=0))
         if surest > 100:
             raise ValueError(f"the class map holds a confidence of {surest} %, at most 100 % is possible")
@@ -97,9 +95,7 @@ def cell_areas_ha(grid: SceneGrid) -> NDArray[np.float64]:
     assert ellipsoid is not None, "a geographic CRS without an ellipsoid"
     radians = float(grid.crs.units_factor[1])
     t = grid.transform
-    cols = (
-        np.arange(grid.width if t.d else 1) + 0.5
-    )  # in a grid that is not rotated all cells of a row are alike
+    cols = np.arange(grid.width if t.d else 1) + 0.5  # in a grid that is not rotated all cells of a row are alike
     rows = np.arange(grid.height)[:, np.newaxis] + 0.5
     latitude = (t.d * cols + t.e * rows + t.f) * radians
     bulge = 1 - ellipsoid.es * np.sin(latitude) ** 2
@@ -108,9 +104,7 @@ def cell_areas_ha(grid: SceneGrid) -> NDArray[np.float64]:
     return np.broadcast_to(areas / _SQUARE_METRES_PER_HECTARE, shape)
 
 
-def sum_by_label(
-    labels: NDArray[np.integer], values: NDArray[np.floating], count: int
-) -> NDArray[np.float64]:
+def sum_by_label(labels: NDArray[np.integer], values: NDArray[np.floating], count: int) -> NDArray[np.float64]:
     """Sum flat `values` over the cells of each of the `labels` 0..count-1; equal values sum exactly."""
     first = float(values[0]) if values.size else 0.0
     rest = np.bincount(labels, values - first, minlength=count)

@@ -74,9 +74,7 @@ def confidence_raster_qml() -> str:
         clip="0",
     )
     for percent, colour in _CONFIDENCE_COLOURS:
-        ET.SubElement(
-            shader, "item", value=str(percent), color=_hash(colour), alpha="255", label=f"{percent} %"
-        )
+        ET.SubElement(shader, "item", value=str(percent), color=_hash(colour), alpha="255", label=f"{percent} %")
     return _text(root)
 
 

@@ -149,5 +149,7 @@ def _move_all(names: list[str], source: Path, target: Path) -> None:
             if (aside / name).exists():
                 (aside / name).replace(target / name)
         if isinstance(error, OSError):
-            raise OutputError(f"cannot move {done[-1:]} into {target}: {error.strerror}; nothing was replaced") from error
+            raise OutputError(
+                f"cannot move {done[-1:]} into {target}: {error.strerror}; nothing was replaced"
+            ) from error
         raise

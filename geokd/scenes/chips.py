@@ -74,7 +74,8 @@ class Chips:
     pixels : uint8 array (N, C, patch_px, patch_px)
     labels : int64 array (N,)
     bounds : float64 array (N, 4) or None
-        Left, bottom, right, top of each chip in metres (or the units of its CRS); None unless all chips have coordinates.
+        Left, bottom, right, top of each chip in metres (or the units of its CRS); None unless all chips have
+        coordinates.
     fingerprint : str
         Hash of all pixels and labels, hexadecimal.
     """
@@ -112,10 +113,14 @@ def index_chips(path: str | Path) -> ChipIndex:
     )
     parents = {PurePosixPath(name).parent for name in images} - {PurePosixPath()}
     if not parents:
-        raise ChipError(f"{root} holds no class folders with {', '.join(IMAGE_SUFFIXES)} images: one folder a class is expected")
+        raise ChipError(
+            f"{root} holds no class folders with {', '.join(IMAGE_SUFFIXES)} images: one folder a class is expected"
+        )
     depths = Counter(len(parent.parts) for parent in parents)
     if len(depths) > 1:
-        raise ChipError(f"{root} holds images at several depths ({dict(depths)}): put each class into one folder, side by side")
+        raise ChipError(
+            f"{root} holds images at several depths ({dict(depths)}): put each class into one folder, side by side"
+        )
     if len({parent.parent for parent in parents}) > 1:
         splits = ", ".join(sorted({str(parent.parent) for parent in parents}))
         raise ChipError(f"{root} holds several chip folders ({splits}): name one of them")

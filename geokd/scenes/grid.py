@@ -1,7 +1,7 @@
 """Where pixels, patches and cells lie: pure geometry, no file is opened here.
 
-A scene is cut into square patches of `patch_px` pixels, `stride_px` apart. The map is made of cells, one per stride: cell
-(r, c) is the stride x stride square of scene pixels whose first pixel is (r * stride, c * stride). `patch_px` is a
+A scene is cut into square patches of `patch_px` pixels, `stride_px` apart. The map is made of cells, one per stride:
+cell (r, c) is the stride x stride square of scene pixels whose first pixel is (r * stride, c * stride). `patch_px` is a
 multiple of `stride_px`, so a patch covers whole cells.
 """
 

@@ -12,7 +12,9 @@ from torch.nn import functional as F
 from geokd.recipe import AugmentationRecipe
 
 VIEWS = 8
-_SPOT = torch.tensor([[[[0.05, 0.2, 0.05], [0.25, 1.0, 0.25], [0.05, 0.2, 0.05]]]])  # how a whitecap spreads over pixels
+_SPOT = torch.tensor(
+    [[[[0.05, 0.2, 0.05], [0.25, 1.0, 0.25], [0.05, 0.2, 0.05]]]]
+)  # how a whitecap spreads over pixels
 
 
 def dihedral(pixels: Tensor, views: Tensor) -> Tensor:
@@ -94,10 +96,10 @@ def radiometry(pixels: Tensor, recipe: AugmentationRecipe, generator: Generator)
 def roughen_water(pixels: Tensor, generator: Generator) -> Tensor:
     """Simulate a wind-roughened sea on chips of smooth water.
 
-    A multispectral scanner sees waves as a directional field of brightness, each band a little later than the one before, so
-    that the waves have moved along their direction (the effect wave-celerity retrievals use, e.g. Bergsma et al. 2019,
-    Remote Sensing 11, 1918); in strong wind whitecaps stand out as small bright spots. The field is white noise through a
-    directional band-pass of 0.06-0.3 cycles/px, its other amounts drawn per chip.
+    A multispectral scanner sees waves as a directional field of brightness, each band a little later than the one
+    before, so that the waves have moved along their direction (the effect wave-celerity retrievals use, e.g. Bergsma
+    et al. 2019, Remote Sensing 11, 1918); in strong wind whitecaps stand out as small bright spots. The field is
+    white noise through a directional band-pass of 0.06-0.3 cycles/px, its other amounts drawn per chip.
     """
     n, channels, height, width = pixels.shape
 

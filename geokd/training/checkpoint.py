@@ -1,7 +1,6 @@
 """Resumable state on disk: tensors and plain numbers in one .safetensors file, no pickle, written atomically."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] 
     metadata = {"facts": json.dumps(facts or {}, sort_keys=True)}
     try:
         save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
         raise TrainingError(f"cannot write {path}: {error}; free space there, then go on with --resume") from error

@@ -21,7 +21,10 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     figure.suptitle(title)
     for axes, column, label in zip(
-        figure.subplots(1, 2), ("loss", "validation_accuracy"), ("training loss", "validation accuracy"), strict=True
+        figure.subplots(1, 2),
+        ("loss", "validation_accuracy"),
+        ("training loss", "validation accuracy"),
+        strict=True,
     ):
         for stage, colour in (("teacher", "#8a8a8a"), ("student", "#1f5fa8")):
             points = [(int(r["epoch"]), float(r[column])) for r in rows if r["stage"] == stage]

@@ -1,8 +1,8 @@
 """From a finished run to bundles: the student as ONNX in fp32, and quantised to int8.
 
 Quantisation is ONNX Runtime's static one in QDQ form: weights int8 per channel, activations uint8, ranges from training
-chips. Weights keep to 7 bits (`reduce_range`), since CPUs without VNNI add pairs of products in 16 bits, where 8-bit weights
-would overflow: the same file then gives the same map on every machine.
+chips. Weights keep to 7 bits (`reduce_range`), since CPUs without VNNI add pairs of products in 16 bits, where 8-bit
+weights would overflow: the same file then gives the same map on every machine.
 """
 
 import importlib.metadata
@@ -127,12 +127,12 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
 def run_graph(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run a graph on pixels (N, C, H, W); return logits (N, K)."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    logits: NDArray[np.float32] = session.run(None, {"pixels": pixels})[0]
-    return logits
+    (logits,) = session.run(None, {"pixels": pixels})
+    return np.asarray(logits, np.float32)
 
 
 def golden_patches(contract: InputContract) -> NDArray[np.uint8]:
-    """Make the golden input: cloud-like noise (1/f) of four brightnesses, the same for every student of one contract."""
+    """Make the golden input, the same for every student of one contract: 1/f noise of four brightnesses."""
     generator = np.random.default_rng(2606)
     side, channels = contract.patch_px, len(contract.bands)
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
@@ -160,14 +160,14 @@ def read_weights(bundle: Bundle) -> dict[str, Tensor]:
     return weights
 
 
-class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # untyped base
+class _Reader(quantization.CalibrationDataReader):
     """Feeds calibration chips in batches."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         starts = range(0, len(pixels), _CALIBRATION_BATCH)
         self._batches: Iterator[NDArray[np.uint8]] = iter([pixels[i : i + _CALIBRATION_BATCH] for i in starts])
 
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:  # type: ignore[override]  # None ends the reading
         batch = next(self._batches, None)
         return None if batch is None else {"pixels": batch}
 
@@ -185,7 +185,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
 
 
 def _provenance(facts: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of a run in its bundles; per-class figures stay in the run."""
+    """Return what is kept of a run in its bundles; per-class figures stay in the run."""
     metrics = {
         who: None if figures is None else {k: v for k, v in figures.items() if k != "per_class"}
         for who, figures in facts["metrics"].items()

@@ -1,7 +1,7 @@
 """The training loop: one for the teacher and the student, explicit and seeded.
 
-Everything random in an epoch is drawn from generators seeded by (seed, stage, epoch), and a checkpoint is written after each
-epoch, so a run that was interrupted goes on exactly as if it had not been.
+Everything random in an epoch is drawn from generators seeded by (seed, stage, epoch), and a checkpoint is written
+after each epoch, so a run that was interrupted goes on exactly as if it had not been.
 """
 
 import copy
@@ -14,12 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
-from geokd.assessment.metrics import confusion_matrix
 from geokd.errors import TrainingError
 from geokd.recipe import AugmentationRecipe, StudentRecipe, TeacherRecipe
 from geokd.training.augmentation import VIEWS, augment, dihedral
@@ -27,7 +24,15 @@ from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from geokd.training.networks import Network
 
 Stage = Literal["teacher", "student"]
-LOG_COLUMNS = ("stage", "epoch", "loss", "validation_accuracy", "learning_rate", "seconds", "chips_per_second")
+LOG_COLUMNS = (
+    "stage",
+    "epoch",
+    "loss",
+    "validation_accuracy",
+    "learning_rate",
+    "seconds",
+    "chips_per_second",
+)
 _EVALUATION_BATCH = 256
 
 
@@ -43,7 +48,8 @@ class Batch:
 class LossFunction(Protocol):
     """Maps logits (N, K) and penultimate features (N, D) of a batch to a scalar."""
 
-    def __call__(self, logits: Tensor, features: Tensor, batch: Batch) -> Tensor: ...
+    def __call__(self, logits: Tensor, features: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of a batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +105,8 @@ class TrainingJob:
 def fit(job: TrainingJob) -> Network:
     """Train for the epochs of the recipe, or go on from the checkpoint in the run's folder.
 
-    AdamW with one cosine cycle of the learning rate after a warm-up of 5 % of the steps. The result is the running mean of
-    the weights if the recipe asks for one, else the weights themselves.
+    AdamW with one cosine cycle of the learning rate after a warm-up of 5 % of the steps. The result is the running
+    mean of the weights if the recipe asks for one, else the weights themselves.
 
     Returns
     -------
@@ -145,18 +151,27 @@ def fit(job: TrainingJob) -> Network:
                 logits, features = network(pixels.contiguous(memory_format=torch.channels_last))
             loss = job.loss(logits.float(), features.float(), batch)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             average.update(network)
             total += loss.detach()
         mean_loss = float(total) / steps
         if not math.isfinite(mean_loss):
             raise TrainingError(
-                f"{job.stage}: the loss of epoch {epoch + 1} is {mean_loss}; lower the learning rate ({recipe.learning_rate:g})"
+                f"{job.stage}: the loss of epoch {epoch + 1} is {mean_loss};"
+                f" lower the learning rate ({recipe.learning_rate:g})"
             )
         seconds = time.perf_counter() - started
-        accuracy = _accuracy(average.network, job.validation, job.bf16)
-        row = (job.stage, epoch + 1, mean_loss, accuracy, optimiser.param_groups[0]["lr"], seconds, steps * recipe.batch_size / seconds)
+        accuracy = _accuracy(average.network, job.validation, bf16=job.bf16)
+        row = (
+            job.stage,
+            epoch + 1,
+            mean_loss,
+            accuracy,
+            optimiser.param_groups[0]["lr"],
+            seconds,
+            steps * recipe.batch_size / seconds,
+        )
         _log(job.folder / "log.csv", row)
         write_tensors(path, pack(modules, optimiser), {"epochs_done": epoch + 1})
         left = (recipe.epochs - epoch - 1) * (time.perf_counter() - started)
@@ -197,12 +212,6 @@ def predict(network: Network, pixels: Tensor, views: Tensor | None = None, *, bf
     return logits, features
 
 
-def validation_confusion(network: Network, validation: ChipSet, classes: int, *, bf16: bool) -> NDArray[np.int64]:
-    """Confusion matrix (classes, classes) on the validation chips, truth in rows."""
-    logits, _ = predict(network, validation.pixels, bf16=bf16)
-    return confusion_matrix(validation.labels.cpu().numpy(), logits.argmax(1).cpu().numpy(), classes)
-
-
 def epoch_generator(seed: int, stage: Stage, epoch: int, device: torch.device) -> Generator:
     """Make the generator of one epoch, and seed torch's global one (dropout) alike."""
     key = int.from_bytes(hashlib.sha256(f"{seed}/{stage}/{epoch}".encode()).digest()[:4])
@@ -211,7 +220,7 @@ def epoch_generator(seed: int, stage: Stage, epoch: int, device: torch.device) -
 
 
 def _batches(chips: ChipSet, batch_size: int, steps: int, generator: Generator) -> Iterator[Batch]:
-    """Yield `steps` batches of a fresh permutation, each chip in a random view; a remainder waits for the next epoch."""
+    """Yield `steps` batches of a fresh permutation, each chip in a random view; the remainder sits this epoch out."""
     n, device = len(chips.labels), chips.labels.device
     order = torch.randperm(n, generator=generator, device=device)
     views = torch.randint(VIEWS, (n,), generator=generator, device=device)
@@ -225,7 +234,7 @@ def _schedule(progress: float) -> float:
     return min(progress / 0.05, 1.0) * 0.5 * (1 + math.cos(math.pi * progress)) if progress > 0 else 0.01
 
 
-def _accuracy(network: Network, chips: ChipSet, bf16: bool) -> float:
+def _accuracy(network: Network, chips: ChipSet, *, bf16: bool) -> float:
     logits, _ = predict(network, chips.pixels, bf16=bf16)
     return float((logits.argmax(1) == chips.labels).float().mean())
 

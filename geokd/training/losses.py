@@ -8,7 +8,8 @@ from torch.nn import functional as F
 def kl_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
     """T^2 KL(softmax(teacher / T) || softmax(student / T)), mean over the batch.
 
-    The factor T^2 keeps the gradients' size when T changes (Hinton, Vinyals and Dean 2015, arXiv 1503.02531, section 2.1).
+    The factor T^2 keeps the gradients' size when T changes (Hinton, Vinyals and Dean 2015, arXiv 1503.02531, section
+    2.1).
 
     Parameters
     ----------

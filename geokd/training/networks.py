@@ -60,8 +60,9 @@ class Network(nn.Module):
 
 
 def build_teacher(recipe: TeacherRecipe, channels: int, classes: int) -> tuple[Network, str]:
-    """VGG16 (Simonyan and Zisserman 2014, arXiv 1409.1556) without its three dense layers, made for 224 px, which would
-    hold nine tenths of its weights.
+    """Build VGG16's convolutions (Simonyan and Zisserman 2014, arXiv 1409.1556) with a head suited to chips.
+
+    Its own three dense layers are made for 224 px and would hold nine tenths of the weights.
 
     Returns
     -------
@@ -80,16 +81,18 @@ def build_teacher(recipe: TeacherRecipe, channels: int, classes: int) -> tuple[N
         features[0] = nn.Conv2d(channels, 64, 3, padding=1)
     network = Network(features, 512, (channels, classes), recipe.dropout)
     origin = _initialise(network, recipe.architecture, recipe.initial_weights)
-    if origin != "none":  # random layers must learn: there is nothing to keep
+    if not origin.startswith("none"):  # random layers must learn: there is nothing to keep
         for layer in list(features)[: recipe.frozen_layers]:
-            layer.requires_grad_(False)
+            layer.requires_grad_(requires_grad=False)
     return network, origin
 
 
 def build_student(
     recipe: StudentRecipe, channels: int, classes: int, initial_weights: str | None = None
 ) -> tuple[Network, str]:
-    """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381), width 1.0. Returns and raises as :func:`build_teacher`.
+    """Build MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381), width 1.0.
+
+    Returns and raises as :func:`build_teacher`.
 
     `initial_weights`, if given, goes before the recipe's.
     """
@@ -107,9 +110,9 @@ def _initialise(network: Network, architecture: str, initial_weights: str) -> st
     try:
         weights, origin = _find_weights(architecture, initial_weights)
         return _load_fitting(network, weights, origin)
-    except RecipeError:
+    except RecipeError as error:
         if initial_weights == "auto":
-            return "none"
+            return f"none, since {error}"
         raise
 
 
@@ -147,17 +150,19 @@ def _find_weights(architecture: str, initial_weights: str) -> tuple[Weights, str
     try:
         return _bundle_weights(initial_weights), f"bundle {Path(initial_weights).stem}"
     except BundleError as error:
-        raise RecipeError(f"initial_weights {initial_weights!r} is no .safetensors file, and as a bundle: {error}") from error
+        raise RecipeError(
+            f"initial_weights {initial_weights!r} is no .safetensors file, and as a bundle: {error}"
+        ) from error
 
 
 def _torchvision_imagenet(architecture: str) -> Weights:
     """Download torchvision's ImageNet weights, or take them from its cache."""
     try:
-        state: dict[str, Any] = torchvision.models.get_model_weights(architecture).DEFAULT.get_state_dict(progress=True)
+        state: dict[str, Any] = torchvision.models.get_model_weights(architecture)["DEFAULT"].get_state_dict(progress=True)
     except OSError as error:
         raise RecipeError(
-            f"ImageNet weights of {architecture} cannot be downloaded ({error}): name a .safetensors file as initial_weights,"
-            " or set GEOKD_DATA to the folder with weights/"
+            f"ImageNet weights of {architecture} cannot be downloaded ({error}): name a .safetensors file as"
+            " initial_weights, or set GEOKD_DATA to the folder with weights/"
         ) from error
     return {k: v for k, v in state.items() if k.startswith("features.")}  # its head is ImageNet's 1,000 classes
 

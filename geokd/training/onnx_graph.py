@@ -1,8 +1,9 @@
 """A student as an ONNX graph, node by node.
 
 torch.onnx.export either folds batch normalisation away, after which a student cannot be trained on from its bundle, or
-leaves it tangled in shape arithmetic that ONNX Runtime does not fold. MobileNetV2 has but six kinds of layers, so they are
-written down here: batch normalisation stays apart under torch's names, and ONNX Runtime folds it when it opens the file.
+leaves it tangled in shape arithmetic that ONNX Runtime does not fold. MobileNetV2 has but six kinds of layers, so
+they are written down here: batch normalisation stays apart under torch's names, and ONNX Runtime folds it when it
+opens the file.
 """
 
 from collections.abc import Callable
@@ -40,7 +41,7 @@ def to_onnx(student: Network, contract: InputContract) -> bytes:
     weights = [graph.constant(f"classifier.{k}", v) for k, v in student.classifier.named_parameters()]
     graph.node("Gemm", [x, *weights], output="logits", transB=1)
 
-    shape = ["n", len(contract.bands), contract.patch_px, contract.patch_px]
+    shape: list[str | int | None] = ["n", len(contract.bands), contract.patch_px, contract.patch_px]
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
@@ -74,7 +75,9 @@ class _Graph:
         """Append an initialiser, once, and return its name."""
         if all(tensor.name != name for tensor in self.initialisers):
             array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.float32(value)
-            self.initialisers.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(np.shape(array)), name))
+            self.initialisers.append(
+                numpy_helper.from_array(np.ascontiguousarray(array).reshape(np.shape(array)), name)
+            )
         return name
 
     def layer(self, module: nn.Module, x: str, prefix: str) -> str:

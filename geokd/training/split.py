@@ -27,7 +27,9 @@ def stratified_split(
     counts = np.bincount(labels, minlength=len(classes))
     few = [f"{classes[k]} ({counts[k]})" for k in range(len(classes)) if counts[k] < 2]
     if few:
-        raise ChipError(f"too few chips to train and validate: {', '.join(few)}; give each class at least 2, or leave it out")
+        raise ChipError(
+            f"too few chips to train and validate: {', '.join(few)}; give each class at least 2, or leave it out"
+        )
     generator = np.random.default_rng(seed)
     validation = []
     for k, count in enumerate(counts):
@@ -42,9 +44,9 @@ def block_split(
 ) -> tuple[Indices, Indices]:
     """Set whole squares of ground apart, so that no validation chip overlaps a training chip.
 
-    Chips belong to the square of side `block_m` that holds their centre. Squares, in random order, go to validation as long
-    as they bring a class nearer to its share and leave it training chips. Training chips that overlap a validation chip are
-    left out of both.
+    Chips belong to the square of side `block_m` that holds their centre. Squares, in random order, go to validation
+    as long as they bring a class nearer to its share and leave it training chips. Training chips that overlap a
+    validation chip are left out of both.
 
     Parameters
     ----------
@@ -77,7 +79,9 @@ def block_split(
             chosen.append(number)
     is_validation = np.isin(block, chosen)
     validation = np.flatnonzero(is_validation)
-    training = np.array([i for i in np.flatnonzero(~is_validation) if not _overlaps(bounds[i], bounds[validation])], np.int64)
+    training = np.array(
+        [i for i in np.flatnonzero(~is_validation) if not _overlaps(bounds[i], bounds[validation])], np.int64
+    )
     if not len(validation) or set(labels[training]) != set(labels):
         raise ChipError(
             f"chips cannot be split in blocks of {block_m:g} m: a class lies within too few of them;"

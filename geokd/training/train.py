@@ -1,8 +1,8 @@
 """From labelled chips to a distilled student: the whole road, in stages that are each resumable.
 
 A run's folder holds `run.json` (what was asked, what came out), `log.csv`, `curves.png`, the two networks as
-`teacher.safetensors` and `student.safetensors`, `teacher_outputs/`, calibration chips for the int8 export, and a checkpoint
-of the stage under way.
+`teacher.safetensors` and `student.safetensors`, `teacher_outputs/`, calibration chips for the int8 export, and a
+checkpoint of the stage under way.
 """
 
 import datetime
@@ -48,8 +48,8 @@ class TrainResult:
     ----------
     folder : Path
     metrics : dict
-        `teacher` (None if there was none) and `student`, each {n, accuracy, interval_95, per_class, ...} on the validation
-        chips.
+        `teacher` (None if there was none) and `student`, each {n, accuracy, interval_95, per_class, ...} on the
+        validation chips.
     """
 
     folder: Path
@@ -92,24 +92,27 @@ def train(
     contract = _contract(resolved, index, say)
     legend = _legend(resolved, index)
     training_chips, validation_chips, split = _read_and_split(resolved, index, contract, validation, say)
-    run = {
+    run: dict[str, Any] = {
         "recipe": resolved.to_json(),
         "recipe_sha256": resolved.sha256,
         "contract": contract.to_json(),
         "legend": legend.to_json(),
         "data": {"chips": index.root.name, "split": split, "fingerprint": training_chips.fingerprint},
     }
+    networks = _build_networks(resolved, contract, legend)  # first: weights that cannot be had leave no folder behind
     _open_run(folder, run, resume=resume)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     sets = [ChipSet(torch.from_numpy(c.pixels).to(device), torch.from_numpy(c.labels).to(device))
             for c in (training_chips, validation_chips)]  # fmt: skip
-    stages = _Stages(resolved, legend, sets[0], sets[1], folder, say)
+    stages = _Stages(resolved, legend, networks, sets[0], sets[1], folder, say)
 
     teacher = None
     outputs = None
-    if resolved.teacher.epochs and (resolved.loss.kl or resolved.loss.cosine):
+    if "teacher" in networks:
         network, teacher = stages.teacher()
-        outputs = cache_teacher(network, sets[0].pixels, folder / "teacher_outputs", bf16=stages.bf16("teacher"), say=say)
+        outputs = cache_teacher(
+            network, sets[0].pixels, folder / "teacher_outputs", bf16=stages.bf16("teacher"), say=say
+        )
         del network
     student, temperature = stages.student(outputs)
     chosen = _spread(training_chips.labels, CALIBRATION_CHIPS, resolved.seed)
@@ -119,8 +122,15 @@ def train(
         "complete": True,
         "temperature": temperature,
         "metrics": {"teacher": teacher, "student": student},
-        "machine": {"device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu", "cores": os.cpu_count()},
-        "versions": {"geokd": importlib.metadata.version("geokd"), "torch": torch.__version__, "python": platform.python_version()},
+        "machine": {
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+            "cores": os.cpu_count(),
+        },
+        "versions": {
+            "geokd": importlib.metadata.version("geokd"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
     }
     _write_json(folder / "run.json", run)
@@ -132,26 +142,33 @@ class _Stages:
     """The two trainings of a run; each leaves its network and figures in the folder and finds them there again."""
 
     def __init__(
-        self, recipe: Recipe, legend: Legend, chips: ChipSet, validation: ChipSet, folder: Path, say: Callable[[str], None]
+        self,
+        recipe: Recipe,
+        legend: Legend,
+        networks: dict[Stage, tuple[Network, str]],
+        chips: ChipSet,
+        validation: ChipSet,
+        folder: Path,
+        say: Callable[[str], None],
     ) -> None:
-        self.recipe, self.legend, self.chips, self.validation = recipe, legend, chips, validation
+        self.recipe, self.legend, self.networks = recipe, legend, networks
+        self.chips, self.validation = chips, validation
         self.folder, self.say = folder, say
         self.device = chips.pixels.device
 
     def bf16(self, stage: Stage) -> bool:
         """Whether bfloat16 pays: on a GPU always; on CPUs with native support for VGG16, never for depthwise layers."""
         if self.device.type == "cuda":
-            return torch.cuda.is_bf16_supported()
+            return bool(torch.cuda.is_bf16_supported())
         return stage == "teacher" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
     def teacher(self) -> tuple[Network, dict[str, Any]]:
         """Train the teacher on hard labels, or read it back."""
         recipe = self.recipe.teacher
-        torch.manual_seed(self.recipe.seed)
-        network, origin = build_teacher(recipe, self.chips.pixels.shape[1], len(self.legend))
-        network = network.to(self.device, memory_format=torch.channels_last)
+        network, origin = self.networks["teacher"]
+        network = network.to(memory_format=torch.channels_last).to(self.device)
 
-        def loss(logits: Tensor, features: Tensor, batch: Batch) -> Tensor:  # noqa: ARG001
+        def loss(logits: Tensor, features: Tensor, batch: Batch) -> Tensor:
             return hard_loss(logits, batch.labels, recipe.label_smoothing)
 
         network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)
@@ -161,12 +178,14 @@ class _Stages:
     def student(self, outputs: TeacherOutputs | None) -> tuple[dict[str, Any], float]:
         """Train the student, or read it back; return its figures and calibration temperature."""
         recipe = self.recipe
-        torch.manual_seed(recipe.seed + 1)
-        network, origin = build_student(recipe.student, self.chips.pixels.shape[1], len(self.legend))
-        network = network.to(self.device, memory_format=torch.channels_last)
+        network, origin = self.networks["student"]
+        network = network.to(memory_format=torch.channels_last).to(self.device)
         projection: nn.Module = nn.Identity()
         if outputs is not None and recipe.loss.cosine and recipe.loss.cosine_on == "features":
-            projection = nn.Linear(network.classifier.in_features, outputs.features.shape[2], bias=False).to(self.device)
+            torch.manual_seed(recipe.seed + 2)
+            projection = nn.Linear(network.classifier.in_features, outputs.features.shape[2], bias=False).to(
+                self.device
+            )
         loss = distillation_loss(recipe.loss, outputs, projection, recipe.student.label_smoothing)
         network = self._fit_or_read("student", network, projection, loss, origin)
         return self._figures(network, "student", origin)
@@ -246,6 +265,18 @@ def distillation_loss(
     return loss
 
 
+def _build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> dict[Stage, tuple[Network, str]]:
+    """Networks with their initial weights and the weights' origin; no teacher if the loss does not ask for one."""
+    channels, classes = len(contract.bands), len(legend)
+    networks: dict[Stage, tuple[Network, str]] = {}
+    if recipe.teacher.epochs and (recipe.loss.kl or recipe.loss.cosine):
+        torch.manual_seed(recipe.seed)
+        networks["teacher"] = build_teacher(recipe.teacher, channels, classes)
+    torch.manual_seed(recipe.seed + 1)
+    networks["student"] = build_student(recipe.student, channels, classes)
+    return networks
+
+
 def _contract(recipe: Recipe, index: ChipIndex, say: Callable[[str], None]) -> InputContract:
     """Complete the recipe's input by what the chips tell, and say so."""
     probe = probe_chips(index)
@@ -278,7 +309,9 @@ def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
     unknown = sorted({e.name for e in recipe.legend} - set(names) - set(index.classes))
     water = sorted(set(recipe.augmentation.water_classes) - set(names) - set(index.classes))
     if doubled:
-        raise ChipError(f"class folders of {index.root} differ only in signs that names may not hold: {', '.join(doubled)}")
+        raise ChipError(
+            f"class folders of {index.root} differ only in signs that names may not hold: {', '.join(doubled)}"
+        )
     if unknown or water:
         raise ChipError(f"the recipe names classes that have no chips in {index.root}: {', '.join(unknown + water)}")
     entries = {machine_name(e.name): e for e in recipe.legend}
@@ -286,7 +319,9 @@ def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
     try:
         return Legend(
             tuple(
-                LandUseClass(c.value, c.name, entries[c.name].title, entries[c.name].color_hint) if c.name in entries else c
+                LandUseClass(c.value, c.name, entries[c.name].title, entries[c.name].color_hint)
+                if c.name in entries
+                else c
                 for c in defaults
             )
         )
@@ -295,7 +330,11 @@ def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
 
 
 def _read_and_split(
-    recipe: Recipe, index: ChipIndex, contract: InputContract, validation: str | Path | None, say: Callable[[str], None]
+    recipe: Recipe,
+    index: ChipIndex,
+    contract: InputContract,
+    validation: str | Path | None,
+    say: Callable[[str], None],
 ) -> tuple[Chips, Chips, str]:
     """Read chips for training and validation; the text tells how they were parted."""
     chips = read_chips(index, contract)
@@ -316,7 +355,7 @@ def _read_and_split(
         how = "at random, stratified; neighbouring chips on both sides would flatter the accuracy"
         training, apart_at = stratified_split(chips.labels, index.classes, share, seed)
     left_out = len(chips.labels) - len(training) - len(apart_at)
-    how = f"{how}: {len(training)} training and {len(apart_at)} validation chips, {left_out} left out for overlapping both"
+    how += f": {len(training)} training and {len(apart_at)} validation chips, {left_out} left out for overlapping both"
     say(f"split {how}")
     return _subset(chips, training), _subset(chips, apart_at), how
 
@@ -356,10 +395,12 @@ def _open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> None:
         raise TrainingError(f"cannot read {path}: {error}; start a new run") from error
     differ = [key for key in ("recipe", "contract", "legend", "data") if before.get(key) != run[key]]
     if differ:
-        raise CallError(f"the run in {folder} had another {', '.join(differ)}; resume with the same, or start a new run")
+        raise CallError(
+            f"the run in {folder} had another {', '.join(differ)}; resume with the same, or start a new run"
+        )
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.partial")
     temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)

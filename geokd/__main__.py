@@ -1,0 +1,5 @@
+"""`python -m geokd`."""
+
+from geokd.cli import main
+
+main()

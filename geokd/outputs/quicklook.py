@@ -1,0 +1,245 @@
+"""The quicklook: one picture of the scene beside its map, with legend, shares, scale bar and north arrow."""
+
+import io
+import math
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from geokd.legend import NODATA
+from geokd.outputs.class_map import ClassMap, class_areas
+from geokd.outputs.staging import write_bytes
+from geokd.scenes.grid import SceneGrid
+
+_PANEL_PX = 800  # longer side of scene and map
+_SLIM_PX = 24  # shorter side at least, so that a strip of one cell can be seen
+_CAPTIONED_PX = 110  # room that a panel's caption needs
+_STACKED_FROM = 1.6  # scenes wider than this many times their height lie above their map, others beside it
+_MARGIN_PX, _GAP_PX, _HEAD_PX, _CAPTION_PX = 44, 36, 100, 38
+_KEY_WIDTH_PX, _KEY_FOOT_PX, _ROW_PX, _SWATCH_PX, _BAR_PX = 370, 190, 40, 26, 240
+_BODY_PX = 460  # height at least, for legend and scale bar beside a flat scene
+_TITLE_PX = 1400  # longest title or subtitle
+_HEADLINE, _TEXT, _SMALL = 36, 22, 19  # font sizes
+
+_Colour = tuple[int, int, int]
+_INK: _Colour = (28, 32, 36)
+_GREY: _Colour = (98, 106, 114)
+_LINE: _Colour = (176, 182, 188)
+_HATCH: _Colour = (204, 208, 212)
+_HATCH_GROUND: _Colour = (240, 242, 244)
+
+
+@dataclass(frozen=True, eq=False)
+class ScenePicture:
+    """The scene as shown in a quicklook, as a rule read at reduced resolution.
+
+    Parameters
+    ----------
+    rgb : uint8 array (3, rows, cols)
+        True colour.
+    valid : bool array (rows, cols)
+        Which pixels hold data.
+    grid : SceneGrid
+        The grid of the whole scene at full resolution; `rgb` shows all of it, at whatever size.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types disagree.
+    """
+
+    rgb: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+    grid: SceneGrid
+
+    def __post_init__(self) -> None:
+        if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[0] != 3:
+            raise ValueError(f"a scene picture is uint8 (3, rows, cols), not {self.rgb.dtype} {self.rgb.shape}")
+        if self.valid.dtype != np.bool_ or self.valid.shape != self.rgb.shape[1:]:
+            raise ValueError(
+                f"its validity is bool {self.rgb.shape[1:]}, not {self.valid.dtype} {self.valid.shape}"
+            )
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A line of the legend; without a colour it shows the hatch of what is not mapped."""
+
+    title: str
+    share: str
+    colour: _Colour | None
+
+
+def write_quicklook(class_map: ClassMap, scene: ScenePicture, path: Path, title: str, subtitle: str) -> None:
+    """Write a PNG of the scene and its map, both of the same ground at the same size.
+
+    `subtitle` stands below `title`, for example the model's name. Classes without cells are left out of the legend; the
+    north arrow is drawn only where up is north.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    picture = _draw(class_map, scene, title, subtitle)
+    content = io.BytesIO()
+    picture.save(content, "PNG", optimize=True)
+    write_bytes(path, content.getvalue())
+
+
+def _draw(class_map: ClassMap, scene: ScenePicture, title: str, subtitle: str) -> Image.Image:
+    size = _panel_size(scene.grid)
+    panels = {"Scene": _scene_panel(scene, size), "Land use": _map_panel(class_map, scene.grid, size)}
+    stacked = size[0] > _STACKED_FROM * size[1]
+    step_x = 0 if stacked else max(size[0], _CAPTIONED_PX) + _GAP_PX
+    step_y = size[1] + _CAPTION_PX + _GAP_PX if stacked else 0
+    body = max(step_y + size[1] + _CAPTION_PX, _BODY_PX)
+
+    entries = _legend_entries(class_map, all_valid=bool(scene.valid.all()))
+    rows = (body - _CAPTION_PX - _KEY_FOOT_PX) // _ROW_PX
+    key_x = _MARGIN_PX + step_x + max(size[0], _CAPTIONED_PX) + _GAP_PX
+    key_width = -(-len(entries) // rows) * (_KEY_WIDTH_PX + _GAP_PX) - _GAP_PX
+    heads = _fitted(title, _HEADLINE, _TITLE_PX), _fitted(subtitle, _TEXT, _TITLE_PX)
+    head_width = max(_font(_HEADLINE).getlength(heads[0]), _font(_TEXT).getlength(heads[1]))
+    width = max(key_x + key_width, _MARGIN_PX + math.ceil(head_width)) + _MARGIN_PX
+    body_y = _MARGIN_PX + _HEAD_PX
+
+    image = Image.new("RGB", (width, body_y + body + _MARGIN_PX), "white")
+    draw = ImageDraw.Draw(image)
+    draw.text((_MARGIN_PX, _MARGIN_PX), heads[0], _INK, _font(_HEADLINE), anchor="lt")
+    draw.text((_MARGIN_PX, _MARGIN_PX + 50), heads[1], _GREY, _font(_TEXT), anchor="lt")
+    for number, (caption, panel) in enumerate(panels.items()):
+        x, y = _MARGIN_PX + number * step_x, body_y + number * step_y
+        draw.text((x, y), caption, _INK, _font(_TEXT), anchor="lt")
+        image.paste(panel, (x, y + _CAPTION_PX))
+        draw.rectangle((x - 1, y + _CAPTION_PX - 1, x + size[0], y + _CAPTION_PX + size[1]), outline=_LINE)
+    draw.text((key_x, body_y), "Share of the mapped area", _INK, _font(_TEXT), anchor="lt")
+    for number, entry in enumerate(entries):
+        column, row = divmod(number, rows)
+        _draw_entry(
+            image, (key_x + column * (_KEY_WIDTH_PX + _GAP_PX), body_y + _CAPTION_PX + row * _ROW_PX), entry
+        )
+    foot_y = body_y + _CAPTION_PX + min(len(entries), rows) * _ROW_PX + _GAP_PX
+    _draw_foot(draw, (key_x, foot_y), class_map.grid, max(_ground_size_m(scene.grid)) / _PANEL_PX)
+    return image
+
+
+def _ground_size_m(grid: SceneGrid) -> tuple[float, float]:
+    """Return width and height of the scene on the ground."""
+    size_x, size_y = grid.pixel_size_m
+    return grid.width * size_x, grid.height * size_y
+
+
+def _panel_size(grid: SceneGrid) -> tuple[int, int]:
+    """Return width and height of a panel in pixels: true to scale, but never too slim to be seen."""
+    ground = _ground_size_m(grid)
+    scale = _PANEL_PX / max(ground)
+    return max(_SLIM_PX, round(ground[0] * scale)), max(_SLIM_PX, round(ground[1] * scale))
+
+
+def _scene_panel(scene: ScenePicture, size: tuple[int, int]) -> Image.Image:
+    enlarged = size[0] > scene.rgb.shape[2]
+    how = Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
+    picture = Image.fromarray(np.ascontiguousarray(scene.rgb.transpose(1, 2, 0))).resize(size, how)
+    valid = Image.fromarray(scene.valid).resize(size, Image.Resampling.NEAREST)
+    return Image.composite(picture, _hatched(size), valid)
+
+
+def _map_panel(class_map: ClassMap, scene_grid: SceneGrid, size: tuple[int, int]) -> Image.Image:
+    """Draw the part of the map that the scene covers: the last cells of a map may reach past their scene."""
+    cell, pixel = class_map.grid.transform, scene_grid.transform
+    cells_wide = scene_grid.width * math.hypot(pixel.a, pixel.d) / math.hypot(cell.a, cell.d)
+    cells_high = scene_grid.height * math.hypot(pixel.b, pixel.e) / math.hypot(cell.b, cell.e)
+    cols = ((np.arange(size[0]) + 0.5) / size[0] * cells_wide).astype(int).clip(max=class_map.grid.width - 1)
+    rows = ((np.arange(size[1]) + 0.5) / size[1] * cells_high).astype(int).clip(max=class_map.grid.height - 1)
+    codes = class_map.codes[rows[:, np.newaxis], cols]
+    palette = np.zeros((NODATA + 1, 3), np.uint8)
+    palette[: len(class_map.legend)] = [c.rgb for c in class_map.legend]
+    return Image.composite(Image.fromarray(palette[codes]), _hatched(size), Image.fromarray(codes != NODATA))
+
+
+def _hatched(size: tuple[int, int]) -> Image.Image:
+    """Draw what is not mapped: light diagonal lines."""
+    x, y = np.ogrid[: size[1], : size[0]]
+    line = (x + y) % 10 < 2
+    return Image.fromarray(np.where(line[..., np.newaxis], _HATCH, _HATCH_GROUND).astype(np.uint8))
+
+
+def _legend_entries(class_map: ClassMap, *, all_valid: bool) -> list[_Entry]:
+    """List the classes that occur, the largest first, then the hatch where anything is not mapped."""
+    present = sorted((row for row in class_areas(class_map) if row["cells"]), key=lambda row: -row["area_ha"])
+    entries = [
+        _Entry(row["title"], _percent(row["share_percent"]), class_map.legend[row["value"]].rgb)
+        for row in present
+    ]
+    if not (all_valid and class_map.mapped.all()):
+        entries.append(_Entry("Not mapped", "", None))
+    return entries
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1f} %" if share >= 0.05 else "< 0.1 %"
+
+
+def _draw_entry(image: Image.Image, at: tuple[int, int], entry: _Entry) -> None:
+    x, y = at
+    draw = ImageDraw.Draw(image)
+    swatch = (x, y, x + _SWATCH_PX, y + _SWATCH_PX)
+    if entry.colour is None:
+        image.paste(_hatched((_SWATCH_PX, _SWATCH_PX)), at)
+    draw.rectangle(swatch, fill=entry.colour, outline=_LINE)
+    middle = y + _SWATCH_PX // 2
+    share_width = math.ceil(_font(_TEXT).getlength("100.0 %")) + 12
+    text_x = x + _SWATCH_PX + 14
+    title = _fitted(entry.title, _TEXT, x + _KEY_WIDTH_PX - share_width - text_x)
+    draw.text((text_x, middle), title, _INK, _font(_TEXT), anchor="lm")
+    draw.text((x + _KEY_WIDTH_PX, middle), entry.share, _INK, _font(_TEXT), anchor="rm")
+
+
+def _draw_foot(draw: ImageDraw.ImageDraw, at: tuple[int, int], grid: SceneGrid, metres_per_px: float) -> None:
+    """Draw scale bar, north arrow and, in words, cells and CRS."""
+    x, y = at
+    metres = round_length(_BAR_PX * metres_per_px)
+    half = round(metres / metres_per_px / 2)
+    draw.rectangle((x, y + 28, x + 2 * half, y + 36), outline=_INK)
+    draw.rectangle((x, y + 28, x + half, y + 36), fill=_INK)
+    draw.text((x, y + 18), "0", _INK, _font(_SMALL), anchor="ls")
+    draw.text((x + 2 * half, y + 18), _length(metres), _INK, _font(_SMALL), anchor="ms")
+    t = grid.transform
+    if t.b == t.d == 0 and t.a > 0 > t.e:
+        north = x + _KEY_WIDTH_PX - 20
+        draw.polygon(((north, y), (north - 11, y + 36), (north, y + 28)), fill=_INK)
+        draw.polygon(((north, y), (north + 11, y + 36), (north, y + 28)), outline=_INK)
+        draw.text((north, y - 6), "N", _INK, _font(_SMALL), anchor="ms")
+    size_x, size_y = (f"{size:.4g}" for size in grid.pixel_size_m)
+    crs = grid.crs.to_string() if grid.crs else "no CRS"
+    draw.text((x, y + 62), f"Cells of {size_x} x {size_y} m", _GREY, _font(_SMALL), anchor="lt")
+    draw.text((x, y + 88), _fitted(crs, _SMALL, _KEY_WIDTH_PX), _GREY, _font(_SMALL), anchor="lt")
+
+
+def round_length(longest: float) -> float:
+    """Return the greatest 1, 2 or 5 times a power of ten that is at most `longest`, a positive length."""
+    power = 10.0 ** math.floor(math.log10(longest))
+    return max(step * power for step in (1, 2, 5) if step * power <= longest)
+
+
+def _length(metres: float) -> str:
+    return f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _fitted(text: str, size: int, longest_px: int) -> str:
+    """Cut `text` so that it is at most `longest_px` wide."""
+    if _font(size).getlength(text) <= longest_px:
+        return text
+    while text and _font(size).getlength(text + "...") > longest_px:
+        text = text[:-1]
+    return text.rstrip() + "..."

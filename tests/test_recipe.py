@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from geokd.bundle import ValueScaling
+from geokd.errors import RecipeError
+from geokd.recipe import Recipe, load_recipe, recipe_from_json
+
+RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_published_recipes_load_and_round_trip(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe_from_json(recipe.to_json()) == recipe
+    assert recipe.name == path.stem
+
+
+def test_defaults_and_hash() -> None:
+    assert recipe_from_json({}) == Recipe()
+    assert Recipe().input.value_scaling == ValueScaling(0, 2750, 1, 255)
+    assert Recipe().sha256 != recipe_from_json({"seed": 2}).sha256
+
+
+def test_value_scaling_can_be_switched_off() -> None:
+    recipe = recipe_from_json({"input": {"value_scaling": False}})
+    assert recipe.input.value_scaling is None
+    assert recipe_from_json(recipe.to_json()) == recipe
+
+
+def test_all_problems_at_once() -> None:
+    bad = {
+        "sed": 1,
+        "teacher": {"epochs": -1, "epoch": 3},
+        "loss": {"cosine_on": "x", "kl": "much"},
+        "legend": [{"name": "a"}],
+    }
+    with pytest.raises(RecipeError) as caught:
+        recipe_from_json(bad)
+    text = str(caught.value)
+    for part in (
+        "unknown key 'sed': did you mean 'seed'?",
+        "teacher.epochs = -1 is outside 0..10000",
+        "unknown key 'teacher.epoch': did you mean 'epochs'?",
+        "loss.cosine_on = 'x' is not one of 'features', 'logits'",
+        "loss.kl = 'much' is not of type float",
+        "key 'legend[0].title' is missing",
+    ):
+        assert part in text
+
+
+def test_nothing_to_learn_from() -> None:
+    with pytest.raises(RecipeError, match="nothing to learn from"):
+        recipe_from_json({"loss": {"ce": 0, "kl": 0, "cosine": 0}})
+
+
+def test_files(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot read the recipe"):
+        load_recipe(tmp_path / "none.toml")
+    path = tmp_path / "r.toml"
+    path.write_text("seed = ")
+    with pytest.raises(RecipeError, match="is not TOML"):
+        load_recipe(path)

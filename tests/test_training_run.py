@@ -1,0 +1,173 @@
+"""Whole runs on a handful of small chips: the road, not the accuracy."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch", reason="needs the extra geokd[train]")
+
+from safetensors.numpy import load_file
+
+from geokd.errors import CallError, ChipError, RecipeError, TrainingError
+from geokd.recipe import Recipe, recipe_from_json
+from geokd.training.train import train
+
+SIDE = 32
+
+
+def make_chips(folder: Path, count: int = 12) -> Path:
+    """Two classes that are easily told apart: dark noise and bright stripes."""
+    generator = np.random.default_rng(0)
+    for name in ("dark", "striped"):
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            chip = generator.integers(0, 60, (SIDE, SIDE, 3), dtype=np.uint8)
+            if name == "striped":
+                chip[::4] += 150
+            Image.fromarray(chip).save(folder / name / f"{i}.png")
+    return folder
+
+
+def tiny_recipe(**student: object) -> Recipe:
+    return recipe_from_json(
+        {
+            "name": "tiny",
+            "split": {"validation_share": 0.34},
+            "teacher": {"initial_weights": "none", "epochs": 2, "batch_size": 8},
+            "student": {"initial_weights": "none", "epochs": 2, "batch_size": 8, "ema_decay": 0.5} | student,
+        }
+    )
+
+
+class Lines(list[str]):
+    """Progress lines; raises KeyboardInterrupt when one contains `stop`."""
+
+    def __init__(self, stop: str = "") -> None:
+        super().__init__()
+        self.stop = stop
+
+    def __call__(self, line: str) -> None:
+        self.append(line)
+        if self.stop and self.stop in line:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def chips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_chips(tmp_path_factory.mktemp("chips") / "two")
+
+
+@pytest.fixture(scope="module")
+def whole_run(chips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    train(chips, folder, tiny_recipe(), say=Lines())
+    return folder
+
+
+def test_a_run_leaves_what_it_promises(whole_run: Path) -> None:
+    run = json.loads((whole_run / "run.json").read_text())
+    assert run["complete"] is True
+    for who in ("teacher", "student"):
+        figures = run["metrics"][who]
+        assert figures["n"] == 8
+        low, high = figures["interval_95"]
+        assert low <= figures["accuracy"] <= high
+        assert [row["name"] for row in figures["per_class"]] == ["dark", "striped"]
+    assert run["contract"]["patch_px"] == SIDE
+    assert recipe_from_json(run["recipe"]) == tiny_recipe()
+    rows = (whole_run / "log.csv").read_text().splitlines()
+    assert [r.split(",")[:2] for r in rows[1:]] == [
+        ["teacher", "1"],
+        ["teacher", "2"],
+        ["student", "1"],
+        ["student", "2"],
+    ]
+    with Image.open(whole_run / "curves.png") as picture:
+        assert picture.width > 500
+    assert len(list((whole_run / "teacher_outputs").iterdir())) == 8
+    assert not list(whole_run.glob("*checkpoint*"))
+
+
+@pytest.mark.parametrize("stop", ["teacher: epoch 1/", "teacher outputs: view 3/", "student: epoch 1/"])
+def test_a_resumed_run_equals_an_uninterrupted_one(chips: Path, whole_run: Path, tmp_path: Path, stop: str) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(chips, folder, tiny_recipe(), say=Lines(stop))
+    assert json.loads((folder / "run.json").read_text())["complete"] is False
+    train(chips, folder, tiny_recipe(), resume=True, say=Lines())
+    for name in ("teacher.safetensors", "student.safetensors", "calibration.safetensors"):
+        mine, theirs = load_file(folder / name), load_file(whole_run / name)
+        assert mine.keys() == theirs.keys()
+        assert all(np.array_equal(mine[k], theirs[k]) for k in mine), name
+    drop = slice(0, 5)  # all but the seconds
+    assert [r.split(",")[drop] for r in (folder / "log.csv").read_text().splitlines()] == [
+        r.split(",")[drop] for r in (whole_run / "log.csv").read_text().splitlines()
+    ]
+
+
+def test_a_killed_process_resumes(chips: Path, whole_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(
+        'name = "tiny"\n[split]\nvalidation_share = 0.34\n'
+        '[teacher]\ninitial_weights = "none"\nepochs = 2\nbatch_size = 8\n'
+        '[student]\ninitial_weights = "none"\nepochs = 2\nbatch_size = 8\nema_decay = 0.5\n'
+    )
+    command = [sys.executable, "-m", "geokd", "train", str(chips), "-o", str(folder), "--recipe", str(recipe)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ)
+    deadline = time.monotonic() + 120
+    while not (folder / "student.checkpoint.safetensors").is_file() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    subprocess.run([*command, "--resume"], check=True, capture_output=True)
+    mine, theirs = load_file(folder / "student.safetensors"), load_file(whole_run / "student.safetensors")
+    assert all(np.array_equal(mine[k], theirs[k]) for k in theirs)
+
+
+def test_student_alone_needs_no_teacher(chips: Path, tmp_path: Path) -> None:
+    recipe = dataclasses.replace(tiny_recipe(), loss=dataclasses.replace(Recipe().loss, kl=0.0, cosine=0.0))
+    result = train(chips, tmp_path / "run", recipe, say=Lines())
+    assert result.metrics["teacher"] is None
+    assert not (tmp_path / "run" / "teacher_outputs").exists()
+
+
+def test_wrong_calls(chips: Path, whole_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(CallError, match="exists already.*--resume"):
+        train(chips, whole_run, tiny_recipe(), say=Lines())
+    with pytest.raises(CallError, match="no run to resume"):
+        train(chips, tmp_path / "none", tiny_recipe(), resume=True, say=Lines())
+    with pytest.raises(CallError, match="had another recipe"):
+        train(chips, whole_run, tiny_recipe(epochs=3), resume=True, say=Lines())
+    with pytest.raises(CallError, match="neither a folder nor a zip"):
+        train(tmp_path / "nowhere", tmp_path / "run", tiny_recipe(), say=Lines())
+    with pytest.raises(RecipeError, match="no such file"):
+        train(chips, tmp_path / "run", tiny_recipe(initial_weights="nowhere.safetensors"), say=Lines())
+    assert not (tmp_path / "none").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_classes_must_agree(chips: Path, tmp_path: Path) -> None:
+    legend = recipe_from_json({"legend": [{"name": "sea", "title": "Sea", "color_hint": "0000FF"}]})
+    with pytest.raises(ChipError, match="no chips in.*sea"):
+        train(chips, tmp_path / "run", legend, say=Lines())
+    other = make_chips(tmp_path / "other", count=2)
+    (other / "dark").rename(other / "dusky")
+    with pytest.raises(ChipError, match="different classes: dark, dusky"):
+        train(chips, tmp_path / "run", tiny_recipe(), validation=other, say=Lines())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_diverging_run_says_so(chips: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="lower the learning rate"):
+        train(chips, tmp_path / "run", tiny_recipe(learning_rate=10.0, epochs=30, ema_decay=0.0), say=Lines())
