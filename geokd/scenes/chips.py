@@ -218,9 +218,9 @@ class _Archive:
 def _header(content: bytes, name: str) -> tuple[int, int, float | None]:
     """Height, width, and pixel size in metres where there are coordinates."""
     if name.lower().endswith(_TIFF_SUFFIXES):
-        from geokd.scenes.reader import open_bytes
+        from geokd.scenes.reader import open_chip
 
-        with open_bytes(content, name) as info:
+        with open_chip(content, name) as (_, info):
             georeferenced = info.grid.crs is not None
             return info.grid.height, info.grid.width, info.grid.pixel_size_m[0] if georeferenced else None
     try:
@@ -233,9 +233,9 @@ def _header(content: bytes, name: str) -> tuple[int, int, float | None]:
 def _decode(content: bytes, name: str, contract: InputContract) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
     """Pixels (C, h, w), and bounds (NaN without coordinates)."""
     if name.lower().endswith(_TIFF_SUFFIXES):
-        from geokd.scenes.reader import read_bytes
+        from geokd.scenes.reader import read_chip
 
-        return read_bytes(content, name, contract)
+        return read_chip(content, name, contract)
     if len(contract.bands) != 3:
         raise ChipError(f"chip {name} is a colour picture, the recipe asks for {len(contract.bands)} bands")
     try:

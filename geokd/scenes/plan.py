@@ -1,0 +1,233 @@
+"""Whether a student can take a scene, and every choice of how to read it. Pure: no file is opened here."""
+
+import math
+from dataclasses import dataclass
+
+from geokd.bundle import InputContract, ValueScaling
+from geokd.errors import SceneError, one_message
+from geokd.scenes.bands import choose_bands
+from geokd.scenes.grid import SceneGrid
+
+RESOLUTION_TOLERANCE = 0.2
+"""Share by which a scene's pixel size may differ from the contract's."""
+
+
+@dataclass(frozen=True)
+class SceneInfo:
+    """What a raster file says of itself.
+
+    Parameters
+    ----------
+    path : str
+        As the user gave it.
+    grid : SceneGrid
+    dtype : str
+        numpy name of the first band's type.
+    descriptions : tuple of str
+        Band descriptions, empty strings where there are none.
+    colours : tuple of str
+        Colour interpretation of each band: "red", "gray", "alpha", "undefined", ...
+    nodata : float or None
+    masked : bool
+        Whether there is an alpha band or a mask.
+    scales, offsets : tuple of float
+        GDAL's tags of each band; 1 and 0 where there are none.
+    """
+
+    path: str
+    grid: SceneGrid
+    dtype: str
+    descriptions: tuple[str, ...]
+    colours: tuple[str, ...]
+    nodata: float | None
+    masked: bool
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """What the user says of a scene; None leaves it to the file.
+
+    Parameters
+    ----------
+    bidx : tuple of int or None
+        Bands to use, 1-based, in the contract's order.
+    value_scale, value_offset : float or None
+        Reflectance x 10,000 = DN * value_scale + value_offset.
+    nodata : float or None
+        Value that marks missing pixels.
+    """
+
+    bidx: tuple[int, ...] | None = None
+    value_scale: float | None = None
+    value_offset: float | None = None
+    nodata: float | None = None
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """How to read one scene for one student: every choice made, picklable.
+
+    Parameters
+    ----------
+    path : str
+    grid : SceneGrid
+    bidx : tuple of int
+        Bands, 1-based, in the contract's order.
+    value_scale, value_offset : float
+        Reflectance x 10,000 = DN * value_scale + value_offset.
+    scaling : ValueScaling or None
+        None: bytes pass through.
+    nodata : float or None
+    notes : tuple of str
+        Choices that affect the map, one sentence each.
+    warnings : tuple of str
+        What looks wrong, with the remedy, one sentence each.
+    """
+
+    path: str
+    grid: SceneGrid
+    bidx: tuple[int, ...]
+    value_scale: float
+    value_offset: float
+    scaling: ValueScaling | None
+    nodata: float | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ValueChoice:
+    """How DN become bytes: scale and offset to reflectance x 10,000, the stretch, and a sentence that says so."""
+
+    scale: float
+    offset: float
+    scaling: ValueScaling | None
+    note: str
+
+
+def fix_plan(info: SceneInfo, contract: InputContract, options: SceneOptions) -> ScenePlan:
+    """Check a scene against a student's contract and fix how it is read.
+
+    Raises
+    ------
+    SceneError
+        If the scene does not fit: all mismatches in one message, each with its remedy.
+    """
+    problems = grid_problems(info, contract)
+    choice = values = None
+    try:
+        choice = choose_bands(info.descriptions, info.colours, contract.bands, options.bidx)
+    except SceneError as error:
+        problems.append(str(error))
+    try:
+        values = choose_values(info, contract, options, choice.bidx if choice else (1,))
+    except SceneError as error:
+        problems.append(str(error))
+    if problems or choice is None or values is None:
+        raise SceneError(f"{info.path} does not fit the model: {one_message(problems)}")
+    nodata = info.nodata if options.nodata is None else options.nodata
+    return ScenePlan(
+        path=info.path,
+        grid=info.grid,
+        bidx=choice.bidx,
+        value_scale=values.scale,
+        value_offset=values.offset,
+        scaling=values.scaling,
+        nodata=nodata,
+        notes=(choice.note, values.note, _nodata_note(info, options)),
+    )
+
+
+def grid_problems(info: SceneInfo, contract: InputContract) -> list[str]:
+    """Return what is wrong with CRS and pixel size, one sentence each."""
+    grid, target = info.grid, contract.ground_resolution_m
+    if grid.crs is None:
+        return [
+            "it has no coordinate reference system; assign the right one,"
+            f" for instance by gdal_edit.py -a_srs EPSG:32618 {info.path}"
+        ]
+    try:
+        size_x, size_y = grid.pixel_size_m
+    except Exception as error:
+        return [f"its coordinate reference system has no known unit ({error}); reproject it by gdalwarp -t_srs"]
+    if all(abs(size / target - 1) <= RESOLUTION_TOLERANCE for size in (size_x, size_y)):
+        return []
+    to_utm = f"-t_srs EPSG:{_utm_epsg(grid)} " if grid.crs.is_geographic else ""
+    return [
+        f"its pixels measure {size_x:.4g} x {size_y:.4g} m, the model takes {target:g} m give or take"
+        f" {100 * RESOLUTION_TOLERANCE:g} %; resample it by gdalwarp {to_utm}-tr {target:g} {target:g} -r average"
+        f" {info.path} resampled.tif, or take a model made for that size"
+    ]
+
+
+def choose_values(
+    info: SceneInfo, contract: InputContract, options: SceneOptions, bidx: tuple[int, ...]
+) -> ValueChoice:
+    """Decide how DN become bytes: the user's scale and offset, else GDAL's tags, else none.
+
+    Raises
+    ------
+    SceneError
+        If the type of the values leaves it open, or does not fit.
+    """
+    scaling = contract.value_scaling
+    said = options.value_scale is not None or options.value_offset is not None
+    if info.dtype.startswith("complex"):
+        raise SceneError(f"its values are {info.dtype}; take a product with real values")
+    if info.dtype == "uint8" and not said:
+        note = "8-bit values are taken as they are"
+        if scaling is not None:
+            note += (
+                f", as a true-colour picture stretched like the chips (reflectance x 10,000 of {scaling.minimum:g}.."
+                f"{scaling.maximum:g} to {scaling.output_minimum:g}..{scaling.output_maximum:g})"
+            )
+        return ValueChoice(1.0, 0.0, None, note)
+    if scaling is None:
+        raise SceneError(
+            f"its values are {info.dtype}, the model takes 8-bit values; stretch it by gdal_translate -ot Byte -scale"
+            f" {info.path} bytes.tif"
+        )
+    tagged = {(info.scales[b - 1], info.offsets[b - 1]) for b in bidx}
+    if len(tagged) > 1 and not said:
+        raise SceneError(
+            "its bands have different scale and offset tags; say which holds by --value-scale, --value-offset"
+        )
+    tag_scale, tag_offset = next(iter(tagged))
+    has_tags = (tag_scale, tag_offset) != (1.0, 0.0)
+    if said:
+        scale = 1.0 if options.value_scale is None else options.value_scale
+        offset = 0.0 if options.value_offset is None else options.value_offset
+        why = "as --value-scale and --value-offset say"
+    elif has_tags:  # tags give reflectance
+        scale, offset, why = tag_scale * 1e4, tag_offset * 1e4, "by the file's scale and offset tags"
+    elif info.dtype.startswith("float"):
+        raise SceneError(
+            f"its values are {info.dtype} without scale tags, so their unit is unknown; give --value-scale 10000 for"
+            " reflectance 0..1, or --value-scale 1 for reflectance x 10,000"
+        )
+    else:
+        scale, offset, why = 1.0, 0.0, "since nothing says otherwise"
+    if not (math.isfinite(scale) and math.isfinite(offset) and scale > 0):
+        raise SceneError(f"value scale {scale:g} must be positive and value offset {offset:g} finite")
+    note = (
+        f"reflectance x 10,000 = DN x {scale:g} {'-' if offset < 0 else '+'} {abs(offset):g}, {why}; it is stretched"
+        f" from {scaling.minimum:g}..{scaling.maximum:g} to {scaling.output_minimum:g}..{scaling.output_maximum:g}"
+    )
+    return ValueChoice(scale, offset, scaling, note)
+
+
+def _nodata_note(info: SceneInfo, options: SceneOptions) -> str:
+    mask = "; its alpha band or mask is honoured" if info.masked else ""
+    if options.nodata is not None:
+        return f"nodata is {options.nodata:g}, as --nodata says{mask}"
+    if info.nodata is not None:
+        return f"nodata is {info.nodata:g}, as the file says{mask}"
+    return f"no nodata value is declared{mask or ': every pixel counts as valid'}"
+
+
+def _utm_epsg(grid: SceneGrid) -> int:
+    """EPSG code of the UTM zone (WGS 84) of the centre of a grid in degrees."""
+    longitude, latitude = grid.transform @ (grid.width / 2, grid.height / 2)
+    return (32600 if latitude >= 0 else 32700) + int((longitude + 180) % 360 // 6) + 1

@@ -1,0 +1,240 @@
+"""Scenes on disk: what they are, whether a student can take them, and their pixels as bytes.
+
+Three steps: :func:`describe_scene` opens a file once, :func:`plan_scene` checks it against a student's contract and
+fixes every choice, :func:`read_window` reads by that plan, in any process.
+"""
+
+import contextlib
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.windows import Window
+
+from geokd.bundle import InputContract
+from geokd.errors import CallError, ChipError, SceneError
+from geokd.scenes.bands import choose_bands
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.plan import SceneInfo, SceneOptions, ScenePlan, choose_values, fix_plan
+from geokd.scenes.scaling import to_uint8
+from geokd.scenes.validity import has_mask, valid_pixels
+
+_PREVIEW_PX = 512
+_BASELINE_OFFSET_DN = 1000
+
+
+def describe_scene(path: str | Path) -> SceneInfo:
+    """Read a raster's header. `path` may be anything GDAL opens: a file, a URL, a /vsi path.
+
+    Raises
+    ------
+    CallError
+        If there is no such file.
+    SceneError
+        If it is no raster, or its grid is unusable.
+    """
+    with _open(str(path)) as dataset:
+        return _info(dataset, str(path))
+
+
+def plan_scene(info: SceneInfo, contract: InputContract, options: SceneOptions | None = None) -> ScenePlan:
+    """Check a scene against a student's contract, fix how it is read, and look at a thinned copy for what is unusual.
+
+    Raises
+    ------
+    SceneError
+        If the scene does not fit: all mismatches in one message, each with its remedy.
+    """
+    plan = fix_plan(info, contract, options or SceneOptions())
+    values, valid = _thinned(plan, _PREVIEW_PX)
+    return replace(plan, warnings=tuple(_unusual(plan, values[:, valid], values.shape[1] * values.shape[2])))
+
+
+def read_window(
+    plan: ScenePlan, window: Window, dataset: DatasetReader | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Read a window as the student is to see it.
+
+    The window may reach past the scene's last row and column: that part mirrors the scene about its last row and
+    column, pixels and validity alike, so what is read does not depend on the window asked for.
+
+    Parameters
+    ----------
+    plan : ScenePlan
+    window : Window
+        Whole pixels, starting within the scene.
+    dataset : DatasetReader, optional
+        An open dataset of the same scene; without, it is opened for this call.
+
+    Returns
+    -------
+    pixels : uint8 array (C, h, w)
+    valid : bool array (h, w)
+
+    Raises
+    ------
+    SceneError
+        If the pixels cannot be read; the message names the window.
+    """
+    rows = mirrored(window.row_off, window.height, plan.grid.height)
+    cols = mirrored(window.col_off, window.width, plan.grid.width)
+    top, left = int(rows.min()), int(cols.min())
+    inside = Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1)
+    try:
+        with contextlib.nullcontext(dataset) if dataset else _open(plan.path) as source:
+            values = source.read(list(plan.bidx), window=inside)
+            valid = valid_pixels(source, values, inside, plan.bidx, plan.nodata)
+    except RasterioError as error:
+        raise SceneError(
+            f"cannot read {plan.path} at rows {top}..{top + inside.height - 1}, columns"
+            f" {left}..{left + inside.width - 1}: {error}; the file may be cut short: copy or download it again"
+        ) from error
+    pixels = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
+    if (inside.height, inside.width) == (window.height, window.width):
+        return pixels, valid
+    take = np.ix_(rows - top, cols - left)
+    return pixels[:, take[0], take[1]], valid[take]
+
+
+def read_preview(plan: ScenePlan, longest_px: int = _PREVIEW_PX) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Read the whole scene, thinned to at most `longest_px` a side: uint8 pixels (C, h, w) and valid (h, w)."""
+    values, valid = _thinned(plan, longest_px)
+    return to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling), valid
+
+
+def mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:
+    """Mirror indices start .. start + length - 1 about the first and last of 0 .. size - 1, not repeating these.
+
+    Parameters
+    ----------
+    start, length, size : int
+
+    Returns
+    -------
+    int64 array (length,), values 0 .. size - 1
+    """
+    period = max(2 * (size - 1), 1)
+    folded = np.arange(start, start + length, dtype=np.int64) % period
+    return np.minimum(folded, period - folded) if size > 1 else np.zeros(length, np.int64)
+
+
+@contextlib.contextmanager
+def open_chip(content: bytes, name: str) -> Iterator[tuple[DatasetReader, SceneInfo]]:
+    """Open the bytes of a (Geo)TIFF chip.
+
+    Raises
+    ------
+    ChipError
+        If they are no raster.
+    """
+    try:
+        with warnings.catch_warnings(), MemoryFile(content) as memory:  # type: ignore[no-untyped-call]
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with memory.open() as dataset:
+                yield dataset, _info(dataset, name)
+    except (RasterioError, SceneError) as error:
+        raise ChipError(f"chip {name} cannot be read: {error}") from error
+
+
+def read_chip(content: bytes, name: str, contract: InputContract) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
+    """Read the bytes of a (Geo)TIFF chip as a scene of the contract would be.
+
+    Returns
+    -------
+    pixels : uint8 array (C, h, w)
+    bounds : left, bottom, right, top in the units of the chip's CRS; NaN without one
+
+    Raises
+    ------
+    ChipError
+        If it cannot be read or lacks the bands.
+    """
+    with open_chip(content, name) as (dataset, info):
+        try:
+            choice = choose_bands(info.descriptions, info.colours, contract.bands, None)
+            values = choose_values(info, contract, SceneOptions(), choice.bidx)
+        except SceneError as error:
+            raise ChipError(f"chip {name}: {error}") from error
+        pixels = to_uint8(dataset.read(list(choice.bidx)), values.scale, values.offset, values.scaling)
+        return pixels, info.grid.bounds if info.grid.crs is not None else (math.nan,) * 4
+
+
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[DatasetReader]:
+    """Open a raster; what GDAL says becomes one sentence."""
+    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+        raise CallError(f"no such file: {path}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            dataset = rasterio.open(path)
+        except RasterioIOError as error:
+            raise SceneError(f"{path} is not a raster that GDAL can open: {error}") from error
+    with dataset:
+        yield dataset
+
+
+def _info(dataset: DatasetReader, path: str) -> SceneInfo:
+    if dataset.count == 0:
+        subdatasets = ", ".join(dataset.subdatasets[:3])
+        hint = f"; it holds others, name one of them: {subdatasets}" if subdatasets else ""
+        raise SceneError(f"{path} has no bands{hint}")
+    try:
+        grid = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
+    except ValueError as error:
+        raise SceneError(f"{path} has an unusable grid: {error}") from error
+    return SceneInfo(
+        path=path,
+        grid=grid,
+        dtype=dataset.dtypes[0],
+        descriptions=tuple(d or "" for d in dataset.descriptions),
+        colours=tuple(ColorInterp(c).name for c in dataset.colorinterp),
+        nodata=dataset.nodata,
+        masked=has_mask(dataset),
+        scales=tuple(dataset.scales),
+        offsets=tuple(dataset.offsets),
+    )
+
+
+def _thinned(plan: ScenePlan, longest_px: int) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """DN (C, h, w) and validity (h, w) of the whole scene, every n-th pixel so that no side exceeds `longest_px`."""
+    shrink = max(1.0, max(plan.grid.height, plan.grid.width) / longest_px)
+    shape = max(1, round(plan.grid.height / shrink)), max(1, round(plan.grid.width / shrink))
+    try:
+        with _open(plan.path) as dataset:
+            whole = Window(0, 0, plan.grid.width, plan.grid.height)
+            values = dataset.read(list(plan.bidx), out_shape=(len(plan.bidx), *shape))
+            return values, valid_pixels(dataset, values, whole, plan.bidx, plan.nodata)
+    except RasterioError as error:
+        raise SceneError(f"cannot read {plan.path}: {error}; it may be cut short: copy or download it again") from error
+
+
+def _unusual(plan: ScenePlan, values: NDArray[np.generic], pixels: int) -> Iterator[str]:
+    """Say what is unusual in the valid DN (C, n) of a scene thinned to `pixels` pixels."""
+    if values.shape[1] == 0:
+        yield "the scene has no valid pixel"
+        return
+    zero = float((values == 0).all(axis=0).sum()) / pixels
+    if plan.nodata is None and zero >= 0.01:
+        yield (
+            f"{100 * zero:.0f} % of the pixels are 0 in all bands though no nodata is declared;"
+            " if they are fill, give --nodata 0"
+        ) values = values[:, (values != 0).any(axis=0)]
+    if plan.scaling is not None and plan.value_offset == 0 and values.size and values.min() >= _BASELINE_OFFSET_DN:
+        yield (
+            f"no pixel is below {_BASELINE_OFFSET_DN} DN: Sentinel-2 products of processing baseline 04.00 and later"
+            f" carry +{_BASELINE_OFFSET_DN}; if this is one, give --value-offset -{_BASELINE_OFFSET_DN}"
+        )
+    stretched = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
+    if stretched.size and (stretched == 255).mean() > 0.5:
+        yield "more than half of the values are at the upper end of the stretch; check --value-scale and --value-offset"
+    elif stretched.size and np.median(stretched) < 5:
+        yield "most values are at the lower end of the stretch, the scene is nearly black; check --value-scale"

@@ -1,0 +1,53 @@
+"""From a scene's digital numbers (DN) to the bytes a student sees. Pure arithmetic."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geokd.bundle import ValueScaling
+
+_LOOKUP_BITS = 16
+
+
+def to_uint8(
+    values: NDArray[Any], value_scale: float, value_offset: float, scaling: ValueScaling | None
+) -> NDArray[np.uint8]:
+    """Stretch DN to bytes as `gdal_translate -scale` does: linear, rounded half up, clipped to 0..255.
+
+    Parameters
+    ----------
+    values : array of any shape, integer or float
+    value_scale, value_offset : float
+        Reflectance x 10,000 = DN * value_scale + value_offset.
+    scaling : ValueScaling or None
+        None passes uint8 values through.
+
+    Returns
+    -------
+    uint8 array of the same shape; 0 where a value is not finite
+
+    Raises
+    ------
+    ValueError
+        If `scaling` is None and the values are not uint8.
+    """
+    if scaling is None:
+        if values.dtype != np.uint8:
+            raise ValueError(f"values of type {values.dtype} need a scaling")
+        return np.asarray(values, np.uint8)
+    if values.dtype.kind in "iu" and values.dtype.itemsize * 8 <= _LOOKUP_BITS:
+        every = np.arange(2 ** (8 * values.dtype.itemsize), dtype=f"u{values.dtype.itemsize}").view(values.dtype)
+        table = _stretch(every, value_scale, value_offset, scaling)
+        return np.asarray(table[values.view(f"u{values.dtype.itemsize}")], np.uint8)
+    return _stretch(values, value_scale, value_offset, scaling)
+
+
+def _stretch(values: NDArray[Any], value_scale: float, value_offset: float, scaling: ValueScaling) -> NDArray[np.uint8]:
+    """Compute the stretch value by value, in double precision."""
+    slope = (scaling.output_maximum - scaling.output_minimum) / (scaling.maximum - scaling.minimum)
+    reflectance = values.astype(np.float64) * value_scale + value_offset
+    with np.errstate(invalid="ignore"):
+        stretched = np.floor((reflectance - scaling.minimum) * slope + scaling.output_minimum + 0.5)
+        clipped = np.clip(np.nan_to_num(stretched, nan=0.0, posinf=0.0, neginf=0.0), 0, 255)
+    return np.asarray(clipped, np.uint8)

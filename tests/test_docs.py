@@ -1,0 +1,67 @@
+"""Every command and every Python example of the README is run, in order, in a copy of what a clone holds."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SETUP_BLOCKS = 2  # the first two bash blocks set up; .ci/run runs them
+NEEDS_TRAINING = ("geokd train", "geokd export", "my-run")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clone")
+    for name in ("sample_data", "recipes"):
+        shutil.copytree(ROOT / name, folder / name)
+    return folder
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize("number", range(SETUP_BLOCKS, len(blocks("bash"))))
+def test_commands(clone: Path, number: int) -> None:
+    block = blocks("bash")[number]
+    if any(word in block for word in NEEDS_TRAINING):
+        pytest.importorskip("torch", reason="needs the extra geokd[train]")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block], cwd=clone, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_python_examples(clone: Path, number: int) -> None:
+    block = blocks("python")[number]
+    if any(word in block for word in ("geokd.train", "geokd.export")):
+        pytest.importorskip("torch", reason="needs the extra geokd[train]")
+    done = subprocess.run(
+        [sys.executable, "-c", block], cwd=clone, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+def test_links_lead_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    missing = [t for t in targets if not t.startswith("http") and not (ROOT / t).exists()]
+    assert targets
+    assert not missing
+
+
+def test_setup_commands_are_the_gate() -> None:
+    gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert [f"block {n}" in gate for n in range(1, SETUP_BLOCKS + 1)] == [True, True]
+    assert "geokd classify sample_data/eastern_shore.tif" in blocks("bash")[0]
+    assert "pytest" in blocks("bash")[1]
