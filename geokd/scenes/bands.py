@@ -57,10 +57,10 @@ def choose_bands(
         if problems:
             raise SceneError(one_message(problems))
         return BandChoice(bidx, f"bands {_list(bidx)} are taken as {names}, as --bidx says")
-    named = tuple(_find(descriptions, name) for name in wanted)
+    named = tuple(find_band(descriptions, name) for name in wanted)
     if all(named) and len(set(named)) == len(named):
         return BandChoice(named, f"bands {_list(named)} are taken as {names}, by their descriptions")
-    coloured = tuple(_find(colours, name) for name in wanted)
+    coloured = tuple(find_band(colours, name) for name in wanted)
     if all(coloured) and len(set(coloured)) == len(coloured):
         return BandChoice(coloured, f"bands {_list(coloured)} are taken as {names}, by their colour interpretation")
     images = [b for b, colour in enumerate(colours, 1) if colour != "alpha"]
@@ -80,7 +80,7 @@ def choose_bands(
     )
 
 
-def _find(labels: tuple[str, ...], wanted: str) -> int:
+def find_band(labels: tuple[str, ...], wanted: str) -> int:
     """1-based number of the band with this label or an alias of it; 0 if there is none."""
     name = wanted.lower()
     accepted = next((aliases for aliases in _ALIASES if name in aliases), {name})

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from rasterio.errors import CRSError
+
 from geokd.bundle import InputContract, ValueScaling
 from geokd.errors import SceneError, one_message
 from geokd.scenes.bands import choose_bands
@@ -150,7 +152,7 @@ def grid_problems(info: SceneInfo, contract: InputContract) -> list[str]:
         ]
     try:
         size_x, size_y = grid.pixel_size_m
-    except Exception as error:
+    except CRSError as error:
         return [f"its coordinate reference system has no known unit ({error}); reproject it by gdalwarp -t_srs"]
     if all(abs(size / target - 1) <= RESOLUTION_TOLERANCE for size in (size_x, size_y)):
         return []

@@ -227,7 +227,8 @@ def _unusual(plan: ScenePlan, values: NDArray[np.generic], pixels: int) -> Itera
         yield (
             f"{100 * zero:.0f} % of the pixels are 0 in all bands though no nodata is declared;"
             " if they are fill, give --nodata 0"
-        ) values = values[:, (values != 0).any(axis=0)]
+        )
+        values = values[:, (values != 0).any(axis=0)]
     if plan.scaling is not None and plan.value_offset == 0 and values.size and values.min() >= _BASELINE_OFFSET_DN:
         yield (
             f"no pixel is below {_BASELINE_OFFSET_DN} DN: Sentinel-2 products of processing baseline 04.00 and later"

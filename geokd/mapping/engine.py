@@ -1,0 +1,150 @@
+"""Running a student: the only module that knows ONNX Runtime.
+
+A session uses one thread; work is spread over blocks instead. ONNX Runtime lets go of Python's lock while it computes, and
+one session may be run by several threads at once.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from geokd.bundle import Bundle, load_bundle
+from geokd.errors import BundleError, one_message
+
+BATCH_PATCHES = 32
+"""Patches run at once. Every run has this many, since other batches may be computed by other kernels, rounding otherwise."""
+
+_SEVERITY_ERROR = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Student:
+    """A student that is ready to run; made by :func:`open_student`.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    session : onnxruntime.InferenceSession
+    """
+
+    bundle: Bundle
+    session: onnxruntime.InferenceSession = field(repr=False)
+
+    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run the network. The answer for a patch does not depend on the patches beside it, bit for bit.
+
+        Parameters
+        ----------
+        pixels : uint8 array (N, C, patch_px, patch_px)
+
+        Returns
+        -------
+        float32 array (N, K)
+        """
+        name = self.session.get_inputs()[0].name
+        logits = np.empty((len(pixels), len(self.bundle.legend)), np.float32)
+        for start in range(0, len(pixels), BATCH_PATCHES):
+            batch = pixels[start : start + BATCH_PATCHES]
+            count = len(batch)
+            if count < BATCH_PATCHES:
+                batch = np.concatenate([batch, np.zeros((BATCH_PATCHES - count, *batch.shape[1:]), np.uint8)])
+            (answer,) = self.session.run(None, {name: np.ascontiguousarray(batch)})
+            logits[start : start + count] = answer[:count]
+        return logits
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run the network and calibrate its answers: float32 (N, K), rows sum to 1. See :meth:`logits`."""
+        return softmax(self.logits(pixels), self.bundle.temperature)
+
+
+@lru_cache(maxsize=4)
+def open_student(path: Path, sha256: str) -> Student:
+    """Open a bundle for running, once a process.
+
+    Parameters
+    ----------
+    path : Path
+    sha256 : str
+        Hash of the bundle, hexadecimal.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing, broken or has another hash by now, or :func:`make_student` refuses it.
+    """
+    bundle = load_bundle(path)
+    if bundle.sha256 != sha256:
+        raise BundleError(f"the model {path} was changed while it was in use; start again")
+    return make_student(bundle)
+
+
+def make_student(bundle: Bundle) -> Student:
+    """Make a session of a bundle and check that the network is what the bundle says.
+
+    Raises
+    ------
+    BundleError
+        If ONNX Runtime cannot load or run the graph, or its input or output is not what contract and legend say.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = _SEVERITY_ERROR
+    try:
+        session = onnxruntime.InferenceSession(bundle.graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own errors share no base class
+        raise BundleError(f"ONNX Runtime cannot load the model {bundle.name}: {_first_line(error)}") from error
+    problems = _signature_problems(bundle, session)
+    if problems:
+        raise BundleError(f"the network of the model {bundle.name} does not fit it: {one_message(problems)}")
+    student = Student(bundle, session)
+    blank = np.zeros((BATCH_PATCHES, *bundle.golden.pixels.shape[1:]), np.uint8)
+    try:
+        (answer,) = session.run(None, {session.get_inputs()[0].name: blank})
+    except Exception as error:
+        raise BundleError(f"ONNX Runtime cannot run the model {bundle.name}: {_first_line(error)}") from error
+    if answer.shape != (BATCH_PATCHES, len(bundle.legend)) or answer.dtype != np.float32:
+        raise BundleError(
+            f"the model {bundle.name} answers {BATCH_PATCHES} patches with {answer.dtype} {answer.shape}, its legend asks"
+            f" for float32 {(BATCH_PATCHES, len(bundle.legend))}; export it again"
+        )
+    return student
+
+
+def softmax(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float32]:
+    """Return exp(z / T) / sum exp(z / T) of each row z of `logits` (N, K), computed in float64, as float32."""
+    scaled = logits.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    weights = np.exp(scaled)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _signature_problems(bundle: Bundle, session: onnxruntime.InferenceSession) -> list[str]:
+    """Compare what the graph declares with contract and legend; a symbolic or unknown length fits any."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or len(outputs) != 1:
+        return [f"it has {len(inputs)} inputs and {len(outputs)} outputs, a student has one of each"]
+    side = bundle.contract.patch_px
+    wanted = (
+        ("takes", inputs[0], "tensor(uint8)", ("N", len(bundle.contract.bands), side, side)),
+        ("yields", outputs[0], "tensor(float)", ("N", len(bundle.legend))),
+    )
+    problems = []
+    for verb, node, kind, shape in wanted:
+        lengths_fit = len(node.shape) == len(shape) and not isinstance(node.shape[0], int)
+        lengths_fit = lengths_fit and all(
+            not isinstance(n, int) or n == m for n, m in zip(node.shape[1:], shape[1:], strict=True)
+        )
+        if node.type != kind or not lengths_fit:
+            problems.append(f"it {verb} {node.type} {tuple(node.shape)}, the bundle asks for {kind} {shape}")
+    return problems
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

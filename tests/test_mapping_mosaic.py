@@ -1,0 +1,104 @@
+"""The mosaic against a plain loop over cells and patches."""
+
+from random import Random
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from geokd.mapping.mosaic import PatchPredictions, assemble, cell_probabilities, codes_and_confidence
+from geokd.scenes.grid import PatchBlock, PatchGrid, SceneGrid
+
+CLASSES = 3
+
+
+def patch_grid(height: int, width: int, cells_per_patch: int, stride_px: int) -> PatchGrid:
+    scene = SceneGrid(Affine.translation(5e5, 4e6) @ Affine.scale(10, -10), height, width, None)
+    return PatchGrid(scene, cells_per_patch * stride_px, stride_px)
+
+
+grids = st.builds(patch_grid, st.integers(1, 40), st.integers(1, 40), st.integers(1, 5), st.integers(1, 7))
+
+
+@st.composite
+def grids_and_probabilities(draw: st.DrawFn) -> tuple[PatchGrid, NDArray[np.float32]]:
+    grid = draw(grids)
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    probabilities = generator.dirichlet(np.ones(CLASSES), grid.shape).astype(np.float32)
+    missing = draw(hnp.arrays(np.bool_, grid.shape))
+    probabilities[missing] = np.nan
+    return grid, probabilities
+
+
+def by_loop(probabilities: NDArray[np.float32], grid: PatchGrid) -> NDArray[np.float64]:
+    cells, stride = grid.cell_grid, grid.stride_px
+    out = np.full((cells.height, cells.width, CLASSES), np.nan)
+    for row in range(cells.height):
+        for col in range(cells.width):
+            covering = []
+            for r, c in np.ndindex(*grid.shape):
+                window = grid.window(r, c)
+                covers_rows = window.row_off <= row * stride < window.row_off + window.height
+                covers_cols = window.col_off <= col * stride < window.col_off + window.width
+                if covers_rows and covers_cols and not np.isnan(probabilities[r, c, 0]):
+                    covering.append(probabilities[r, c].astype(np.float64))
+            if covering:
+                out[row, col] = np.mean(covering, axis=0)
+    return out
+
+
+@given(grids_and_probabilities())
+def test_cells_are_means_of_covering_patches(case: tuple[PatchGrid, NDArray[np.float32]]) -> None:
+    grid, probabilities = case
+    cells = cell_probabilities(probabilities, grid)
+    assert cells.shape == (grid.cell_grid.height, grid.cell_grid.width, CLASSES)
+    np.testing.assert_allclose(cells, by_loop(probabilities, grid), rtol=0, atol=1e-12)
+
+
+@given(grids_and_probabilities(), st.integers(1, 80), st.randoms())
+def test_blocks_in_any_size_and_order_give_the_same_array(
+    case: tuple[PatchGrid, NDArray[np.float32]], block_px: int, random: Random
+) -> None:
+    grid, probabilities = case
+    parts = [
+        PatchPredictions(b, probabilities[b.row_start : b.row_stop, b.col_start : b.col_stop])
+        for b in grid.blocks(block_px)
+    ]
+    random.shuffle(parts)
+    np.testing.assert_array_equal(assemble(grid, parts, CLASSES), probabilities)
+
+
+def test_missing_blocks_are_nan() -> None:
+    grid = patch_grid(40, 40, 2, 10)
+    block = PatchBlock(0, 1, 0, 3)
+    whole = assemble(grid, [PatchPredictions(block, np.ones((1, 3, CLASSES), np.float32))], CLASSES)
+    assert (whole[0] == 1).all()
+    assert np.isnan(whole[1:]).all()
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "valid", "code", "percent"),
+    [
+        ((0.2, 0.5, 0.3), True, 1, 50),
+        ((0.4, 0.4, 0.2), True, 0, 40),  # of equals the lowest code
+        ((0.001, 0.001, 0.998), True, 2, 100),
+        ((0.2, 0.454, 0.346), True, 1, 45),
+        ((0.2, 0.456, 0.344), True, 1, 46),
+        ((0.2, 0.5, 0.3), False, 255, 255),
+        ((np.nan, np.nan, np.nan), True, 255, 255),
+        ((np.nan, np.nan, np.nan), False, 255, 255),
+    ],
+)
+def test_decision(probabilities: tuple[float, ...], valid: bool, code: int, percent: int) -> None:
+    codes, confidence = codes_and_confidence(np.array([[probabilities]]), np.array([[valid]]))
+    assert codes.dtype == confidence.dtype == np.uint8
+    assert (codes.tolist(), confidence.tolist()) == ([[code]], [[percent]])
+
+
+def test_predictions_must_fit_their_block() -> None:
+    with pytest.raises(ValueError, match=r"\(1, 2\) patches have the shape \(2, 1, 3\)"):
+        PatchPredictions(PatchBlock(0, 1, 0, 2), np.zeros((2, 1, 3), np.float32))
