@@ -1,142 +1,138 @@
-"""Running blocks side by side: the only module that knows Dask."""
+"""Spreading a function over tasks: the only module that knows Dask.
 
-import os
-from collections.abc import Callable, Sequence
+By default threads of this process do the work, without `distributed`, whose import alone takes longer than a small map.
+"""
+
+import signal
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
-from geokd.errors import CallError
+from geokd.errors import CallError, GeokdError
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 Engine = Literal["threads", "processes"]
-Task = TypeVar("Task")
-Result = TypeVar("Result")
 
-_TASKS_IN_FLIGHT_PER_WORKER = 3
+_CONNECT_SECONDS = 15
+_TASKS_AHEAD = 2  # tasks a thread of a cluster is given at a time
 
 
 @dataclass(frozen=True)
-class Workers:
+class Crew:
     """Who does the work.
 
     Parameters
     ----------
-    count : int
-        Threads or processes, at least 1; a cluster decides for itself.
+    workers : int
+        Threads or processes; not used with `scheduler`.
     engine : {"threads", "processes"}
+        Processes are spawned: a script that asks for them needs `if __name__ == "__main__":`.
     scheduler : str or None
-        Address or scheduler file of a running Dask cluster; goes before `engine`.
-
-    Raises
-    ------
-    CallError
-        If a field is out of its range.
+        Address ("tcp://host:8786") or scheduler file of a running Dask cluster, whose workers see the same files.
     """
 
-    count: int
+    workers: int
     engine: Engine = "threads"
     scheduler: str | None = None
 
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise CallError(f"{self.count} workers cannot work; give --workers 1 or more")
-        if self.engine not in get_args(Engine):
-            raise CallError(f"engine {self.engine!r} is none of {', '.join(get_args(Engine))}")
-
 
 def available_cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use, by affinity and by the limit of its container."""
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)
 
 
-def run_blocks(
-    function: Callable[[Task], Result],
-    tasks: Sequence[Task],
-    workers: Workers,
-    on_result: Callable[[Result], None],
-) -> None:
-    """Apply `function` to every task; hand each result over as it comes, in whatever order, in the calling thread's process.
+def run_tasks(function: Callable[[T], R], tasks: list[T], crew: Crew, on_result: Callable[[R], None]) -> None:
+    """Call `function` on each of `tasks` and hand each result to `on_result`, here and in whatever order they finish.
+
+    Only a few tasks a worker are under way at any time. When a task fails or the user interrupts, no further one is begun.
 
     Parameters
     ----------
     function : callable
-        Pure, importable by name.
-    tasks : sequence
-        Small and picklable.
-    workers : Workers
+        Importable by name on workers.
+    tasks : list
+        Picklable values.
+    crew : Crew
     on_result : callable
-        Called once a task, never by two threads at a time.
 
     Raises
     ------
-    GeokdError
-        What a task raised.
+    Exception
+        What a task raised, as it was.
     CallError
-        If the cluster cannot be reached.
+        If the cluster does not answer or has no workers.
+    GeokdError
+        If a worker died.
     """
-    if workers.scheduler is None and workers.engine == "threads":
-        _run_in_threads(function, tasks, workers.count, on_result)
+    if crew.scheduler is not None:
+        _run_on_cluster(function, tasks, crew.scheduler, on_result)
+    elif crew.engine == "processes":
+        with ProcessPoolExecutor(crew.workers, get_context("spawn"), _ignore_interrupt) as pool:
+            _run_in_pool(function, tasks, pool, on_result)
     else:
-        _run_on_cluster(function, tasks, workers, on_result)
+        with ThreadPoolExecutor(crew.workers) as pool:
+            _run_in_pool(function, tasks, pool, on_result)
 
 
-def _run_in_threads(
-    function: Callable[[Task], Result], tasks: Sequence[Task], count: int, on_result: Callable[[Result], None]
+def _run_in_pool(
+    function: Callable[[T], R], tasks: Iterable[T], pool: Executor, on_result: Callable[[R], None]
 ) -> None:
-    """Dask's threaded scheduler, without the distributed one, whose start would take longer than a small scene."""
+    import dask.multiprocessing
+    import dask.threaded
     from dask.callbacks import Callback
-    from dask.threaded import get
 
-    def hand_over(_key: object, result: Any, *_: object) -> None:  # the scheduler calls it in its own, single loop
+    def finished(_key: str, result: R, *_: Any) -> None:
         on_result(result)
 
-    graph = {("block", number): (_Call(function, task),) for number, task in enumerate(tasks)}
-    with Callback(posttask=hand_over):
-        get(graph, list(graph), num_workers=count)
+    # a task without arguments: Dask would take strings and tuples among arguments for keys and tasks
+    graph = {f"task-{i}": (partial(function, task),) for i, task in enumerate(tasks)}
+    try:
+        with Callback(posttask=finished):
+            if isinstance(pool, ProcessPoolExecutor):
+                dask.multiprocessing.get(graph, list(graph), pool=pool, optimize_graph=False, chunksize=1)
+            else:
+                dask.threaded.get(graph, list(graph), pool=pool)
+    except BrokenProcessPool as error:
+        raise GeokdError("a worker process died, perhaps for want of memory; try fewer --workers") from error
 
 
 def _run_on_cluster(
-    function: Callable[[Task], Result], tasks: Sequence[Task], workers: Workers, on_result: Callable[[Result], None]
+    function: Callable[[T], R], tasks: Iterable[T], scheduler: str, on_result: Callable[[R], None]
 ) -> None:
-    """Dask's distributed scheduler: a local cluster of processes, or one that runs already; few tasks in flight."""
-    from distributed import Client, LocalCluster, as_completed
+    from distributed import Client, KilledWorker, as_completed
 
-    if workers.scheduler is None:
-        cluster = LocalCluster(
-            n_workers=workers.count, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-        )
-        client = Client(cluster)
-    else:
-        cluster = None
-        is_file = Path(workers.scheduler).is_file()
-        try:
-            client = Client(**{"scheduler_file" if is_file else "address": workers.scheduler}, timeout="10s")
-        except (OSError, ValueError) as error:
-            raise CallError(
-                f"no Dask scheduler answers at {workers.scheduler}: {error}; start one, or leave it out"
-            ) from error
+    where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
-        threads = max(1, sum(client.nthreads().values()))
+        client = Client(**where, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise CallError(f"no Dask scheduler answers at {scheduler!r}; start one by `dask scheduler`") from error
+    with client:
+        threads = sum(client.nthreads().values())
+        if threads == 0:
+            raise CallError(f"the Dask scheduler at {scheduler!r} has no workers; start some by `dask worker`")
         waiting = iter(tasks)
-        first = [t for t, _ in zip(waiting, range(threads * _TASKS_IN_FLIGHT_PER_WORKER), strict=False)]
-        flying = as_completed([client.submit(function, task, pure=False) for task in first])
-        for future in flying:
-            on_result(future.result())
-            future.release()
-            task = next(waiting, None)
-            if task is not None:
-                flying.add(client.submit(function, task, pure=False))
-    finally:
-        client.close()
-        if cluster is not None:
-            cluster.close()
+        submit = partial(client.submit, function, pure=False)
+        under_way = as_completed([submit(task) for task in islice(waiting, _TASKS_AHEAD * threads)])
+        try:
+            for future in under_way:
+                on_result(future.result())
+                future.release()
+                for task in islice(waiting, 1):
+                    under_way.add(submit(task))
+        except KilledWorker as error:
+            raise GeokdError("workers of the Dask cluster died again and again; look into their logs") from error
 
 
-class _Call:
-    """A task bound to its function: Dask sees one callable without arguments and looks no further into it."""
-
-    def __init__(self, function: Callable[[Any], Any], task: object) -> None:
-        self._function, self._task = function, task
-
-    def __call__(self) -> Any:
-        return self._function(self._task)
+def _ignore_interrupt() -> None:
+    """Leave Ctrl-C, which the terminal sends to all processes, to the one that started the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

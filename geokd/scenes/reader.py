@@ -136,7 +136,7 @@ def open_chip(content: bytes, name: str) -> Iterator[tuple[DatasetReader, SceneI
         If they are no raster.
     """
     try:
-        with warnings.catch_warnings(), MemoryFile(content) as memory:  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings(), MemoryFile(content) as memory:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with memory.open() as dataset:
                 yield dataset, _info(dataset, name)

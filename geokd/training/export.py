@@ -160,14 +160,14 @@ def read_weights(bundle: Bundle) -> dict[str, Tensor]:
     return weights
 
 
-class _Reader(quantization.CalibrationDataReader):
+class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # untyped base
     """Feeds calibration chips in batches."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         starts = range(0, len(pixels), _CALIBRATION_BATCH)
         self._batches: Iterator[NDArray[np.uint8]] = iter([pixels[i : i + _CALIBRATION_BATCH] for i in starts])
 
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:  # type: ignore[override]  # None ends the reading
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         batch = next(self._batches, None)
         return None if batch is None else {"pixels": batch}
 

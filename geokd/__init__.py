@@ -1,0 +1,58 @@
+"""Land-use maps from raster scenes with small, distilled networks.
+
+Each command of `geokd` is a view of one function here, of the same name.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geokd.mapping.classify import ClassifyOptions, ClassifyResult, classify
+    from geokd.mapping.inspect import VerifyResult, evaluate, info, verify
+    from geokd.scenes.tiling import tile
+    from geokd.training.export import export
+    from geokd.training.train import train
+
+    __version__: str
+
+__all__ = [
+    "ClassifyOptions",
+    "ClassifyResult",
+    "VerifyResult",
+    "__version__",
+    "classify",
+    "evaluate",
+    "export",
+    "info",
+    "tile",
+    "train",
+    "verify",
+]
+
+_MODULES = {
+    "ClassifyOptions": "geokd.mapping.classify",
+    "ClassifyResult": "geokd.mapping.classify",
+    "VerifyResult": "geokd.mapping.inspect",
+    "classify": "geokd.mapping.classify",
+    "evaluate": "geokd.mapping.inspect",
+    "export": "geokd.training.export",
+    "info": "geokd.mapping.inspect",
+    "tile": "geokd.scenes.tiling",
+    "train": "geokd.training.train",
+    "verify": "geokd.mapping.inspect",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a function when it is first asked for: `import geokd` alone loads nothing heavy."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("geokd")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'geokd' has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

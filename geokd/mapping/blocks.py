@@ -1,0 +1,131 @@
+"""One block of a scene, from pixels to probabilities: what a worker does."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from geokd.mapping.engine import BATCH_PATCHES, open_student
+from geokd.mapping.mosaic import PatchPredictions
+from geokd.scenes.grid import PatchBlock, PatchGrid
+from geokd.scenes.plan import ScenePlan
+from geokd.scenes.reader import read_window
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """What a worker needs to know: paths and numbers, neither pixels nor a network.
+
+    Parameters
+    ----------
+    plan : ScenePlan
+    patches : PatchGrid
+    block : PatchBlock
+    model : Path
+    model_sha256 : str
+    min_valid_share : float
+        Share of valid pixels below which a patch is not classified.
+    """
+
+    plan: ScenePlan
+    patches: PatchGrid
+    block: PatchBlock
+    model: Path
+    model_sha256: str
+    min_valid_share: float
+
+
+@dataclass(frozen=True, eq=False)
+class BlockResult:
+    """What comes back from a worker.
+
+    Parameters
+    ----------
+    predictions : PatchPredictions
+    valid_cells : bool array (cell rows, cell cols)
+        Of the scene's cells under the block, from its first patch's first cell on: which hold a valid pixel.
+    """
+
+    predictions: PatchPredictions
+    valid_cells: NDArray[np.bool_]
+
+
+def classify_block(task: BlockTask) -> BlockResult:
+    """Read a block and run the student on its patches.
+
+    Raises
+    ------
+    SceneError
+        If the scene cannot be read.
+    BundleError
+        If the model cannot be opened, or was changed since the task was made.
+    """
+    student = open_student(task.model, task.model_sha256)
+    grid, block = task.patches, task.block
+    pixels, valid = read_window(task.plan, grid.block_window(block))
+    patches, patches_valid = cut_patches(pixels, valid, grid)
+    share = patches_valid.mean(axis=(2, 3))
+    rows, cols = np.nonzero((share > 0) & (share >= task.min_valid_share))
+    probabilities = np.full((block.rows, block.cols, len(student.bundle.legend)), np.nan, np.float32)
+    for start in range(0, len(rows), BATCH_PATCHES):
+        chosen = rows[start : start + BATCH_PATCHES], cols[start : start + BATCH_PATCHES]
+        filled = fill_invalid(patches[chosen], patches_valid[chosen])
+        probabilities[chosen] = student.probabilities(filled)
+    return BlockResult(PatchPredictions(block, probabilities), _valid_cells(valid, grid, block))
+
+
+def cut_patches(
+    pixels: NDArray[np.uint8], valid: NDArray[np.bool_], grid: PatchGrid
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Cut a block into its patches, as views.
+
+    Parameters
+    ----------
+    pixels : uint8 array (C, h, w)
+    valid : bool array (h, w)
+    grid : PatchGrid
+
+    Returns
+    -------
+    patches : uint8 view (rows, cols, C, patch_px, patch_px)
+    patches_valid : bool view (rows, cols, patch_px, patch_px)
+    """
+    step = grid.stride_px
+    size = (grid.patch_px, grid.patch_px)
+    patches = sliding_window_view(pixels, size, axis=(1, 2))[:, ::step, ::step]
+    return patches.transpose(1, 2, 0, 3, 4), sliding_window_view(valid, size)[::step, ::step]
+
+
+def fill_invalid(pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Replace invalid pixels, per patch and band, by the mean of the patch's valid ones, rounded half up.
+
+    Parameters
+    ----------
+    pixels : uint8 array (N, C, h, w)
+    valid : bool array (N, h, w)
+        At least one True in each patch.
+
+    Returns
+    -------
+    uint8 array (N, C, h, w); `pixels` itself where all are valid
+    """
+    if valid.all():
+        return pixels
+    mask = valid[:, np.newaxis]
+    total = pixels.sum(axis=(2, 3), dtype=np.int64, where=mask)
+    count = valid.sum(axis=(1, 2), dtype=np.int64)[:, np.newaxis]
+    means = ((2 * total + count) // (2 * count)).astype(np.uint8)  # in integers: exact
+    return np.where(mask, pixels, means[:, :, np.newaxis, np.newaxis])
+
+
+def _valid_cells(valid: NDArray[np.bool_], grid: PatchGrid, block: PatchBlock) -> NDArray[np.bool_]:
+    """Which cells under a block hold a valid pixel of the scene itself; mirrored pixels past its end don't count."""
+    scene, step = grid.scene_grid, grid.stride_px
+    own = np.zeros_like(valid)
+    height = scene.height - block.row_start * step
+    width = scene.width - block.col_start * step
+    own[:height, :width] = valid[:height, :width]
+    cells = own.reshape(own.shape[0] // step, step, own.shape[1] // step, step).any(axis=(1, 3))
+    return cells[: grid.cell_grid.height - block.row_start, : grid.cell_grid.width - block.col_start]

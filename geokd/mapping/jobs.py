@@ -1,0 +1,192 @@
+"""What is to be mapped, and how: everything is checked and decided here, before any work is done."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from geokd.bundle import Bundle, load_bundle, resolve_model
+from geokd.errors import CallError, GeokdError, one_message
+from geokd.mapping.engine import open_student
+from geokd.mapping.parallel import Crew, Engine, available_cores
+from geokd.outputs.staging import OutputNames, check_outputs, output_names
+from geokd.scenes.grid import PatchGrid
+from geokd.scenes.plan import SceneInfo, SceneOptions, ScenePlan
+from geokd.scenes.reader import describe_scene, plan_scene
+
+
+@dataclass(frozen=True)
+class ClassifyOptions:
+    """How to classify; None leaves it to the scene, the model or the machine.
+
+    Parameters
+    ----------
+    stride_px : int or None
+        Distance between patches and side of a cell, in scene pixels; divides the model's patch. None: a quarter patch.
+    bidx : tuple of int or None
+        Bands to use, 1-based, in the model's order.
+    value_scale, value_offset : float or None
+        Reflectance x 10,000 = DN * value_scale + value_offset.
+    nodata : float or None
+        Value that marks missing pixels.
+    min_valid_share : float
+        Share of valid pixels below which a patch is not classified, 0 to 1.
+    workers : int or None
+        Threads, or processes. None: as many as this process may use cores.
+    engine : {"threads", "processes"}
+    scheduler : str or None
+        Address or scheduler file of a running Dask cluster, which then does the work.
+    block_px : int
+        Side of the blocks the scene is read in; the map does not depend on it.
+    overwrite : bool
+        Replace outputs that exist.
+
+    Raises
+    ------
+    CallError
+        If an option is out of its range: all of them in one message.
+    """
+
+    stride_px: int | None = None
+    bidx: tuple[int, ...] | None = None
+    value_scale: float | None = None
+    value_offset: float | None = None
+    nodata: float | None = None
+    min_valid_share: float = 0.25
+    workers: int | None = None
+    engine: Engine = "threads"
+    scheduler: str | None = None
+    block_px: int = 512
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.stride_px is not None and self.stride_px < 1:
+            problems.append(f"the stride of {self.stride_px} px must be at least 1")
+        if not 0 <= self.min_valid_share <= 1:
+            problems.append(f"the least valid share {self.min_valid_share:g} is not within 0..1")
+        if self.workers is not None and self.workers < 1:
+            problems.append(f"{self.workers} workers cannot work; at least 1 is needed")
+        if self.scheduler is not None and (self.workers is not None or self.engine == "processes"):
+            problems.append("a Dask cluster brings its own workers: leave out the number of workers and processes")
+        if self.block_px < 1:
+            problems.append(f"the block of {self.block_px} px must be at least 1")
+        if problems:
+            raise CallError(one_message(problems))
+
+    @property
+    def scene_options(self) -> SceneOptions:
+        """The part that tells how to read the scene."""
+        return SceneOptions(self.bidx, self.value_scale, self.value_offset, self.nodata)
+
+    @property
+    def crew(self) -> Crew:
+        """Who does the work."""
+        return Crew(self.workers or available_cores(), self.engine, self.scheduler)
+
+
+@dataclass(frozen=True, eq=False)
+class MappingJob:
+    """A scene that was checked and may be mapped: every choice made, nothing done yet.
+
+    Parameters
+    ----------
+    info : SceneInfo
+    plan : ScenePlan
+    patches : PatchGrid
+    bundle : Bundle
+    model : Path
+        The bundle's file.
+    folder : Path
+        Where the outputs go.
+    options : ClassifyOptions
+    """
+
+    info: SceneInfo
+    plan: ScenePlan
+    patches: PatchGrid
+    bundle: Bundle
+    model: Path
+    folder: Path
+    options: ClassifyOptions
+
+    @property
+    def names(self) -> OutputNames:
+        """File names of the outputs."""
+        return output_names(Path(self.plan.path).stem)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Choices that affect the map, one sentence each."""
+        if self.options.stride_px is not None:
+            return self.plan.notes
+        stride, patch = self.patches.stride_px, self.patches.patch_px
+        return (*self.plan.notes, f"patches lie {stride} px apart, a quarter of their {patch} px, since no stride was given")
+
+
+def plan_jobs(
+    scenes: Sequence[str | Path], model: str | Path, output: str | Path, options: ClassifyOptions
+) -> list[MappingJob]:
+    """Check model, scenes, options and outputs before any work is done.
+
+    Raises
+    ------
+    CallError, SceneError, BundleError
+        As :func:`classify`. What is wrong with several scenes comes in one message.
+    """
+    path = resolve_model(model).resolve()
+    bundle = load_bundle(path)
+    open_student(path, bundle.sha256)
+    folder = Path(output)
+    jobs, problems = [], []
+    for scene in scenes:
+        try:
+            info = describe_scene(scene)
+            plan = plan_scene(info, bundle.contract, options.scene_options)
+            patches = patch_grid(plan, bundle, options.stride_px)
+            job = MappingJob(info, plan, patches, bundle, path, folder, options)
+            check_outputs(folder, job.names, overwrite=options.overwrite)
+            jobs.append(job)
+        except GeokdError as error:
+            problems.append(error)
+    if problems:
+        raise type(problems[0])(one_message([str(problem) for problem in problems])) from problems[0]
+    _refuse_clashes(jobs)
+    return jobs
+
+
+def patch_grid(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> PatchGrid:
+    """Lay the model's patches over a scene; without a stride, a quarter patch apart.
+
+    Raises
+    ------
+    CallError
+        If the stride does not divide the patch, or none was given and a quarter patch is no whole number of pixels.
+    """
+    patch_px = bundle.contract.patch_px
+    stride = patch_px / 4 if stride_px is None else stride_px
+    if stride != int(stride) or patch_px % stride:
+        fitting = ", ".join(str(n) for n in range(1, patch_px + 1) if patch_px % n == 0)
+        raise CallError(f"a stride of {stride:g} px does not divide the model's patch of {patch_px} px; take one of {fitting}")
+    return PatchGrid(plan.grid, patch_px, int(stride))
+
+
+def _refuse_clashes(jobs: list[MappingJob]) -> None:
+    """Refuse scenes whose outputs would replace one another, or one of the scenes."""
+    makers: dict[Path, str] = {}
+    problems = []
+    for job in jobs:
+        first = makers.setdefault(job.folder / job.names.class_raster, job.plan.path)
+        if first is not job.plan.path:
+            problems.append(
+                f"{first} and {job.plan.path} would both be written to {job.folder / job.names.class_raster};"
+                " map them into different folders"
+            )
+    scenes = {Path(job.plan.path).resolve() for job in jobs}
+    for job in jobs:
+        problems += [
+            f"the output {job.folder / name} of {job.plan.path} is itself a scene to be mapped; choose another folder"
+            for name in job.names
+            if (job.folder / name).resolve() in scenes
+        ]
+    if problems:
+        raise CallError(one_message(problems))

@@ -1,0 +1,127 @@
+"""What a map's manifest says: how the map came about, and what it holds."""
+
+import datetime
+import importlib.metadata
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from geokd.mapping.jobs import MappingJob
+from geokd.outputs.class_map import ClassMap, class_areas
+from geokd.scenes.grid import SceneGrid
+
+_PACKAGES = ("geokd", "numpy", "rasterio", "geopandas", "onnxruntime", "dask")
+
+
+def describe_map(
+    job: MappingJob,
+    class_map: ClassMap,
+    valid_cells: NDArray[np.bool_],
+    classified_patches: int,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Return the manifest of a map, as a JSON object.
+
+    Parameters
+    ----------
+    job : MappingJob
+    class_map : ClassMap
+    valid_cells : bool array (height, width)
+        Cells that hold a valid pixel.
+    classified_patches : int
+    seconds : dict
+        Of each stage; "classify" among them.
+    """
+    mapped = int(class_map.mapped.sum())
+    areas = class_areas(class_map)
+    rows, cols = job.patches.shape
+    size_x_m, size_y_m = class_map.grid.pixel_size_m
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "scene": describe_input(job),
+        "model": {
+            "name": job.bundle.name,
+            "architecture": job.bundle.architecture,
+            "precision": job.bundle.precision,
+            "path": str(job.model),
+            "sha256": job.bundle.sha256,
+        },
+        "legend": job.bundle.legend.to_json(),
+        "options": describe_options(job),
+        "notes": list(job.notes),
+        "warnings": list(job.plan.warnings),
+        "map": describe_grid(class_map.grid) | {"cell_size_m": [size_x_m, size_y_m]},
+        "valid_cells": mapped,
+        "unmapped_cells": {
+            "without_valid_pixel": int((~valid_cells).sum()),
+            "in_no_classified_patch": int((valid_cells & ~class_map.mapped).sum()),
+        },
+        "area_ha": sum(area["area_ha"] for area in areas),
+        "areas": [dict(area) for area in areas],
+        "patches": {"all": rows * cols, "classified": classified_patches},
+        "patches_per_second": round(classified_patches / max(seconds["classify"], 1e-3), 1),
+        "seconds": seconds,
+        "peak_memory_mb": peak_memory_mb(),
+        "outputs": job.names._asdict(),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES}
+        | {"gdal": rasterio.__gdal_version__, "python": platform.python_version()},
+    }
+
+
+def describe_input(job: MappingJob) -> dict[str, Any]:
+    """Return what is known of the scene that is mapped, as a JSON object."""
+    path = Path(job.plan.path)
+    return {
+        "path": job.plan.path,
+        "size_bytes": path.stat().st_size if path.is_file() else None,
+        "data_type": job.info.dtype,
+        **describe_grid(job.plan.grid),
+        "bands_used": [
+            {"bidx": b, "description": job.info.descriptions[b - 1] or None, "taken_as": name}
+            for b, name in zip(job.plan.bidx, job.bundle.contract.bands, strict=True)
+        ],
+    }
+
+
+def describe_options(job: MappingJob) -> dict[str, Any]:
+    """Return every option with the value it came to, defaults included."""
+    scaling = job.plan.scaling
+    return {
+        "patch_px": job.patches.patch_px,
+        "stride_px": job.patches.stride_px,
+        "bidx": list(job.plan.bidx),
+        "value_scale": job.plan.value_scale,
+        "value_offset": job.plan.value_offset,
+        "value_scaling": None if scaling is None else asdict(scaling),
+        "nodata": job.plan.nodata if job.plan.nodata is None or np.isfinite(job.plan.nodata) else str(job.plan.nodata),
+        "min_valid_share": job.options.min_valid_share,
+        **asdict(job.options.crew),
+        "block_px": job.options.block_px,
+        "overwrite": job.options.overwrite,
+    }
+
+
+def describe_grid(grid: SceneGrid) -> dict[str, Any]:
+    """Return size, CRS and transform (a, b, c, d, e, f), as a JSON object."""
+    return {
+        "height": grid.height,
+        "width": grid.width,
+        "crs": None if grid.crs is None else grid.crs.to_string(),
+        "transform": list(grid.transform)[:6],
+    }
+
+
+def peak_memory_mb() -> float | None:
+    """Most memory this process has had so far, in MB; None where the system does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)  # macOS counts bytes, Linux KiB
