@@ -7,8 +7,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geokd.mapping.classify import ClassifyOptions, ClassifyResult, classify
-    from geokd.mapping.inspect import VerifyResult, evaluate, info, verify
+    from geokd.mapping.classify import ClassifyResult, classify
+    from geokd.mapping.evaluate import evaluate
+    from geokd.mapping.info import info
+    from geokd.mapping.jobs import ClassifyOptions
+    from geokd.mapping.verify import VerifyResult, verify
     from geokd.scenes.tiling import tile
     from geokd.training.export import export
     from geokd.training.train import train
@@ -30,16 +33,16 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ClassifyOptions": "geokd.mapping.classify",
+    "ClassifyOptions": "geokd.mapping.jobs",
     "ClassifyResult": "geokd.mapping.classify",
-    "VerifyResult": "geokd.mapping.inspect",
+    "VerifyResult": "geokd.mapping.verify",
     "classify": "geokd.mapping.classify",
-    "evaluate": "geokd.mapping.inspect",
+    "evaluate": "geokd.mapping.evaluate",
     "export": "geokd.training.export",
-    "info": "geokd.mapping.inspect",
+    "info": "geokd.mapping.info",
     "tile": "geokd.scenes.tiling",
     "train": "geokd.training.train",
-    "verify": "geokd.mapping.inspect",
+    "verify": "geokd.mapping.verify",
 }
 
 

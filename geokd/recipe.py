@@ -75,7 +75,10 @@ class TeacherRecipe:
 
 @dataclass(frozen=True)
 class StudentRecipe:
-    """The student: MobileNetV2. `initial_weights` as the teacher's, or the name or path of an fp32 bundle.
+    """The student: MobileNetV2.
+
+    `initial_weights` as the teacher's, or the name or path of an fp32 bundle; where ImageNet's cannot be had, "auto" takes
+    the student that ships.
 
     `ema_decay` is the decay per step of the running mean of the weights that is validated and exported; 0 turns it off.
     """

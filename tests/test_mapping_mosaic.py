@@ -21,7 +21,7 @@ def patch_grid(height: int, width: int, cells_per_patch: int, stride_px: int) ->
     return PatchGrid(scene, cells_per_patch * stride_px, stride_px)
 
 
-grids = st.builds(patch_grid, st.integers(1, 40), st.integers(1, 40), st.integers(1, 5), st.integers(1, 7))
+grids = st.builds(patch_grid, st.integers(1, 25), st.integers(1, 25), st.integers(1, 5), st.integers(1, 7))
 
 
 @st.composite

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import click
+
 from geokd.cli.options import json_option
 
 

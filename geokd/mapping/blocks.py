@@ -127,5 +127,6 @@ def _valid_cells(valid: NDArray[np.bool_], grid: PatchGrid, block: PatchBlock) -
     height = scene.height - block.row_start * step
     width = scene.width - block.col_start * step
     own[:height, :width] = valid[:height, :width]
-    cells = own.reshape(own.shape[0] // step, step, own.shape[1] // step, step).any(axis=(1, 3))
-    return cells[: grid.cell_grid.height - block.row_start, : grid.cell_grid.width - block.col_start]
+    cells = own.reshape(own.shape[0] // step, step, own.shape[1] // step, step)
+    valid_cells: NDArray[np.bool_] = np.any(cells, axis=(1, 3))
+    return valid_cells[: grid.cell_grid.height - block.row_start, : grid.cell_grid.width - block.col_start]

@@ -1,7 +1,7 @@
 """Running a student: the only module that knows ONNX Runtime.
 
-A session uses one thread; work is spread over blocks instead. ONNX Runtime lets go of Python's lock while it computes, and
-one session may be run by several threads at once.
+A session uses one thread; work is spread over blocks instead. ONNX Runtime lets go of Python's lock while it
+computes, and one session may be run by several threads at once.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from geokd.bundle import Bundle, load_bundle
 from geokd.errors import BundleError, one_message
 
 BATCH_PATCHES = 32
-"""Patches run at once. Every run has this many, since other batches may be computed by other kernels, rounding otherwise."""
+"""Patches run at once. Every run has this many: other batches may go through other kernels, with other roundings."""
 
 _SEVERITY_ERROR = 3
 
@@ -111,8 +111,8 @@ def make_student(bundle: Bundle) -> Student:
         raise BundleError(f"ONNX Runtime cannot run the model {bundle.name}: {_first_line(error)}") from error
     if answer.shape != (BATCH_PATCHES, len(bundle.legend)) or answer.dtype != np.float32:
         raise BundleError(
-            f"the model {bundle.name} answers {BATCH_PATCHES} patches with {answer.dtype} {answer.shape}, its legend asks"
-            f" for float32 {(BATCH_PATCHES, len(bundle.legend))}; export it again"
+            f"the model {bundle.name} answers {BATCH_PATCHES} patches with {answer.dtype} {answer.shape}, its legend"
+            f" wants float32 {(BATCH_PATCHES, len(bundle.legend))}; export it again"
         )
     return student
 
@@ -122,7 +122,7 @@ def softmax(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(axis=1, keepdims=True)
     weights = np.exp(scaled)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 def _signature_problems(bundle: Bundle, session: onnxruntime.InferenceSession) -> list[str]:

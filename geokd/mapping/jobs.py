@@ -120,7 +120,10 @@ class MappingJob:
         if self.options.stride_px is not None:
             return self.plan.notes
         stride, patch = self.patches.stride_px, self.patches.patch_px
-        return (*self.plan.notes, f"patches lie {stride} px apart, a quarter of their {patch} px, since no stride was given")
+        return (
+            *self.plan.notes,
+            f"patches lie {stride} px apart, a quarter of their {patch} px, since no stride was given",
+        )
 
 
 def plan_jobs(
@@ -142,7 +145,7 @@ def plan_jobs(
         try:
             info = describe_scene(scene)
             plan = plan_scene(info, bundle.contract, options.scene_options)
-            patches = patch_grid(plan, bundle, options.stride_px)
+            patches = lay_patches(plan, bundle, options.stride_px)
             job = MappingJob(info, plan, patches, bundle, path, folder, options)
             check_outputs(folder, job.names, overwrite=options.overwrite)
             jobs.append(job)
@@ -154,7 +157,7 @@ def plan_jobs(
     return jobs
 
 
-def patch_grid(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> PatchGrid:
+def lay_patches(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> PatchGrid:
     """Lay the model's patches over a scene; without a stride, a quarter patch apart.
 
     Raises
@@ -166,7 +169,9 @@ def patch_grid(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> PatchG
     stride = patch_px / 4 if stride_px is None else stride_px
     if stride != int(stride) or patch_px % stride:
         fitting = ", ".join(str(n) for n in range(1, patch_px + 1) if patch_px % n == 0)
-        raise CallError(f"a stride of {stride:g} px does not divide the model's patch of {patch_px} px; take one of {fitting}")
+        raise CallError(
+            f"a stride of {stride:g} px does not divide the model's patch of {patch_px} px; take one of {fitting}"
+        )
     return PatchGrid(plan.grid, patch_px, int(stride))
 
 

@@ -2,6 +2,7 @@
 
 import datetime
 import importlib.metadata
+import math
 import platform
 import sys
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from geokd.mapping.jobs import MappingJob
 from geokd.outputs.class_map import ClassMap, class_areas
 from geokd.scenes.grid import SceneGrid
 
-_PACKAGES = ("geokd", "numpy", "rasterio", "geopandas", "onnxruntime", "dask")
+_PACKAGES = ("geokd", "numpy", "rasterio", "pyogrio", "shapely", "onnxruntime", "dask")
 
 
 def describe_map(
@@ -62,7 +63,7 @@ def describe_map(
             "without_valid_pixel": int((~valid_cells).sum()),
             "in_no_classified_patch": int((valid_cells & ~class_map.mapped).sum()),
         },
-        "area_ha": sum(area["area_ha"] for area in areas),
+        "area_ha": math.fsum(area["area_ha"] for area in areas),
         "areas": [dict(area) for area in areas],
         "patches": {"all": rows * cols, "classified": classified_patches},
         "patches_per_second": round(classified_patches / max(seconds["classify"], 1e-3), 1),
@@ -99,7 +100,7 @@ def describe_options(job: MappingJob) -> dict[str, Any]:
         "value_scale": job.plan.value_scale,
         "value_offset": job.plan.value_offset,
         "value_scaling": None if scaling is None else asdict(scaling),
-        "nodata": job.plan.nodata if job.plan.nodata is None or np.isfinite(job.plan.nodata) else str(job.plan.nodata),
+        "nodata": json_number(job.plan.nodata),
         "min_valid_share": job.options.min_valid_share,
         **asdict(job.options.crew),
         "block_px": job.options.block_px,
@@ -115,6 +116,11 @@ def describe_grid(grid: SceneGrid) -> dict[str, Any]:
         "crs": None if grid.crs is None else grid.crs.to_string(),
         "transform": list(grid.transform)[:6],
     }
+
+
+def json_number(value: float | None) -> float | str | None:
+    """Return a number as JSON may hold it: NaN and infinities, which scenes use for nodata, as text."""
+    return value if value is None or math.isfinite(value) else str(value)
 
 
 def peak_memory_mb() -> float | None:

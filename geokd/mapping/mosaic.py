@@ -1,7 +1,7 @@
 """From the probabilities of overlapping patches to one class and confidence per cell. Pure numpy.
 
-Sums run over the offsets within a patch in a fixed order, whatever blocks the patches came in: maps do not depend on the
-blocks, bit for bit.
+Sums run over the offsets within a patch in a fixed order, whatever blocks the patches came in: maps do not depend on
+the blocks, bit for bit.
 """
 
 from collections.abc import Iterable

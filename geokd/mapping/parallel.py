@@ -54,7 +54,8 @@ def available_cores() -> int:
 def run_tasks(function: Callable[[T], R], tasks: list[T], crew: Crew, on_result: Callable[[R], None]) -> None:
     """Call `function` on each of `tasks` and hand each result to `on_result`, here and in whatever order they finish.
 
-    Only a few tasks a worker are under way at any time. When a task fails or the user interrupts, no further one is begun.
+    Only a few tasks a worker are under way at any time. When a task fails or the user interrupts, no
+    further one is begun.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def _run_on_cluster(
             raise CallError(f"the Dask scheduler at {scheduler!r} has no workers; start some by `dask worker`")
         waiting = iter(tasks)
         submit = partial(client.submit, function, pure=False)
-        under_way = as_completed([submit(task) for task in islice(waiting, _TASKS_AHEAD * threads)])
+        under_way = as_completed([submit(task) for task in islice(waiting, _TASKS_AHEAD * threads)], loop=client.loop)
         try:
             for future in under_way:
                 on_result(future.result())

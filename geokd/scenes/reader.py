@@ -31,6 +31,29 @@ _PREVIEW_PX = 512
 _BASELINE_OFFSET_DN = 1000
 
 
+@contextlib.contextmanager
+def open_scene(path: str) -> Iterator[DatasetReader]:
+    """Open a raster; what GDAL says becomes one sentence.
+
+    Raises
+    ------
+    CallError
+        If there is no such file.
+    SceneError
+        If it is no raster.
+    """
+    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
+        raise CallError(f"no such file: {path}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            dataset = rasterio.open(path)
+        except RasterioIOError as error:
+            raise SceneError(f"{path} is not a raster that GDAL can open: {error}") from error
+    with dataset:
+        yield dataset
+
+
 def describe_scene(path: str | Path) -> SceneInfo:
     """Read a raster's header. `path` may be anything GDAL opens: a file, a URL, a /vsi path.
 
@@ -41,7 +64,7 @@ def describe_scene(path: str | Path) -> SceneInfo:
     SceneError
         If it is no raster, or its grid is unusable.
     """
-    with _open(str(path)) as dataset:
+    with open_scene(str(path)) as dataset:
         return _info(dataset, str(path))
 
 
@@ -89,7 +112,7 @@ def read_window(
     top, left = int(rows.min()), int(cols.min())
     inside = Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1)
     try:
-        with contextlib.nullcontext(dataset) if dataset else _open(plan.path) as source:
+        with contextlib.nullcontext(dataset) if dataset else open_scene(plan.path) as source:
             values = source.read(list(plan.bidx), window=inside)
             valid = valid_pixels(source, values, inside, plan.bidx, plan.nodata)
     except RasterioError as error:
@@ -167,21 +190,6 @@ def read_chip(content: bytes, name: str, contract: InputContract) -> tuple[NDArr
         return pixels, info.grid.bounds if info.grid.crs is not None else (math.nan,) * 4
 
 
-@contextlib.contextmanager
-def _open(path: str) -> Iterator[DatasetReader]:
-    """Open a raster; what GDAL says becomes one sentence."""
-    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
-        raise CallError(f"no such file: {path}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            dataset = rasterio.open(path)
-        except RasterioIOError as error:
-            raise SceneError(f"{path} is not a raster that GDAL can open: {error}") from error
-    with dataset:
-        yield dataset
-
-
 def _info(dataset: DatasetReader, path: str) -> SceneInfo:
     if dataset.count == 0:
         subdatasets = ", ".join(dataset.subdatasets[:3])
@@ -209,7 +217,7 @@ def _thinned(plan: ScenePlan, longest_px: int) -> tuple[NDArray[np.generic], NDA
     shrink = max(1.0, max(plan.grid.height, plan.grid.width) / longest_px)
     shape = max(1, round(plan.grid.height / shrink)), max(1, round(plan.grid.width / shrink))
     try:
-        with _open(plan.path) as dataset:
+        with open_scene(plan.path) as dataset:
             whole = Window(0, 0, plan.grid.width, plan.grid.height)
             values = dataset.read(list(plan.bidx), out_shape=(len(plan.bidx), *shape))
             return values, valid_pixels(dataset, values, whole, plan.bidx, plan.nodata)

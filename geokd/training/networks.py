@@ -17,6 +17,9 @@ from geokd.recipe import StudentRecipe, TeacherRecipe
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+SHIPPED_STUDENT = "eurosat-rgb-fp32"
+"""Bundle that a student starts from where ImageNet weights cannot be had."""
+
 Weights = Mapping[str, Tensor]
 
 
@@ -111,9 +114,11 @@ def _initialise(network: Network, architecture: str, initial_weights: str) -> st
         weights, origin = _find_weights(architecture, initial_weights)
         return _load_fitting(network, weights, origin)
     except RecipeError as error:
-        if initial_weights == "auto":
-            return f"none, since {error}"
-        raise
+        if initial_weights != "auto":
+            raise
+        if architecture == "mobilenet_v2":
+            return f"{_initialise(network, architecture, SHIPPED_STUDENT)}, since {error}"
+        return f"none, since {error}"
 
 
 def _load_fitting(network: Network, weights: Weights, origin: str) -> str:

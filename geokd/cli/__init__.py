@@ -1,0 +1,76 @@
+"""The command line: one command a module, each a view of one function of the library."""
+
+import importlib
+from typing import Any, NoReturn
+
+import click
+
+from geokd.errors import GeokdError
+
+# Name, module and attribute, one line for `geokd --help`: listing the commands imports none of them.
+_COMMANDS = {
+    "classify": ("geokd.cli.classify:classify", "Map the land use of scenes."),
+    "info": ("geokd.cli.info:info", "Describe a model, a scene, or what mapping it would take."),
+    "verify": ("geokd.cli.verify:verify", "Check that a model answers here as where it was made."),
+    "tile": ("geokd.cli.tile:tile", "Cut a scene into chips, labelled by polygons."),
+    "train": ("geokd.cli.train:train", "Train a student on labelled chips by distillation."),
+    "export": ("geokd.cli.export:export", "Write a trained student as model bundles."),
+    "evaluate": ("geokd.cli.evaluate:evaluate", "Measure a model on labelled chips."),
+}
+_TRAIN_EXTRA = ("torch", "torchvision", "onnx", "safetensors", "matplotlib")
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class _Commands(click.Group):
+    """Imports a command when it is called, and answers errors with one sentence and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GeokdError as error:
+            _stop(ctx, f"Error: {error}", error.exit_code)
+        except ModuleNotFoundError as error:
+            if error.name not in _TRAIN_EXTRA:
+                raise
+            _stop(ctx, f"Error: this command needs {error.name}; install it by pip install 'geokd[train]'", 1)
+        except KeyboardInterrupt:
+            _stop(ctx, "Interrupted.", _INTERRUPTED)
+
+
+def _stop(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
+    click.echo(message, err=True)
+    ctx.exit(exit_code)
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        import geokd
+
+        click.echo(f"geokd {geokd.__version__}")
+        ctx.exit()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
+def main() -> None:
+    """Land-use maps from raster scenes with small, distilled networks.
+
+    Commands write data to stdout and talk to stderr. They exit with 0, with 1 if the work failed, with 2 if the call
+    was wrong.
+    """

@@ -1,0 +1,53 @@
+"""`geokd info`."""
+
+import json
+from typing import Any
+
+import click
+
+from geokd.cli import options as o
+
+
+@click.command()
+@click.argument("path", metavar="SCENE|MODEL")
+@click.option("-m", "--model", metavar="MODEL", help="For a scene: say what mapping it by this model would take.")
+@o.stride_option
+@o.bidx_option
+@o.value_scale_option
+@o.value_offset_option
+@o.nodata_option
+@o.min_valid_share_option
+@o.workers_option
+@o.json_option
+def info(path: str, model: str | None, as_json: bool, **choices: Any) -> None:
+    """Describe a model, a scene, or what mapping the scene by a model would take, without doing it."""
+    from geokd.mapping.info import info as describe
+    from geokd.mapping.jobs import ClassifyOptions
+
+    about = describe(path, model, ClassifyOptions(**choices))
+    if as_json:
+        click.echo(json.dumps(about, indent=2, allow_nan=False))
+    else:
+        click.echo("\n".join(_lines(about)))
+
+
+def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
+    """Lay a JSON object out for reading: nested objects indented, lists of objects one a line."""
+    lines = []
+    for key, entry in value.items():
+        label = f"{indent}{key.replace('_', ' ')}:"
+        if isinstance(entry, dict):
+            lines += [label, *_lines(entry, indent + "  ")]
+        elif isinstance(entry, list) and any(isinstance(item, dict | str) for item in entry):
+            lines += [label, *(f"{indent}  {_one_line(item)}" for item in entry)]
+        else:
+            lines.append(f"{label} {_one_line(entry)}")
+    return lines
+
+
+def _one_line(value: Any) -> str:
+    if isinstance(value, dict):
+        return "  ".join(f"{key} {_one_line(entry)}" for key, entry in value.items() if entry is not None)
+    if isinstance(value, list):
+        return ", ".join(map(_one_line, value))
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,85 @@
+"""Options that commands share, named as rio has them."""
+
+from pathlib import Path
+
+import click
+
+from geokd.bundle import DEFAULT_MODEL
+
+
+def band_numbers(text: str) -> tuple[int, ...]:
+    """Read `3,2,1` as band numbers, from 1.
+
+    Raises
+    ------
+    click.BadParameter
+        If it is no such list.
+    """
+    try:
+        bidx = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no list of band numbers like 3,2,1") from error
+    if min(bidx) < 1:
+        raise click.BadParameter(f"band numbers start at 1, {text!r} has a lower one")
+    return bidx
+
+
+model_option = click.option(
+    "-m",
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    metavar="MODEL",
+    help="Model bundle: an .onnx file, or the name of one that ships with geokd.",
+)
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    show_default="the current folder",
+    metavar="FOLDER",
+    help="Folder for the outputs.",
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+bidx_option = click.option(
+    "-b",
+    "--bidx",
+    type=band_numbers,
+    metavar="N,N,N",
+    help="Bands to use, from 1, in the model's order, as 3,2,1; by the file's descriptions or colours without.",
+)
+value_scale_option = click.option(
+    "--value-scale", type=float, help="Reflectance x 10,000 = value x SCALE + OFFSET; by the file's tags without."
+)
+value_offset_option = click.option(
+    "--value-offset", type=float, help="See --value-scale; -1000 for Sentinel-2 from processing baseline 04.00 on."
+)
+nodata_option = click.option("--nodata", type=float, help="Value that marks missing pixels; the file's own without.")
+stride_option = click.option(
+    "--stride",
+    "stride_px",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    help="Distance between patches, and side of a cell of the map; a quarter of the model's patch without.",
+)
+min_valid_share_option = click.option(
+    "--min-valid-share",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    help="Share of valid pixels below which a patch is not classified.",
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads, or processes; without, one a core.",
+)
+processes_option = click.option("--processes", is_flag=True, help="Work in processes instead of threads.")
+scheduler_option = click.option(
+    "--scheduler", metavar="ADDRESS", help="Address or scheduler file of a running Dask cluster that is to do the work."
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Say what every option came to, too.")

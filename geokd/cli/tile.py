@@ -1,0 +1,60 @@
+"""`geokd tile`."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geokd.cli import options as o
+
+if TYPE_CHECKING:
+    from geokd.scenes.tiling import TileResult
+
+
+@click.command()
+@click.argument("scene")
+@click.option("-o", "--output", required=True, metavar="FOLDER", help="Folder for the chips; must be new or empty.")
+@click.option("--patch", "patch_px", type=int, default=64, show_default=True, metavar="PIXELS", help="Side of a chip.")
+@click.option(
+    "--stride",
+    "stride_px",
+    type=int,
+    metavar="PIXELS",
+    help="Distance between chips, which must divide the patch; the patch itself without: chips lie side by side.",
+)
+@click.option("--labels", metavar="FILE", help="Polygons that give chips their class.")
+@click.option("--field", metavar="NAME", help="Attribute of the labels that holds the class.")
+@click.option(
+    "--min-cover",
+    type=float,
+    default=0.6,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of a chip that the polygons of one class must cover, above 0.5.",
+)
+@click.option(
+    "-b", "--bidx", type=o.band_numbers, metavar="N,N,N", help="Bands to keep, from 1, as 1,2,3; all without."
+)
+@o.overwrite_option
+@o.json_option
+def tile(scene: str, output: str, labels: str | None, field: str | None, as_json: bool, **choices: Any) -> None:
+    """Cut SCENE into georeferenced chips, in class folders when labels are given.
+
+    Patches that reach past the scene, hold invalid pixels, or are not clearly of one class are left out and counted.
+    """
+    from geokd.scenes.tiling import TileOptions
+    from geokd.scenes.tiling import tile as cut
+
+    result = cut(scene, output, labels, field, TileOptions(**choices))
+    click.echo(_summary(result), err=True)
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2))
+
+
+def _summary(result: "TileResult") -> str:
+    lines = [f"{len(result.chips):,} chips written to {result.folder}"]
+    lines += [f"  {name}: {count:,}" for name, count in result.counts.items()]
+    lines.append(f"  patches left out: {result.left_out}")
+    if result.nameless_labels:
+        lines.append(f"  polygons without a class left out: {result.nameless_labels:,}")
+    return "\n".join(lines)

@@ -1,0 +1,128 @@
+"""What a model or a scene is, and what mapping it would take, without doing it."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geokd.bundle import load_bundle, resolve_model
+from geokd.errors import BundleError, CallError, SceneError
+from geokd.mapping.engine import BATCH_PATCHES, Student, open_student
+from geokd.mapping.jobs import ClassifyOptions, MappingJob, lay_patches
+from geokd.mapping.manifest import describe_grid, describe_options, json_number
+from geokd.scenes.plan import SceneInfo
+from geokd.scenes.reader import describe_scene, plan_scene, read_preview
+
+_TRIAL_SECONDS = 0.3
+
+
+def info(path: str | Path, model: str | Path | None = None, options: ClassifyOptions | None = None) -> dict[str, Any]:
+    """Describe a model, or a scene, or what mapping a scene by a model would take.
+
+    Parameters
+    ----------
+    path : path
+        A bundle (a `.onnx` file, or the name of one that ships), or a scene.
+    model : path, optional
+        For a scene: the model it would be mapped with.
+    options : ClassifyOptions, optional
+        For a scene with a model.
+
+    Returns
+    -------
+    dict
+        A JSON object; `kind` is "model" or "scene". With a model, a scene that does not fit has its mismatches under
+        `problems`, and nothing else is said of its map.
+
+    Raises
+    ------
+    CallError
+        If there is no such file or model, or `model` is given for a model.
+    SceneError
+        If the scene cannot be opened.
+    BundleError
+        If the model is missing or broken.
+    """
+    if _is_model(path):
+        if model is not None:
+            raise CallError(f"{path} is a model itself; give -m/--model with a scene only")
+        return {"kind": "model", "path": str(resolve_model(path)), **load_bundle(path).describe()}
+    scene = describe_scene(path)
+    about: dict[str, Any] = {"kind": "scene", **describe_scene_info(scene)}
+    if model is not None:
+        about |= _prospect(scene, resolve_model(model).resolve(), options or ClassifyOptions())
+    return about
+
+
+def describe_scene_info(scene: SceneInfo) -> dict[str, Any]:
+    """Return what a raster file says of itself, as a JSON object."""
+    metres = None if scene.grid.crs is None else list(scene.grid.pixel_size_m)
+    return {
+        "path": scene.path,
+        **describe_grid(scene.grid),
+        "pixel_size_m": metres,
+        "data_type": scene.dtype,
+        "bands": [
+            {"bidx": b, "description": description or None, "colour": colour, "scale": scale, "offset": offset}
+            for b, (description, colour, scale, offset) in enumerate(
+                zip(scene.descriptions, scene.colours, scene.scales, scene.offsets, strict=True), 1
+            )
+        ],
+        "nodata": json_number(scene.nodata),
+        "masked": scene.masked,
+    }
+
+
+def patches_per_second(student: Student) -> float:
+    """Measure how many patches of random bytes one thread of this machine classifies in a second."""
+    shape = (BATCH_PATCHES, *student.bundle.golden.pixels.shape[1:])
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    student.logits(pixels)
+    runs = 0
+    start = time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < _TRIAL_SECONDS or runs == 0:
+        student.logits(pixels)
+        runs += 1
+    return runs * BATCH_PATCHES / elapsed
+
+
+def _is_model(path: str | Path) -> bool:
+    if str(path).lower().endswith(".onnx"):
+        return True
+    try:
+        return resolve_model(path) != Path(path)  # not a file of that name, but a bundle that ships
+    except BundleError:
+        return False
+
+
+def _prospect(scene: SceneInfo, model: Path, options: ClassifyOptions) -> dict[str, Any]:
+    """Say what mapping would take, or why it cannot be done."""
+    bundle = load_bundle(model)
+    student = open_student(model, bundle.sha256)
+    about: dict[str, Any] = {"model": {"name": bundle.name, "precision": bundle.precision, "path": str(model)}}
+    try:
+        plan = plan_scene(scene, bundle.contract, options.scene_options)
+    except SceneError as error:
+        return about | {"problems": str(error)}
+    job = MappingJob(scene, plan, lay_patches(plan, bundle, options.stride_px), bundle, model, Path(), options)
+    cells, patches = job.patches.cell_grid, math.prod(job.patches.shape)
+    valid_share = float(read_preview(plan)[1].mean())
+    speed = patches_per_second(student)
+    return about | {
+        "problems": None,
+        "options": describe_options(job),
+        "notes": list(job.notes),
+        "warnings": list(plan.warnings),
+        "patches": patches,
+        "map": describe_grid(cells) | {"cell_size_m": list(cells.pixel_size_m), "cells": cells.height * cells.width},
+        "valid_share": round(valid_share, 4),
+        "expected": {
+            "seconds": round(patches * valid_share / speed / options.crew.workers, 1),
+            "how": "valid share of the patches, at the speed of this machine on random bytes for "
+            f"{_TRIAL_SECONDS} s in one thread, times the workers; without start-up and reading",
+            "patches_per_second_and_worker": round(speed, 1),
+            "raster_bytes_uncompressed": cells.height * cells.width,
+        },
+    }

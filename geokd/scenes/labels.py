@@ -1,0 +1,180 @@
+"""Polygons that say what the land is used for, and how much of a patch each class of them covers."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+
+from geokd.errors import CallError, ChipError
+from geokd.legend import machine_name
+from geokd.scenes.grid import PatchGrid, SceneGrid
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labelled polygons in a scene's CRS; those of one class do not overlap.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Class names fit for folders, sorted.
+    polygons : array (N,) of shapely polygons
+    codes : int64 array (N,)
+        Index into `classes` of each polygon.
+    nameless : int
+        Polygons of the file that were left out because they have no class.
+    """
+
+    classes: tuple[str, ...]
+    polygons: NDArray[np.object_]
+    codes: NDArray[np.int64]
+    nameless: int
+
+    @cached_property
+    def tree(self) -> shapely.STRtree:
+        """Spatial index of the polygons."""
+        return shapely.STRtree(self.polygons)
+
+
+def read_labels(path: str | Path, field: str, grid: SceneGrid) -> Labels:
+    """Read polygons and bring them into the CRS of a scene.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any vector file GDAL reads, with one layer of polygons.
+    field : str
+        The attribute that holds the class.
+    grid : SceneGrid
+        Of the scene.
+
+    Raises
+    ------
+    CallError
+        If there is no such file or field.
+    ChipError
+        If the file holds no usable polygons, or none over the scene.
+    """
+    if grid.crs is None:
+        raise ChipError("the scene has no coordinate reference system, so labels cannot be laid over it; assign one")
+    frame = _read_frame(Path(path), field)
+    if frame.crs is None:
+        raise ChipError(
+            f"the labels {path} have no coordinate reference system; assign one, by ogr2ogr -a_srs EPSG:..."
+        )
+    named = frame[field].notna() & (frame[field].astype(str).str.strip() != "")
+    if not named.any():
+        raise ChipError(
+            f"the field {field!r} is empty in all {len(frame)} polygons of {path}; fill it, or name another"
+        )
+    by_value = frame[named].to_crs(grid.crs.to_wkt())[[field, "geometry"]]
+    names = _class_names([_as_text(value) for value in by_value[field].unique()])
+    by_value["geokd_class"] = [names[_as_text(value)] for value in by_value[field]]
+    by_value.geometry = shapely.make_valid(by_value.geometry.to_numpy())
+    merged = by_value.dissolve("geokd_class").explode()
+    merged = merged[merged.geom_type == "Polygon"]
+    if not _overlap(merged.total_bounds, grid.bounds):
+        raise ChipError(
+            f"none of the {len(by_value)} labels of {path} lies over the scene: they span"
+            f" {_span(merged.total_bounds)}, the scene {_span(grid.bounds)} in its own coordinates"
+        )
+    classes = tuple(sorted(names.values()))
+    codes = np.array([classes.index(name) for name in merged.index], np.int64)
+    return Labels(classes, merged.geometry.to_numpy(), codes, int((~named).sum()))
+
+
+def cover_of_row(labels: Labels, grid: PatchGrid, row: int) -> NDArray[np.float64]:
+    """Compute which share of each patch of a row each class covers.
+
+    Parameters
+    ----------
+    labels : Labels
+    grid : PatchGrid
+    row : int
+
+    Returns
+    -------
+    float64 array (columns, classes), 0..1
+    """
+    outlines = patch_outlines(grid, row)
+    cover = np.zeros((len(outlines), len(labels.classes)))
+    patches, polygons = labels.tree.query(outlines, predicate="intersects")
+    shared = shapely.area(shapely.intersection(outlines[patches], labels.polygons[polygons]))
+    np.add.at(cover, (patches, labels.codes[polygons]), shared)
+    return np.asarray(cover / shapely.area(outlines)[:, np.newaxis], np.float64)
+
+
+def patch_outlines(grid: PatchGrid, row: int) -> NDArray[np.object_]:
+    """Outlines of the patches of a row in world coordinates, of rotated scenes too: array (columns,) of polygons."""
+    cols = np.arange(grid.shape[1])[:, np.newaxis]
+    x = grid.stride_px * cols + grid.patch_px * np.array([0, 1, 1, 0])
+    y = np.broadcast_to(grid.stride_px * row + grid.patch_px * np.array([0, 0, 1, 1]), x.shape)
+    t = grid.scene_grid.transform
+    corners = np.stack([t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f], axis=-1)
+    return np.asarray(shapely.polygons(corners))
+
+
+def _read_frame(path: Path, field: str) -> Any:
+    """Read the only polygon layer of a file, features without geometry left out."""
+    if not path.exists():
+        raise CallError(f"no such file: {path}")
+    try:
+        layers = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
+        if len(layers) != 1:
+            listing = (
+                f"{len(layers)} layers with geometry ({', '.join(layers)})" if layers else "no layer with geometry"
+            )
+            raise ChipError(
+                f"{path} holds {listing}, one is expected; copy the right one out by ogr2ogr out.gpkg in LAYER"
+            )
+        fields = [str(name) for name in pyogrio.read_info(path, layer=layers[0])["fields"]]
+        if field not in fields:
+            raise CallError(f"{path} has no field {field!r}; it has {', '.join(fields) or 'none at all'}")
+        frame = geopandas.read_file(path, layer=layers[0], columns=[field])
+    except pyogrio.errors.DataSourceError as error:
+        raise ChipError(f"{path} is not a vector file that GDAL can open: {error}") from error
+    frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
+    if frame.empty:
+        raise ChipError(f"{path} holds no polygons; draw some, with a class in a field of text")
+    other = sorted(set(frame.geom_type) - {"Polygon", "MultiPolygon"})
+    if other:
+        raise ChipError(f"{path} holds {', '.join(other)} geometries, only polygons can label a chip; leave these out")
+    return frame
+
+
+def _as_text(value: object) -> str:
+    """Write a class value as the user wrote it: whole numbers that a column with gaps made floats are whole again."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def _class_names(values: list[str]) -> dict[str, str]:
+    """Map each value to a name fit for a folder on any system.
+
+    Raises
+    ------
+    ChipError
+        If two values come to the same name, or to names that differ in case only.
+    """
+    names = {value: machine_name(value) for value in values}
+    taken: dict[str, str] = {}
+    for value, name in names.items():
+        other = taken.setdefault(name.lower(), value)
+        if other != value:
+            raise ChipError(f"the classes {other!r} and {value!r} would share the folder {name!r}; rename one of them")
+    return names
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    """Whether two boxes (left, bottom, right, top) share some area; a box that is not finite does not."""
+    return bool(max(one[0], other[0]) < min(one[2], other[2]) and max(one[1], other[1]) < min(one[3], other[3]))
+
+
+def _span(bounds: Any) -> str:
+    left, bottom, right, top = bounds
+    return f"x {left:.6g}..{right:.6g}, y {bottom:.6g}..{top:.6g}"

@@ -1,0 +1,25 @@
+"""What all tests share."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.tiny import three_fields, tiny_bundle, write_scene
+
+settings.register_profile("geokd", deadline=None)  # a busy machine is no error
+settings.load_profile("geokd")
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle file that maps the brightest of three bands to a class."""
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    path.write_bytes(tiny_bundle().onnx_bytes)
+    return path
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    """An 8-bit scene of 100 x 130 pixels: red, green and blue from left to right."""
+    return write_scene(tmp_path / "fields.tif", three_fields(100, 130), photometric="RGB")
