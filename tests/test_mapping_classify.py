@@ -1,6 +1,7 @@
 """Whole maps: against a plain reference, and the same however the work is spread."""
 
 import json
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ MIN_VALID_SHARE = 0.25
 
 
 def reference(pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Codes and confidences by plain loops: pad by reflection, fill gaps, softmax of scaled means, mean over patches."""
+    """Codes and confidences by plain loops: reflect, fill gaps, softmax of scaled means, mean over patches."""
     _, height, width = pixels.shape
     rows, cols = -(-height // STRIDE_PX), -(-width // STRIDE_PX)
     span = PATCH_PX // STRIDE_PX
     patch_rows, patch_cols = max(1, rows - span + 1), max(1, cols - span + 1)
-    missing = [(0, max(0, n * STRIDE_PX + PATCH_PX - STRIDE_PX - m)) for n, m in ((patch_rows, height), (patch_cols, width))]
+    missing = [
+        (0, max(0, n * STRIDE_PX + PATCH_PX - STRIDE_PX - m)) for n, m in ((patch_rows, height), (patch_cols, width))
+    ]
     padded = np.pad(pixels, [(0, 0), *missing], mode="reflect" if min(height, width) > 1 else "edge")
     padded_valid = np.pad(valid, missing, mode="reflect" if min(height, width) > 1 else "edge")
     total = np.zeros((rows + span, cols + span, 3))
@@ -121,16 +124,30 @@ def test_map_does_not_depend_on_how_the_work_is_spread(
     }
     rasters = {}
     for way, options in ways.items():
-        outputs = geokd.classify(scene.name, model, tmp_path / way, options).outputs
-        rasters[way] = outputs["class_raster"].read_bytes(), outputs["confidence_raster"].read_bytes()
-    assert len(set(rasters.values())) == 1, {way: hash(pair) for way, pair in rasters.items()}
+        result = geokd.classify(scene.name, model, tmp_path / way, options)
+        rasters[way] = tuple(result.outputs[name].read_bytes() for name in ("class_raster", "confidence_raster"))
+    assert result.manifest["options"]["scheduler"] == cluster
+    assert result.manifest["options"]["workers"] is None
+    assert len(set(rasters.values())) == 1, {way: len(pair[0]) for way, pair in rasters.items()}
 
 
-def test_tasks_carry_no_pixels(scene: Path, model: Path, tmp_path: Path) -> None:
-    import pickle
+def test_what_lies_past_the_end_is_no_data(model: Path, tmp_path: Path) -> None:
+    """The last cells reach past the scene; their own pixels are invalid, those mirrored into them are not."""
+    pixels = three_fields(18, 18)
+    pixels[:, :, 16:] = 0
+    scene = write_scene(tmp_path / "edge.tif", pixels, nodata=0, photometric="RGB")
+    codes = geokd.classify(scene, model, tmp_path / "out").class_map.codes
+    assert (codes != 255).tolist() == [[True] * 4 + [False]] * 5
 
-    (job,) = plan_jobs([scene], model, tmp_path, ClassifyOptions(block_px=40))
-    sizes = [len(pickle.dumps(task)) for task in block_tasks(job)]
+
+def test_tasks_carry_absolute_paths_and_no_pixels(
+    scene: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (job,) = plan_jobs([scene.name], model, tmp_path, ClassifyOptions(block_px=40))
+    tasks = block_tasks(job)
+    assert {(task.plan.path, task.model) for task in tasks} == {(str(scene), model)}
+    sizes = [len(pickle.dumps(task)) for task in tasks]
     assert len(sizes) > 4
     assert max(sizes) < 5000
 
@@ -214,9 +231,11 @@ def wrong_scene(folder: Path, kind: str) -> Path:
         return write_scene(path, pixels[:1])
     if kind == "wrong_pixel_size":
         return write_scene(path, pixels, transform=Affine(30, 0, 4e5, 0, -30, 4.2e6))
-    if kind == "cut_short":
-        write_scene(path, np.random.default_rng(0).integers(0, 9000, (3, 300, 300), dtype=np.uint16), ("B04", "B03", "B02"))
-        path.write_bytes(path.read_bytes()[:300_000])
+    if kind == "damaged":
+        noise = np.random.default_rng(0).integers(0, 256, (3, 300, 300), dtype=np.uint8)
+        content = bytearray(write_scene(path, noise, photometric="RGB", compress="deflate").read_bytes())
+        content[100_000:110_000] = bytes(10_000)
+        path.write_bytes(content)
         return path
     raise AssertionError(kind)
 
@@ -229,7 +248,7 @@ def wrong_scene(folder: Path, kind: str) -> Path:
         ("no_crs", SceneError, "no coordinate reference system"),
         ("one_band", SceneError, "1 band"),
         ("wrong_pixel_size", SceneError, "30 x 30 m"),
-        ("cut_short", SceneError, "cut short"),
+        ("damaged", SceneError, "cannot read .*copy or download it again"),
     ],
 )
 def test_scenes_that_cannot_be_mapped(

@@ -68,7 +68,9 @@ def test_answer_does_not_depend_on_the_batch(mobilenet: Student) -> None:
     np.testing.assert_array_equal(mobilenet.probabilities(pixels[order]), whole[order])
 
 
-logit_rows = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 20)), elements=st.floats(-90, 90, width=32))
+logit_rows = hnp.arrays(
+    np.float32, st.tuples(st.integers(1, 5), st.integers(1, 20)), elements=st.floats(-90, 90, width=32)
+)
 
 
 @given(logit_rows, st.floats(0.1, 20))

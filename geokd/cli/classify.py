@@ -50,11 +50,12 @@ def classify(
 
     With --json, one line of JSON a scene goes to stdout: what the .json file holds.
     """
-    from geokd.mapping.classify import run_job
     from geokd.mapping.jobs import ClassifyOptions, plan_jobs
 
     options = ClassifyOptions(engine="processes" if processes else "threads", **choices)
     jobs = plan_jobs(scenes, model, output, options)
+    from geokd.mapping.classify import run_job  # after the checks: the writers take a second to import
+
     for job in jobs:
         _announce(job, quiet=quiet, verbose=verbose)
         with _Bar(shown=not quiet and sys.stderr.isatty()) as bar:

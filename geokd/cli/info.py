@@ -28,6 +28,7 @@ def info(path: str, model: str | None, as_json: bool, **choices: Any) -> None:
     if as_json:
         click.echo(json.dumps(about, indent=2, allow_nan=False))
     else:
+        about.get("provenance", {}).pop("recipe", None)  # long; --json has it
         click.echo("\n".join(_lines(about)))
 
 
@@ -38,6 +39,8 @@ def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
         label = f"{indent}{key.replace('_', ' ')}:"
         if isinstance(entry, dict):
             lines += [label, *_lines(entry, indent + "  ")]
+        elif entry == []:
+            lines.append(f"{label} none")
         elif isinstance(entry, list) and any(isinstance(item, dict | str) for item in entry):
             lines += [label, *(f"{indent}  {_one_line(item)}" for item in entry)]
         else:
@@ -50,4 +53,4 @@ def _one_line(value: Any) -> str:
         return "  ".join(f"{key} {_one_line(entry)}" for key, entry in value.items() if entry is not None)
     if isinstance(value, list):
         return ", ".join(map(_one_line, value))
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "none" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -14,6 +14,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from geokd.mapping.jobs import MappingJob
+from geokd.mapping.parallel import Crew
 from geokd.outputs.class_map import ClassMap, class_areas
 from geokd.scenes.grid import SceneGrid
 
@@ -68,7 +69,7 @@ def describe_map(
         "patches": {"all": rows * cols, "classified": classified_patches},
         "patches_per_second": round(classified_patches / max(seconds["classify"], 1e-3), 1),
         "seconds": seconds,
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(job.options.crew),
         "outputs": job.names._asdict(),
         "versions": {name: importlib.metadata.version(name) for name in _PACKAGES}
         | {"gdal": rasterio.__gdal_version__, "python": platform.python_version()},
@@ -92,7 +93,9 @@ def describe_input(job: MappingJob) -> dict[str, Any]:
 
 def describe_options(job: MappingJob) -> dict[str, Any]:
     """Return every option with the value it came to, defaults included."""
-    scaling = job.plan.scaling
+    scaling, crew = job.plan.scaling, asdict(job.options.crew)
+    if job.options.scheduler is not None:
+        crew |= {"workers": None, "engine": None}  # the cluster's own
     return {
         "patch_px": job.patches.patch_px,
         "stride_px": job.patches.stride_px,
@@ -102,7 +105,7 @@ def describe_options(job: MappingJob) -> dict[str, Any]:
         "value_scaling": None if scaling is None else asdict(scaling),
         "nodata": json_number(job.plan.nodata),
         "min_valid_share": job.options.min_valid_share,
-        **asdict(job.options.crew),
+        **crew,
         "block_px": job.options.block_px,
         "overwrite": job.options.overwrite,
     }
@@ -123,11 +126,16 @@ def json_number(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
 
 
-def peak_memory_mb() -> float | None:
-    """Most memory this process has had so far, in MB; None where the system does not tell."""
+def peak_memory_mb(crew: Crew) -> float | None:
+    """Return the most memory used so far, in MB; None where the system does not tell.
+
+    Of processes, the largest worker counts once per worker. Workers of a cluster do not count.
+    """
     if sys.platform == "win32":
         return None
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)  # macOS counts bytes, Linux KiB
+    if crew.engine == "processes":
+        peak += crew.workers * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e6 / 1024), 1)  # macOS counts bytes, Linux KiB

@@ -10,6 +10,7 @@ import numpy as np
 import pyogrio
 import shapely
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 
 from geokd.errors import CallError, ChipError
 from geokd.legend import machine_name
@@ -73,8 +74,12 @@ def read_labels(path: str | Path, field: str, grid: SceneGrid) -> Labels:
         raise ChipError(
             f"the field {field!r} is empty in all {len(frame)} polygons of {path}; fill it, or name another"
         )
-    by_value = frame[named].to_crs(grid.crs.to_wkt())[[field, "geometry"]]
+    try:
+        by_value = frame[named].to_crs(grid.crs.to_wkt())
+    except ProjError as error:
+        raise ChipError(f"the labels {path} cannot be brought into the scene's coordinates: {error}") from error
     names = _class_names([_as_text(value) for value in by_value[field].unique()])
+    by_value = by_value[np.isfinite(by_value.bounds).all(axis=1)]  # what the scene's CRS cannot hold is not over it
     by_value["geokd_class"] = [names[_as_text(value)] for value in by_value[field]]
     by_value.geometry = shapely.make_valid(by_value.geometry.to_numpy())
     merged = by_value.dissolve("geokd_class").explode()
@@ -137,8 +142,8 @@ def _read_frame(path: Path, field: str) -> Any:
         if field not in fields:
             raise CallError(f"{path} has no field {field!r}; it has {', '.join(fields) or 'none at all'}")
         frame = geopandas.read_file(path, layer=layers[0], columns=[field])
-    except pyogrio.errors.DataSourceError as error:
-        raise ChipError(f"{path} is not a vector file that GDAL can open: {error}") from error
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
     frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
     if frame.empty:
         raise ChipError(f"{path} holds no polygons; draw some, with a class in a field of text")

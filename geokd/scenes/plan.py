@@ -167,7 +167,7 @@ def grid_problems(info: SceneInfo, contract: InputContract) -> list[str]:
 def choose_values(
     info: SceneInfo, contract: InputContract, options: SceneOptions, bidx: tuple[int, ...]
 ) -> ValueChoice:
-    """Decide how DN become bytes: the user's scale and offset, else GDAL's tags, else none.
+    """Decide how DN become bytes: scale and offset are each the user's, else GDAL's tag, else 1 and 0.
 
     Raises
     ------
@@ -175,7 +175,8 @@ def choose_values(
         If the type of the values leaves it open, or does not fit.
     """
     scaling = contract.value_scaling
-    said = options.value_scale is not None or options.value_offset is not None
+    given = {"--value-scale": options.value_scale, "--value-offset": options.value_offset}
+    said = [name for name, value in given.items() if value is not None]
     if info.dtype.startswith("complex"):
         raise SceneError(f"its values are {info.dtype}; take a product with real values")
     if info.dtype == "uint8" and not said:
@@ -192,25 +193,24 @@ def choose_values(
             f" {info.path} bytes.tif"
         )
     tagged = {(info.scales[b - 1], info.offsets[b - 1]) for b in bidx}
-    if len(tagged) > 1 and not said:
+    if len(tagged) > 1 and len(said) < 2:
         raise SceneError(
-            "its bands have different scale and offset tags; say which holds by --value-scale, --value-offset"
+            "its bands have different scale and offset tags; say which holds by --value-scale and --value-offset"
         )
     tag_scale, tag_offset = next(iter(tagged))
     has_tags = (tag_scale, tag_offset) != (1.0, 0.0)
-    if said:
-        scale = 1.0 if options.value_scale is None else options.value_scale
-        offset = 0.0 if options.value_offset is None else options.value_offset
-        why = "as --value-scale and --value-offset say"
-    elif has_tags:  # tags give reflectance
-        scale, offset, why = tag_scale * 1e4, tag_offset * 1e4, "by the file's scale and offset tags"
-    elif info.dtype.startswith("float"):
+    if info.dtype.startswith("float") and not has_tags and options.value_scale is None:
         raise SceneError(
             f"its values are {info.dtype} without scale tags, so their unit is unknown; give --value-scale 10000 for"
             " reflectance 0..1, or --value-scale 1 for reflectance x 10,000"
         )
-    else:
-        scale, offset, why = 1.0, 0.0, "since nothing says otherwise"
+    scale, offset = (tag_scale * 1e4, tag_offset * 1e4) if has_tags else (1.0, 0.0)  # tags give reflectance
+    scale = scale if options.value_scale is None else options.value_scale
+    offset = offset if options.value_offset is None else options.value_offset
+    reasons = [f"as {' and '.join(said)} say{'s' * (len(said) == 1)}"] if said else []
+    if has_tags and len(said) < 2:
+        reasons.append("by the file's scale and offset tags")
+    why = " and ".join(reasons) or "since nothing says otherwise"
     if not (math.isfinite(scale) and math.isfinite(offset) and scale > 0):
         raise SceneError(f"value scale {scale:g} must be positive and value offset {offset:g} finite")
     note = (

@@ -118,10 +118,10 @@ def read_window(
     except RasterioError as error:
         raise SceneError(
             f"cannot read {plan.path} at rows {top}..{top + inside.height - 1}, columns"
-            f" {left}..{left + inside.width - 1}: {error}; the file may be cut short: copy or download it again"
+            f" {left}..{left + inside.width - 1}: {gdal_reason(error)}; it may be cut short: copy or download it again"
         ) from error
     pixels = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
-    if (inside.height, inside.width) == (window.height, window.width):
+    if inside == window:  # as most are; one that starts at the last row has this size too, but mirrored rows
         return pixels, valid
     take = np.ix_(rows - top, cols - left)
     return pixels[:, take[0], take[1]], valid[take]
@@ -131,6 +131,11 @@ def read_preview(plan: ScenePlan, longest_px: int = _PREVIEW_PX) -> tuple[NDArra
     """Read the whole scene, thinned to at most `longest_px` a side: uint8 pixels (C, h, w) and valid (h, w)."""
     values, valid = _thinned(plan, longest_px)
     return to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling), valid
+
+
+def gdal_reason(error: RasterioError) -> str:
+    """Return what GDAL says went wrong; rasterio's own words often only point there."""
+    return str(error.__cause__ or error).rstrip(".")
 
 
 def mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:
@@ -218,11 +223,19 @@ def _thinned(plan: ScenePlan, longest_px: int) -> tuple[NDArray[np.generic], NDA
     shape = max(1, round(plan.grid.height / shrink)), max(1, round(plan.grid.width / shrink))
     try:
         with open_scene(plan.path) as dataset:
+            dtypes = sorted({dataset.dtypes[band - 1] for band in plan.bidx})
+            if len(dtypes) > 1:
+                raise SceneError(
+                    f"the bands of {plan.path} are of different types ({', '.join(dtypes)});"
+                    f" bring them to one by gdal_translate -ot Float32 {plan.path} one_type.tif"
+                )
             whole = Window(0, 0, plan.grid.width, plan.grid.height)
             values = dataset.read(list(plan.bidx), out_shape=(len(plan.bidx), *shape))
             return values, valid_pixels(dataset, values, whole, plan.bidx, plan.nodata)
     except RasterioError as error:
-        raise SceneError(f"cannot read {plan.path}: {error}; it may be cut short: copy or download it again") from error
+        raise SceneError(
+            f"cannot read {plan.path}: {gdal_reason(error)}; it may be cut short: copy or download it again"
+        ) from error
 
 
 def _unusual(plan: ScenePlan, values: NDArray[np.generic], pixels: int) -> Iterator[str]:
@@ -236,6 +249,7 @@ def _unusual(plan: ScenePlan, values: NDArray[np.generic], pixels: int) -> Itera
             f"{100 * zero:.0f} % of the pixels are 0 in all bands though no nodata is declared;"
             " if they are fill, give --nodata 0"
         )
+    if plan.nodata is None:
         values = values[:, (values != 0).any(axis=0)]
     if plan.scaling is not None and plan.value_offset == 0 and values.size and values.min() >= _BASELINE_OFFSET_DN:
         yield (
@@ -243,7 +257,9 @@ def _unusual(plan: ScenePlan, values: NDArray[np.generic], pixels: int) -> Itera
             f" carry +{_BASELINE_OFFSET_DN}; if this is one, give --value-offset -{_BASELINE_OFFSET_DN}"
         )
     stretched = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
-    if stretched.size and (stretched == 255).mean() > 0.5:
+    if stretched.size and (stretched == stretched[:, :1]).all():
+        yield "all valid pixels are alike: there is nothing to see in the scene"
+    elif stretched.size and (stretched == 255).mean() > 0.5:
         yield "more than half of the values are at the upper end of the stretch; check --value-scale and --value-offset"
     elif stretched.size and np.median(stretched) < 5:
         yield "most values are at the lower end of the stretch, the scene is nearly black; check --value-scale"

@@ -44,10 +44,11 @@ def to_uint8(
 
 
 def _stretch(values: NDArray[Any], value_scale: float, value_offset: float, scaling: ValueScaling) -> NDArray[np.uint8]:
-    """Compute the stretch value by value, in double precision."""
+    """Compute the stretch value by value as GDAL does: in double precision, rounded to a float32 before the integer."""
     slope = (scaling.output_maximum - scaling.output_minimum) / (scaling.maximum - scaling.minimum)
-    reflectance = values.astype(np.float64) * value_scale + value_offset
-    with np.errstate(invalid="ignore"):
-        stretched = np.floor((reflectance - scaling.minimum) * slope + scaling.output_minimum + 0.5)
-        clipped = np.clip(np.nan_to_num(stretched, nan=0.0, posinf=0.0, neginf=0.0), 0, 255)
+    with np.errstate(invalid="ignore", over="ignore"):
+        reflectance = values.astype(np.float64) * value_scale + value_offset
+        linear = reflectance * slope + (scaling.output_minimum - scaling.minimum * slope)
+        rounded = np.floor(linear.astype(np.float32) + np.float32(0.5))
+        clipped = np.where(np.isfinite(reflectance), np.clip(rounded, 0, 255), 0)
     return np.asarray(clipped, np.uint8)

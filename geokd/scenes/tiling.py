@@ -1,5 +1,6 @@
 """Cutting a scene into georeferenced chips, to look at or, with labels, to train on."""
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from geokd.errors import CallError, ChipError, OutputError, SceneError, one_mess
 from geokd.scenes.chip_folder import check_folder, staged_chips, write_manifest
 from geokd.scenes.grid import PatchGrid
 from geokd.scenes.labels import Labels, cover_of_row, read_labels
-from geokd.scenes.reader import describe_scene, open_scene
+from geokd.scenes.reader import describe_scene, gdal_reason, open_scene
 from geokd.scenes.validity import valid_pixels
 
 _CREDIT_TAGS = ("credit", "license", "copyright", "attribution", "tifftag_copyright")
@@ -223,7 +224,8 @@ def _cut(source: _Source, labels: Labels | None, min_cover: float, folder: Path)
     """Write all chips below `folder`; return their paths in it, and how many patches came to none."""
     chips: list[str] = []
     reasons = Counter[str]()
-    stem, scene = Path(source.path).stem, source.grid.scene_grid
+    stem = re.sub(r'[\\/:*?"<>|]', "_", Path(source.path).stem)  # of a URL or subdataset it may hold these
+    scene = source.grid.scene_grid
     digits = len(str(max(scene.height, scene.width)))
     for row in range(source.grid.shape[0]):
         for window, class_name in _candidates(source.grid, labels, min_cover, row, reasons):
@@ -268,7 +270,7 @@ def _read_if_valid(source: _Source, window: Window) -> NDArray[np.generic] | Non
         valid = valid_pixels(dataset, values[np.invert(alpha)], window, images, dataset.nodata)
     except RasterioError as error:
         raise SceneError(
-            f"cannot read {source.path} at row {window.row_off}, column {window.col_off}: {error};"
+            f"cannot read {source.path} at row {window.row_off}, column {window.col_off}: {gdal_reason(error)};"
             " the file may be cut short: copy or download it again"
         ) from error
     return values if valid.all() else None

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -42,9 +42,12 @@ def valid_pixels(
     if nodata is not None and not np.isnan(nodata):
         valid &= (values != nodata).any(axis=0)
     flags = {flag for band in bidx for flag in dataset.mask_flag_enums[band - 1]}
-    if MaskFlags.per_dataset in flags:  # alpha, internal and side-car masks
+    alpha = _alpha_band(dataset)
+    if alpha:  # read by hand: GDAL's mask forgets it where there is nodata too, or where it is not the last band
+        valid &= dataset.read(alpha, window=window, out_shape=shape) > 0
+    if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:  # internal and side-car masks
         valid &= dataset.read_masks(bidx[0], window=window, out_shape=shape) > 0
-    elif flags.isdisjoint({MaskFlags.all_valid, MaskFlags.nodata}):  # a mask of its own for each band
+    elif not flags:  # a mask of its own for each band
         valid &= (dataset.read_masks(list(bidx), window=window, out_shape=(len(bidx), *shape)) > 0).all(axis=0)
     return valid
 
@@ -52,4 +55,11 @@ def valid_pixels(
 def has_mask(dataset: DatasetReader) -> bool:
     """Whether the dataset carries an alpha band or a mask, beyond a nodata value."""
     flags = {flag for band in dataset.mask_flag_enums for flag in band}
-    return MaskFlags.per_dataset in flags or flags.isdisjoint({MaskFlags.all_valid, MaskFlags.nodata})
+    per_band = flags.isdisjoint({MaskFlags.all_valid, MaskFlags.nodata})
+    return bool(_alpha_band(dataset)) or MaskFlags.per_dataset in flags or per_band
+
+
+def _alpha_band(dataset: DatasetReader) -> int:
+    """1-based number of the alpha band; 0 if there is none."""
+    colours = dataset.colorinterp
+    return colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else 0

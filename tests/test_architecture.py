@@ -1,0 +1,131 @@
+"""The import rule: rooms know only those below them, and each heavy library has one room."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import geokd
+
+PACKAGE = Path(geokd.__file__).parent
+
+# From the top down. A room may import rooms of lower rank, and itself.
+RANKS = {
+    "cli": 6,
+    "__main__": 7,
+    "mapping": 5,
+    "training": 5,
+    "assessment": 4,
+    "outputs": 3,
+    "scenes": 2,
+    "recipe": 1,
+    "bundle": 1,
+    "legend": 1,
+    "errors": 0,
+}
+# Libraries, and the only modules that may import them.
+ROOMS = {
+    "dask": ("geokd.mapping.parallel",),
+    "distributed": ("geokd.mapping.parallel",),
+    "onnxruntime": ("geokd.mapping.engine", "geokd.training.export"),
+    "onnx": ("geokd.training.",),
+    "torch": ("geokd.training.",),
+    "torchvision": ("geokd.training.networks",),
+    "safetensors": ("geokd.training.",),
+    "click": ("geokd.cli",),
+}
+HEAVY = ("torch", "torchvision", "onnx", "onnxruntime", "rasterio", "dask", "distributed", "geopandas", "numpy")
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module a file imports, wherever in it, as dotted names."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module or ""
+            if node.module == "geokd" or node.module in {f"geokd.{room}" for room in RANKS}:
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def upward(module: str, imported: str) -> bool:
+    """Whether `module` may not know `imported`, both of geokd."""
+    if imported == "geokd":
+        return room(module) not in ("cli", "__main__")
+    own, other = room(module), room(imported)
+    if own == other or other not in RANKS:
+        return False
+    return RANKS[other] > RANKS[own] or (RANKS[other] == RANKS[own] == 5)
+
+
+EDGES = [(module, name) for module, path in modules() for name in imports(path)]
+
+
+def test_every_room_is_known() -> None:
+    assert {room(module) for module, _ in modules() if module != "geokd"} <= set(RANKS)
+    assert len(EDGES) > 100
+
+
+def test_imports_never_go_upward() -> None:
+    inner = [(m, n) for m, n in EDGES if m != "geokd" and n.split(".")[0] == "geokd"]
+    assert [f"{m} imports {n}" for m, n in inner if upward(m, n)] == []
+
+
+@pytest.mark.parametrize("library", ROOMS)
+def test_each_library_has_one_room(library: str) -> None:
+    users = {module for module, name in EDGES if name.split(".")[0] == library}
+    assert users, f"nothing imports {library}: take it out of this test"
+    allowed = ROOMS[library]
+    assert {user for user in users if not user.startswith(allowed)} == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "imported", "wrong"),
+    [
+        ("geokd.mapping.engine", "geokd.training.loop", True),
+        ("geokd.training.loop", "geokd.mapping.engine", True),
+        ("geokd.scenes.grid", "geokd.outputs.qgis", True),
+        ("geokd.bundle", "geokd.scenes.grid", True),
+        ("geokd.errors", "geokd.legend", True),
+        ("geokd.mapping.engine", "geokd", True),
+        ("geokd.cli.info", "geokd.mapping.info", False),
+        ("geokd.outputs.qgis", "geokd.legend", False),
+        ("geokd.mapping.classify", "geokd.mapping.engine", False),
+    ],
+)
+def test_the_rule_itself(module: str, imported: str, wrong: bool) -> None:
+    assert upward(module, imported) is wrong
+
+
+def loaded_after(code: str) -> set[str]:
+    """Which heavy libraries a fresh interpreter has loaded after running `code`."""
+    listing = f"{code}\nimport sys\nprint('LOADED', *(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("LOADED")]
+    return set(line.split()[1:])
+
+
+def test_import_is_light() -> None:
+    assert loaded_after("import geokd; geokd.__version__; dir(geokd)") == set()
+
+
+def test_every_public_name_is_there() -> None:
+    pytest.importorskip("torch", reason="needs the extra geokd[train]")
+    for name in geokd.__all__:
+        assert getattr(geokd, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = geokd.nothing
