@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from geokd.mapping.info import info
     from geokd.mapping.jobs import ClassifyOptions
     from geokd.mapping.verify import VerifyResult, verify
-    from geokd.scenes.tiling import tile
+    from geokd.scenes.tiling import TileOptions, TileResult, tile
     from geokd.training.export import export
     from geokd.training.train import train
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassifyOptions",
     "ClassifyResult",
+    "TileOptions",
+    "TileResult",
     "VerifyResult",
     "__version__",
     "classify",
@@ -35,6 +37,8 @@ __all__ = [
 _MODULES = {
     "ClassifyOptions": "geokd.mapping.jobs",
     "ClassifyResult": "geokd.mapping.classify",
+    "TileOptions": "geokd.scenes.tiling",
+    "TileResult": "geokd.scenes.tiling",
     "VerifyResult": "geokd.mapping.verify",
     "classify": "geokd.mapping.classify",
     "evaluate": "geokd.mapping.evaluate",

@@ -77,10 +77,11 @@ class TeacherRecipe:
 class StudentRecipe:
     """The student: MobileNetV2.
 
-    `initial_weights` as the teacher's, or the name or path of an fp32 bundle; where ImageNet's cannot be had, "auto" takes
-    the student that ships.
+    `initial_weights` as the teacher's, or the name or path of an fp32 bundle; where ImageNet's cannot be had, "auto"
+    takes the student that ships.
 
     `ema_decay` is the decay per step of the running mean of the weights that is validated and exported; 0 turns it off.
+    The last `int8_epochs` of the `epochs` are trained under the rounding of int8.
     """
 
     architecture: StudentArchitecture = "mobilenet_v2"
@@ -92,6 +93,7 @@ class StudentRecipe:
     dropout: float = field(default=0.2, metadata=_at_least(0, 0.95))
     label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
     ema_decay: float = field(default=0.99, metadata=_at_least(0, 0.99999))
+    int8_epochs: int = field(default=0, metadata=_at_least(0, 10_000))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def _bundle(**changes: object) -> Bundle:
         "temperature": 1.25,
         "provenance": {"date": "2026-01-01", "data": {"n": 3}},
         "golden": Golden(
-            np.arange(2 * 3 * 8 * 8, dtype=np.uint8).reshape(2, 3, 8, 8), np.eye(2, dtype=np.float32) / 3
+            np.arange(2 * 3 * 8 * 8, dtype=np.uint8).reshape(2, 3, 8, 8), (np.eye(2) / 3).astype(np.float32)
         ),
     }
     return Bundle(**(parts | changes))  # type: ignore[arg-type]

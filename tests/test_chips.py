@@ -22,9 +22,8 @@ def write_png(path: Path, colour: tuple[int, int, int] = (10, 20, 30), side: int
 def write_tiff(path: Path, values: list[int], *, left: float = 500_000.0, names: tuple[str, ...] = ()) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     transform = Affine(10, 0, left, 0, -10, 4_000_000)
-    with rasterio.open(
-        path, "w", driver="GTiff", dtype="uint16", count=len(values), height=8, width=8, crs="EPSG:32618", transform=transform
-    ) as dataset:
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": len(values), "height": 8, "width": 8}
+    with rasterio.open(path, "w", **profile, crs="EPSG:32618", transform=transform) as dataset:
         for band, value in enumerate(values, 1):
             dataset.write(np.full((8, 8), value, np.uint16), band)
             if names:

@@ -27,8 +27,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def environment() -> dict[str, str]:
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in the clone, with the geokd of this environment first on the path."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("number", range(SETUP_BLOCKS, len(blocks("bash"))))
@@ -36,9 +39,7 @@ def test_commands(clone: Path, number: int) -> None:
     block = blocks("bash")[number]
     if any(word in block for word in NEEDS_TRAINING):
         pytest.importorskip("torch", reason="needs the extra geokd[train]")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block], cwd=clone, env=environment(), capture_output=True, text=True, check=False
-    )
+    done = run(["bash", "-euo", "pipefail", "-c", block], clone)
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
 
@@ -47,9 +48,7 @@ def test_python_examples(clone: Path, number: int) -> None:
     block = blocks("python")[number]
     if any(word in block for word in ("geokd.train", "geokd.export")):
         pytest.importorskip("torch", reason="needs the extra geokd[train]")
-    done = subprocess.run(
-        [sys.executable, "-c", block], cwd=clone, env=environment(), capture_output=True, text=True, check=False
-    )
+    done = run([sys.executable, "-c", block], clone)
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
 
 

@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ STILL = AugmentationRecipe(
 )
 
 
-def _generator(seed: int = 0) -> "torch.Generator":
+def _generator(seed: int = 0) -> Any:
     return torch.Generator().manual_seed(seed)
 
 

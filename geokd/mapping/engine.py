@@ -96,6 +96,8 @@ def make_student(bundle: Bundle) -> Student:
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = _SEVERITY_ERROR
+    # without VNNI, products of 8-bit weights and values would be summed in 16 bits, where they overflow
+    options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         session = onnxruntime.InferenceSession(bundle.graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own errors share no base class

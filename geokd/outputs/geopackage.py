@@ -81,8 +81,8 @@ def regions_of(class_map: ClassMap) -> Regions:
 def sum_over(outlines: NDArray[np.object_], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum `values` (rows, cols), none negative, over the cells within each of the rectilinear polygons `outlines`.
 
-    Corners of `outlines` are whole numbers (col, row). By Green's theorem the sum within a ring is the sum, over its vertical
-    edges and signed by their direction, of all values left of the edge; a summed-area table holds these.
+    Corners of `outlines` are whole numbers (col, row). By Green's theorem the sum within a ring is the sum, over its
+    vertical edges and signed by their direction, of all values left of the edge; a summed-area table holds these.
     """
     table = np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     rings, polygon_of_ring = shapely.get_rings(outlines, return_index=True)
@@ -99,7 +99,8 @@ def sum_over(outlines: NDArray[np.object_], values: NDArray[np.float64]) -> NDAr
 def write_polygons(class_map: ClassMap, path: Path) -> None:
     """Write the connected regions as layer `land_use`, with the legend's colours and titles as its default style.
 
-    Columns: class_value, class_name, class_title, area_ha, mean_confidence (percent). A map without classes gives an empty layer.
+    Columns: class_value, class_name, class_title, area_ha, mean_confidence (percent). A map without classes gives an
+    empty layer.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """One legend, rendered for GDAL and QGIS: names and colours come up without a user's step.
 
-GDAL and QGIS >= 3.30 read category names and the attribute table from `<map>.tif.aux.xml` (GDAL's PAM). Every QGIS reads
-`<map>.qml` beside a raster, and in a GeoPackage the `styleQML` of its table `layer_styles`. Texts are XML without a declaration,
-in UTF-8 when encoded.
+GDAL and QGIS >= 3.30 read category names and the attribute table from `<map>.tif.aux.xml` (GDAL's PAM). Every QGIS
+reads `<map>.qml` beside a raster, and in a GeoPackage the `styleQML` of its table `layer_styles`. Texts are XML
+without a declaration, in UTF-8 when encoded.
 """
 
 import xml.etree.ElementTree as ET

@@ -1,7 +1,7 @@
 """All outputs of a scene appear together, or none does.
 
-Writers write plainly to the path they are given. :func:`staged` hands them a temporary folder beside the final place and
-moves everything at the end; nobody ever sees a half-written file under a final name.
+Writers write plainly to the path they are given. :func:`staged` hands them a temporary folder beside the final place
+and moves everything at the end; nobody ever sees a half-written file under a final name.
 """
 
 import shutil
@@ -78,8 +78,9 @@ def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> Non
 def staged(folder: Path, names: Iterable[str], *, overwrite: bool) -> Iterator[Path]:
     """Write the outputs `names` of `folder`, all or none.
 
-    Yields an empty temporary folder on the same disk; the body writes each output there under its final name. When the body ends,
-    all are moved to `folder` together. When it fails, nothing is left and what `folder` held stays as it was.
+    Yields an empty temporary folder on the same disk; the body writes each output there under its final name. When
+    the body ends, all are moved to `folder` together. When it fails, nothing is left and what `folder` held stays as
+    it was.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """Making a network's channels alike before quantisation, without changing what it computes.
 
-A tensor is quantised with one step for all its channels. A channel whose values are tiny beside the others' comes out as a
-few steps, and if the next layer enlarges it again, so does its rounding error. But the scale of a channel is free: what
-writes it may be multiplied by any s > 0 if what reads it is divided by s (Nagel et al. 2019, arXiv 1906.04721, cross-layer
-equalisation). Here s is chosen by the ranges that calibration chips show, rather than by weights alone.
+A tensor is quantised with one step for all its channels. A channel whose values are tiny beside the others' comes
+out as a few steps, and if the next layer enlarges it again, so does its rounding error. But the scale of a channel
+is free: what writes it may be multiplied by any s > 0 if what reads it is divided by s (Nagel et al. 2019, arXiv
+1906.04721, cross-layer equalisation). Here s is chosen by the ranges that calibration chips show, rather than by weights alone.
 """
 
 from collections import defaultdict

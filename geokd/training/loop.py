@@ -10,6 +10,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -21,6 +22,7 @@ from geokd.errors import TrainingError
 from geokd.recipe import AugmentationRecipe, StudentRecipe, TeacherRecipe
 from geokd.training.augmentation import VIEWS, augment, dihedral
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
+from geokd.training.fake_quantisation import fake_quantisation
 from geokd.training.networks import Network
 
 Stage = Literal["teacher", "student"]
@@ -141,13 +143,17 @@ def fit(job: TrainingJob) -> Network:
         started = time.perf_counter()
         network.train()
         total = torch.zeros((), device=device)
+        rounded = epoch >= recipe.epochs - getattr(recipe, "int8_epochs", 0)
         for step, batch in enumerate(_batches(job.chips, recipe.batch_size, steps, generator)):
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * _schedule((epoch * steps + step) / (recipe.epochs * steps))
             pixels = dihedral(job.chips.pixels[batch.chips], batch.views).float()
             if job.augmentation is not None:
                 pixels = augment(pixels, job.water[batch.labels], job.augmentation, generator)
-            with torch.autocast(device.type, torch.bfloat16, enabled=job.bf16):
+            with (
+                torch.autocast(device.type, torch.bfloat16, enabled=job.bf16),
+                fake_quantisation(network) if rounded else nullcontext(),
+            ):
                 logits, features = network(pixels.contiguous(memory_format=torch.channels_last))
             loss = job.loss(logits.float(), features.float(), batch)
             optimiser.zero_grad(set_to_none=True)

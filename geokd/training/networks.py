@@ -163,7 +163,9 @@ def _find_weights(architecture: str, initial_weights: str) -> tuple[Weights, str
 def _torchvision_imagenet(architecture: str) -> Weights:
     """Download torchvision's ImageNet weights, or take them from its cache."""
     try:
-        state: dict[str, Any] = torchvision.models.get_model_weights(architecture)["DEFAULT"].get_state_dict(progress=True)
+        state: dict[str, Any] = torchvision.models.get_model_weights(architecture)["DEFAULT"].get_state_dict(
+            progress=True
+        )
     except OSError as error:
         raise RecipeError(
             f"ImageNet weights of {architecture} cannot be downloaded ({error}): name a .safetensors file as"
