@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 from geokd.bundle import ValueScaling
 from geokd.errors import RecipeError, one_message
+from geokd.legend import machine_name
 
-TeacherArchitecture = Literal["vgg16", "vgg16_bn"]
+TeacherArchitecture = Literal["vgg16"]
 StudentArchitecture = Literal["mobilenet_v2"]
 CosineOn = Literal["features", "logits"]
 
@@ -87,12 +88,12 @@ class StudentRecipe:
     architecture: StudentArchitecture = "mobilenet_v2"
     initial_weights: str = "auto"
     epochs: int = field(default=20, metadata=_at_least(1, 10_000))
-    batch_size: int = field(default=64, metadata=_at_least(2))
+    batch_size: int = field(default=32, metadata=_at_least(2))
     learning_rate: float = field(default=1e-3, metadata=_at_least(1e-8, 10))
     weight_decay: float = field(default=1e-2, metadata=_at_least(0, 1))
     dropout: float = field(default=0.2, metadata=_at_least(0, 0.95))
     label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
-    ema_decay: float = field(default=0.99, metadata=_at_least(0, 0.99999))
+    ema_decay: float = field(default=0.9, metadata=_at_least(0, 0.99999))
     int8_epochs: int = field(default=0, metadata=_at_least(0, 10_000))
 
 
@@ -196,6 +197,8 @@ def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
     """
     problems: list[str] = []
     recipe = _build(Recipe, document, "", problems)
+    if recipe is not None and recipe.name != machine_name(recipe.name):
+        problems.append(f"name = {recipe.name!r} becomes a file name: use letters, digits, '_' and '-'")
     if recipe is not None and recipe.loss.ce == recipe.loss.kl == recipe.loss.cosine == 0:
         problems.append("the weights ce, kl and cosine of [loss] are all 0: there is nothing to learn from")
     if problems or recipe is None:

@@ -41,7 +41,10 @@ def test_without_json_stdout_is_empty(scene: Path, model: Path, tmp_path: Path) 
 
 
 def test_defaults_that_affect_the_map_are_said(scene: Path, model: Path, tmp_path: Path) -> None:
-    assert "a quarter of their 16 px" in classify(scene, "-m", model, "-o", tmp_path / "out").stderr
+    stderr = classify(scene, "-m", model, "-o", tmp_path / "out").stderr
+    assert "patches of 16 px lie 4 px apart, a quarter of a patch, since no stride was given" in stderr
+    assert "patches with less than 25 % valid pixels are not classified" in stderr
+    assert "pixels of 10 m are taken for the model's 10 m" in stderr
 
 
 def test_quiet_leaves_warnings_only(model: Path, tmp_path: Path) -> None:

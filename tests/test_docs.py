@@ -22,8 +22,9 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("sample_data", "recipes"):
-        shutil.copytree(ROOT / name, folder / name)
+    for name in ("geokd", "recipes", "sample_data", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 
 

@@ -10,9 +10,7 @@ def test_round_trip() -> None:
     assert legend[1].rgb == (0x2E, 0x7D, 0x32)
 
 
-@pytest.mark.parametrize(
-    ("name", "title"), [("AnnualCrop", "Annual crop"), ("dense_residential", "Dense residential")]
-)
+@pytest.mark.parametrize(("name", "title"), [("AnnualCrop", "Annual crop"), ("dense_residential", "Dense residential")])
 def test_titles(name: str, title: str) -> None:
     assert human_title(name) == title
 

@@ -41,7 +41,7 @@ def mobilenet() -> Student:
     torch.manual_seed(0)
     side, classes = 64, 10
     contract = InputContract(("B04", "B03", "B02"), side, 10.0)
-    network, _ = build_student(StudentRecipe(), 3, classes, initial_weights="none")
+    network, _ = build_student(StudentRecipe(), 3, tuple(map(str, range(classes))), initial_weights="none")
     for part in network.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             part.momentum = 1.0  # take over the statistics of one batch, so that signals don't fade from layer to layer

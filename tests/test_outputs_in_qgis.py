@@ -59,7 +59,7 @@ print(json.dumps(answer))
 
 def _has_qgis() -> bool:
     try:
-        return subprocess.run([QGIS_PYTHON, "-c", "import qgis.core"], capture_output=True).returncode == 0
+        return subprocess.run([QGIS_PYTHON, "-c", "import qgis.core"], capture_output=True, check=False).returncode == 0
     except OSError:
         return False
 
@@ -92,6 +92,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         [QGIS_PYTHON, "-c", SCRIPT, *layers],
         env={"QT_QPA_PLATFORM": "offscreen", "HOME": str(folder), "LC_ALL": "C.UTF-8"},
         capture_output=True,
+        check=False,
         text=True,
         timeout=120,
     )

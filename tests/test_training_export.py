@@ -33,7 +33,7 @@ def exported(run: Path) -> ExportResult:
 @pytest.mark.parametrize("channels", [3, 4])
 def test_onnx_answers_as_torch_does(channels: int) -> None:
     torch.manual_seed(0)
-    student, _ = build_student(StudentRecipe(initial_weights="none"), channels, 5)
+    student, _ = build_student(StudentRecipe(initial_weights="none"), channels, tuple("abcde"))
     contract = InputContract(tuple(f"b{i}" for i in range(channels)), 64, 10.0, ValueScaling())
     pixels = golden_patches(contract)
     for module in student.modules():
@@ -56,7 +56,7 @@ def test_bundles_are_whole(run: Path, exported: ExportResult) -> None:
         assert bundle.legend.names == ("dark", "striped")
         assert bundle.temperature == facts["temperature"]
         assert bundle.provenance["recipe_sha256"] == tiny_recipe().sha256
-        assert bundle.provenance["validation"]["student"]["n"] == 8
+        assert bundle.provenance["validation_before_rounding"]["student"]["n"] == 8
         np.testing.assert_array_equal(run_graph(bundle.graph, bundle.golden.pixels), bundle.golden.logits)
 
 
@@ -68,20 +68,24 @@ def test_int8_is_quantised_throughout(exported: ExportResult) -> None:
     assert all(name in quantised for node in layers for name in node.input)
     weights = [t for t in graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4]
     assert len(weights) == 52
-    values = np.concatenate([onnx.numpy_helper.to_array(t).ravel() for t in weights])
-    assert values.min() >= -64  # 7 bits: two products fit into 16 bits on every CPU
-    assert values.max() <= 64
+    for tensor in weights:  # each output channel uses all 8 bits, so each has a step of its own
+        largest = np.abs(onnx.numpy_helper.to_array(tensor).astype(int)).reshape(tensor.dims[0], -1).max(axis=1)
+        assert (largest >= 126).mean() > 0.9
 
 
 def test_training_goes_on_from_an_fp32_bundle(exported: ExportResult) -> None:
     weights = read_weights(load_bundle(exported.fp32))
-    student, origin = build_student(StudentRecipe(initial_weights=str(exported.fp32)), 3, 2)
+    student, origin = build_student(StudentRecipe(initial_weights=str(exported.fp32)), 3, ("dark", "striped"))
     assert origin == "bundle tiny-fp32"
     state = student.state_dict()
     assert all(torch.equal(state[k], v) for k, v in weights.items())
     assert sum(k.endswith("running_var") for k in weights) == 52
+    torch.manual_seed(5)
+    other, _ = build_student(StudentRecipe(initial_weights=str(exported.fp32)), 3, ("sea", "sand"))
+    assert torch.equal(other.state_dict()["features.0.0.weight"], weights["features.0.0.weight"])
+    assert not torch.equal(other.classifier.weight, weights["classifier.weight"])  # as many classes, but others
     with pytest.raises(RecipeError, match="fp32 bundles only"):
-        build_student(StudentRecipe(initial_weights=str(exported.int8)), 3, 2)
+        build_student(StudentRecipe(initial_weights=str(exported.int8)), 3, ("dark", "striped"))
 
 
 def test_a_graph_without_names_gives_no_weights(exported: ExportResult) -> None:
@@ -90,7 +94,7 @@ def test_a_graph_without_names_gives_no_weights(exported: ExportResult) -> None:
 
 
 def test_wrong_calls(run: Path, exported: ExportResult, tmp_path: Path) -> None:
-    with pytest.raises(CallError, match="exists already.*--overwrite"):
+    with pytest.raises(CallError, match="already; replace them by --overwrite"):
         export(run)
     before = exported.int8.read_bytes()
     assert export(run, overwrite=True).int8.read_bytes() == before  # and the same bytes again

@@ -19,13 +19,14 @@ def test_activations_keep_zero_and_have_256_steps() -> None:
     rounded = round_activations(values)
     assert np.unique(rounded.numpy()).size == 256
     assert (rounded == 0).any()
-    assert (rounded - values).abs().max() < 0.5 * 7 / 255 + 0.5 * 7 / 255 + 1e-6
+    step = 7 / 255
+    assert (rounded - values)[10:-10].abs().max() <= 0.5 * step + 1e-5  # at the ends zero's own rounding adds to it
     assert torch.equal(round_activations(torch.zeros(4)), torch.zeros(4))
 
 
 def test_rounding_lasts_as_long_as_the_block_and_lets_gradients_pass() -> None:
     torch.manual_seed(0)
-    student, _ = build_student(StudentRecipe(initial_weights="none", dropout=0.0), 3, 4)
+    student, _ = build_student(StudentRecipe(initial_weights="none", dropout=0.0), 3, tuple("abcd"))
     pixels = torch.randint(0, 256, (4, 3, 32, 32)).float()
     student.eval()
     names = list(student.state_dict())
@@ -41,7 +42,7 @@ def test_rounding_lasts_as_long_as_the_block_and_lets_gradients_pass() -> None:
 
 
 def test_every_stored_tensor_is_rounded() -> None:
-    student, _ = build_student(StudentRecipe(initial_weights="none"), 3, 4)
+    student, _ = build_student(StudentRecipe(initial_weights="none"), 3, tuple("abcd"))
     seen: list[int] = []
     with fake_quantisation(student), torch.no_grad():
         for module in student.modules():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,6 +129,7 @@ def test_a_killed_process_resumes(chips: Path, whole_run: Path, tmp_path: Path) 
     while not (folder / "student.checkpoint.safetensors").is_file() and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
     subprocess.run([*command, "--resume"], check=True, capture_output=True)
@@ -168,6 +170,17 @@ def test_classes_must_agree(chips: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_diverging_run_says_so(chips: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="lower the learning rate"):
-        train(chips, tmp_path / "run", tiny_recipe(learning_rate=10.0, epochs=30, ema_decay=0.0), say=Lines())
+def test_a_diverging_run_says_so(chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geokd.training.train.hard_loss", lambda logits, *_: logits.sum() * float("nan"))
+    with pytest.raises(TrainingError, match=r"the loss of epoch 1 is nan; lower the learning rate \(0.0001\)"):
+        train(chips, tmp_path / "run", tiny_recipe(), say=Lines())
+
+
+def test_other_initial_weights_are_not_resumed_from(chips: Path, whole_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole_run, folder)
+    run = json.loads((folder / "run.json").read_text())
+    run["initial_weights"]["student"] |= {"origin": "ImageNet", "sha256": "0" * 64}
+    (folder / "run.json").write_text(json.dumps(run))
+    with pytest.raises(CallError, match="student from ImageNet"):
+        train(chips, folder, tiny_recipe(), resume=True, say=Lines())

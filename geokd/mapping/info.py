@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rasterio.errors import CRSError
 
 from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import BundleError, CallError, SceneError
@@ -58,7 +59,10 @@ def info(path: str | Path, model: str | Path | None = None, options: ClassifyOpt
 
 def describe_scene_info(scene: SceneInfo) -> dict[str, Any]:
     """Return what a raster file says of itself, as a JSON object."""
-    metres = None if scene.grid.crs is None else list(scene.grid.pixel_size_m)
+    try:
+        metres = None if scene.grid.crs is None else list(scene.grid.pixel_size_m)
+    except CRSError:  # a local system whose unit nobody knows
+        metres = None
     return {
         "path": scene.path,
         **describe_grid(scene.grid),
@@ -104,9 +108,9 @@ def _prospect(scene: SceneInfo, model: Path, options: ClassifyOptions) -> dict[s
     about: dict[str, Any] = {"model": {"name": bundle.name, "precision": bundle.precision, "path": str(model)}}
     try:
         plan = plan_scene(scene, bundle.contract, options.scene_options)
-    except SceneError as error:
+        job = MappingJob(scene, plan, lay_patches(plan, bundle, options.stride_px), bundle, model, Path(), options)
+    except (SceneError, CallError) as error:
         return about | {"problems": str(error)}
-    job = MappingJob(scene, plan, lay_patches(plan, bundle, options.stride_px), bundle, model, Path(), options)
     cells, patches = job.patches.cell_grid, math.prod(job.patches.shape)
     valid_share = float(read_preview(plan)[1].mean())
     speed = patches_per_second(student)

@@ -117,12 +117,15 @@ class MappingJob:
     @property
     def notes(self) -> tuple[str, ...]:
         """Choices that affect the map, one sentence each."""
-        if self.options.stride_px is not None:
-            return self.plan.notes
         stride, patch = self.patches.stride_px, self.patches.patch_px
+        why = ", a quarter of a patch, since no stride was given" if self.options.stride_px is None else ""
+        size, target = max(self.plan.grid.pixel_size_m), self.bundle.contract.ground_resolution_m
         return (
             *self.plan.notes,
-            f"patches lie {stride} px apart, a quarter of their {patch} px, since no stride was given",
+            f"pixels of {size:.4g} m are taken for the model's {target:g} m",
+            f"patches of {patch} px lie {stride} px apart{why}",
+            f"patches with less than {100 * self.options.min_valid_share:g} % valid pixels are not classified; in"
+            " others the mean of the valid ones stands for the invalid",
         )
 
 

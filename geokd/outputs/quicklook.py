@@ -60,9 +60,7 @@ class ScenePicture:
         if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[0] != 3:
             raise ValueError(f"a scene picture is uint8 (3, rows, cols), not {self.rgb.dtype} {self.rgb.shape}")
         if self.valid.dtype != np.bool_ or self.valid.shape != self.rgb.shape[1:]:
-            raise ValueError(
-                f"its validity is bool {self.rgb.shape[1:]}, not {self.valid.dtype} {self.valid.shape}"
-            )
+            raise ValueError(f"its validity is bool {self.rgb.shape[1:]}, not {self.valid.dtype} {self.valid.shape}")
 
 
 @dataclass(frozen=True)
@@ -120,9 +118,7 @@ def _draw(class_map: ClassMap, scene: ScenePicture, title: str, subtitle: str) -
     draw.text((key_x, body_y), "Share of the mapped area", _INK, _font(_TEXT), anchor="lt")
     for number, entry in enumerate(entries):
         column, row = divmod(number, rows)
-        _draw_entry(
-            image, (key_x + column * (_KEY_WIDTH_PX + _GAP_PX), body_y + _CAPTION_PX + row * _ROW_PX), entry
-        )
+        _draw_entry(image, (key_x + column * (_KEY_WIDTH_PX + _GAP_PX), body_y + _CAPTION_PX + row * _ROW_PX), entry)
     foot_y = body_y + _CAPTION_PX + min(len(entries), rows) * _ROW_PX + _GAP_PX
     _draw_foot(draw, (key_x, foot_y), class_map.grid, max(_ground_size_m(scene.grid)) / _PANEL_PX)
     return image
@@ -173,8 +169,7 @@ def _legend_entries(class_map: ClassMap, *, all_valid: bool) -> list[_Entry]:
     """List the classes that occur, the largest first, then the hatch where anything is not mapped."""
     present = sorted((row for row in class_areas(class_map) if row["cells"]), key=lambda row: -row["area_ha"])
     entries = [
-        _Entry(row["title"], _percent(row["share_percent"]), class_map.legend[row["value"]].rgb)
-        for row in present
+        _Entry(row["title"], _percent(row["share_percent"]), class_map.legend[row["value"]].rgb) for row in present
     ]
     if not (all_valid and class_map.mapped.all()):
         entries.append(_Entry("Not mapped", "", None))

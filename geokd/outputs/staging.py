@@ -68,7 +68,8 @@ def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> Non
     ]
     if present and not overwrite:
         problems.append(
-            f"{folder} holds {', '.join(present)} already; replace by --overwrite or choose another folder by -o/--output"
+            f"{folder} holds {', '.join(present)} already; replace them by --overwrite, or choose another folder by"
+            " -o/--output"
         )
     if problems:
         raise CallError(one_message(problems))

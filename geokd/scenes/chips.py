@@ -7,8 +7,8 @@ band choice and scaling as scenes.
 import hashlib
 import io
 import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from geokd.bundle import InputContract
-from geokd.errors import CallError, ChipError, one_message
+from geokd.errors import CallError, ChipError, SceneError, one_message
+from geokd.scenes.bands import choose_bands
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _TIFF_SUFFIXES = (".tif", ".tiff")
@@ -154,7 +155,7 @@ def probe_chips(index: ChipIndex, sample: int = 48) -> ChipProbe:
     return ChipProbe(sides.most_common(1)[0][0], float(np.median(resolutions)) if resolutions else None)
 
 
-def read_chips(index: ChipIndex, contract: InputContract, progress: Callable[[int], None] | None = None) -> Chips:
+def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
     """Read all chips as the network is to see them.
 
     Chips of another size are resized (antialiased bilinear) to `contract.patch_px`.
@@ -163,8 +164,6 @@ def read_chips(index: ChipIndex, contract: InputContract, progress: Callable[[in
     ----------
     index : ChipIndex
     contract : InputContract
-    progress : callable, optional
-        Called with the number of chips read so far.
 
     Raises
     ------
@@ -182,8 +181,6 @@ def read_chips(index: ChipIndex, contract: InputContract, progress: Callable[[in
                 pixels[i] = _resize(image, side)
             except ChipError as error:
                 problems.append(str(error))
-            if progress is not None:
-                progress(i + 1)
     if problems:
         rest = len(problems) - _MOST_NAMED
         more = [f"and {rest} more"] if rest > 0 else []
@@ -211,7 +208,7 @@ class _Archive:
     def read(self, name: str) -> bytes:
         try:
             return (self._root / name).read_bytes() if self._zip is None else self._zip.read(name)
-        except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
             raise ChipError(f"chip {name} cannot be read: {error}") from error
 
 
@@ -236,13 +233,16 @@ def _decode(content: bytes, name: str, contract: InputContract) -> tuple[NDArray
         from geokd.scenes.reader import read_chip
 
         return read_chip(content, name, contract)
-    if len(contract.bands) != 3:
-        raise ChipError(f"chip {name} is a colour picture, the recipe asks for {len(contract.bands)} bands")
+    try:
+        choice = choose_bands(("", "", ""), ("red", "green", "blue"), contract.bands, None)
+    except SceneError as error:
+        raise ChipError(f"chip {name} is a colour picture: {error}") from error
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.mode.startswith(("I", "F")):
                 raise ChipError(f"chip {name} has 16 or 32 bits a band: save it as GeoTIFF, or as 8-bit RGB")
-            return np.asarray(image.convert("RGB")).transpose(2, 0, 1), (np.nan,) * 4
+            rgb = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+            return rgb[[b - 1 for b in choice.bidx]], (np.nan,) * 4
     except (OSError, Image.DecompressionBombError) as error:
         raise ChipError(f"chip {name} cannot be read: {error}") from error
 

@@ -14,7 +14,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-_METRES_PER_DEGREE_LATITUDE = 111_195.0  # of a sphere of 6,371,008.8 m, the mean radius of the WGS 84 ellipsoid
+METRES_PER_DEGREE_LATITUDE = 111_195.0  # of a sphere of 6,371,008.8 m, the mean radius of the WGS 84 ellipsoid
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class SceneGrid:
         if self.crs.is_geographic:
             _, latitude = self.transform @ (self.width / 2, self.height / 2)
             shrink = max(math.cos(math.radians(latitude)), 0.0)
-            return size_x * _METRES_PER_DEGREE_LATITUDE * shrink, size_y * _METRES_PER_DEGREE_LATITUDE
+            return size_x * METRES_PER_DEGREE_LATITUDE * shrink, size_y * METRES_PER_DEGREE_LATITUDE
         factor = float(self.crs.linear_units_factor[1])
         return size_x * factor, size_y * factor
 

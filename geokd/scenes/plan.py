@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+import pyproj
+from pyproj.exceptions import ProjError
 from rasterio.errors import CRSError
 
 from geokd.bundle import InputContract, ValueScaling
@@ -12,6 +14,9 @@ from geokd.scenes.grid import SceneGrid
 
 RESOLUTION_TOLERANCE = 0.2
 """Share by which a scene's pixel size may differ from the contract's."""
+
+AREAL_TOLERANCE = 0.02
+"""Share by which a projection may stretch areas; UTM stays below 0.1 % in its zone."""
 
 
 @dataclass(frozen=True)
@@ -150,10 +155,18 @@ def grid_problems(info: SceneInfo, contract: InputContract) -> list[str]:
             "it has no coordinate reference system; assign the right one,"
             f" for instance by gdal_edit.py -a_srs EPSG:32618 {info.path}"
         ]
+    stretch = 1.0
     try:
         size_x, size_y = grid.pixel_size_m
-    except CRSError as error:
+        stretch = areal_stretch(grid)
+    except (CRSError, ProjError) as error:
         return [f"its coordinate reference system has no known unit ({error}); reproject it by gdalwarp -t_srs"]
+    if abs(stretch - 1) > AREAL_TOLERANCE:
+        return [
+            f"its projection shows areas {stretch:.3g} times their size here, so pixels and areas would be wrong;"
+            f" reproject it by gdalwarp -t_srs EPSG:{_utm_epsg(grid)} -tr {target:g} {target:g} -r average"
+            f" {info.path} utm.tif"
+        ]
     if all(abs(size / target - 1) <= RESOLUTION_TOLERANCE for size in (size_x, size_y)):
         return []
     to_utm = f"-t_srs EPSG:{_utm_epsg(grid)} " if grid.crs.is_geographic else ""
@@ -229,7 +242,26 @@ def _nodata_note(info: SceneInfo, options: SceneOptions) -> str:
     return f"no nodata value is declared{mask or ': every pixel counts as valid'}"
 
 
+def areal_stretch(grid: SceneGrid) -> float:
+    """Area of the grid's centre in its projection, as a multiple of the true area; 1 in geographic coordinates.
+
+    Raises
+    ------
+    ProjError
+        If PROJ cannot tell.
+    """
+    if grid.crs is None or grid.crs.is_geographic:
+        return 1.0
+    projection = pyproj.Proj(pyproj.CRS.from_wkt(grid.crs.to_wkt()))
+    x, y = grid.transform @ (grid.width / 2, grid.height / 2)
+    longitude, latitude = projection(x, y, inverse=True)
+    return float(projection.get_factors(longitude, latitude).areal_scale)
+
+
 def _utm_epsg(grid: SceneGrid) -> int:
-    """EPSG code of the UTM zone (WGS 84) of the centre of a grid in degrees."""
-    longitude, latitude = grid.transform @ (grid.width / 2, grid.height / 2)
+    """EPSG code of the UTM zone (WGS 84) of the centre of a grid with a CRS."""
+    assert grid.crs is not None
+    x, y = grid.transform @ (grid.width / 2, grid.height / 2)
+    crs = pyproj.CRS.from_wkt(grid.crs.to_wkt())
+    longitude, latitude = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform(x, y)
     return (32600 if latitude >= 0 else 32700) + int((longitude + 180) % 360 // 6) + 1

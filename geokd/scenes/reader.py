@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from geokd.bundle import InputContract
 from geokd.errors import CallError, ChipError, SceneError
 from geokd.scenes.bands import choose_bands
-from geokd.scenes.grid import SceneGrid
+from geokd.scenes.grid import METRES_PER_DEGREE_LATITUDE, SceneGrid
 from geokd.scenes.plan import SceneInfo, SceneOptions, ScenePlan, choose_values, fix_plan
 from geokd.scenes.scaling import to_uint8
 from geokd.scenes.validity import has_mask, valid_pixels
@@ -44,12 +44,10 @@ def open_scene(path: str) -> Iterator[DatasetReader]:
     """
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise CallError(f"no such file: {path}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            dataset = rasterio.open(path)
-        except RasterioIOError as error:
-            raise SceneError(f"{path} is not a raster that GDAL can open: {error}") from error
+    try:
+        dataset = rasterio.open(path)
+    except RasterioIOError as error:
+        raise SceneError(f"{path} is not a raster that GDAL can open: {error}") from error
     with dataset:
         yield dataset
 
@@ -64,8 +62,10 @@ def describe_scene(path: str | Path) -> SceneInfo:
     SceneError
         If it is no raster, or its grid is unusable.
     """
-    with open_scene(str(path)) as dataset:
-        return _info(dataset, str(path))
+    with warnings.catch_warnings():  # here alone, not in workers' threads: what maps was seen to be georeferenced
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with open_scene(str(path)) as dataset:
+            return _info(dataset, str(path))
 
 
 def plan_scene(info: SceneInfo, contract: InputContract, options: SceneOptions | None = None) -> ScenePlan:
@@ -172,6 +172,14 @@ def open_chip(content: bytes, name: str) -> Iterator[tuple[DatasetReader, SceneI
         raise ChipError(f"chip {name} cannot be read: {error}") from error
 
 
+def _bounds_m(grid: SceneGrid) -> tuple[float, ...]:
+    """Bounds for telling which chips lie near one another: degrees count as on a square grid; NaN without a CRS."""
+    if grid.crs is None:
+        return (math.nan,) * 4
+    metres = METRES_PER_DEGREE_LATITUDE if grid.crs.is_geographic else 1.0
+    return tuple(metres * side for side in grid.bounds)
+
+
 def read_chip(content: bytes, name: str, contract: InputContract) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
     """Read the bytes of a (Geo)TIFF chip as a scene of the contract would be.
 
@@ -191,8 +199,14 @@ def read_chip(content: bytes, name: str, contract: InputContract) -> tuple[NDArr
             values = choose_values(info, contract, SceneOptions(), choice.bidx)
         except SceneError as error:
             raise ChipError(f"chip {name}: {error}") from error
-        pixels = to_uint8(dataset.read(list(choice.bidx)), values.scale, values.offset, values.scaling)
-        return pixels, info.grid.bounds if info.grid.crs is not None else (math.nan,) * 4
+        if len({dataset.dtypes[b - 1] for b in choice.bidx}) > 1:
+            raise ChipError(f"chip {name}: its bands are of different types; save them alike")
+        numbers = dataset.read(list(choice.bidx))
+        whole = Window(0, 0, dataset.width, dataset.height)
+        if not valid_pixels(dataset, numbers, whole, choice.bidx, info.nodata).all():
+            raise ChipError(f"chip {name} holds nodata or masked pixels; leave it out")
+        pixels = to_uint8(numbers, values.scale, values.offset, values.scaling)
+        return pixels, _bounds_m(info.grid)
 
 
 def _info(dataset: DatasetReader, path: str) -> SceneInfo:

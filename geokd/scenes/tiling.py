@@ -4,6 +4,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -181,7 +182,7 @@ def tile(
     check_folder(folder, overwrite=options.overwrite)
     grid = PatchGrid(describe_scene(scene).grid, options.patch_px, options.stride_px or options.patch_px)
     polygons = None if labels is None or field is None else read_labels(labels, field, grid.scene_grid)
-    with open_scene(str(scene)) as dataset:
+    with _no_georeferencing_warnings(), open_scene(str(scene)) as dataset:
         source = _Source(dataset, str(scene), grid, _checked_bands(dataset, options.bidx))
         with staged_chips(folder) as stage:
             chips, left_out = _cut(source, polygons, options.min_cover, stage)
@@ -200,6 +201,14 @@ def tile(
     return result
 
 
+@contextmanager
+def _no_georeferencing_warnings() -> Iterator[None]:
+    """Keep quiet about a scene without coordinates: its chips have none either."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
 @dataclass(frozen=True)
 class _Source:
     """An open scene, its patches, and the bands to keep."""
@@ -213,10 +222,13 @@ class _Source:
 def _checked_bands(dataset: DatasetReader, bidx: tuple[int, ...] | None) -> tuple[int, ...]:
     """Return the bands to keep: those asked for, or all."""
     if bidx is None:
-        return tuple(dataset.indexes)
+        bidx = tuple(dataset.indexes)
     if not bidx or any(band not in dataset.indexes for band in bidx):
         asked = ",".join(map(str, bidx))
         raise CallError(f"--bidx {asked} is not among the scene's bands 1..{dataset.count}")
+    types = sorted({dataset.dtypes[band - 1] for band in bidx})
+    if len(types) > 1:
+        raise SceneError(f"the scene's bands are of different types ({', '.join(types)}); keep those of one by --bidx")
     return bidx
 
 
@@ -282,26 +294,24 @@ def _write_chip(path: Path, source: _Source, window: Window, values: NDArray[np.
     scene = source.grid.scene_grid
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(
-                path,
-                "w",
-                driver="GTiff",
-                dtype=values.dtype,
-                count=len(bands),
-                height=window.height,
-                width=window.width,
-                crs=scene.crs,
-                transform=scene.transform @ Affine.translation(window.col_off, window.row_off),
-                nodata=dataset.nodata,
-                compress="deflate",
-            ) as chip:
-                chip.write(values)
-                chip.colorinterp = [dataset.colorinterp[band] for band in bands]
-                chip.descriptions = [dataset.descriptions[band] for band in bands]
-                chip.scales = [dataset.scales[band] for band in bands]
-                chip.offsets = [dataset.offsets[band] for band in bands]
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            dtype=values.dtype,
+            count=len(bands),
+            height=window.height,
+            width=window.width,
+            crs=scene.crs,
+            transform=scene.transform @ Affine.translation(window.col_off, window.row_off),
+            nodata=dataset.nodata,
+            compress="deflate",
+        ) as chip:
+            chip.write(values)
+            chip.colorinterp = [dataset.colorinterp[band] for band in bands]
+            chip.descriptions = [dataset.descriptions[band] for band in bands]
+            chip.scales = [dataset.scales[band] for band in bands]
+            chip.offsets = [dataset.offsets[band] for band in bands]
     except (RasterioError, OSError) as error:
         raise OutputError(f"cannot write the chip {path.name}: {error}; make room or choose another folder") from error
 

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnxruntime import quantization
 from torch import Tensor
@@ -23,6 +24,7 @@ from torch import Tensor
 from geokd.bundle import Bundle, Golden, InputContract
 from geokd.errors import BundleError, CallError, TrainingError
 from geokd.legend import Legend
+from geokd.outputs.staging import check_outputs, staged, write_bytes
 from geokd.recipe import recipe_from_json
 from geokd.training.checkpoint import read_tensors
 from geokd.training.networks import build_student
@@ -58,19 +60,18 @@ def export(run: str | Path, output: str | Path | None = None, *, overwrite: bool
         If there is no finished run, or a bundle exists already.
     TrainingError
         If the run's files are broken.
+    OutputError
+        If the bundles cannot be written.
     """
     folder = Path(run)
     facts = _read_run(folder)
     recipe = recipe_from_json(facts["recipe"])
     target = folder if output is None else Path(output)
     paths = ExportResult(target / f"{recipe.name}-fp32.onnx", target / f"{recipe.name}.onnx")
-    existing = [str(p) for p in (paths.fp32, paths.int8) if p.exists()]
-    if existing and not overwrite:
-        raise CallError(f"the output {' and '.join(existing)} exists already; give --overwrite to replace it")
-
+    check_outputs(target, (paths.fp32.name, paths.int8.name), overwrite=overwrite)
     contract = InputContract.from_json(facts["contract"])
     legend = Legend.from_json(facts["legend"])
-    student, _ = build_student(recipe.student, len(contract.bands), len(legend), initial_weights="none")
+    student, _ = build_student(recipe.student, len(contract.bands), legend.names, initial_weights="none")
     tensors, _ = read_tensors(folder / "student.safetensors")
     try:
         student.load_state_dict(tensors)
@@ -94,11 +95,9 @@ def export(run: str | Path, output: str | Path | None = None, *, overwrite: bool
         golden=Golden(golden, run_graph(fp32_graph, golden)),
     )
     int8 = fp32.with_graph(int8_graph, "int8", run_graph(int8_graph, golden))
-    target.mkdir(parents=True, exist_ok=True)
-    for bundle, path in ((fp32, paths.fp32), (int8, paths.int8)):
-        temporary = path.with_name(f".{path.name}.partial")
-        temporary.write_bytes(bundle.onnx_bytes)
-        temporary.replace(path)
+    with staged(target, (paths.fp32.name, paths.int8.name), overwrite=overwrite) as folder:
+        write_bytes(folder / paths.fp32.name, fp32.onnx_bytes)
+        write_bytes(folder / paths.int8.name, int8.onnx_bytes)
     return paths
 
 
@@ -125,7 +124,10 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
 
 def run_graph(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run a graph on pixels (N, C, H, W); return logits (N, K)."""
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.x64quantprecision", "1")  # as the engine that maps has it
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {"pixels": pixels})
     return np.asarray(logits, np.float32)
 
@@ -159,7 +161,10 @@ def read_weights(bundle: Bundle) -> dict[str, Tensor]:
     BundleError
         If the graph's initialisers do not bear such names.
     """
-    graph = onnx.load_from_string(bundle.graph).graph
+    try:
+        graph = onnx.load_from_string(bundle.graph).graph
+    except DecodeError as error:
+        raise BundleError(f"the graph of the bundle {bundle.name} cannot be read: {error}") from error
     arrays = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
     weights = {k: torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(("features.", "classifier."))}
     if not weights:
@@ -198,5 +203,5 @@ def _provenance(facts: dict[str, Any]) -> dict[str, Any]:
         for who, figures in facts["metrics"].items()
     }
     versions = facts["versions"] | {p: importlib.metadata.version(p) for p in ("onnx", "onnxruntime")}
-    kept = {key: facts[key] for key in ("recipe", "recipe_sha256", "data", "machine", "date")}
-    return kept | {"validation": metrics, "versions": versions}
+    kept = {key: facts[key] for key in ("recipe", "recipe_sha256", "data", "initial_weights", "machine", "date")}
+    return kept | {"validation_before_rounding": metrics, "versions": versions}

@@ -45,10 +45,10 @@ def round_weights(weight: Tensor) -> Tensor:
 def round_activations(values: Tensor) -> Tensor:
     """Round values to 256 steps between their smallest and greatest, 0 among them."""
     with torch.no_grad():
-        low, high = values.amin().clamp_max(0.0), values.amax().clamp_min(0.0)
+        low, high = values.amin().float().clamp_max(0.0), values.amax().float().clamp_min(0.0)
         step = ((high - low) / _LEVELS).clamp_min(1e-12)
         zero = (-low / step).round().clamp(0, _LEVELS).to(torch.int32)
-    return torch.fake_quantize_per_tensor_affine(values, step, zero, 0, _LEVELS)
+    return torch.fake_quantize_per_tensor_affine(values.float(), step, zero, 0, _LEVELS).to(values.dtype)
 
 
 class _Rounded:

@@ -259,7 +259,7 @@ def _forget_log(path: Path, stage: Stage, done: int) -> None:
     if path.is_file():
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
-        kept = [r for r in rows if r[0] != stage or int(r[1]) <= done]
+        kept = [r for r in rows if len(r) == len(LOG_COLUMNS) and (r[0] != stage or int(r[1]) <= done)]
         with path.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(kept)
 
@@ -270,7 +270,6 @@ class _RunningMean:
     def __init__(self, network: Network, decay: float) -> None:
         self._decay = decay
         self.network = copy.deepcopy(network) if decay > 0 else network
-        self._steps = 0
 
     @torch.no_grad()
     def update(self, network: Network) -> None:

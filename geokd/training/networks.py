@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torchvision
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -62,7 +63,7 @@ class Network(nn.Module):
         return self.classifier(self.dropout(pooled)), pooled
 
 
-def build_teacher(recipe: TeacherRecipe, channels: int, classes: int) -> tuple[Network, str]:
+def build_teacher(recipe: TeacherRecipe, channels: int, classes: tuple[str, ...]) -> tuple[Network, str]:
     """Build VGG16's convolutions (Simonyan and Zisserman 2014, arXiv 1409.1556) with a head suited to chips.
 
     Its own three dense layers are made for 224 px and would hold nine tenths of the weights.
@@ -82,8 +83,8 @@ def build_teacher(recipe: TeacherRecipe, channels: int, classes: int) -> tuple[N
     features = getattr(torchvision.models, recipe.architecture)(weights=None).features
     if channels != 3:
         features[0] = nn.Conv2d(channels, 64, 3, padding=1)
-    network = Network(features, 512, (channels, classes), recipe.dropout)
-    origin = _initialise(network, recipe.architecture, recipe.initial_weights)
+    network = Network(features, 512, (channels, len(classes)), recipe.dropout)
+    origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes)
     if not origin.startswith("none"):  # random layers must learn: there is nothing to keep
         for layer in list(features)[: recipe.frozen_layers]:
             layer.requires_grad_(requires_grad=False)
@@ -91,7 +92,7 @@ def build_teacher(recipe: TeacherRecipe, channels: int, classes: int) -> tuple[N
 
 
 def build_student(
-    recipe: StudentRecipe, channels: int, classes: int, initial_weights: str | None = None
+    recipe: StudentRecipe, channels: int, classes: tuple[str, ...], initial_weights: str | None = None
 ) -> tuple[Network, str]:
     """Build MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381), width 1.0.
 
@@ -102,27 +103,28 @@ def build_student(
     features = torchvision.models.mobilenet_v2(weights=None).features
     if channels != 3:
         features[0][0] = nn.Conv2d(channels, 32, 3, stride=2, padding=1, bias=False)
-    network = Network(features, 1280, (channels, classes), recipe.dropout)
-    return network, _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights)
+    network = Network(features, 1280, (channels, len(classes)), recipe.dropout)
+    origin = _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights, classes)
+    return network, origin
 
 
-def _initialise(network: Network, architecture: str, initial_weights: str) -> str:
+def _initialise(network: Network, architecture: str, initial_weights: str, classes: tuple[str, ...]) -> str:
     """Load initial weights into `network`; return where they came from."""
     if initial_weights == "none":
         return "none"
     try:
-        weights, origin = _find_weights(architecture, initial_weights)
+        weights, origin = _find_weights(architecture, initial_weights, classes)
         return _load_fitting(network, weights, origin)
     except RecipeError as error:
         if initial_weights != "auto":
             raise
         if architecture == "mobilenet_v2":
-            return f"{_initialise(network, architecture, SHIPPED_STUDENT)}, since {error}"
+            return f"{_initialise(network, architecture, SHIPPED_STUDENT, classes)}, since {error}"
         return f"none, since {error}"
 
 
 def _load_fitting(network: Network, weights: Weights, origin: str) -> str:
-    """Load the `features.*` tensors of `weights`, and the classifier if it has the same classes."""
+    """Load the `features.*` tensors of `weights`, and the classifier if it came along."""
     own = network.state_dict()
     features = {k: v for k, v in weights.items() if k.startswith("features.")}
     wrong = sorted(k for k in features if k not in own or own[k].shape != features[k].shape)
@@ -134,26 +136,26 @@ def _load_fitting(network: Network, weights: Weights, origin: str) -> str:
         )
     network.load_state_dict(features, strict=False)
     head = {k: v for k, v in weights.items() if k.startswith("classifier.")}
-    if head and all(own[k].shape == v.shape for k, v in head.items() if k in own):
+    if head:
         network.load_state_dict(head, strict=False)
     return origin
 
 
-def _find_weights(architecture: str, initial_weights: str) -> tuple[Weights, str]:
+def _find_weights(architecture: str, initial_weights: str, classes: tuple[str, ...]) -> tuple[Weights, str]:
     """Tensors by torchvision's names, and what to call their origin."""
     if initial_weights in ("auto", "imagenet"):
         folder = os.environ.get("GEOKD_DATA")
         local = Path(folder, "weights", f"{architecture}_imagenet_features.safetensors") if folder else None
         if local is not None and local.is_file():
-            return load_file(local), f"ImageNet ({local.name})"
+            return _read_features(local), f"ImageNet ({local.name})"
         return _torchvision_imagenet(architecture), "ImageNet (torchvision)"
     path = Path(os.path.expandvars(initial_weights)).expanduser()
     if path.suffix == ".safetensors":
         if not path.is_file():
             raise RecipeError(f"initial_weights {initial_weights!r}: no such file {path}")
-        return load_file(path), path.name
+        return _read_features(path), path.name
     try:
-        return _bundle_weights(initial_weights), f"bundle {Path(initial_weights).stem}"
+        return _bundle_weights(initial_weights, classes), f"bundle {Path(initial_weights).stem}"
     except BundleError as error:
         raise RecipeError(
             f"initial_weights {initial_weights!r} is no .safetensors file, and as a bundle: {error}"
@@ -166,7 +168,7 @@ def _torchvision_imagenet(architecture: str) -> Weights:
         state: dict[str, Any] = torchvision.models.get_model_weights(architecture)["DEFAULT"].get_state_dict(
             progress=True
         )
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise RecipeError(
             f"ImageNet weights of {architecture} cannot be downloaded ({error}): name a .safetensors file as"
             " initial_weights, or set GEOKD_DATA to the folder with weights/"
@@ -174,11 +176,22 @@ def _torchvision_imagenet(architecture: str) -> Weights:
     return {k: v for k, v in state.items() if k.startswith("features.")}  # its head is ImageNet's 1,000 classes
 
 
-def _bundle_weights(model: str) -> Weights:
-    """Tensors of an fp32 bundle, whose initialisers bear torch's names."""
+def _read_features(path: Path) -> Weights:
+    """Tensors `features.*` of a .safetensors file; a head in it is for other classes, as far as anyone can tell."""
+    try:
+        return {k: v for k, v in load_file(path).items() if k.startswith("features.")}
+    except (OSError, SafetensorError) as error:
+        raise RecipeError(f"the initial weights {path} cannot be read: {error}; take another file") from error
+
+
+def _bundle_weights(model: str, classes: tuple[str, ...]) -> Weights:
+    """Tensors of an fp32 bundle, whose initialisers bear torch's names; its head only if it has these very classes."""
     from geokd.training.export import read_weights
 
     bundle = load_bundle(resolve_model(model))
     if bundle.precision != "fp32":
         raise BundleError(f"{model} is {bundle.precision}: training starts from fp32 bundles only")
-    return read_weights(bundle)
+    weights = read_weights(bundle)
+    if bundle.legend.names == classes:
+        return weights
+    return {k: v for k, v in weights.items() if k.startswith("features.")}

@@ -6,6 +6,7 @@ checkpoint of the stage under way.
 """
 
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -38,6 +39,7 @@ from geokd.training.teacher_cache import TeacherOutputs, cache_teacher
 
 CALIBRATION_CHIPS = 1024
 _FALLBACK_RESOLUTION_M = 10.0
+_USEFUL_TEACHER = 0.8
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,17 @@ def train(
         "recipe_sha256": resolved.sha256,
         "contract": contract.to_json(),
         "legend": legend.to_json(),
-        "data": {"chips": index.root.name, "split": split, "fingerprint": training_chips.fingerprint},
+        "data": {
+            "chips": index.root.name,
+            "split": split,
+            "fingerprint": training_chips.fingerprint,
+            "validation_fingerprint": validation_chips.fingerprint,
+        },
     }
     networks = _build_networks(resolved, contract, legend)  # first: weights that cannot be had leave no folder behind
+    run["initial_weights"] = {
+        stage: {"origin": origin, "sha256": _hash(network)} for stage, (network, origin) in networks.items()
+    }
     _open_run(folder, run, resume=resume)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     sets = [ChipSet(torch.from_numpy(c.pixels).to(device), torch.from_numpy(c.labels).to(device))
@@ -173,6 +183,11 @@ class _Stages:
 
         network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)
         figures, _ = self._figures(network, "teacher", origin)
+        if figures["accuracy"] < _USEFUL_TEACHER:
+            self.say(
+                f"warning: a teacher right on only {100 * figures['accuracy']:.0f} % of the validation chips may"
+                " mislead the student; give it initial weights or more epochs, or lower loss.kl and loss.cosine"
+            )
         return network, figures
 
     def student(self, outputs: TeacherOutputs | None) -> tuple[dict[str, Any], float]:
@@ -267,7 +282,7 @@ def distillation_loss(
 
 def _build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> dict[Stage, tuple[Network, str]]:
     """Networks with their initial weights and the weights' origin; no teacher if the loss does not ask for one."""
-    channels, classes = len(contract.bands), len(legend)
+    channels, classes = len(contract.bands), legend.names
     networks: dict[Stage, tuple[Network, str]] = {}
     if recipe.teacher.epochs and (recipe.loss.kl or recipe.loss.cosine):
         torch.manual_seed(recipe.seed)
@@ -275,6 +290,14 @@ def _build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> 
     torch.manual_seed(recipe.seed + 1)
     networks["student"] = build_student(recipe.student, channels, classes)
     return networks
+
+
+def _hash(network: Network) -> str:
+    """Hash of all tensors of a network, hexadecimal."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _contract(recipe: Recipe, index: ChipIndex, say: Callable[[str], None]) -> InputContract:
@@ -354,15 +377,20 @@ def _read_and_split(
     else:
         how = "at random, stratified; neighbouring chips on both sides would flatter the accuracy"
         training, apart_at = stratified_split(chips.labels, index.classes, share, seed)
+    how += f": {len(training)} training and {len(apart_at)} validation chips"
     left_out = len(chips.labels) - len(training) - len(apart_at)
-    how += f": {len(training)} training and {len(apart_at)} validation chips, {left_out} left out for overlapping both"
+    if left_out:
+        how += f", {left_out} left out since they overlap validation chips"
+    unseen = [name for k, name in enumerate(index.classes) if k not in chips.labels[apart_at]]
+    if unseen:
+        how += f"; no validation chip of {', '.join(unseen)}"
     say(f"split {how}")
     return _subset(chips, training), _subset(chips, apart_at), how
 
 
 def _subset(chips: Chips, which: NDArray[np.int64]) -> Chips:
     bounds = None if chips.bounds is None else chips.bounds[which]
-    return Chips(chips.pixels[which], chips.labels[which], bounds, chips.fingerprint)
+    return Chips(chips.pixels[which], chips.labels[which], bounds, chips.fingerprint)  # of the set it is part of
 
 
 def _spread(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
