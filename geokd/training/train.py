@@ -422,6 +422,10 @@ def _open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> None:
     except ValueError as error:
         raise TrainingError(f"cannot read {path}: {error}; start a new run") from error
     differ = [key for key in ("recipe", "contract", "legend", "data") if before.get(key) != run[key]]
+    weights = before.get("initial_weights", {})
+    if {k: v["sha256"] for k, v in weights.items()} != {k: v["sha256"] for k, v in run["initial_weights"].items()}:
+        origins = ", ".join(f"{stage} from {found['origin']}" for stage, found in weights.items())
+        differ.append(f"set of initial weights ({origins})")
     if differ:
         raise CallError(
             f"the run in {folder} had another {', '.join(differ)}; resume with the same, or start a new run"
