@@ -44,7 +44,7 @@ CODES = np.array([[0, 0, 1, 255], [0, 1, 1, 255], [2, 2, 0, 0]], np.uint8)
 
 def make_map(codes: NDArray[np.uint8] = CODES, transform: Affine = UTM, crs: str = "EPSG:32618") -> ClassMap:
     confidence = np.where(codes == 255, 255, 50 + 10 * (codes % 5)).astype(np.uint8)
-    grid = SceneGrid(transform, *codes.shape, CRS.from_user_input(crs))
+    grid = SceneGrid(transform, codes.shape[0], codes.shape[1], CRS.from_user_input(crs))
     return ClassMap(codes, confidence, grid, LEGEND)
 
 
