@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="needs the extra geokd[train]")
 import onnx  # noqa: E402
 
 from geokd.bundle import InputContract, ValueScaling, load_bundle  # noqa: E402
-from geokd.errors import BundleError, CallError, RecipeError  # noqa: E402
+from geokd.errors import BundleError, CallError, RecipeError, TrainingError  # noqa: E402
 from geokd.recipe import StudentRecipe  # noqa: E402
 from geokd.training.export import ExportResult, export, golden_patches, read_weights, run_graph  # noqa: E402
 from geokd.training.networks import build_student  # noqa: E402
@@ -102,4 +102,7 @@ def test_wrong_calls(run: Path, exported: ExportResult, tmp_path: Path) -> None:
         export(tmp_path)
     (tmp_path / "run.json").write_text(json.dumps({"complete": False}))
     with pytest.raises(CallError, match="not finished.*--resume"):
+        export(tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps({"complete": True, "recipe": {}}))
+    with pytest.raises(TrainingError, match="lacks contract, data, date"):
         export(tmp_path)

@@ -31,6 +31,10 @@ from geokd.training.networks import build_student
 from geokd.training.onnx_graph import to_onnx
 
 GOLDEN_PATCHES = 4
+_RUN_KEYS = {
+    *("recipe", "recipe_sha256", "contract", "legend", "data", "initial_weights"),
+    *("temperature", "metrics", "machine", "versions", "date"),
+}
 _CALIBRATION_BATCH = 64
 
 
@@ -193,6 +197,11 @@ def _read_run(folder: Path) -> dict[str, Any]:
         raise TrainingError(f"{folder}/run.json is broken: {error}; train again") from error
     if not facts.get("complete"):
         raise CallError(f"the run in {folder} is not finished; finish it by geokd train ... -o {folder} --resume")
+    missing = sorted(_RUN_KEYS - set(facts))
+    if missing:
+        raise TrainingError(
+            f"{folder}/run.json lacks {', '.join(missing)}: it is of another version of geokd; train again"
+        )
     return facts
 
 
