@@ -184,3 +184,14 @@ def test_other_initial_weights_are_not_resumed_from(chips: Path, whole_run: Path
     (folder / "run.json").write_text(json.dumps(run))
     with pytest.raises(CallError, match="student from ImageNet"):
         train(chips, folder, tiny_recipe(), resume=True, say=Lines())
+
+
+def test_a_full_disk_is_one_sentence(chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("geokd.training.loop._log", full)
+    with pytest.raises(TrainingError, match="No space left on device; make room, then go on with --resume"):
+        train(chips, tmp_path / "run", tiny_recipe(), say=Lines())
+    monkeypatch.undo()
+    train(chips, tmp_path / "run", tiny_recipe(), resume=True, say=Lines())

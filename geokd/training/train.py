@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from geokd.assessment.calibration import fit_temperature
 from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
 from geokd.bundle import InputContract
-from geokd.errors import CallError, ChipError, TrainingError
+from geokd.errors import CallError, ChipError, GeokdError, TrainingError
 from geokd.legend import LandUseClass, Legend, default_legend, machine_name
 from geokd.recipe import LossRecipe, Recipe, load_recipe
 from geokd.scenes.chips import ChipIndex, Chips, index_chips, probe_chips, read_chips
@@ -90,6 +90,24 @@ def train(
     """
     resolved = recipe if isinstance(recipe, Recipe) else Recipe() if recipe is None else load_recipe(recipe)
     folder = Path(output)
+    try:
+        return _train(chips, folder, resolved, validation, resume=resume, say=say)
+    except GeokdError:
+        raise
+    except OSError as error:
+        raise TrainingError(f"cannot write into {folder}: {error}; make room, then go on with --resume") from error
+
+
+def _train(
+    chips: str | Path,
+    folder: Path,
+    resolved: Recipe,
+    validation: str | Path | None,
+    *,
+    resume: bool,
+    say: Callable[[str], None],
+) -> TrainResult:
+    """Go the whole road; see :func:`train`."""
     index = index_chips(chips)
     contract = _contract(resolved, index, say)
     legend = _legend(resolved, index)
