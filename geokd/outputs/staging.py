@@ -51,10 +51,14 @@ def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> Non
     CallError
         If `folder` is a file, an output is a folder or a GeoPackage open elsewhere, or outputs exist and `overwrite` is
         False. One message names all of them.
+    OutputError
+        If the folder cannot be looked into.
     """
-    if folder.exists() and not folder.is_dir():
+    with _refused_by(folder):
+        is_file = folder.exists() and not folder.is_dir()
+        present = [name for name in names if (folder / name).exists()]
+    if is_file:
         raise CallError(f"{folder} is a file, not a folder to write outputs into; choose another one by -o/--output")
-    present = [name for name in names if (folder / name).exists()]
     problems = [
         f"{folder / name} is a folder where an output is to be written; rename it or choose another one by -o/--output"
         for name in present
@@ -95,13 +99,9 @@ def staged(folder: Path, names: Iterable[str], *, overwrite: bool) -> Iterator[P
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     temporary = None
     try:
-        try:
+        with _refused_by(folder):
             folder.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=".geokd-", dir=folder))
-        except OSError as error:
-            raise OutputError(
-                f"cannot write into the folder {folder}: {error.strerror}; choose another one by -o/--output"
-            ) from error
         yield temporary
         written = sorted(path.name for path in temporary.iterdir())
         if written != names:
@@ -133,12 +133,23 @@ def write_bytes(path: Path, content: bytes) -> None:
         ) from error
 
 
+@contextmanager
+def _refused_by(folder: Path) -> Iterator[None]:
+    """Say which folder it was that the system refused."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write into the folder {folder}: {error.strerror}; choose another one by -o/--output"
+        ) from error
+
+
 def _move_all(names: list[str], source: Path, target: Path) -> None:
     """Move files from `source` into `target`, files of the same names there being replaced; undo it all on failure."""
     aside = source / "replaced"
+    aside.mkdir()
     done: list[str] = []
     try:
-        aside.mkdir()
         for name in names:
             done.append(name)
             if (target / name).exists():
@@ -152,6 +163,6 @@ def _move_all(names: list[str], source: Path, target: Path) -> None:
                 (aside / name).replace(target / name)
         if isinstance(error, OSError):
             raise OutputError(
-                f"cannot move {done[-1:]} into {target}: {error.strerror}; nothing was replaced"
+                f"cannot write {target / done[-1]}: {error.strerror}; nothing was replaced, close it elsewhere first"
             ) from error
         raise

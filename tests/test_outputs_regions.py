@@ -1,0 +1,77 @@
+"""The polygons of a map, against counting cell by cell; and that equal maps give equal files."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from geokd.legend import default_legend
+from geokd.outputs.class_map import ClassMap, cell_areas_ha
+from geokd.outputs.geopackage import regions_of, write_polygons
+from geokd.outputs.geotiff import write_class_raster, write_confidence_raster
+from geokd.scenes.grid import SceneGrid
+
+LEGEND = default_legend(("forest", "water", "town"))
+UTM = Affine(160, 0, 400_000, 0, -160, 4_200_000)
+DEGREES = Affine(0.002, 0, 10, 0, -0.001, 60)
+
+
+def make_map(codes: NDArray[np.uint8], transform: Affine, epsg: int) -> ClassMap:
+    confidence = np.random.default_rng(codes.size).integers(0, 101, codes.shape, dtype=np.uint8)
+    grid = SceneGrid(transform, codes.shape[0], codes.shape[1], CRS.from_epsg(epsg))
+    return ClassMap(codes, np.where(codes == 255, 255, confidence).astype(np.uint8), grid, LEGEND)
+
+
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.sampled_from([0, 1, 255])),
+    st.sampled_from([(UTM, 32618), (UTM @ Affine.rotation(30), 32618), (DEGREES, 4326)]),
+)
+@settings(max_examples=200, deadline=None)
+def test_each_polygon_sums_the_cells_it_holds(codes: NDArray[np.uint8], place: tuple[Affine, int]) -> None:
+    class_map = make_map(codes, *place)
+    regions = regions_of(class_map)
+    assert np.all(shapely.is_valid(regions.polygons))
+    rows, cols = np.indices(codes.shape)
+    centres = shapely.points(*(place[0] @ (cols.ravel() + 0.5, rows.ravel() + 0.5)))
+    areas, holders = cell_areas_ha(class_map.grid).ravel(), np.zeros(codes.size, int)
+    for number, polygon in enumerate(regions.polygons):
+        held = shapely.contains(polygon, centres)
+        holders += held
+        assert set(codes.ravel()[held]) == {regions.codes[number]}
+        assert regions.areas_ha[number] == pytest.approx(areas[held].sum(), rel=1e-12)
+        assert regions.mean_confidence[number] == pytest.approx(class_map.confidence.ravel()[held].mean(), rel=1e-12)
+    assert np.array_equal(holders == 1, (codes != 255).ravel())
+
+
+def test_areas_in_a_projected_crs_are_the_planar_ones_in_feet_too() -> None:
+    class_map = make_map(np.zeros((3, 4), np.uint8), Affine(100, 0, 1e6, 0, -100, 2e5), 2263)  # US survey feet
+    (area_ha,) = regions_of(class_map).areas_ha
+    assert area_ha == pytest.approx(12 * (100 * 1200 / 3937) ** 2 / 1e4, rel=1e-9)
+
+
+def test_equal_maps_give_equal_files(tmp_path: Path) -> None:
+    codes = np.random.default_rng(0).choice(np.array([0, 1, 2, 255], np.uint8), (40, 50))
+    folders = tmp_path / "1", tmp_path / "2"
+    rows: list[Any] = []
+    for folder in folders:
+        folder.mkdir()
+        class_map = make_map(codes, UTM, 32618)
+        write_class_raster(class_map, folder / "a.tif", {"MODEL": "m"})
+        write_confidence_raster(class_map, folder / "b.tif", {})
+        write_polygons(class_map, folder / "a.gpkg")
+        with closing(sqlite3.connect(folder / "a.gpkg")) as database:  # its tables; the file bears times of writing
+            rows.append(database.execute("SELECT * FROM land_use").fetchall())
+    for name in ("a.tif", "b.tif"):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+    assert rows[0] == rows[1]
+    assert len(rows[0]) > 100
