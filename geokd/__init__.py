@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from geokd.mapping.evaluate import evaluate
     from geokd.mapping.info import info
     from geokd.mapping.jobs import ClassifyOptions
+    from geokd.mapping.robustness import RobustnessOptions, robustness
     from geokd.mapping.verify import VerifyResult, verify
     from geokd.scenes.tiling import TileOptions, TileResult, tile
     from geokd.training.export import export
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassifyOptions",
     "ClassifyResult",
+    "RobustnessOptions",
     "TileOptions",
     "TileResult",
     "VerifyResult",
@@ -29,6 +31,7 @@ __all__ = [
     "evaluate",
     "export",
     "info",
+    "robustness",
     "tile",
     "train",
     "verify",
@@ -37,6 +40,7 @@ __all__ = [
 _MODULES = {
     "ClassifyOptions": "geokd.mapping.jobs",
     "ClassifyResult": "geokd.mapping.classify",
+    "RobustnessOptions": "geokd.mapping.robustness",
     "TileOptions": "geokd.scenes.tiling",
     "TileResult": "geokd.scenes.tiling",
     "VerifyResult": "geokd.mapping.verify",
@@ -44,6 +48,7 @@ _MODULES = {
     "evaluate": "geokd.mapping.evaluate",
     "export": "geokd.training.export",
     "info": "geokd.mapping.info",
+    "robustness": "geokd.mapping.robustness",
     "tile": "geokd.scenes.tiling",
     "train": "geokd.training.train",
     "verify": "geokd.mapping.verify",

@@ -23,6 +23,7 @@ from geokd.legend import machine_name
 TeacherArchitecture = Literal["vgg16"]
 StudentArchitecture = Literal["mobilenet_v2"]
 CosineOn = Literal["features", "logits"]
+TeacherViews = Literal["same", "mean"]
 
 
 def _at_least(low: float, high: float = float("inf")) -> dict[str, Any]:
@@ -81,6 +82,7 @@ class StudentRecipe:
     `initial_weights` as the teacher's, or the name or path of an fp32 bundle; where ImageNet's cannot be had, "auto"
     takes the student that ships.
 
+    `stem_stride` is the stride of the first convolution: 1 keeps every pixel of small patches, at four times the cost.
     `ema_decay` is the decay per step of the running mean of the weights that is validated and exported; 0 turns it off.
     The last `int8_epochs` of the `epochs` are trained under the rounding of int8.
     """
@@ -93,6 +95,7 @@ class StudentRecipe:
     weight_decay: float = field(default=1e-2, metadata=_at_least(0, 1))
     dropout: float = field(default=0.2, metadata=_at_least(0, 0.95))
     label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
+    stem_stride: int = field(default=2, metadata=_at_least(1, 2))
     ema_decay: float = field(default=0.9, metadata=_at_least(0, 0.99999))
     int8_epochs: int = field(default=0, metadata=_at_least(0, 10_000))
 
@@ -102,6 +105,8 @@ class LossRecipe:
     """Weights of loss = ce * CE + kl * T^2 KL(teacher || student) + cosine * (1 - cos), T = `temperature`.
 
     The cosine compares penultimate features, the student's led through a linear projection, or the logits.
+    With `teacher_views` "same" the teacher is asked about the very view the student sees; with "mean" it answers with
+    the mean of its logits and features over the 8 dihedral views.
     """
 
     ce: float = field(default=1.0, metadata=_at_least(0))
@@ -109,6 +114,7 @@ class LossRecipe:
     cosine: float = field(default=1.0, metadata=_at_least(0))
     temperature: float = field(default=4.0, metadata=_at_least(0.1, 100))
     cosine_on: CosineOn = "features"
+    teacher_views: TeacherViews = "same"
 
 
 @dataclass(frozen=True)
@@ -116,8 +122,11 @@ class AugmentationRecipe:
     """How training chips are varied, beyond the 8 dihedral views that are always used.
 
     Amounts are the largest change, drawn evenly from zero; bytes are steps of the 0..255 input. `share` is the share of
-    chips whose radiometry is changed; `water_share` that of the chips of `water_classes` that get a simulated
-    wind-roughened surface (see :func:`geokd.training.augmentation.roughen_water`).
+    chips whose radiometry is changed. `path_radiance` is the change of the air's own light in the bluest band, of which
+    up to the whole is taken away or up to half is added. `mix_share` is the share of chips of which a part, up to half,
+    is replaced by that part of another chip, twice over, with labels and the teacher's answers mixed by area.
+    `water_share` is the share of the chips of `water_classes` that get a simulated wind-roughened surface (see
+    :func:`geokd.training.augmentation.roughen_water`).
     """
 
     share: float = field(default=0.8, metadata=_at_least(0, 1))
@@ -126,9 +135,11 @@ class AugmentationRecipe:
     band_gain: float = field(default=0.08, metadata=_at_least(0, 0.9))
     offset: float = field(default=12.0, metadata=_at_least(0, 128))
     gamma: float = field(default=0.2, metadata=_at_least(0, 0.9))
+    path_radiance: float = field(default=0.0, metadata=_at_least(0, 128))
     haze: float = field(default=0.15, metadata=_at_least(0, 0.9))
     noise: float = field(default=4.0, metadata=_at_least(0, 128))
     blur_px: float = field(default=0.8, metadata=_at_least(0, 4))
+    mix_share: float = field(default=0.0, metadata=_at_least(0, 1))
     water_share: float = field(default=0.0, metadata=_at_least(0, 1))
     water_classes: tuple[str, ...] = ()
 

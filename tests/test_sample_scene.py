@@ -12,30 +12,17 @@ from rasterio.features import geometry_mask
 from rio_cogeo.cogeo import cog_validate
 
 import geokd
+from geokd.assessment.reference import normalised_difference, share_around_cells
 from geokd.outputs.class_map import ClassMap
 
 ROOT = Path(__file__).parent.parent
 SCENE = ROOT / "sample_data" / "eastern_shore.tif"
 LABELS = ROOT / "sample_data" / "labels.gpkg"
-NEIGHBOURHOOD_PX = 64
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> geokd.ClassifyResult:
     return geokd.classify(SCENE, output=tmp_path_factory.mktemp("map"))
-
-
-def share_around_cells(mask: NDArray[np.bool_], stride_px: int) -> NDArray[np.float64]:
-    """Share of True in the 64 px around each cell's centre, cut off at the edges."""
-    sums = np.pad(mask.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    half = NEIGHBOURHOOD_PX // 2
-    bounds = []
-    for size in mask.shape:
-        centre = np.arange(0, size, stride_px) + stride_px // 2
-        bounds.append((np.maximum(centre - half, 0), np.minimum(centre + half, size)))
-    (top, bottom), (left, right) = bounds
-    total = sums[bottom][:, right] - sums[top][:, right] - sums[bottom][:, left] + sums[top][:, left]
-    return np.asarray(total / np.outer(bottom - top, right - left), np.float64)
 
 
 def is_class(class_map: ClassMap, *names: str) -> NDArray[np.bool_]:
@@ -46,7 +33,7 @@ def test_water_is_water(result: geokd.ClassifyResult) -> None:
     """NDWI needs the near infrared, which the student never sees; it counts flooded marsh as water, too."""
     with rasterio.open(SCENE) as scene:
         green, infrared = scene.read([2, 4]).astype(np.float64)
-    share = share_around_cells((green - infrared) / (green + infrared) > 0.05, stride_px=16)
+    share = share_around_cells(normalised_difference(green, infrared) > 0.05, 16, 64)
     water = is_class(result.class_map, "SeaLake", "River")
     all_water, all_land = share >= 0.95, share <= 0.05
     assert all_water.sum() > 800

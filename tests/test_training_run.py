@@ -171,7 +171,7 @@ def test_classes_must_agree(chips: Path, tmp_path: Path) -> None:
 
 
 def test_a_diverging_run_says_so(chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geokd.training.train.hard_loss", lambda logits, *_: logits.sum() * float("nan"))
+    monkeypatch.setattr("geokd.training.distillation.hard_loss", lambda logits, *_: logits.sum() * float("nan"))
     with pytest.raises(TrainingError, match=r"the loss of epoch 1 is nan; lower the learning rate \(0.0001\)"):
         train(chips, tmp_path / "run", tiny_recipe(), say=Lines())
 

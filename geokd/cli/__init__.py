@@ -15,6 +15,7 @@ _COMMANDS = {
     "tile": ("geokd.cli.tile:tile", "Cut a scene into chips, labelled by polygons."),
     "train": ("geokd.cli.train:train", "Train a student on labelled chips by distillation."),
     "export": ("geokd.cli.export:export", "Write a trained student as model bundles."),
+    "robustness": ("geokd.cli.robustness:robustness", "Measure a model on a scene and on changed copies of it."),
     "evaluate": ("geokd.cli.evaluate:evaluate", "Measure a model on labelled chips."),
 }
 _TRAIN_EXTRA = ("torch", "torchvision", "onnx", "safetensors", "matplotlib")

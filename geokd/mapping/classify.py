@@ -51,7 +51,7 @@ class ClassifyResult:
 
 
 @dataclass(frozen=True, eq=False)
-class _Mosaic:
+class Mosaic:
     """What the blocks come to: the map, how many patches were classified, and which cells hold a valid pixel."""
 
     class_map: ClassMap
@@ -126,6 +126,17 @@ def run_job(job: MappingJob, *, progress: Progress | None = None, command: str |
     return ClassifyResult(mosaic.class_map, outputs, manifest)
 
 
+def make_map(job: MappingJob, *, progress: Progress | None = None) -> Mosaic:
+    """Map a scene without writing anything.
+
+    Raises
+    ------
+    SceneError, BundleError
+        As :func:`classify`.
+    """
+    return _mosaic(job, _classify_blocks(job, progress))
+
+
 def block_tasks(job: MappingJob) -> list[BlockTask]:
     """Cut a job into tasks that know their files by absolute paths, for workers that run elsewhere."""
     path = Path(job.plan.path)
@@ -149,7 +160,7 @@ def _classify_blocks(job: MappingJob, progress: Progress | None) -> list[BlockRe
     return results
 
 
-def _mosaic(job: MappingJob, results: list[BlockResult]) -> _Mosaic:
+def _mosaic(job: MappingJob, results: list[BlockResult]) -> Mosaic:
     grid, legend = job.patches.cell_grid, job.bundle.legend
     valid = np.zeros((grid.height, grid.width), np.bool_)
     for result in results:
@@ -159,7 +170,7 @@ def _mosaic(job: MappingJob, results: list[BlockResult]) -> _Mosaic:
     patches = assemble(job.patches, (result.predictions for result in results), len(legend))
     codes, confidence = codes_and_confidence(cell_probabilities(patches, job.patches), valid)
     classified = int((~np.isnan(patches[..., 0])).sum())
-    return _Mosaic(ClassMap(codes, confidence, grid, legend), classified, valid)
+    return Mosaic(ClassMap(codes, confidence, grid, legend), classified, valid)
 
 
 def _write(job: MappingJob, class_map: ClassMap, folder: Path) -> None:

@@ -26,8 +26,8 @@ _TITLE_PX = 1400  # longest title or subtitle
 _HEADLINE, _TEXT, _SMALL = 36, 22, 19  # font sizes
 
 _Colour = tuple[int, int, int]
-_INK: _Colour = (28, 32, 36)
-_GREY: _Colour = (98, 106, 114)
+INK: _Colour = (28, 32, 36)
+GREY: _Colour = (98, 106, 114)
 _LINE: _Colour = (176, 182, 188)
 _HATCH: _Colour = (204, 208, 212)
 _HATCH_GROUND: _Colour = (240, 242, 244)
@@ -102,20 +102,20 @@ def _draw(class_map: ClassMap, scene: ScenePicture, title: str, subtitle: str) -
     key_x = _MARGIN_PX + step_x + max(size[0], _CAPTIONED_PX) + _GAP_PX
     key_width = -(-len(entries) // rows) * (_KEY_WIDTH_PX + _GAP_PX) - _GAP_PX
     heads = _fitted(title, _HEADLINE, _TITLE_PX), _fitted(subtitle, _TEXT, _TITLE_PX)
-    head_width = max(_font(_HEADLINE).getlength(heads[0]), _font(_TEXT).getlength(heads[1]))
+    head_width = max(font(_HEADLINE).getlength(heads[0]), font(_TEXT).getlength(heads[1]))
     width = max(key_x + key_width, _MARGIN_PX + math.ceil(head_width)) + _MARGIN_PX
     body_y = _MARGIN_PX + _HEAD_PX
 
     image = Image.new("RGB", (width, body_y + body + _MARGIN_PX), "white")
     draw = ImageDraw.Draw(image)
-    draw.text((_MARGIN_PX, _MARGIN_PX), heads[0], _INK, _font(_HEADLINE), anchor="lt")
-    draw.text((_MARGIN_PX, _MARGIN_PX + 50), heads[1], _GREY, _font(_TEXT), anchor="lt")
+    draw.text((_MARGIN_PX, _MARGIN_PX), heads[0], INK, font(_HEADLINE), anchor="lt")
+    draw.text((_MARGIN_PX, _MARGIN_PX + 50), heads[1], GREY, font(_TEXT), anchor="lt")
     for number, (caption, panel) in enumerate(panels.items()):
         x, y = _MARGIN_PX + number * step_x, body_y + number * step_y
-        draw.text((x, y), caption, _INK, _font(_TEXT), anchor="lt")
+        draw.text((x, y), caption, INK, font(_TEXT), anchor="lt")
         image.paste(panel, (x, y + _CAPTION_PX))
         draw.rectangle((x - 1, y + _CAPTION_PX - 1, x + size[0], y + _CAPTION_PX + size[1]), outline=_LINE)
-    draw.text((key_x, body_y), "Share of the mapped area", _INK, _font(_TEXT), anchor="lt")
+    draw.text((key_x, body_y), "Share of the mapped area", INK, font(_TEXT), anchor="lt")
     for number, entry in enumerate(entries):
         column, row = divmod(number, rows)
         _draw_entry(image, (key_x + column * (_KEY_WIDTH_PX + _GAP_PX), body_y + _CAPTION_PX + row * _ROW_PX), entry)
@@ -188,11 +188,11 @@ def _draw_entry(image: Image.Image, at: tuple[int, int], entry: _Entry) -> None:
         image.paste(_hatched((_SWATCH_PX, _SWATCH_PX)), at)
     draw.rectangle(swatch, fill=entry.colour, outline=_LINE)
     middle = y + _SWATCH_PX // 2
-    share_width = math.ceil(_font(_TEXT).getlength("100.0 %")) + 12
+    share_width = math.ceil(font(_TEXT).getlength("100.0 %")) + 12
     text_x = x + _SWATCH_PX + 14
     title = _fitted(entry.title, _TEXT, x + _KEY_WIDTH_PX - share_width - text_x)
-    draw.text((text_x, middle), title, _INK, _font(_TEXT), anchor="lm")
-    draw.text((x + _KEY_WIDTH_PX, middle), entry.share, _INK, _font(_TEXT), anchor="rm")
+    draw.text((text_x, middle), title, INK, font(_TEXT), anchor="lm")
+    draw.text((x + _KEY_WIDTH_PX, middle), entry.share, INK, font(_TEXT), anchor="rm")
 
 
 def _draw_foot(draw: ImageDraw.ImageDraw, at: tuple[int, int], grid: SceneGrid, metres_per_px: float) -> None:
@@ -200,20 +200,20 @@ def _draw_foot(draw: ImageDraw.ImageDraw, at: tuple[int, int], grid: SceneGrid, 
     x, y = at
     metres = round_length(_BAR_PX * metres_per_px)
     half = round(metres / metres_per_px / 2)
-    draw.rectangle((x, y + 28, x + 2 * half, y + 36), outline=_INK)
-    draw.rectangle((x, y + 28, x + half, y + 36), fill=_INK)
-    draw.text((x, y + 18), "0", _INK, _font(_SMALL), anchor="ls")
-    draw.text((x + 2 * half, y + 18), _length(metres), _INK, _font(_SMALL), anchor="ms")
+    draw.rectangle((x, y + 28, x + 2 * half, y + 36), outline=INK)
+    draw.rectangle((x, y + 28, x + half, y + 36), fill=INK)
+    draw.text((x, y + 18), "0", INK, font(_SMALL), anchor="ls")
+    draw.text((x + 2 * half, y + 18), _length(metres), INK, font(_SMALL), anchor="ms")
     t = grid.transform
     if t.b == t.d == 0 and t.a > 0 > t.e:
         north = x + _KEY_WIDTH_PX - 20
-        draw.polygon(((north, y), (north - 11, y + 36), (north, y + 28)), fill=_INK)
-        draw.polygon(((north, y), (north + 11, y + 36), (north, y + 28)), outline=_INK)
-        draw.text((north, y - 6), "N", _INK, _font(_SMALL), anchor="ms")
+        draw.polygon(((north, y), (north - 11, y + 36), (north, y + 28)), fill=INK)
+        draw.polygon(((north, y), (north + 11, y + 36), (north, y + 28)), outline=INK)
+        draw.text((north, y - 6), "N", INK, font(_SMALL), anchor="ms")
     size_x, size_y = (f"{size:.4g}" for size in grid.pixel_size_m)
     crs = grid.crs.to_string() if grid.crs else "no CRS"
-    draw.text((x, y + 62), f"Cells of {size_x} x {size_y} m", _GREY, _font(_SMALL), anchor="lt")
-    draw.text((x, y + 88), _fitted(crs, _SMALL, _KEY_WIDTH_PX), _GREY, _font(_SMALL), anchor="lt")
+    draw.text((x, y + 62), f"Cells of {size_x} x {size_y} m", GREY, font(_SMALL), anchor="lt")
+    draw.text((x, y + 88), _fitted(crs, _SMALL, _KEY_WIDTH_PX), GREY, font(_SMALL), anchor="lt")
 
 
 def round_length(longest: float) -> float:
@@ -227,14 +227,15 @@ def _length(metres: float) -> str:
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font of all pictures at a size in pixels."""
     return ImageFont.load_default(size)
 
 
 def _fitted(text: str, size: int, longest_px: int) -> str:
     """Cut `text` so that it is at most `longest_px` wide."""
-    if _font(size).getlength(text) <= longest_px:
+    if font(size).getlength(text) <= longest_px:
         return text
-    while text and _font(size).getlength(text + "...") > longest_px:
+    while text and font(size).getlength(text + "...") > longest_px:
         text = text[:-1]
     return text.rstrip() + "..."

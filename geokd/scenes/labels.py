@@ -94,6 +94,69 @@ def read_labels(path: str | Path, field: str, grid: SceneGrid) -> Labels:
     return Labels(classes, merged.geometry.to_numpy(), codes, int((~named).sum()))
 
 
+@dataclass(frozen=True, eq=False)
+class ReferencePolygons:
+    """Polygons in a scene's CRS, each with the classes an interpreter would accept for it.
+
+    Parameters
+    ----------
+    polygons : array (N,) of shapely polygons
+    accepted : tuple of tuples of str
+        Of each polygon, class names; at least one.
+    groups : tuple of str
+        Of each polygon, what to count it under.
+    undecided : int
+        Polygons of the file that were left out because they accept no class.
+    """
+
+    polygons: NDArray[np.object_]
+    accepted: tuple[tuple[str, ...], ...]
+    groups: tuple[str, ...]
+    undecided: int
+
+
+def read_reference(path: str | Path, field: str, group_field: str | None, grid: SceneGrid) -> ReferencePolygons:
+    """Read polygons to hold a map against, those that touch the scene.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any vector file GDAL reads, with one layer of polygons.
+    field : str
+        The attribute with the accepted class names, separated by `|`.
+    group_field : str or None
+        The attribute to group by; the accepted classes themselves without.
+    grid : SceneGrid
+        Of the scene, with a CRS.
+
+    Raises
+    ------
+    CallError
+        If there is no such file or field.
+    ChipError
+        If the file holds no usable polygons, or none over the scene.
+    """
+    frame = _read_frame(Path(path), field, *([group_field] if group_field else []))
+    if frame.crs is None:
+        raise ChipError(f"the labels {path} have no coordinate reference system; assign one, by ogr2ogr -a_srs EPSG:..")
+    assert grid.crs is not None
+    try:
+        frame = frame.to_crs(grid.crs.to_wkt())
+    except ProjError as error:
+        raise ChipError(f"the labels {path} cannot be brought into the scene's coordinates: {error}") from error
+    frame = frame[frame.intersects(shapely.box(*grid.bounds))]
+    if frame.empty:
+        raise ChipError(f"none of the labels of {path} lies over the scene")
+    accepted = [tuple(filter(None, map(str.strip, str(v or "").split("|")))) for v in frame[field].fillna("")]
+    decided = np.array([bool(names) for names in accepted])
+    if not decided.any():
+        raise ChipError(f"the field {field!r} is empty in all polygons of {path} over the scene; fill it")
+    kept = frame[decided]
+    names = tuple(a for a in accepted if a)
+    groups = kept[group_field].astype(str) if group_field else ["|".join(a) for a in names]
+    return ReferencePolygons(kept.geometry.to_numpy(), names, tuple(groups), int((~decided).sum()))
+
+
 def cover_of_row(labels: Labels, grid: PatchGrid, row: int) -> NDArray[np.float64]:
     """Compute which share of each patch of a row each class covers.
 
@@ -125,8 +188,8 @@ def patch_outlines(grid: PatchGrid, row: int) -> NDArray[np.object_]:
     return np.asarray(shapely.polygons(corners))
 
 
-def _read_frame(path: Path, field: str) -> Any:
-    """Read the only polygon layer of a file, features without geometry left out."""
+def _read_frame(path: Path, *wanted: str) -> Any:
+    """Read the only polygon layer of a file with the fields `wanted`, features without geometry left out."""
     if not path.exists():
         raise CallError(f"no such file: {path}")
     try:
@@ -139,9 +202,10 @@ def _read_frame(path: Path, field: str) -> Any:
                 f"{path} holds {listing}, one is expected; copy the right one out by ogr2ogr out.gpkg in LAYER"
             )
         fields = [str(name) for name in pyogrio.read_info(path, layer=layers[0])["fields"]]
-        if field not in fields:
-            raise CallError(f"{path} has no field {field!r}; it has {', '.join(fields) or 'none at all'}")
-        frame = geopandas.read_file(path, layer=layers[0], columns=[field])
+        missing = [field for field in wanted if field not in fields]
+        if missing:
+            raise CallError(f"{path} has no field {missing[0]!r}; it has {', '.join(fields) or 'none at all'}")
+        frame = geopandas.read_file(path, layer=layers[0], columns=list(wanted))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
     frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]

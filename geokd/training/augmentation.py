@@ -4,6 +4,7 @@ All take and return float tensors (N, C, H, W) in byte steps, 0..255.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
@@ -15,6 +16,36 @@ VIEWS = 8
 _SPOT = torch.tensor(
     [[[[0.05, 0.2, 0.05], [0.25, 1.0, 0.25], [0.05, 0.2, 0.05]]]]
 )  # how a whitecap spreads over pixels
+_WAVELENGTHS_NM = (665.0, 490.0)  # red first, blue last; bands between are taken as evenly spaced
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Which part of each chip of a batch is replaced by another's.
+
+    Parameters
+    ----------
+    partners : int64 tensor (N,)
+        Index, in the batch, of the chip that gives the part.
+    shares : float tensor (N,), 0 to 0.5
+        Share of the area that is replaced; 0 leaves the chip whole.
+    """
+
+    partners: Tensor
+    shares: Tensor
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mix values (N, D) of the chips by area."""
+        return torch.lerp(values, values[self.partners], self.shares[:, None].to(values.dtype))
+
+
+def draw_mixture(n: int, share: float, generator: Generator) -> Mixture:
+    """Draw partners for a batch of `n` chips, of which about `share` are mixed; the others keep their whole area."""
+    device = generator.device
+    partners = torch.randperm(n, generator=generator, device=device)
+    areas = 0.5 * torch.rand(n, generator=generator, device=device)
+    mixed = torch.rand(n, generator=generator, device=device) < share
+    return Mixture(partners, torch.where(mixed, areas, 0.0))
 
 
 def dihedral(pixels: Tensor, views: Tensor) -> Tensor:
@@ -36,14 +67,21 @@ def dihedral(pixels: Tensor, views: Tensor) -> Tensor:
     return out
 
 
-def augment(pixels: Tensor, is_water: Tensor, recipe: AugmentationRecipe, generator: Generator) -> Tensor:
-    """Vary scale and radiometry as other scenes would.
+def augment(
+    pixels: Tensor,
+    is_water: Tensor,
+    mixtures: tuple[Mixture, ...],
+    recipe: AugmentationRecipe,
+    generator: Generator,
+) -> Tensor:
+    """Vary surface, scale, surroundings and radiometry as other scenes would.
 
     Parameters
     ----------
     pixels : float tensor (N, C, H, W), 0..255
     is_water : bool tensor (N,)
         Chips of the recipe's `water_classes`.
+    mixtures : tuple of Mixture
     recipe : AugmentationRecipe
     generator : torch.Generator
         On the device of `pixels`.
@@ -55,6 +93,8 @@ def augment(pixels: Tensor, is_water: Tensor, recipe: AugmentationRecipe, genera
             pixels[rough] = roughen_water(pixels[rough], generator)
     if recipe.zoom > 0:
         pixels = zoom(pixels, recipe.zoom, generator)
+    for mixture in mixtures:
+        pixels = mix(pixels, mixture, generator)
     changed = _uniform(len(pixels), pixels, generator) < recipe.share
     return torch.where(changed[:, None, None, None], radiometry(pixels, recipe, generator), pixels).clamp(0, 255)
 
@@ -72,10 +112,36 @@ def zoom(pixels: Tensor, amount: float, generator: Generator) -> Tensor:
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def radiometry(pixels: Tensor, recipe: AugmentationRecipe, generator: Generator) -> Tensor:
-    """Change each chip as sensor, sun and air would: blur, gamma, gain, band gain, offset, haze, noise, in this order.
+def mix(pixels: Tensor, mixture: Mixture, generator: Generator) -> Tensor:
+    """Replace a part of each chip by the same part of its partner, as land uses meet in a scene.
 
-    Haze mixes in a bright, slightly blue veil; noise is half white, half correlated over about 2 px.
+    The part lies below a contour of a random slope or, in every other chip, a random valley, plus smooth random relief:
+    a side or a strip, its borders from straight to winding. The contour is set so that the part has the mixture's share
+    of the area.
+    """
+    n, _, height, width = pixels.shape
+    angle = 2 * math.pi * _uniform(n, pixels, generator)[:, None, None]
+    rows = torch.linspace(-1, 1, height, device=pixels.device)[:, None]
+    cols = torch.linspace(-1, 1, width, device=pixels.device)[None, :]
+    coarse = torch.randn((n, 1, 5, 5), generator=generator, device=pixels.device)
+    relief = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)[:, 0]
+    winding = _uniform(n, pixels, generator)[:, None, None]
+    slope = rows * torch.sin(angle) + cols * torch.cos(angle)
+    middle = 0.7 * _symmetric(n, pixels, generator)[:, None, None]
+    strip = (_uniform(n, pixels, generator) < 0.5)[:, None, None]
+    surface = (1 - winding) * torch.where(strip, (slope - middle).abs(), slope) + winding * relief
+    rank = surface.flatten(1).argsort(dim=1).argsort(dim=1).reshape(n, 1, height, width)
+    part = rank < (mixture.shares * height * width).round()[:, None, None, None]
+    return torch.where(part, pixels[mixture.partners], pixels)
+
+
+def radiometry(pixels: Tensor, recipe: AugmentationRecipe, generator: Generator) -> Tensor:
+    """Change each chip as sensor, sun and air would.
+
+    In this order: blur, path radiance, gamma, gain, band gain, offset, haze, noise. Path radiance, the light the air
+    itself scatters towards the sensor, falls with wavelength^-e, e from 1.3 (aerosol) to 4 (molecules, Rayleigh); to
+    take it away is what a correction to surface reflectance does. Haze mixes in a bright, slightly blue veil; noise is
+    half white, half correlated over about 2 px.
     """
     n, channels = pixels.shape[:2]
 
@@ -83,6 +149,11 @@ def radiometry(pixels: Tensor, recipe: AugmentationRecipe, generator: Generator)
         return amount * _symmetric(n * size, pixels, generator).reshape(n, size, 1, 1)
 
     pixels = _blur(pixels, recipe.blur_px * _uniform(n, pixels, generator))
+    if recipe.path_radiance > 0:
+        wavelengths = torch.linspace(*_WAVELENGTHS_NM, channels, device=pixels.device).reshape(1, channels, 1, 1)
+        exponent = 1.3 + 2.7 * _uniform(n, pixels, generator)[:, None, None, None]
+        amount = recipe.path_radiance * (0.5 - 1.5 * _uniform(n, pixels, generator))[:, None, None, None]
+        pixels = (pixels + amount * (_WAVELENGTHS_NM[1] / wavelengths) ** exponent).clamp_min(0)
     pixels = 255 * (pixels / 255).clamp_min(1e-6) ** torch.exp(each(recipe.gamma))
     pixels = pixels * torch.exp(each(recipe.gain) + each(recipe.band_gain, channels)) + each(recipe.offset)
     veil = torch.linspace(150, 190, channels, device=pixels.device).reshape(1, channels, 1, 1)  # red first, blue last

@@ -20,7 +20,7 @@ from torch import Generator, Tensor, nn
 
 from geokd.errors import TrainingError
 from geokd.recipe import AugmentationRecipe, StudentRecipe, TeacherRecipe
-from geokd.training.augmentation import VIEWS, augment, dihedral
+from geokd.training.augmentation import VIEWS, Mixture, augment, dihedral, draw_mixture
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from geokd.training.fake_quantisation import fake_quantisation
 from geokd.training.networks import Network
@@ -36,15 +36,30 @@ LOG_COLUMNS = (
     "chips_per_second",
 )
 _EVALUATION_BATCH = 256
+_MIXTURES = 2  # so that up to four land uses meet in a chip
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What a loss may look at: which chips, seen in which views, and their labels. All int64 tensors (N,)."""
+    """What a loss may look at.
+
+    Parameters
+    ----------
+    chips, views, labels : int64 tensors (N,)
+    mixtures : tuple of Mixture
+        By which the chips are mixed, one after the other.
+    """
 
     chips: Tensor
     views: Tensor
     labels: Tensor
+    mixtures: tuple[Mixture, ...] = ()
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Mix values (N, D) of the whole chips as the chips are mixed."""
+        for mixture in self.mixtures:
+            values = mixture.mean(values)
+        return values
 
 
 class LossFunction(Protocol):
@@ -137,6 +152,7 @@ def fit(job: TrainingJob) -> Network:
         job.say(f"{job.stage}: resuming after epoch {done} of {recipe.epochs}")
     _forget_log(job.folder / "log.csv", job.stage, done)
     steps = len(job.chips.labels) // recipe.batch_size or 1
+    mix_share = job.augmentation.mix_share if job.augmentation is not None else 0.0
 
     for epoch in range(done, recipe.epochs):
         generator = epoch_generator(job.seed, job.stage, epoch, device)
@@ -144,12 +160,12 @@ def fit(job: TrainingJob) -> Network:
         network.train()
         total = torch.zeros((), device=device)
         rounded = epoch >= recipe.epochs - getattr(recipe, "int8_epochs", 0)
-        for step, batch in enumerate(_batches(job.chips, recipe.batch_size, steps, generator)):
+        for step, batch in enumerate(_batches(job.chips, recipe.batch_size, steps, mix_share, generator)):
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * _schedule((epoch * steps + step) / (recipe.epochs * steps))
             pixels = dihedral(job.chips.pixels[batch.chips], batch.views).float()
             if job.augmentation is not None:
-                pixels = augment(pixels, job.water[batch.labels], job.augmentation, generator)
+                pixels = augment(pixels, job.water[batch.labels], batch.mixtures, job.augmentation, generator)
             with (
                 torch.autocast(device.type, torch.bfloat16, enabled=job.bf16),
                 fake_quantisation(network) if rounded else nullcontext(),
@@ -225,14 +241,15 @@ def epoch_generator(seed: int, stage: Stage, epoch: int, device: torch.device) -
     return Generator(device).manual_seed(key)
 
 
-def _batches(chips: ChipSet, batch_size: int, steps: int, generator: Generator) -> Iterator[Batch]:
+def _batches(chips: ChipSet, batch_size: int, steps: int, mix_share: float, generator: Generator) -> Iterator[Batch]:
     """Yield `steps` batches of a fresh permutation, each chip in a random view; the remainder sits this epoch out."""
     n, device = len(chips.labels), chips.labels.device
     order = torch.randperm(n, generator=generator, device=device)
     views = torch.randint(VIEWS, (n,), generator=generator, device=device)
     for step in range(steps):
         chosen = order[step * batch_size : (step + 1) * batch_size]
-        yield Batch(chosen, views[chosen], chips.labels[chosen])
+        mixtures = tuple(draw_mixture(len(chosen), mix_share, generator) for _ in range(_MIXTURES if mix_share else 0))
+        yield Batch(chosen, views[chosen], chips.labels[chosen], mixtures)
 
 
 def _schedule(progress: float) -> float:

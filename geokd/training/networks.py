@@ -101,8 +101,8 @@ def build_student(
     `initial_weights`, if given, goes before the recipe's.
     """
     features = torchvision.models.mobilenet_v2(weights=None).features
-    if channels != 3:
-        features[0][0] = nn.Conv2d(channels, 32, 3, stride=2, padding=1, bias=False)
+    if (channels, recipe.stem_stride) != (3, 2):
+        features[0][0] = nn.Conv2d(channels, 32, 3, stride=recipe.stem_stride, padding=1, bias=False)
     network = Network(features, 1280, (channels, len(classes)), recipe.dropout)
     origin = _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights, classes)
     return network, origin

@@ -20,19 +20,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from geokd.assessment.calibration import fit_temperature
 from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
 from geokd.bundle import InputContract
 from geokd.errors import CallError, ChipError, GeokdError, TrainingError
 from geokd.legend import LandUseClass, Legend, default_legend, machine_name
-from geokd.recipe import LossRecipe, Recipe, load_recipe
+from geokd.recipe import Recipe, load_recipe
 from geokd.scenes.chips import ChipIndex, Chips, index_chips, probe_chips, read_chips
 from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.curves import draw_curves
-from geokd.training.loop import Batch, ChipSet, LossFunction, Stage, TrainingJob, fit, predict
-from geokd.training.losses import cosine_loss, hard_loss, kl_loss
+from geokd.training.distillation import distillation_loss, label_loss
+from geokd.training.loop import ChipSet, LossFunction, Stage, TrainingJob, fit, predict
 from geokd.training.networks import Network, build_student, build_teacher
 from geokd.training.split import block_split, stratified_split
 from geokd.training.teacher_cache import TeacherOutputs, cache_teacher
@@ -196,9 +196,7 @@ class _Stages:
         network, origin = self.networks["teacher"]
         network = network.to(memory_format=torch.channels_last).to(self.device)
 
-        def loss(logits: Tensor, features: Tensor, batch: Batch) -> Tensor:
-            return hard_loss(logits, batch.labels, recipe.label_smoothing)
-
+        loss = label_loss(recipe.label_smoothing)
         network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)
         figures, _ = self._figures(network, "teacher", origin)
         if figures["accuracy"] < _USEFUL_TEACHER:
@@ -274,28 +272,6 @@ class _Stages:
             f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %)"
         )
         return figures, temperature
-
-
-def distillation_loss(
-    recipe: LossRecipe, outputs: TeacherOutputs | None, projection: nn.Module, label_smoothing: float
-) -> LossFunction:
-    """Make the student's loss: ce * CE + kl * T^2 KL + cosine * (1 - cos), or CE alone without teacher outputs."""
-
-    def loss(logits: Tensor, features: Tensor, batch: Batch) -> Tensor:
-        total = recipe.ce * hard_loss(logits, batch.labels, label_smoothing)
-        if outputs is None:
-            return total
-        teacher_logits = outputs.logits[batch.views, batch.chips]
-        if recipe.kl:
-            total = total + recipe.kl * kl_loss(logits, teacher_logits, recipe.temperature)
-        if recipe.cosine and recipe.cosine_on == "logits":
-            total = total + recipe.cosine * cosine_loss(logits, teacher_logits)
-        elif recipe.cosine:
-            teacher_features = outputs.features[batch.views, batch.chips].float()
-            total = total + recipe.cosine * cosine_loss(projection(features), teacher_features)
-        return total
-
-    return loss
 
 
 def _build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> dict[Stage, tuple[Network, str]]:

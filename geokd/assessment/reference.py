@@ -1,0 +1,65 @@
+"""What a map is held against where nobody has mapped the place: spectral indices and polygons. Pure numpy."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_RESAMPLES = 1000
+
+
+def normalised_difference(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float32]:
+    """(one - other) / (one + other), 0 where both are 0.
+
+    NDWI with green and near infrared (McFeeters 1996, Int. J. Remote Sensing 17, 1425-1432), NDVI with near infrared
+    and red (Rouse et al. 1974).
+    """
+    one, other = one.astype(np.float32), other.astype(np.float32)
+    total = one + other
+    index: NDArray[np.float32] = np.zeros_like(total)
+    np.divide(one - other, total, out=index, where=total != 0)
+    return index
+
+
+def share_around_cells(mask: NDArray[np.bool_], cell_px: int, side_px: int) -> NDArray[np.float64]:
+    """Share of True pixels in the square of `side_px` about the centre of each cell, as far as it lies in the scene.
+
+    Parameters
+    ----------
+    mask : bool array (height, width)
+    cell_px, side_px : int
+
+    Returns
+    -------
+    float64 array (ceil(height / cell_px), ceil(width / cell_px)); NaN where the square lies outside
+    """
+    height, width = mask.shape
+    sums = np.zeros((height + 1, width + 1), np.int64)
+    sums[1:, 1:] = mask.cumsum(0, dtype=np.int64).cumsum(1)
+
+    def edges(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        centre = np.arange(0, size, cell_px) + cell_px // 2
+        return (centre - side_px // 2).clip(0, size), (centre - side_px // 2 + side_px).clip(0, size)
+
+    (top, bottom), (left, right) = edges(height), edges(width)
+    inside = sums[np.ix_(bottom, right)] - sums[np.ix_(top, right)] - sums[np.ix_(bottom, left)]
+    inside += sums[np.ix_(top, left)]
+    sizes = np.outer(bottom - top, right - left)
+    shares: NDArray[np.float64] = np.full(sizes.shape, np.nan)
+    np.divide(inside, sizes, out=shares, where=sizes > 0)
+    return shares
+
+
+def interval_over_groups(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[float, float]:
+    """95 % interval of sum(hits) / sum(counts) by the percentile bootstrap over groups.
+
+    Cells of one polygon are alike, so polygons are drawn anew, not cells (Efron and Tibshirani 1993, chapter 13).
+
+    Parameters
+    ----------
+    hits, counts : int64 arrays (groups,), counts positive
+    """
+    drawn = np.random.default_rng(0).integers(0, len(counts), (_RESAMPLES, len(counts)))
+    shares = hits[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.percentile(shares, [2.5, 97.5])
+    return float(low), float(high)

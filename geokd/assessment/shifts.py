@@ -1,0 +1,114 @@
+"""Simulated changes of how a scene was taken. Pure numpy.
+
+Each takes and returns the scene as the student would see it were it not rounded: float32 (C, rows, cols) in byte steps,
+red before green before blue, not clipped. Amounts are for Sentinel-2 stretched as EuroSAT is, 0..2750 to 1..255, where
+a byte step is reflectance 0.0108.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.float32]
+
+_WAVELENGTHS_NM = (665.0, 490.0)
+_VEIL = (150.0, 190.0)  # bright haze, red and blue end
+
+
+def _between(ends: tuple[float, float], bands: int) -> Pixels:
+    """Amounts of the bands, evenly from the first to the last, to be broadcast over rows and columns."""
+    return np.linspace(*ends, bands, dtype=np.float32)[:, np.newaxis, np.newaxis]
+
+
+def haze(pixels: Pixels) -> Pixels:
+    """Draw a bright, slightly blue veil of 12 % over the scene."""
+    return pixels + np.float32(0.12) * (_between(_VEIL, len(pixels)) - pixels)
+
+
+def molecular_light(pixels: Pixels, blue: float) -> Pixels:
+    """Add light that molecules of air scatter: `blue` steps in the bluest band, falling as wavelength^-4."""
+    wavelengths = _between(_WAVELENGTHS_NM, len(pixels))
+    return pixels + np.float32(blue) * (np.float32(_WAVELENGTHS_NM[1]) / wavelengths) ** 4
+
+
+def surface_reflectance(pixels: Pixels) -> Pixels:
+    """Correct the atmosphere, as from Level-1C to Level-2A: its own light off, the ground's made whole.
+
+    Rayleigh reflectance 0.05 in the blue, as between 490 nm and the sun in middle heights; transmittance 0.94 to 0.88.
+    """
+    clear = molecular_light(pixels, -46.0)
+    return clear / _between((0.94, 0.88), len(pixels))
+
+
+def coarser(pixels: Pixels) -> Pixels:
+    """Resample to pixels of twice the side (mean) and back (bilinear)."""
+    rows, cols = pixels.shape[1] // 2 * 2, pixels.shape[2] // 2 * 2
+    half = pixels[:, :rows, :cols].reshape(len(pixels), rows // 2, 2, cols // 2, 2).mean(axis=(2, 4))
+    padded = np.pad(half, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    for axis in (1, 2):  # halves of coarse pixels lie a quarter of their side from the centre
+        near = np.take(padded, np.arange(1, padded.shape[axis] - 1), axis)
+        before = np.take(padded, np.arange(padded.shape[axis] - 2), axis)
+        after = np.take(padded, np.arange(2, padded.shape[axis]), axis)
+        both = np.stack([0.75 * near + 0.25 * before, 0.75 * near + 0.25 * after], axis=axis + 1)
+        shape = list(near.shape)
+        shape[axis] *= 2
+        padded = np.asarray(both.reshape(shape), np.float32)
+    out = pixels.copy()
+    out[:, :rows, :cols] = padded
+    return out
+
+
+def sharper(pixels: Pixels) -> Pixels:
+    """Sharpen, as averages of pixels of half the side are: add half of what a 3 x 3 mean takes away."""
+    padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    rows, cols = pixels.shape[1:]
+    total: Pixels = np.zeros_like(pixels)
+    for i in range(3):
+        for j in range(3):
+            total += padded[:, i : i + rows, j : j + cols]
+    return np.asarray(pixels + np.float32(0.5) * (pixels - total / np.float32(9)), np.float32)
+
+
+def gamma(pixels: Pixels, exponent: float) -> Pixels:
+    """Apply a power law on 0..255."""
+    return np.asarray(255 * (pixels.clip(0) / 255) ** np.float32(exponent), np.float32)
+
+
+def contrast(pixels: Pixels, factor: float) -> Pixels:
+    """Apply a gain about the scene's mean."""
+    mean = pixels.mean(axis=(1, 2), keepdims=True)
+    return np.asarray(mean + np.float32(factor) * (pixels - mean), np.float32)
+
+
+def noise(pixels: Pixels, steps: float) -> Pixels:
+    """Add white noise of standard deviation `steps`, the same at every call."""
+    drawn = np.random.default_rng(0).standard_normal(pixels.shape, np.float32)
+    return pixels + np.float32(steps) * drawn
+
+
+def band_gain(pixels: Pixels, first: float, last: float) -> Pixels:
+    """Give each band a gain of its own, evenly from the first to the last."""
+    return pixels * _between((first, last), len(pixels))
+
+
+SHIFTS: dict[str, Callable[[Pixels], Pixels]] = {
+    "haze": haze,
+    "more air light": lambda p: molecular_light(p, 15.0),
+    "less air light": lambda p: molecular_light(p, -25.0),
+    "surface reflectance (L2A-like)": surface_reflectance,
+    "gain 0.8": lambda p: p * np.float32(0.8),
+    "gain 1.25": lambda p: p * np.float32(1.25),
+    "low sun (contrast 0.75)": lambda p: contrast(p, 0.75),
+    "high sun (contrast 1.3)": lambda p: contrast(p, 1.3),
+    "band gain, warmer": lambda p: band_gain(p, 1.07, 0.93),
+    "band gain, colder": lambda p: band_gain(p, 0.93, 1.07),
+    "offset +10": lambda p: p + np.float32(10),
+    "offset -10": lambda p: p - np.float32(10),
+    "gamma 0.85": lambda p: gamma(p, 0.85),
+    "gamma 1.15": lambda p: gamma(p, 1.15),
+    "noise of 3 steps": lambda p: noise(p, 3.0),
+    "pixels of twice the side": coarser,
+    "pixels of half the side": sharper,
+}
+"""By the name that reports show."""

@@ -1,0 +1,72 @@
+"""`geokd robustness`."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geokd.cli import options as o
+
+
+@click.command()
+@click.argument("scene")
+@o.model_option
+@o.output_option
+@click.option("--labels", type=click.Path(path_type=Path), multiple=True, help="Interpreted polygons; may be repeated.")
+@click.option("--field", default="class", show_default=True, help="Their field of accepted classes, separated by '|'.")
+@click.option("--group-field", help="Their field to group by.")
+@click.option("--green-band", type=click.IntRange(min=1), help="Band number; by descriptions or colours without.")
+@click.option("--nir-band", type=click.IntRange(min=1), help="Band number of the near infrared; likewise.")
+@click.option(
+    "--shift", "shifts", multiple=True, metavar="NAME", help="Simulated change; may be repeated. All without."
+)
+@o.stride_option
+@o.bidx_option
+@o.value_scale_option
+@o.value_offset_option
+@o.nodata_option
+@o.workers_option
+@o.overwrite_option
+@o.json_option
+def robustness(
+    scene: str,
+    model: str,
+    output: Path,
+    as_json: bool,
+    shifts: tuple[str, ...],
+    **choices: Any,
+) -> None:
+    """Map SCENE as it is and under simulated changes of air, sun and sensor, and compare.
+
+    The maps are held against water and vegetation by the near infrared, if the scene has it, and against polygons of
+    --labels. Writes <scene>_robustness.json (all figures) and .png (all maps beside the scene).
+    """
+    from geokd.assessment.shifts import SHIFTS
+    from geokd.mapping.jobs import ClassifyOptions
+    from geokd.mapping.robustness import RobustnessOptions
+    from geokd.mapping.robustness import robustness as measure
+
+    known = {f.name for f in dataclasses.fields(RobustnessOptions)}
+    against = RobustnessOptions(
+        **{name: choices.pop(name) for name in known & set(choices)}, shifts=shifts or tuple(SHIFTS)
+    )
+    head = ("map", "water recall", "false water", "vegetation", "agreement", "changed", "confidence")
+    click.echo(_row(*head), err=True)
+    figures = measure(scene, model, output, ClassifyOptions(**choices), against, progress=_show)
+    for note in figures["notes"]:
+        click.echo(f"  {note}", err=True)
+    for figure, worst in figures["worst"].items():
+        click.echo(f"  worst for {figure}: {worst['change']}, by {100 * worst['loss']:.1f} points", err=True)
+    if as_json:
+        click.echo(json.dumps(figures, indent=2, allow_nan=False))
+
+
+def _show(name: str, figures: dict[str, Any]) -> None:
+    keys = ("water_recall", "false_water", "vegetation_recall", "agreement", "changed", "mean_confidence")
+    click.echo(_row(name, *("-" if figures[k] is None else f"{100 * figures[k]:.1f} %" for k in keys)), err=True)
+
+
+def _row(name: str, *values: str) -> str:
+    return f"{name:<32}" + "".join(f"{value:>14}" for value in values)

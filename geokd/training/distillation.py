@@ -1,0 +1,52 @@
+"""What a network is asked to come close to: the labels, and the teacher's answers about the same chips."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from geokd.recipe import LossRecipe
+from geokd.training.loop import Batch, LossFunction
+from geokd.training.losses import cosine_loss, hard_loss, kl_loss
+from geokd.training.teacher_cache import TeacherOutputs
+
+
+def label_loss(label_smoothing: float) -> LossFunction:
+    """Make the loss of a network that learns from labels alone."""
+
+    def loss(logits: Tensor, features: Tensor, batch: Batch) -> Tensor:
+        shares = F.one_hot(batch.labels, logits.shape[1]).to(logits.dtype)
+        return hard_loss(logits, batch.mean(shares), label_smoothing)
+
+    return loss
+
+
+def distillation_loss(
+    recipe: LossRecipe, outputs: TeacherOutputs | None, projection: nn.Module, label_smoothing: float
+) -> LossFunction:
+    """Make the student's loss: ce * CE + kl * T^2 KL + cosine * (1 - cos), or ce * CE without teacher outputs.
+
+    For chips mixed of two, labels, the teacher's probabilities and its features are mixed by area.
+    """
+    of_labels = label_loss(label_smoothing)
+
+    def answers(values: Tensor, batch: Batch) -> Tensor:
+        if recipe.teacher_views == "mean":
+            return values[:, batch.chips].float().mean(dim=0)
+        return values[batch.views, batch.chips].float()
+
+    def loss(logits: Tensor, features: Tensor, batch: Batch) -> Tensor:
+        total = recipe.ce * of_labels(logits, features, batch)
+        if outputs is None:
+            return total
+        teacher_logits = answers(outputs.logits, batch)
+        if recipe.kl:
+            teacher = batch.mean(torch.softmax(teacher_logits / recipe.temperature, dim=1))
+            total = total + recipe.kl * kl_loss(logits, teacher, recipe.temperature)
+        if recipe.cosine and recipe.cosine_on == "logits":
+            total = total + recipe.cosine * cosine_loss(logits, batch.mean(teacher_logits))
+        elif recipe.cosine:
+            teacher_features = batch.mean(answers(outputs.features, batch))
+            total = total + recipe.cosine * cosine_loss(projection(features), teacher_features)
+        return total
+
+    return loss
