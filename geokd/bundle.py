@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.errors import BundleError, one_message
+from geokd.familiarity import Familiarity
 from geokd.legend import Legend
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DEFAULT_MODEL = "eurosat-rgb"
 BUNDLES_FOLDER = Path(__file__).with_name("bundles")
 
@@ -35,7 +36,7 @@ _METADATA_FIELD = 14  # ModelProto.metadata_props
 _GRAPH_FIELD = 7  # ModelProto.graph
 _KEYS = {
     *("schema_version", "name", "architecture", "precision", "task"),
-    *("input", "legend", "temperature", "provenance", "golden"),
+    *("input", "legend", "temperature", "familiarity", "provenance", "golden"),
 }
 
 
@@ -196,6 +197,8 @@ class Bundle:
     provenance : mapping
         Recipe and its hash, data fingerprint, library versions, metrics with intervals, date.
     golden : Golden
+    familiarity : Familiarity or None
+        What the student has seen; None leaves scenes unchecked.
 
     Raises
     ------
@@ -212,6 +215,7 @@ class Bundle:
     temperature: float
     provenance: Mapping[str, Any]
     golden: Golden = field(repr=False)
+    familiarity: Familiarity | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         problems = []
@@ -228,6 +232,8 @@ class Bundle:
             problems.append(
                 f"golden logits are {self.golden.logits.shape[1]}, the legend has {len(self.legend)} classes"
             )
+        if self.familiarity is not None and self.familiarity.bands != len(self.contract.bands):
+            problems.append(f"its statistics are of {self.familiarity.bands} bands, not of {len(self.contract.bands)}")
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -243,6 +249,7 @@ class Bundle:
             "input": self.contract.to_json(),
             "legend": self.legend.to_json(),
             "temperature": self.temperature,
+            "familiarity": None if self.familiarity is None else self.familiarity.to_json(),
             "provenance": dict(self.provenance),
             "golden": self.golden.to_json(),
         }
@@ -324,6 +331,7 @@ def load_bundle(model: str | Path) -> Bundle:
             raise ValueError(f"its schema_version is not {SCHEMA_VERSION}; export it again with this version of geokd")
         if set(document) != _KEYS:
             raise ValueError(one_message([f"key {key!r} missing or unknown" for key in sorted(set(document) ^ _KEYS)]))
+        known = document["familiarity"]
         return Bundle(
             graph=graph,
             name=str(document["name"]),
@@ -334,6 +342,7 @@ def load_bundle(model: str | Path) -> Bundle:
             temperature=float(document["temperature"]),
             provenance=dict(document["provenance"]),
             golden=Golden.from_json(document["golden"]),
+            familiarity=None if known is None else Familiarity.from_json(known),
         )
     except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
         raise BundleError(f"the bundle {path} is broken: {error}") from error

@@ -13,6 +13,9 @@ from typing import Any
 NODATA = 255
 """Code of a cell that is not mapped, in class maps and confidence maps alike."""
 
+UNCLASSIFIED = "unclassified"
+"""Name of the class of cells with data in which the model is not sure enough."""
+
 # The first match gives a class its colour when the recipe gives none: what analysts expect of a land-use map.
 _COLOURS_BY_WORD: tuple[tuple[str, str], ...] = (
     (r"sea|ocean", "1F5FA8"),
@@ -109,6 +112,16 @@ class Legend:
     def names(self) -> tuple[str, ...]:
         """Machine-readable names in the order of the codes."""
         return tuple(c.name for c in self.classes)
+
+    def with_unclassified(self) -> "Legend":
+        """Add, as the last class, that of cells that are left unclassified.
+
+        Raises
+        ------
+        ValueError
+            If there is such a class already.
+        """
+        return Legend((*self.classes, LandUseClass(len(self), UNCLASSIFIED, "Unclassified", "C8C8C8")))
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return a list of {value, name, title, color_hint}, as the STAC classification extension has them."""

@@ -24,6 +24,7 @@ RANKS = {
     "recipe": 1,
     "bundle": 1,
     "legend": 1,
+    "familiarity": 1,
     "errors": 0,
 }
 # Libraries, and the only modules that may import them.

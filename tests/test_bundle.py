@@ -62,7 +62,7 @@ def test_onnx_reads_the_metadata_too(tmp_path: Path) -> None:
         (lambda b: b"", "has no graph"),
         (lambda b: b"GIF89a" + b, "is not an ONNX file"),
         (lambda b: GRAPH, "no geokd bundle"),
-        (lambda b: b.replace(b'"schema_version": 1', b'"schema_version": 9'), "schema_version is not 1"),
+        (lambda b: b.replace(b'"schema_version": 2', b'"schema_version": 9'), "schema_version is not 2"),
         (
             lambda b: b.replace(b'"temperature": 1.25', b'"temperaturf": 1.25'),
             "key 'temperature' missing or unknown",

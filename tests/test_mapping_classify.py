@@ -190,6 +190,7 @@ def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
         "value_scaling": None,
         "nodata": None,
         "min_valid_share": 0.25,
+        "min_confidence": 0.0,
         "workers": 1,
         "engine": "threads",
         "scheduler": None,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @o.value_offset_option
 @o.nodata_option
 @o.min_valid_share_option
+@o.min_confidence_option
 @o.workers_option
 @o.processes_option
 @o.scheduler_option
@@ -60,6 +61,8 @@ def classify(
         _announce(job, quiet=quiet, verbose=verbose)
         with _Bar(shown=not quiet and sys.stderr.isatty()) as bar:
             result = run_job(job, progress=bar, command=shlex.join(["geokd", *sys.argv[1:]]))
+        for warning in result.manifest["warnings"][len(job.plan.warnings) :]:
+            click.echo(f"Warning: {job.plan.path}: {warning}", err=True)
         if not quiet:
             click.echo(_summary(job, result), err=True)
         if as_json:

@@ -17,6 +17,7 @@ from geokd.cli import options as o
 @o.value_offset_option
 @o.nodata_option
 @o.min_valid_share_option
+@o.min_confidence_option
 @o.workers_option
 @o.json_option
 def info(path: str, model: str | None, as_json: bool, **choices: Any) -> None:

@@ -71,6 +71,13 @@ min_valid_share_option = click.option(
     show_default=True,
     help="Share of valid pixels below which a patch is not classified.",
 )
+min_confidence_option = click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Confidence below which a cell is left unclassified.",
+)
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=1),

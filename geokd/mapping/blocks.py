@@ -7,6 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from geokd.assessment.drift import chip_features
 from geokd.mapping.engine import BATCH_PATCHES, open_student
 from geokd.mapping.mosaic import PatchPredictions
 from geokd.scenes.grid import PatchBlock, PatchGrid
@@ -46,10 +47,16 @@ class BlockResult:
     predictions : PatchPredictions
     valid_cells : bool array (cell rows, cell cols)
         Of the scene's cells under the block, from its first patch's first cell on: which hold a valid pixel.
+    features : float64 array (n, 2 C)
+        Of classified patches that do not overlap, for :mod:`geokd.assessment.drift`.
+    confidence : float32 array (n,)
+        Of these patches.
     """
 
     predictions: PatchPredictions
     valid_cells: NDArray[np.bool_]
+    features: NDArray[np.float64]
+    confidence: NDArray[np.float32]
 
 
 def classify_block(task: BlockTask) -> BlockResult:
@@ -73,7 +80,18 @@ def classify_block(task: BlockTask) -> BlockResult:
         chosen = rows[start : start + BATCH_PATCHES], cols[start : start + BATCH_PATCHES]
         filled = fill_invalid(patches[chosen], patches_valid[chosen])
         probabilities[chosen] = student.probabilities(filled)
-    return BlockResult(PatchPredictions(block, probabilities), _valid_cells(valid, grid, block))
+    apart = np.zeros((block.rows, block.cols), np.bool_)  # patches of the whole scene's grid that do not overlap
+    span = grid.cells_per_patch
+    apart[-block.row_start % span :: span, -block.col_start % span :: span] = True
+    looked_at = apart[rows, cols]
+    chosen = rows[looked_at], cols[looked_at]
+    features = chip_features(fill_invalid(patches[chosen], patches_valid[chosen]))
+    return BlockResult(
+        PatchPredictions(block, probabilities),
+        _valid_cells(valid, grid, block),
+        features,
+        probabilities[chosen].max(axis=1, initial=0.0),
+    )
 
 
 def cut_patches(

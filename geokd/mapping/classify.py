@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.assessment.drift import Drift, find_drift
 from geokd.bundle import DEFAULT_MODEL, InputContract
 from geokd.mapping.blocks import BlockResult, BlockTask, classify_block
 from geokd.mapping.jobs import ClassifyOptions, MappingJob, plan_jobs
 from geokd.mapping.manifest import describe_map
-from geokd.mapping.mosaic import assemble, cell_probabilities, codes_and_confidence
+from geokd.mapping.mosaic import Mosaic, assemble, cell_probabilities, codes_and_confidence
 from geokd.mapping.parallel import run_tasks
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.geopackage import write_polygons
@@ -48,15 +49,6 @@ class ClassifyResult:
     class_map: ClassMap
     outputs: dict[str, Path]
     manifest: dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Mosaic:
-    """What the blocks come to: the map, how many patches were classified, and which cells hold a valid pixel."""
-
-    class_map: ClassMap
-    classified_patches: int
-    valid_cells: NDArray[np.bool_]
 
 
 def classify(
@@ -119,7 +111,7 @@ def run_job(job: MappingJob, *, progress: Progress | None = None, command: str |
             mosaic = _mosaic(job, results)
         with _timed(seconds, "write"):
             _write(job, mosaic.class_map, folder)
-        manifest = describe_map(job, mosaic.class_map, mosaic.valid_cells, mosaic.classified_patches, seconds)
+        manifest = describe_map(job, mosaic, seconds)
         manifest["command"] = command
         write_manifest(manifest, folder / job.names.manifest)
     outputs = {field: job.folder / name for field, name in job.names._asdict().items()}
@@ -161,16 +153,26 @@ def _classify_blocks(job: MappingJob, progress: Progress | None) -> list[BlockRe
 
 
 def _mosaic(job: MappingJob, results: list[BlockResult]) -> Mosaic:
-    grid, legend = job.patches.cell_grid, job.bundle.legend
+    grid = job.patches.cell_grid
     valid = np.zeros((grid.height, grid.width), np.bool_)
     for result in results:
         block, cells = result.predictions.block, result.valid_cells
         rows = slice(block.row_start, block.row_start + cells.shape[0])
         valid[rows, block.col_start : block.col_start + cells.shape[1]] |= cells
-    patches = assemble(job.patches, (result.predictions for result in results), len(legend))
-    codes, confidence = codes_and_confidence(cell_probabilities(patches, job.patches), valid)
+    patches = assemble(job.patches, (result.predictions for result in results), len(job.bundle.legend))
+    probabilities = cell_probabilities(patches, job.patches)
+    codes, confidence = codes_and_confidence(probabilities, valid, job.options.min_confidence)
     classified = int((~np.isnan(patches[..., 0])).sum())
-    return Mosaic(ClassMap(codes, confidence, grid, legend), classified, valid)
+    return Mosaic(ClassMap(codes, confidence, grid, job.legend), classified, valid, _drift(job, results))
+
+
+def _drift(job: MappingJob, results: list[BlockResult]) -> Drift | None:
+    known = job.bundle.familiarity
+    if known is None:
+        return None
+    features = np.concatenate([result.features for result in results])
+    confidence = np.concatenate([result.confidence for result in results])
+    return find_drift(known, features, confidence, job.bundle.contract.bands)
 
 
 def _write(job: MappingJob, class_map: ClassMap, folder: Path) -> None:

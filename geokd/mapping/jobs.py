@@ -6,6 +6,7 @@ from pathlib import Path
 
 from geokd.bundle import Bundle, load_bundle, resolve_model
 from geokd.errors import CallError, GeokdError, one_message
+from geokd.legend import UNCLASSIFIED, Legend
 from geokd.mapping.engine import open_student
 from geokd.mapping.parallel import Crew, Engine, available_cores
 from geokd.outputs.staging import OutputNames, check_outputs, output_names
@@ -30,6 +31,8 @@ class ClassifyOptions:
         Value that marks missing pixels.
     min_valid_share : float
         Share of valid pixels below which a patch is not classified, 0 to 1.
+    min_confidence : float
+        Confidence, 0 to 1, below which a cell is left unclassified; with 0 every cell gets a class of the model's.
     workers : int or None
         Threads, or processes. None: as many as this process may use cores.
     engine : {"threads", "processes"}
@@ -52,6 +55,7 @@ class ClassifyOptions:
     value_offset: float | None = None
     nodata: float | None = None
     min_valid_share: float = 0.25
+    min_confidence: float = 0.0
     workers: int | None = None
     engine: Engine = "threads"
     scheduler: str | None = None
@@ -64,6 +68,8 @@ class ClassifyOptions:
             problems.append(f"the stride of {self.stride_px} px must be at least 1")
         if not 0 <= self.min_valid_share <= 1:
             problems.append(f"the least valid share {self.min_valid_share:g} is not within 0..1")
+        if not 0 <= self.min_confidence <= 1:
+            problems.append(f"the least confidence {self.min_confidence:g} is not within 0..1")
         if self.workers is not None and self.workers < 1:
             problems.append(f"{self.workers} workers cannot work; at least 1 is needed")
         if self.scheduler is not None and (self.workers is not None or self.engine == "processes"):
@@ -115,17 +121,26 @@ class MappingJob:
         return output_names(Path(self.plan.path).stem)
 
     @property
+    def legend(self) -> Legend:
+        """Classes of the map: the model's, and unclassified if a least confidence is asked for."""
+        legend = self.bundle.legend
+        return legend.with_unclassified() if self.options.min_confidence > 0 else legend
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Choices that affect the map, one sentence each."""
         stride, patch = self.patches.stride_px, self.patches.patch_px
         why = ", a quarter of a patch, since no stride was given" if self.options.stride_px is None else ""
         size, target = max(self.plan.grid.pixel_size_m), self.bundle.contract.ground_resolution_m
+        least = self.options.min_confidence
+        unsure = (f"cells of a confidence below {100 * least:g} % are left unclassified",) if least > 0 else ()
         return (
             *self.plan.notes,
             f"pixels of {size:.4g} m are taken for the model's {target:g} m",
             f"patches of {patch} px lie {stride} px apart{why}",
             f"patches with less than {100 * self.options.min_valid_share:g} % valid pixels are not classified; in"
             " others the mean of the valid ones stands for the invalid",
+            *unsure,
         )
 
 
@@ -142,6 +157,8 @@ def plan_jobs(
     path = resolve_model(model).resolve()
     bundle = load_bundle(path)
     open_student(path, bundle.sha256)
+    if options.min_confidence > 0 and UNCLASSIFIED in bundle.legend.names:
+        raise CallError(f"the model {bundle.name} has a class {UNCLASSIFIED!r} of its own; leave out --min-confidence")
     folder = Path(output)
     jobs, problems = [], []
     for scene in scenes:

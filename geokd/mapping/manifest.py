@@ -9,37 +9,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
-from numpy.typing import NDArray
 
 from geokd.mapping.jobs import MappingJob
+from geokd.mapping.mosaic import Mosaic
 from geokd.mapping.parallel import Crew
-from geokd.outputs.class_map import ClassMap, class_areas
+from geokd.outputs.class_map import class_areas
 from geokd.scenes.grid import SceneGrid
 
 _PACKAGES = ("geokd", "numpy", "rasterio", "pyogrio", "shapely", "onnxruntime", "dask")
 
 
-def describe_map(
-    job: MappingJob,
-    class_map: ClassMap,
-    valid_cells: NDArray[np.bool_],
-    classified_patches: int,
-    seconds: dict[str, float],
-) -> dict[str, Any]:
+def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> dict[str, Any]:
     """Return the manifest of a map, as a JSON object.
 
     Parameters
     ----------
     job : MappingJob
-    class_map : ClassMap
-    valid_cells : bool array (height, width)
-        Cells that hold a valid pixel.
-    classified_patches : int
+    mosaic : Mosaic
     seconds : dict
         Of each stage; "classify" among them.
     """
+    class_map, drift = mosaic.class_map, mosaic.drift
     mapped = int(class_map.mapped.sum())
     areas = class_areas(class_map)
     rows, cols = job.patches.shape
@@ -54,20 +45,21 @@ def describe_map(
             "path": str(job.model),
             "sha256": job.bundle.sha256,
         },
-        "legend": job.bundle.legend.to_json(),
+        "legend": job.legend.to_json(),
         "options": describe_options(job),
         "notes": list(job.notes),
-        "warnings": list(job.plan.warnings),
+        "warnings": [*job.plan.warnings, *(drift.warnings if drift else ())],
+        "drift": None if drift is None else {k: v for k, v in asdict(drift).items() if k != "warnings"},
         "map": describe_grid(class_map.grid) | {"cell_size_m": [size_x_m, size_y_m]},
         "valid_cells": mapped,
         "unmapped_cells": {
-            "without_valid_pixel": int((~valid_cells).sum()),
-            "in_no_classified_patch": int((valid_cells & ~class_map.mapped).sum()),
+            "without_valid_pixel": int((~mosaic.valid_cells).sum()),
+            "in_no_classified_patch": int((mosaic.valid_cells & ~class_map.mapped).sum()),
         },
         "area_ha": math.fsum(area["area_ha"] for area in areas),
         "areas": [dict(area) for area in areas],
-        "patches": {"all": rows * cols, "classified": classified_patches},
-        "patches_per_second": round(classified_patches / max(seconds["classify"], 1e-3), 1),
+        "patches": {"all": rows * cols, "classified": mosaic.classified_patches},
+        "patches_per_second": round(mosaic.classified_patches / max(seconds["classify"], 1e-3), 1),
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb(job.options.crew),
         "outputs": job.names._asdict(),
@@ -105,6 +97,7 @@ def describe_options(job: MappingJob) -> dict[str, Any]:
         "value_scaling": None if scaling is None else asdict(scaling),
         "nodata": json_number(job.plan.nodata),
         "min_valid_share": job.options.min_valid_share,
+        "min_confidence": job.options.min_confidence,
         **crew,
         "block_px": job.options.block_px,
         "overwrite": job.options.overwrite,

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.assessment.drift import Drift
 from geokd.legend import NODATA
+from geokd.outputs.class_map import ClassMap
 from geokd.scenes.grid import PatchBlock, PatchGrid
 
 
@@ -38,6 +40,26 @@ class PatchPredictions:
         shape = (self.block.rows, self.block.cols)
         if self.probabilities.ndim != 3 or self.probabilities.shape[:2] != shape:
             raise ValueError(f"probabilities of {shape} patches have the shape {self.probabilities.shape}")
+
+
+@dataclass(frozen=True, eq=False)
+class Mosaic:
+    """What all blocks of a scene come to.
+
+    Parameters
+    ----------
+    class_map : ClassMap
+    classified_patches : int
+    valid_cells : bool array (height, width)
+        Cells that hold a valid pixel.
+    drift : Drift or None
+        None if the model does not tell what it has seen.
+    """
+
+    class_map: ClassMap
+    classified_patches: int
+    valid_cells: NDArray[np.bool_]
+    drift: Drift | None
 
 
 def assemble(patches: PatchGrid, predictions: Iterable[PatchPredictions], classes: int) -> NDArray[np.float32]:
@@ -79,7 +101,7 @@ def cell_probabilities(probabilities: NDArray[np.float32], patches: PatchGrid) -
 
 
 def codes_and_confidence(
-    cells: NDArray[np.float64], valid: NDArray[np.bool_]
+    cells: NDArray[np.float64], valid: NDArray[np.bool_], min_confidence: float = 0.0
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Decide each cell: the class of the highest probability (of equals the lowest code), and that probability.
 
@@ -89,15 +111,18 @@ def codes_and_confidence(
         NaN where nothing is known.
     valid : bool array (height, width)
         Which cells may be mapped.
+    min_confidence : float
+        Cells whose highest probability is below it are unclassified.
 
     Returns
     -------
-    codes : uint8 array (height, width), 255 where not mapped
+    codes : uint8 array (height, width), 255 where not mapped, K where unclassified
     confidence : uint8 array (height, width), percent rounded to nearest, 255 where not mapped
     """
     mapped = valid & ~np.isnan(cells[..., 0])
     codes = np.where(mapped, cells.argmax(axis=-1), NODATA).astype(np.uint8)
     highest = np.where(mapped, cells.max(axis=-1), 0)
+    codes[mapped & (highest < min_confidence)] = cells.shape[-1]
     confidence = np.where(mapped, np.rint(100 * highest), NODATA).astype(np.uint8)
     return codes, confidence
 

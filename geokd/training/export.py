@@ -23,6 +23,7 @@ from torch import Tensor
 
 from geokd.bundle import Bundle, Golden, InputContract
 from geokd.errors import BundleError, CallError, TrainingError
+from geokd.familiarity import Familiarity
 from geokd.legend import Legend
 from geokd.outputs.staging import check_outputs, staged, write_bytes
 from geokd.recipe import recipe_from_json
@@ -33,7 +34,7 @@ from geokd.training.onnx_graph import to_onnx
 GOLDEN_PATCHES = 4
 _RUN_KEYS = {
     *("recipe", "recipe_sha256", "contract", "legend", "data", "initial_weights"),
-    *("temperature", "metrics", "machine", "versions", "date"),
+    *("temperature", "familiarity", "metrics", "machine", "versions", "date"),
 }
 _CALIBRATION_BATCH = 64
 
@@ -97,6 +98,7 @@ def export(run: str | Path, output: str | Path | None = None, *, overwrite: bool
         temperature=facts["temperature"],
         provenance=_provenance(facts),
         golden=Golden(golden, run_graph(fp32_graph, golden)),
+        familiarity=Familiarity.from_json(facts["familiarity"]),
     )
     int8 = fp32.with_graph(int8_graph, "int8", run_graph(int8_graph, golden))
     with staged(target, (paths.fp32.name, paths.int8.name), overwrite=overwrite) as folder:

@@ -234,6 +234,20 @@ def predict(network: Network, pixels: Tensor, views: Tensor | None = None, *, bf
     return logits, features
 
 
+def varied(
+    chips: ChipSet, water: Tensor, augmentation: AugmentationRecipe, count: int, generator: Generator
+) -> Iterator[Tensor]:
+    """Yield batches of uint8 chips, `count` and more in all, each seen anew as training would see it."""
+    done = 0
+    while done < count:
+        size = min(len(chips.labels), _EVALUATION_BATCH)
+        for batch in _batches(chips, size, len(chips.labels) // size, augmentation.mix_share, generator):
+            pixels = dihedral(chips.pixels[batch.chips], batch.views).float()
+            pixels = augment(pixels, water[batch.labels], batch.mixtures, augmentation, generator)
+            yield pixels.round().to(torch.uint8)
+            done += size
+
+
 def epoch_generator(seed: int, stage: Stage, epoch: int, device: torch.device) -> Generator:
     """Make the generator of one epoch, and seed torch's global one (dropout) alike."""
     key = int.from_bytes(hashlib.sha256(f"{seed}/{stage}/{epoch}".encode()).digest()[:4])

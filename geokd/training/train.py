@@ -23,21 +23,24 @@ from numpy.typing import NDArray
 from torch import nn
 
 from geokd.assessment.calibration import fit_temperature
+from geokd.assessment.drift import chip_features, learn_familiarity
 from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
 from geokd.bundle import InputContract
 from geokd.errors import CallError, ChipError, GeokdError, TrainingError
+from geokd.familiarity import Familiarity
 from geokd.legend import LandUseClass, Legend, default_legend, machine_name
 from geokd.recipe import Recipe, load_recipe
 from geokd.scenes.chips import ChipIndex, Chips, index_chips, probe_chips, read_chips
 from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.curves import draw_curves
 from geokd.training.distillation import distillation_loss, label_loss
-from geokd.training.loop import ChipSet, LossFunction, Stage, TrainingJob, fit, predict
+from geokd.training.loop import ChipSet, LossFunction, Stage, TrainingJob, epoch_generator, fit, predict, varied
 from geokd.training.networks import Network, build_student, build_teacher
 from geokd.training.split import block_split, stratified_split
 from geokd.training.teacher_cache import TeacherOutputs, cache_teacher
 
 CALIBRATION_CHIPS = 1024
+FAMILIAR_CHIPS = 4096
 _FALLBACK_RESOLUTION_M = 10.0
 _USEFUL_TEACHER = 0.8
 
@@ -142,13 +145,15 @@ def _train(
             network, sets[0].pixels, folder / "teacher_outputs", bf16=stages.bf16("teacher"), say=say
         )
         del network
-    student, temperature = stages.student(outputs)
+    network, student, temperature = stages.student(outputs)
+    familiarity = stages.familiarity(network, temperature)
     chosen = _spread(training_chips.labels, CALIBRATION_CHIPS, resolved.seed)
     write_tensors(folder / "calibration.safetensors", {"pixels": torch.from_numpy(training_chips.pixels[chosen])})
 
     run |= {
         "complete": True,
         "temperature": temperature,
+        "familiarity": familiarity.to_json(),
         "metrics": {"teacher": teacher, "student": student},
         "machine": {
             "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
@@ -183,6 +188,8 @@ class _Stages:
         self.chips, self.validation = chips, validation
         self.folder, self.say = folder, say
         self.device = chips.pixels.device
+        names = {machine_name(w) for w in recipe.augmentation.water_classes}
+        self.water = torch.tensor([c.name in names for c in legend], device=self.device)
 
     def bf16(self, stage: Stage) -> bool:
         """Whether bfloat16 pays: on a GPU always; on CPUs with native support for VGG16, never for depthwise layers."""
@@ -206,8 +213,8 @@ class _Stages:
             )
         return network, figures
 
-    def student(self, outputs: TeacherOutputs | None) -> tuple[dict[str, Any], float]:
-        """Train the student, or read it back; return its figures and calibration temperature."""
+    def student(self, outputs: TeacherOutputs | None) -> tuple[Network, dict[str, Any], float]:
+        """Train the student, or read it back; return it with its figures and calibration temperature."""
         recipe = self.recipe
         network, origin = self.networks["student"]
         network = network.to(memory_format=torch.channels_last).to(self.device)
@@ -219,7 +226,17 @@ class _Stages:
             )
         loss = distillation_loss(recipe.loss, outputs, projection, recipe.student.label_smoothing)
         network = self._fit_or_read("student", network, projection, loss, origin)
-        return self._figures(network, "student", origin)
+        return network, *self._figures(network, "student", origin)
+
+    def familiarity(self, student: Network, temperature: float) -> Familiarity:
+        """Look at validation chips as training would vary them, and at the student's confidence in them."""
+        generator = epoch_generator(self.recipe.seed, "student", self.recipe.student.epochs, self.device)
+        features, confidence = [], []
+        for pixels in varied(self.validation, self.water, self.recipe.augmentation, FAMILIAR_CHIPS, generator):
+            logits, _ = predict(student, pixels, bf16=self.bf16("student"))
+            features.append(chip_features(pixels.cpu().numpy()))
+            confidence.append(torch.softmax(logits / temperature, dim=1).amax(dim=1).cpu().numpy())
+        return learn_familiarity(np.concatenate(features), np.concatenate(confidence))
 
     def _fit_or_read(
         self, stage: Stage, network: Network, projection: nn.Module, loss: LossFunction, origin: str
@@ -231,7 +248,6 @@ class _Stages:
             network.load_state_dict(tensors)
             return network.eval()
         self.say(f"{stage}: {recipe.architecture}, initial weights: {origin}")
-        water = [c.name in {machine_name(w) for w in self.recipe.augmentation.water_classes} for c in self.legend]
         job = TrainingJob(
             stage=stage,
             network=network,
@@ -239,7 +255,7 @@ class _Stages:
             loss=loss,
             recipe=recipe,
             augmentation=self.recipe.augmentation if stage == "student" else None,
-            water=torch.tensor(water, device=self.device),
+            water=self.water,
             chips=self.chips,
             validation=self.validation,
             seed=self.recipe.seed,

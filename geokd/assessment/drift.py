@@ -1,0 +1,156 @@
+"""Whether a scene is one the student knows: its patches held against the chips of training. Pure numpy.
+
+A patch is unfamiliar if the squared Mahalanobis distance of its features from those of the training chips, varied as in
+training, is beyond what 99 % of these keep, as in Lee et al. 2018 (arXiv 1807.03888) but of the input, or if it is
+darker or brighter than all but one percent of them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geokd.familiarity import Familiarity
+
+UNUSUAL_SHARE = 0.15
+"""Share of unfamiliar patches from which a scene is called unusual; 1 to 2 % are expected."""
+
+UNSURE_SHARE = 0.5
+"""Share of patches less sure than 95 % of the training chips from which a scene is called unusual."""
+
+_FEWEST = 4  # patches to tell anything from
+_DARK = 5.0  # byte steps added before logarithms, so that noise in the dark is not taken for colour
+_TEXTURE = 0.5
+
+Features = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far a scene lies from training.
+
+    Parameters
+    ----------
+    patches : int
+        How many were looked at; patches that do not overlap.
+    unfamiliar_share, unsure_share : float or None
+        Fractions; None if there were too few patches.
+    warnings : tuple of str
+        What is unusual and what to do, one sentence each.
+    """
+
+    patches: int
+    unfamiliar_share: float | None
+    unsure_share: float | None
+    warnings: tuple[str, ...]
+
+
+def chip_features(pixels: NDArray[np.uint8]) -> Features:
+    """Features of chips or patches: the mean of each band, then the log texture of each band.
+
+    Texture is the mean absolute difference of neighbours in a row.
+
+    Parameters
+    ----------
+    pixels : uint8 array (N, C, h, w)
+
+    Returns
+    -------
+    float64 array (N, 2 C)
+    """
+    means = pixels.mean(axis=(2, 3), dtype=np.float64)
+    right, left = pixels[..., 1:].astype(np.int16), pixels[..., :-1].astype(np.int16)
+    texture = np.abs(right - left).mean(axis=(2, 3), dtype=np.float64)
+    return np.concatenate([means, np.log(texture + _TEXTURE)], axis=1)
+
+
+def learn_familiarity(features: Features, confidence: NDArray[np.floating]) -> Familiarity:
+    """Summarise chips by their features (N, 2 C) and the student's calibrated confidence (N,) in them."""
+    mean = features.mean(axis=0)
+    covariance = np.atleast_2d(np.cov(features.T, ddof=0)) + 1e-3 * np.eye(features.shape[1])
+    distances = _distances(features, mean, covariance)
+    low, high = np.quantile(_brightness(features), [0.005, 0.995])
+    marks = _marks(features)
+    return Familiarity(
+        chips=len(features),
+        mean=tuple(float(v) for v in mean),
+        covariance=tuple(tuple(float(v) for v in row) for row in covariance),
+        distance_limit=float(np.quantile(distances, 0.99)),
+        brightness_limits=(float(low), float(high)),
+        marks=tuple((float(m), float(s)) for m, s in zip(marks.mean(axis=0), marks.std(axis=0) + 1e-2, strict=True)),
+        confidence_limit=float(np.quantile(confidence, 0.05)),
+    )
+
+
+def find_drift(
+    known: Familiarity, features: Features, confidence: NDArray[np.floating], bands: tuple[str, ...]
+) -> Drift:
+    """Hold patches against the chips of training.
+
+    Parameters
+    ----------
+    known : Familiarity
+    features : float64 array (N, 2 C)
+    confidence : float array (N,)
+        Calibrated, fractions.
+    bands : tuple of str
+        Names of the C bands, for the warnings.
+    """
+    if len(features) < _FEWEST:
+        return Drift(len(features), None, None, ())
+    brightness = _brightness(features)
+    low, high = known.brightness_limits
+    unfamiliar = (brightness < low) | (brightness > high)
+    unfamiliar |= _distances(features, np.array(known.mean), np.array(known.covariance)) > known.distance_limit
+    share, unsure = float(unfamiliar.mean()), float((confidence < known.confidence_limit).mean())
+    warnings = []
+    if share >= UNUSUAL_SHARE:
+        warnings.append(
+            f"{100 * share:.0f} % of the patches look unlike the chips the model learnt from, of which 1 to 2 % do:"
+            f" {_strangest(known, features[unfamiliar], bands)}; its map is not to be trusted there"
+        )
+    if unsure >= UNSURE_SHARE:
+        warnings.append(
+            f"in {100 * unsure:.0f} % of the patches the model is less sure than in 95 % of the chips it learnt from"
+            f" (confidence below {100 * known.confidence_limit:.0f} %): look at the confidence raster, and leave out"
+            " unsure cells by --min-confidence"
+        )
+    return Drift(len(features), share, unsure, tuple(warnings))
+
+
+def _strangest(known: Familiarity, features: Features, bands: tuple[str, ...]) -> str:
+    """Say what is most unusual of unfamiliar patches, and what to check."""
+    middle = np.median(_marks(features), axis=0)
+    means, deviations = np.array(known.marks).T
+    steps = (middle - means) / deviations
+    which = int(np.abs(steps).argmax())
+    times = float(np.exp(abs(middle[which] - means[which])))
+    if which == 0:
+        word = "brighter" if steps[0] > 0 else "darker"
+        return f"they are {times:.1f} times {word}, so check --value-scale and --value-offset"
+    if which <= len(bands):
+        word = "stronger" if steps[which] > 0 else "weaker"
+        return (
+            f"against the others, the band taken as {bands[which - 1]} is {times:.1f} times {word}, so check the order"
+            " of the bands (--bidx) and the values of each"
+        )
+    word = "rougher" if steps[which] > 0 else "smoother"
+    return f"they are {times:.1f} times {word}, so check the pixel size, and if the scene was stretched or resampled"
+
+
+def _brightness(features: Features) -> Features:
+    return np.asarray(features[:, : features.shape[1] // 2].mean(axis=1), np.float64)
+
+
+def _marks(features: Features) -> Features:
+    """Log brightness, log strength of each band against all, mean log texture: (N, C + 2)."""
+    bands = features.shape[1] // 2
+    brightness = np.log(_brightness(features) + _DARK)[:, np.newaxis]
+    strength = np.log(features[:, :bands] + _DARK) - brightness
+    return np.concatenate([brightness, strength, features[:, bands:].mean(axis=1, keepdims=True)], axis=1)
+
+
+def _distances(features: Features, mean: Features, covariance: Features) -> Features:
+    """Squared Mahalanobis distances (N,)."""
+    apart = features - mean
+    return np.asarray((apart @ np.linalg.inv(covariance) * apart).sum(axis=1), np.float64)
