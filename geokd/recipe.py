@@ -49,9 +49,14 @@ class InputRecipe:
 class SplitRecipe:
     """How validation chips are set apart where none are given.
 
-    Stratified at random, or in spatial blocks of `block_m` if the chips have coordinates.
+    By `file`, a CSV whose first two columns are a chip (`Class/name.jpg`) and its part: the chips of the parts
+    `training` and `validation` are used, others left out. Without a file stratified at random, or in spatial blocks of
+    `block_m` if the chips have coordinates.
     """
 
+    file: str | None = None
+    training: tuple[str, ...] = ("train",)
+    validation: tuple[str, ...] = ("val",)
     validation_share: float = field(default=0.2, metadata=_at_least(0.01, 0.9))
     block_m: float = field(default=1280.0, metadata=_at_least(1e-3))
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,8 +7,8 @@ from hypothesis import strategies as st
 
 pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
-from geokd.errors import ChipError
-from geokd.training.split import block_split, stratified_split
+from geokd.errors import CallError, ChipError
+from geokd.training.split import block_split, listed_split, stratified_split
 
 
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=6), st.floats(0.05, 0.8), st.integers(0, 9))
@@ -49,3 +51,19 @@ def test_blocks_too_few() -> None:
     bounds = np.array([[0, 0, 64, 64], [10, 10, 74, 74]], float)
     with pytest.raises(ChipError, match="block_m smaller"):
         block_split(np.array([0, 1]), bounds, 0.5, 1000.0, 0)
+
+
+def test_a_split_by_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    path.write_text("file,region\nsea/a.jpg,train\nsea/b.jpg,test\nland/a.jpg,val\nland/c.jpg, train\n")
+    files = ["x/land/a.jpg", "x/land/c.jpg", "x/sea/a.jpg", "x/sea/b.jpg"]
+    training, validation = listed_split(files, path, ("train",), ("val",))
+    assert (training.tolist(), validation.tolist()) == ([1, 2], [0])
+    training, validation = listed_split(files, path, ("train", "val"), ("test",))
+    assert (training.tolist(), validation.tolist()) == ([0, 1, 2], [3])
+    with pytest.raises(ChipError, match=r"no chip of the part north; its parts are test, train, val"):
+        listed_split(files, path, ("train",), ("north",))
+    with pytest.raises(ChipError, match=r"does not tell of 1 of 5 chips, sea/z.jpg first"):
+        listed_split([*files, "x/sea/z.jpg"], path, ("train",), ("val",))
+    with pytest.raises(CallError, match="cannot read the split"):
+        listed_split(files, tmp_path / "none.csv", ("train",), ("val",))

@@ -1,13 +1,63 @@
-"""Setting validation chips apart. Pure numpy."""
+"""Setting validation chips apart."""
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.errors import ChipError
+from geokd.errors import CallError, ChipError
 
 Indices = NDArray[np.int64]
+
+
+def listed_split(
+    files: Sequence[str], path: Path, training: Collection[str], validation: Collection[str]
+) -> tuple[Indices, Indices]:
+    """Split as a CSV says, whose first two columns are a chip, `Class/name.jpg`, and its part.
+
+    Parameters
+    ----------
+    files : sequence of str
+        The chips, with `/` between folders; the last two names of each are looked up.
+    path : Path
+    training, validation : collections of str
+        Names of parts; chips of other parts are left out.
+
+    Returns
+    -------
+    training, validation : int64 arrays of chip numbers, sorted
+
+    Raises
+    ------
+    CallError
+        If there is no such file.
+    ChipError
+        If it is no such CSV, lacks chips, or leaves a side empty.
+    """
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except OSError as error:
+        raise CallError(f"cannot read the split {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ChipError(f"the split {path} is no CSV: {error}") from error
+    parts = {row[0].strip(): row[1].strip() for row in rows if len(row) >= 2}
+    keys = ["/".join(name.split("/")[-2:]) for name in files]
+    lacking = [key for key in keys if key not in parts]
+    if lacking:
+        raise ChipError(
+            f"the split {path} does not tell of {len(lacking)} of {len(keys)} chips, {lacking[0]} first; each line"
+            " holds a chip, as Class/name.jpg, and its part"
+        )
+    sides = [
+        np.array([i for i, key in enumerate(keys) if parts[key] in names], np.int64) for names in (training, validation)
+    ]
+    for names, side in zip((training, validation), sides, strict=True):
+        if not len(side):
+            known = ", ".join(sorted({parts[key] for key in keys}))
+            raise ChipError(f"the split {path} has no chip of the part {' or '.join(names)}; its parts are {known}")
+    return sides[0], sides[1]
 
 
 def stratified_split(

@@ -36,7 +36,7 @@ from geokd.training.curves import draw_curves
 from geokd.training.distillation import distillation_loss, label_loss
 from geokd.training.loop import ChipSet, LossFunction, Stage, TrainingJob, epoch_generator, fit, predict, varied
 from geokd.training.networks import Network, build_student, build_teacher
-from geokd.training.split import block_split, stratified_split
+from geokd.training.split import block_split, listed_split, stratified_split
 from geokd.training.teacher_cache import TeacherOutputs, cache_teacher
 
 CALIBRATION_CHIPS = 1024
@@ -381,7 +381,12 @@ def _read_and_split(
         say(f"split {how}")
         return chips, apart, how
     share, seed = recipe.split.validation_share, recipe.seed
-    if chips.bounds is not None:
+    if recipe.split.file is not None:
+        path = Path(os.path.expandvars(recipe.split.file)).expanduser()
+        training, apart_at = listed_split(index.files, path, recipe.split.training, recipe.split.validation)
+        how = f"by {path.name}, {' and '.join(recipe.split.training)} for training,"
+        how += f" {' and '.join(recipe.split.validation)} for validation"
+    elif chips.bounds is not None:
         how = f"in blocks of {recipe.split.block_m:g} m"
         training, apart_at = block_split(chips.labels, chips.bounds, share, recipe.split.block_m, seed)
     else:
@@ -390,7 +395,8 @@ def _read_and_split(
     how += f": {len(training)} training and {len(apart_at)} validation chips"
     left_out = len(chips.labels) - len(training) - len(apart_at)
     if left_out:
-        how += f", {left_out} left out since they overlap validation chips"
+        how += f", {left_out} left out"
+        how += "" if recipe.split.file is not None else " since they overlap validation chips"
     unseen = [name for k, name in enumerate(index.classes) if k not in chips.labels[apart_at]]
     if unseen:
         how += f"; no validation chip of {', '.join(unseen)}"
