@@ -11,7 +11,7 @@ import json
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -67,10 +67,13 @@ class TeacherRecipe:
 
     `initial_weights` is "auto" (ImageNet's if they can be had, else none; said and recorded), "imagenet", "none", or
     the path of a .safetensors file; `frozen_layers` counts torchvision's `features` from the input.
+    `from_run` names the folder of a run on the same chips, whose teacher and answers are taken over instead of being
+    made again; all else here must be as it was there.
     """
 
     architecture: TeacherArchitecture = "vgg16"
     initial_weights: str = "auto"
+    from_run: str | None = None
     frozen_layers: int = field(default=10, metadata=_at_least(0, 44))
     epochs: int = field(default=5, metadata=_at_least(0, 10_000))
     batch_size: int = field(default=64, metadata=_at_least(1))
@@ -183,24 +186,55 @@ class Recipe:
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
 
-def load_recipe(path: str | Path) -> Recipe:
+def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
     """Read a TOML recipe.
+
+    Parameters
+    ----------
+    path : path or None
+        None takes the defaults.
+    changes : sequence of str
+        Keys that are set anew, as `section.key=value` with the value as TOML has it; quotes may be left out.
 
     Raises
     ------
     RecipeError
         If the file is missing or no TOML, or has unknown keys or unusable values: all of them in one message.
     """
+    document = {} if path is None else _read_toml(path)
+    for change in changes:
+        _set(document, change)
     try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return recipe_from_json(document)
+    except RecipeError as error:
+        what = "the defaults" if path is None else f"the recipe {path}"
+        raise RecipeError(f"{what}{' as changed' if changes else ''} cannot be used: {error}") from error
+
+
+def _read_toml(path: str | Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"the recipe {path} is not TOML: {error}") from error
+
+
+def _set(document: dict[str, Any], change: str) -> None:
+    """Carry out one change `section.key=value`."""
+    key, equals, text = change.partition("=")
+    *sections, last = (part.strip() for part in key.split("."))
+    if not equals or not last or not all(sections):
+        raise RecipeError(f"the change {change!r} is not of the form section.key=value")
     try:
-        return recipe_from_json(document)
-    except RecipeError as error:
-        raise RecipeError(f"the recipe {path} cannot be used: {error}") from error
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for section in sections:
+        document = document.setdefault(section, {})
+        if not isinstance(document, dict):
+            raise RecipeError(f"the change {change!r} names {section!r}, which is no section")
+    document[last] = value
 
 
 def recipe_from_json(document: Mapping[str, Any]) -> Recipe:

@@ -61,3 +61,22 @@ def test_files(tmp_path: Path) -> None:
     path.write_text("seed = ")
     with pytest.raises(RecipeError, match="is not TOML"):
         load_recipe(path)
+
+
+def test_changes_of_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text("[loss]\nkl = 2.0\n")
+    changes = ["loss.kl=0", "name=alone", "augmentation.water_classes=['Sea', 'Lake']", "input.value_scaling=false"]
+    recipe = load_recipe(path, changes)
+    assert (recipe.loss.kl, recipe.name) == (0.0, "alone")
+    assert recipe.augmentation.water_classes == ("Sea", "Lake")
+    assert recipe.input.value_scaling is None
+    assert load_recipe(None) == Recipe()
+    assert load_recipe(None, ["seed=5"]).seed == 5
+    with pytest.raises(RecipeError, match="the defaults as changed cannot be used: unknown key 'loss.ki'"):
+        load_recipe(None, ["loss.ki=0"])
+    for wrong in ("loss.kl", "=3", "loss.=3", ".kl=3"):
+        with pytest.raises(RecipeError, match=r"is not of the form section\.key=value"):
+            load_recipe(path, [wrong])
+    with pytest.raises(RecipeError, match="names 'kl', which is no section"):
+        load_recipe(path, ["loss.kl.x=1"])

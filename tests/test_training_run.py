@@ -19,7 +19,7 @@ pytest.importorskip("torch", reason="needs the extra geokd[train]")
 from safetensors.numpy import load_file
 
 from geokd.errors import CallError, ChipError, RecipeError, TrainingError
-from geokd.recipe import Recipe, recipe_from_json
+from geokd.recipe import Recipe, _set, recipe_from_json
 from geokd.training.train import train
 
 SIDE = 32
@@ -195,3 +195,48 @@ def test_a_full_disk_is_one_sentence(chips: Path, tmp_path: Path, monkeypatch: p
         train(chips, tmp_path / "run", tiny_recipe(), say=Lines())
     monkeypatch.undo()
     train(chips, tmp_path / "run", tiny_recipe(), resume=True, say=Lines())
+
+
+def test_a_teacher_may_be_taken_from_another_run(chips: Path, whole_run: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(learning_rate=0.002)
+    borrowed = dataclasses.replace(recipe, teacher=dataclasses.replace(recipe.teacher, from_run=str(whole_run)))
+    lines = Lines()
+    train(chips, tmp_path / "run", borrowed, say=lines)
+    assert not any(line.startswith("teacher: epoch") for line in lines)
+    for name in ("teacher.safetensors", "teacher_outputs/view3.safetensors"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole_run / name).read_bytes()
+    metrics = [
+        json.loads((folder / "run.json").read_text())["metrics"]["teacher"] for folder in (whole_run, tmp_path / "run")
+    ]
+    assert metrics[0]["accuracy"] == metrics[1]["accuracy"]
+    assert metrics[1]["initial_weights"] == f"run {whole_run.name}"
+
+    other = dataclasses.replace(borrowed, teacher=dataclasses.replace(borrowed.teacher, epochs=3))
+    with pytest.raises(CallError, match=r"had another \[teacher\], seed, input, legend or other chips"):
+        train(chips, tmp_path / "other", other, say=Lines())
+    with pytest.raises(CallError, match="had another"):
+        train(make_chips(tmp_path / "more", 13), tmp_path / "other", borrowed, say=Lines())
+    nowhere = dataclasses.replace(recipe, teacher=dataclasses.replace(recipe.teacher, from_run="nowhere"))
+    with pytest.raises(CallError, match="there is no run to take a teacher from"):
+        train(chips, tmp_path / "other", nowhere, say=Lines())
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_run_with_all_variation_and_a_split_by_a_list(tmp_path: Path) -> None:
+    chips = make_chips(tmp_path / "chips")
+    lines = [f"{kind}/{i}.png,{'far' if i % 3 == 0 else 'near'}" for kind in ("dark", "striped") for i in range(12)]
+    (tmp_path / "parts.csv").write_text("file,part\n" + "\n".join(lines))
+    changes = [f"split.file='{tmp_path}/parts.csv'", "split.training=['near']", "split.validation=['far']"]
+    changes += ["student.stem_stride=1", "loss.teacher_views=mean", "augmentation.mix_share=0.7"]
+    changes += ["augmentation.path_radiance=30", "augmentation.water_share=1", "augmentation.water_classes=['dark']"]
+    document = tiny_recipe().to_json()
+    for change in changes:
+        _set(document, change)
+    result = train(chips, tmp_path / "run", recipe_from_json(document), say=Lines())
+    run = json.loads((result.folder / "run.json").read_text())
+    assert (
+        run["data"]["split"]
+        == "by parts.csv, near for training, far for validation: 16 training and 8 validation chips"
+    )
+    assert run["familiarity"]["chips"] >= 4096
+    assert 0 < run["familiarity"]["confidence_limit"] <= 1

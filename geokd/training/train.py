@@ -11,9 +11,10 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def train(
     ------
     CallError, RecipeError, ChipError, TrainingError
     """
-    resolved = recipe if isinstance(recipe, Recipe) else Recipe() if recipe is None else load_recipe(recipe)
+    resolved = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     folder = Path(output)
     try:
         return _train(chips, folder, resolved, validation, resume=resume, say=say)
@@ -131,7 +132,11 @@ def _train(
     run["initial_weights"] = {
         stage: {"origin": origin, "sha256": _hash(network)} for stage, (network, origin) in networks.items()
     }
+    if resolved.teacher.from_run is not None:
+        _check_teacher_run(Path(resolved.teacher.from_run), run)
     _open_run(folder, run, resume=resume)
+    if resolved.teacher.from_run is not None:
+        _take_teacher(Path(resolved.teacher.from_run), folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     sets = [ChipSet(torch.from_numpy(c.pixels).to(device), torch.from_numpy(c.labels).to(device))
             for c in (training_chips, validation_chips)]  # fmt: skip
@@ -296,7 +301,12 @@ def _build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> 
     networks: dict[Stage, tuple[Network, str]] = {}
     if recipe.teacher.epochs and (recipe.loss.kl or recipe.loss.cosine):
         torch.manual_seed(recipe.seed)
-        networks["teacher"] = build_teacher(recipe.teacher, channels, classes)
+        source = recipe.teacher.from_run
+        if source is None:
+            networks["teacher"] = build_teacher(recipe.teacher, channels, classes)
+        else:  # its weights come with the run
+            network, _ = build_teacher(replace(recipe.teacher, initial_weights="none"), channels, classes)
+            networks["teacher"] = network, f"run {Path(source).name}"
     torch.manual_seed(recipe.seed + 1)
     networks["student"] = build_student(recipe.student, channels, classes)
     return networks
@@ -446,6 +456,36 @@ def _open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> None:
         raise CallError(
             f"the run in {folder} had another {', '.join(differ)}; resume with the same, or start a new run"
         )
+
+
+def _check_teacher_run(source: Path, run: dict[str, Any]) -> None:
+    """Check that the teacher of the run in `source` is the one that `run` asks for, on the same chips."""
+    try:
+        other = json.loads((source / "run.json").read_text(encoding="utf-8"))
+        wanted, had = ({**document["recipe"]["teacher"], "from_run": None} for document in (run, other))
+        same = [run[key] == other[key] for key in ("contract", "legend")]
+        same += [wanted == had, run["recipe"]["seed"] == other["recipe"]["seed"]]
+        same += [run["data"]["fingerprint"] == other["data"]["fingerprint"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CallError(f"teacher.from_run = {source}: there is no run to take a teacher from ({error})") from error
+    if not (source / "teacher.safetensors").is_file():
+        raise CallError(f"teacher.from_run = {source}: that run has no finished teacher")
+    if not all(same):
+        raise CallError(
+            f"teacher.from_run = {source}: that run had another [teacher], seed, input, legend or other chips;"
+            " leave from_run out, or make them alike"
+        )
+
+
+def _take_teacher(source: Path, folder: Path) -> None:
+    """Copy the teacher and those of its answers that are there, unless it was done before."""
+    (folder / "teacher_outputs").mkdir(exist_ok=True)
+    for path in (source / "teacher.safetensors", *sorted((source / "teacher_outputs").glob("view*.safetensors"))):
+        target = folder / path.relative_to(source)
+        if not target.is_file():
+            partial = target.with_name(f".{target.name}.partial")
+            shutil.copyfile(path, partial)
+            partial.replace(target)
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
