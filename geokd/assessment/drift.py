@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from geokd.familiarity import Familiarity
 
-UNUSUAL_SHARE = 0.15
+UNUSUAL_SHARE = 0.05
 """Share of unfamiliar patches from which a scene is called unusual; 1 to 2 % are expected."""
 
 UNSURE_SHARE = 0.5
