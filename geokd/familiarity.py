@@ -8,14 +8,14 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Familiarity:
-    """Statistics of chips as a student was trained on them, varied as in training.
+    """Statistics of a student's validation chips, varied as its training chips were.
 
     What the features of a chip are, :func:`geokd.assessment.drift.chip_features` says; C is the number of bands.
 
     Parameters
     ----------
     chips : int
-        How many were looked at.
+        How many varied chips were looked at.
     mean : tuple (2 C,)
     covariance : tuple of tuples (2 C, 2 C)
         Of the features.

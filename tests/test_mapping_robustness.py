@@ -98,7 +98,17 @@ def test_command(model: Path, lake: Path, labels: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["maps"]["haze"]["agreement"] > 0.5
-    assert "worst for agreement: haze" in result.stderr
+    assert "water is where NDWI" in result.stderr
     again = CliRunner().invoke(main, arguments)
     assert again.exit_code == 2
     assert "lake_robustness.json" in again.stderr
+
+
+def test_polygons_without_mapped_cells_and_unsure_cells(model: Path, lake: Path, tmp_path: Path) -> None:
+    tiny = geopandas.GeoDataFrame({"class": ["lake"]}, geometry=[shapely.box(4e5 + 1, 4.2e6 - 9, 4e5 + 9, 4.2e6 - 1)])
+    tiny.set_crs("EPSG:32618").to_file(tmp_path / "tiny.gpkg")
+    against = RobustnessOptions((tmp_path / "tiny.gpkg",), shifts=("haze",))
+    document = robustness(lake, model, tmp_path / "out", ClassifyOptions(16, min_confidence=0.99999), against)
+    assert document["maps"]["as it is"]["agreement"] is None
+    assert document["maps"]["as it is"]["class_shares"]["unclassified"] > 0
+    assert any("hold the centre of no cell" in note for note in document["notes"])

@@ -2,7 +2,7 @@
 
 Each takes and returns the scene as the student would see it were it not rounded: float32 (C, rows, cols) in byte steps,
 red before green before blue, not clipped. Amounts are for Sentinel-2 stretched as EuroSAT is, 0..2750 to 1..255, where
-a byte step is reflectance 0.0108.
+a byte step is reflectance 0.00108.
 """
 
 from collections.abc import Callable
@@ -44,6 +44,8 @@ def surface_reflectance(pixels: Pixels) -> Pixels:
 def coarser(pixels: Pixels) -> Pixels:
     """Resample to pixels of twice the side (mean) and back (bilinear)."""
     rows, cols = pixels.shape[1] // 2 * 2, pixels.shape[2] // 2 * 2
+    if not rows or not cols:
+        return pixels.copy()
     half = pixels[:, :rows, :cols].reshape(len(pixels), rows // 2, 2, cols // 2, 2).mean(axis=(2, 4))
     padded = np.pad(half, ((0, 0), (1, 1), (1, 1)), mode="edge")
     for axis in (1, 2):  # halves of coarse pixels lie a quarter of their side from the centre

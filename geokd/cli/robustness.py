@@ -56,6 +56,8 @@ def robustness(
     head = ("map", "water recall", "false water", "vegetation", "agreement", "changed", "confidence")
     click.echo(_row(*head), err=True)
     figures = measure(scene, model, output, ClassifyOptions(**choices), against, progress=_show)
+    for warning in figures["warnings"]:
+        click.echo(f"Warning: {scene}: {warning}", err=True)
     for note in figures["notes"]:
         click.echo(f"  {note}", err=True)
     for figure, worst in figures["worst"].items():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from geokd.bundle import Bundle, load_bundle, resolve_model
 from geokd.errors import CallError, GeokdError, one_message
-from geokd.legend import UNCLASSIFIED, Legend
+from geokd.legend import NODATA, UNCLASSIFIED, Legend
 from geokd.mapping.engine import open_student
 from geokd.mapping.parallel import Crew, Engine, available_cores
 from geokd.outputs.staging import OutputNames, check_outputs, output_names
@@ -157,6 +157,10 @@ def plan_jobs(
     path = resolve_model(model).resolve()
     bundle = load_bundle(path)
     open_student(path, bundle.sha256)
+    if options.min_confidence > 0 and len(bundle.legend) >= NODATA:
+        raise CallError(
+            f"the model {bundle.name} has {len(bundle.legend)} classes, no code is left for {UNCLASSIFIED!r}"
+        )
     if options.min_confidence > 0 and UNCLASSIFIED in bundle.legend.names:
         raise CallError(f"the model {bundle.name} has a class {UNCLASSIFIED!r} of its own; leave out --min-confidence")
     folder = Path(output)

@@ -21,7 +21,7 @@ from rasterio.windows import Window
 
 from geokd.assessment.reference import interval_over_groups, normalised_difference, share_around_cells
 from geokd.assessment.shifts import SHIFTS
-from geokd.bundle import DEFAULT_MODEL, InputContract
+from geokd.bundle import DEFAULT_MODEL
 from geokd.errors import CallError, SceneError
 from geokd.legend import Legend
 from geokd.mapping.classify import make_map, true_colour
@@ -136,7 +136,7 @@ def robustness(
                 " changed in memory; cut a part by gdal_translate -srcwin"
             )
         reference, notes = _reference(job, against)
-        pixels, valid = _unrounded(job.plan, job.bundle.contract)
+        pixels, valid = _unrounded(job.plan)
         base = make_map(job).class_map
         maps = {"as it is": _figures(base, base, reference)}
         progress("as it is", maps["as it is"])
@@ -153,11 +153,12 @@ def robustness(
             "model": {"name": job.bundle.name, "precision": job.bundle.precision, "sha256": job.bundle.sha256},
             "stride_px": job.patches.stride_px,
             "notes": [*job.notes, *notes],
+            "warnings": list(job.plan.warnings),
             "maps": maps,
             "worst": _worst(maps),
         }
         write_manifest(document, folder / names[0])
-        write_contact_sheet(panels, job.bundle.legend, folder / names[1])
+        write_contact_sheet(panels, job.legend, folder / names[1])
     return document
 
 
@@ -203,6 +204,9 @@ def _reference(job: MappingJob, against: RobustnessOptions) -> tuple[_Reference,
             polygons.append((cells, [known[n.casefold()] for n in accepted], group))
         if read.undecided:
             notes.append(f"{read.undecided} polygons of {path} accept no class and are not judged")
+    small = sum(not cells.any() for cells, _, _ in polygons)
+    if small:
+        notes.append(f"{small} polygons hold the centre of no cell and are not judged; a smaller --stride may help")
     return _Reference(areas, [p for p in polygons if p[0].any()]), notes
 
 
@@ -238,7 +242,7 @@ def _figures(class_map: ClassMap, base: ClassMap, reference: _Reference) -> dict
         },
         "agreement": None,
     }
-    if reference.polygons:
+    if any((cells & mapped).any() for cells, _, _ in reference.polygons):
         counts = np.array([int((cells & mapped).sum()) for cells, _, _ in reference.polygons])
         hits = np.array([int(np.isin(codes[cells & mapped], ok).sum()) for cells, ok, _ in reference.polygons])
         groups = np.array([group for _, _, group in reference.polygons])
@@ -273,8 +277,8 @@ def _worst(maps: dict[str, dict[str, Any]]) -> dict[str, Any]:
             for name, figures in list(maps.items())[1:]
             if figures[figure] is not None and base[figure] is not None
         }
-        if losses:
-            name = max(losses, key=losses.__getitem__)
+        name = max(losses, key=losses.__getitem__, default="")
+        if name and losses[name] > 0:
             worst[figure] = {"change": name, "loss": losses[name]}
     return worst
 
@@ -293,7 +297,7 @@ def _reflectance(plan: ScenePlan, bidx: tuple[int, ...]) -> NDArray[np.float32]:
     return np.asarray(values, np.float32)
 
 
-def _unrounded(plan: ScenePlan, contract: InputContract) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _unrounded(plan: ScenePlan) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Read the scene as the student sees it, neither rounded nor clipped, and which pixels are valid."""
     with open_scene(plan.path) as dataset:
         values = dataset.read(list(plan.bidx))

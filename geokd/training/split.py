@@ -42,6 +42,11 @@ def listed_split(
         raise CallError(f"cannot read the split {path}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ChipError(f"the split {path} is no CSV: {error}") from error
+    both = set(training) & set(validation)
+    if both:
+        raise ChipError(
+            f"the part {', '.join(sorted(both))} of the split {path} is named for training and validation alike"
+        )
     parts = {row[0].strip(): row[1].strip() for row in rows if len(row) >= 2}
     keys = ["/".join(name.split("/")[-2:]) for name in files]
     lacking = [key for key in keys if key not in parts]
