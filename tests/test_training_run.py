@@ -212,10 +212,13 @@ def test_a_teacher_may_be_taken_from_another_run(chips: Path, whole_run: Path, t
     assert metrics[1]["initial_weights"] == f"run {whole_run.name}"
 
     other = dataclasses.replace(borrowed, teacher=dataclasses.replace(borrowed.teacher, epochs=3))
-    with pytest.raises(CallError, match=r"had another \[teacher\], seed, input, legend or other chips"):
+    with pytest.raises(CallError, match=r"had another \[teacher\], seed, input, legend, split or other chips"):
         train(chips, tmp_path / "other", other, say=Lines())
     with pytest.raises(CallError, match="had another"):
         train(make_chips(tmp_path / "more", 13), tmp_path / "other", borrowed, say=Lines())
+    split = dataclasses.replace(borrowed, split=dataclasses.replace(borrowed.split, validation_share=0.2))
+    with pytest.raises(CallError, match="had another"):
+        train(chips, tmp_path / "other", split, say=Lines())
     nowhere = dataclasses.replace(recipe, teacher=dataclasses.replace(recipe.teacher, from_run="nowhere"))
     with pytest.raises(CallError, match="there is no run to take a teacher from"):
         train(chips, tmp_path / "other", nowhere, say=Lines())

@@ -126,6 +126,7 @@ def _train(
             "split": split,
             "fingerprint": training_chips.fingerprint,
             "validation_fingerprint": validation_chips.fingerprint,
+            "training_sha256": _hash_chips(training_chips),  # of those that the split left for training, in order
         },
     }
     networks = _build_networks(resolved, contract, legend)  # first: weights that cannot be had leave no folder behind
@@ -320,6 +321,13 @@ def _hash(network: Network) -> str:
     return digest.hexdigest()
 
 
+def _hash_chips(chips: Chips) -> str:
+    """Hash of pixels and labels, hexadecimal."""
+    digest = hashlib.sha256(np.ascontiguousarray(chips.pixels).data)
+    digest.update(np.ascontiguousarray(chips.labels).data)
+    return digest.hexdigest()
+
+
 def _contract(recipe: Recipe, index: ChipIndex, say: Callable[[str], None]) -> InputContract:
     """Complete the recipe's input by what the chips tell, and say so."""
     probe = probe_chips(index)
@@ -465,14 +473,14 @@ def _check_teacher_run(source: Path, run: dict[str, Any]) -> None:
         wanted, had = ({**document["recipe"]["teacher"], "from_run": None} for document in (run, other))
         same = [run[key] == other[key] for key in ("contract", "legend")]
         same += [wanted == had, run["recipe"]["seed"] == other["recipe"]["seed"]]
-        same += [run["data"]["fingerprint"] == other["data"]["fingerprint"]]
+        same += [run["data"]["training_sha256"] == other["data"]["training_sha256"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CallError(f"teacher.from_run = {source}: there is no run to take a teacher from ({error})") from error
     if not (source / "teacher.safetensors").is_file():
         raise CallError(f"teacher.from_run = {source}: that run has no finished teacher")
     if not all(same):
         raise CallError(
-            f"teacher.from_run = {source}: that run had another [teacher], seed, input, legend or other chips;"
+            f"teacher.from_run = {source}: that run had another [teacher], seed, input, legend, split or other chips;"
             " leave from_run out, or make them alike"
         )
 
