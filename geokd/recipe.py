@@ -131,8 +131,11 @@ class AugmentationRecipe:
 
     Amounts are the largest change, drawn evenly from zero; bytes are steps of the 0..255 input. `share` is the share of
     chips whose radiometry is changed. `path_radiance` is the change of the air's own light in the bluest band, of which
-    up to the whole is taken away or up to half is added. `mix_share` is the share of chips of which a part, up to half,
-    is replaced by that part of another chip, twice over, with labels and the teacher's answers mixed by area.
+    up to the whole is taken away or up to half is added. `mix_share` is the share of chips of which, in each of two
+    rounds, a part, up to half, is replaced by that part of another chip, with labels and the teacher's answers mixed by
+    area or, with a `mix_focus`, by what is near the centre (standard deviation of the window as a fraction of the
+    side). Chips of `unmixed_classes` stay whole: lines through other land, such as roads, of which a part need not show
+    any.
     `water_share` is the share of the chips of `water_classes` that get a simulated wind-roughened surface (see
     :func:`geokd.training.augmentation.roughen_water`).
     """
@@ -148,6 +151,8 @@ class AugmentationRecipe:
     noise: float = field(default=4.0, metadata=_at_least(0, 128))
     blur_px: float = field(default=0.8, metadata=_at_least(0, 4))
     mix_share: float = field(default=0.0, metadata=_at_least(0, 1))
+    mix_focus: float = field(default=0.0, metadata=_at_least(0, 1))
+    unmixed_classes: tuple[str, ...] = ()
     water_share: float = field(default=0.0, metadata=_at_least(0, 1))
     water_classes: tuple[str, ...] = ()
 

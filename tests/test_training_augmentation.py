@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,10 +8,10 @@ torch = pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
 from geokd.recipe import AugmentationRecipe  # noqa: E402
 from geokd.training.augmentation import (  # noqa: E402
-    Mixture,
+    ClassTraits,
+    area_shares,
     augment,
     dihedral,
-    draw_mixture,
     mix,
     radiometry,
     roughen_water,
@@ -20,6 +21,9 @@ from geokd.training.augmentation import (  # noqa: E402
 STILL = AugmentationRecipe(
     share=1, zoom=0, gain=0, band_gain=0, offset=0, gamma=0, haze=0, noise=0, blur_px=0, water_share=0
 )
+
+
+WATER_AND_LAND = ClassTraits(water=torch.tensor([True, False]), unmixed=torch.tensor([False, False]))
 
 
 def _generator(seed: int = 0) -> Any:
@@ -38,19 +42,20 @@ def test_dihedral_views_are_the_eight_symmetries() -> None:
 
 def test_nothing_asked_nothing_changed() -> None:
     pixels = torch.randint(0, 256, (5, 3, 16, 16), generator=_generator()).float()
-    out = augment(pixels, torch.ones(5, dtype=torch.bool), (), STILL, _generator())
+    out, shares = augment(pixels, torch.zeros(5, dtype=torch.int64), WATER_AND_LAND, STILL, _generator())
     assert torch.allclose(out, pixels, atol=1e-3)
+    assert shares is None
 
 
 def test_same_generator_same_chips_and_within_bytes() -> None:
     pixels = torch.randint(0, 256, (6, 3, 32, 32), generator=_generator()).float()
     recipe = AugmentationRecipe(water_share=1.0, water_classes=("sea",))
-    water = torch.tensor([True, False] * 3)
-    first, second = (augment(pixels, water, (), recipe, _generator(7)) for _ in range(2))
+    labels = torch.tensor([0, 1] * 3)
+    first, second, other = (augment(pixels, labels, WATER_AND_LAND, recipe, _generator(k))[0] for k in (7, 7, 8))
     assert torch.equal(first, second)
     assert first.min() >= 0
     assert first.max() <= 255
-    assert not torch.equal(first, augment(pixels, water, (), recipe, _generator(8)))
+    assert not torch.equal(first, other)
 
 
 @pytest.mark.parametrize(
@@ -96,29 +101,53 @@ def test_path_radiance_is_strongest_in_the_last_band_and_mostly_taken_away() -> 
     assert float(dark.min()) == pytest.approx(0, abs=1e-3)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.125, 0.5])
-def test_a_part_of_exactly_the_share_is_the_partners(share: float) -> None:
-    pixels = torch.arange(6.0).reshape(6, 1, 1, 1).expand(6, 3, 16, 16)
-    partners = torch.tensor([1, 2, 3, 4, 5, 0])
-    mixed = mix(pixels, Mixture(partners, torch.full((6,), share)), _generator())
-    for k in range(6):
-        of_partner = mixed[k] == float(partners[k])
-        assert float(of_partner.float().mean()) == share
-        assert (of_partner | (mixed[k] == k)).all()
-        assert (of_partner[0] == of_partner[1]).all()  # the same part in each band
+def _origins(n: int, side: int) -> Any:
+    return torch.arange(n)[:, None, None, None].expand(n, 1, side, side)
 
 
-def test_mixing_mixes_values_by_area() -> None:
-    mixture = Mixture(torch.tensor([1, 0]), torch.tensor([0.25, 0.0]))
-    assert torch.allclose(mixture.mean(torch.tensor([[0.0], [8.0]])), torch.tensor([[2.0], [8.0]]))
-    pixels = torch.rand((2, 1, 32, 32), generator=_generator())
-    pixels[0] = 0.0
-    pixels[1] = 8.0
-    assert torch.allclose(mix(pixels, mixture, _generator()).mean((2, 3)), torch.tensor([[2.0], [8.0]]))
+def test_mixing_takes_parts_of_others_and_tells_of_whom_each_pixel_is() -> None:
+    n, side = 400, 16
+    pixels = torch.arange(float(n)).reshape(n, 1, 1, 1).expand(n, 3, side, side)
+    mixed, origins = mix(pixels, _origins(n, side), torch.ones(n, dtype=torch.bool), 0.6, _generator())
+    assert torch.equal(mixed, origins.float().expand(n, 3, side, side))  # the same part in each band
+    foreign = (origins != _origins(n, side)).float().mean((1, 2, 3))
+    assert float(foreign.max()) <= 0.5
+    assert float((foreign > 0).float().mean()) == pytest.approx(0.6, abs=0.06)
+    assert all(len(chip.unique()) <= 2 for chip in origins)
 
 
-def test_the_share_of_mixed_chips_is_as_asked() -> None:
-    mixture = draw_mixture(4000, 0.6, _generator())
-    assert float((mixture.shares > 0).float().mean()) == pytest.approx(0.6, abs=0.03)
-    assert float(mixture.shares.max()) <= 0.5
-    assert sorted(mixture.partners.tolist()) == list(range(4000))
+def test_unmixed_chips_neither_take_nor_give() -> None:
+    pixels = torch.zeros(60, 1, 8, 8)
+    mixable = torch.arange(60) >= 20
+    _, origins = mix(pixels, _origins(60, 8), mixable, 1.0, _generator())
+    assert torch.equal(origins[:20], _origins(60, 8)[:20])
+    assert int(origins[20:].min()) == 20
+    assert (origins[20:] != _origins(60, 8)[20:]).any()
+
+
+@pytest.mark.parametrize("focus", [0.0, 0.2])
+def test_shares_are_of_the_area_or_of_what_is_near_the_centre(focus: float) -> None:
+    origins = torch.zeros(3, 1, 32, 32, dtype=torch.int64)
+    origins[1] = 1
+    origins[1, :, 8:24, 8:24] = 0  # a quarter of the area, in the middle
+    origins[2, :, :, :16] = 2
+    shares = area_shares(origins, focus)
+    assert torch.allclose(shares.sum(1), torch.ones(3))
+    assert shares[0].tolist() == pytest.approx([1, 0, 0])
+    assert shares[2].tolist() == pytest.approx([0.5, 0, 0.5])
+    if focus:
+        assert 0.5 < float(shares[1, 0]) < 0.8
+    else:
+        assert shares[1].tolist() == pytest.approx([0.25, 0.75, 0])
+
+
+def test_after_all_rounds_the_shares_are_those_of_the_pixels() -> None:
+    """Chips of one flat brightness each: the mean of a mixed chip is the mean of its parts by their shares."""
+    values = torch.linspace(10, 200, 64)
+    pixels = values[:, None, None, None].expand(64, 3, 32, 32)
+    recipe = replace(STILL, share=0, mix_share=1.0)
+    labels = torch.ones(64, dtype=torch.int64)
+    mixed, shares = augment(pixels, labels, WATER_AND_LAND, recipe, _generator())
+    assert shares is not None
+    assert torch.allclose(mixed.mean((1, 2, 3)), shares @ values, atol=1e-2)
+    assert int((shares > 0).sum(1).max()) > 2  # more than two land uses meet

@@ -5,7 +5,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
 from geokd.recipe import LossRecipe  # noqa: E402
-from geokd.training.augmentation import Mixture  # noqa: E402
 from geokd.training.distillation import distillation_loss  # noqa: E402
 from geokd.training.loop import Batch  # noqa: E402
 from geokd.training.losses import cosine_loss, hard_loss, kl_loss  # noqa: E402
@@ -66,8 +65,8 @@ def test_mixed_chips_have_mixed_targets() -> None:
         torch.randn(8, 5, 3, generator=generator), torch.randn(8, 5, 4, generator=generator).half()
     )
     logits, features = torch.randn(2, 3, generator=generator), torch.randn(2, 4, generator=generator)
-    mixture = Mixture(torch.tensor([1, 0]), torch.tensor([0.25, 0.0]))  # a quarter of the first is the second's
-    batch = Batch(torch.tensor([4, 1]), torch.tensor([7, 0]), torch.tensor([2, 0]), (mixture,))
+    shares = torch.tensor([[0.75, 0.25], [0.0, 1.0]])  # a quarter of the first is the second's
+    batch = Batch(torch.tensor([4, 1]), torch.tensor([7, 0]), torch.tensor([2, 0]), shares)
     recipe = LossRecipe(ce=1.0, kl=1.0, cosine=1.0, temperature=2.0)
     total = distillation_loss(recipe, outputs, torch.nn.Identity(), 0.0)(logits, features, batch)
     targets = torch.tensor([[0.25, 0.0, 0.75], [1.0, 0.0, 0.0]])

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from geokd.recipe import AugmentationRecipe
 
 VIEWS = 8
+MIXTURES = 2  # rounds, so that up to four land uses meet in a chip
 _SPOT = torch.tensor(
     [[[[0.05, 0.2, 0.05], [0.25, 1.0, 0.25], [0.05, 0.2, 0.05]]]]
 )  # how a whitecap spreads over pixels
@@ -20,32 +21,19 @@ _WAVELENGTHS_NM = (665.0, 490.0)  # red first, blue last; bands between are take
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
-    """Which part of each chip of a batch is replaced by another's.
+class ClassTraits:
+    """What the variation needs to know of the classes, bool tensors (K,).
 
     Parameters
     ----------
-    partners : int64 tensor (N,)
-        Index, in the batch, of the chip that gives the part.
-    shares : float tensor (N,), 0 to 0.5
-        Share of the area that is replaced; 0 leaves the chip whole.
+    water : bool tensor (K,)
+        The recipe's `water_classes`: their surface may be roughened.
+    unmixed : bool tensor (K,)
+        The recipe's `unmixed_classes`: their chips stay whole.
     """
 
-    partners: Tensor
-    shares: Tensor
-
-    def mean(self, values: Tensor) -> Tensor:
-        """Mix values (N, D) of the chips by area."""
-        return torch.lerp(values, values[self.partners], self.shares[:, None].to(values.dtype))
-
-
-def draw_mixture(n: int, share: float, generator: Generator) -> Mixture:
-    """Draw partners for a batch of `n` chips, of which about `share` are mixed; the others keep their whole area."""
-    device = generator.device
-    partners = torch.randperm(n, generator=generator, device=device)
-    areas = 0.5 * torch.rand(n, generator=generator, device=device)
-    mixed = torch.rand(n, generator=generator, device=device) < share
-    return Mixture(partners, torch.where(mixed, areas, 0.0))
+    water: Tensor
+    unmixed: Tensor
 
 
 def dihedral(pixels: Tensor, views: Tensor) -> Tensor:
@@ -68,35 +56,43 @@ def dihedral(pixels: Tensor, views: Tensor) -> Tensor:
 
 
 def augment(
-    pixels: Tensor,
-    is_water: Tensor,
-    mixtures: tuple[Mixture, ...],
-    recipe: AugmentationRecipe,
-    generator: Generator,
-) -> Tensor:
+    pixels: Tensor, labels: Tensor, traits: ClassTraits, recipe: AugmentationRecipe, generator: Generator
+) -> tuple[Tensor, Tensor | None]:
     """Vary surface, scale, surroundings and radiometry as other scenes would.
 
     Parameters
     ----------
     pixels : float tensor (N, C, H, W), 0..255
-    is_water : bool tensor (N,)
-        Chips of the recipe's `water_classes`.
-    mixtures : tuple of Mixture
+    labels : int64 tensor (N,)
+    traits : ClassTraits
     recipe : AugmentationRecipe
     generator : torch.Generator
         On the device of `pixels`.
+
+    Returns
+    -------
+    pixels : float tensor (N, C, H, W), 0..255
+    shares : float tensor (N, N) or None
+        In row n, how much of chip n each chip of the batch makes up (see :func:`area_shares`); None if chips stay
+        whole.
     """
     if recipe.water_share > 0:
-        rough = is_water & (_uniform(len(pixels), pixels, generator) < recipe.water_share)
+        rough = traits.water[labels] & (_uniform(len(pixels), pixels, generator) < recipe.water_share)
         if rough.any():
             pixels = pixels.clone()
             pixels[rough] = roughen_water(pixels[rough], generator)
     if recipe.zoom > 0:
         pixels = zoom(pixels, recipe.zoom, generator)
-    for mixture in mixtures:
-        pixels = mix(pixels, mixture, generator)
+    shares = None
+    if recipe.mix_share > 0:
+        n, _, height, width = pixels.shape
+        origins = torch.arange(n, device=pixels.device)[:, None, None, None].expand(n, 1, height, width)
+        for _ in range(MIXTURES):
+            pixels, origins = mix(pixels, origins, ~traits.unmixed[labels], recipe.mix_share, generator)
+        shares = area_shares(origins, recipe.mix_focus)
     changed = _uniform(len(pixels), pixels, generator) < recipe.share
-    return torch.where(changed[:, None, None, None], radiometry(pixels, recipe, generator), pixels).clamp(0, 255)
+    pixels = torch.where(changed[:, None, None, None], radiometry(pixels, recipe, generator), pixels).clamp(0, 255)
+    return pixels, shares
 
 
 def zoom(pixels: Tensor, amount: float, generator: Generator) -> Tensor:
@@ -112,14 +108,30 @@ def zoom(pixels: Tensor, amount: float, generator: Generator) -> Tensor:
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def mix(pixels: Tensor, mixture: Mixture, generator: Generator) -> Tensor:
-    """Replace a part of each chip by the same part of its partner, as land uses meet in a scene.
+def mix(pixels: Tensor, origins: Tensor, mixable: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Replace a part, up to half, of some chips by the same part of another, as land uses meet in a scene.
 
     The part lies below a contour of a random slope or, in every other chip, a random valley, plus smooth random relief:
-    a side or a strip, its borders from straight to winding. The contour is set so that the part has the mixture's share
-    of the area.
+    a side or a strip, its borders from straight to winding. The contour is set so that the part has the share of the
+    area that was drawn.
+
+    Parameters
+    ----------
+    pixels : float tensor (N, C, H, W)
+    origins : int64 tensor (N, 1, H, W)
+        Which chip of the batch each pixel is of; it is mixed along.
+    mixable : bool tensor (N,)
+        Chips that take and give parts.
+    share : float
+        Share of the mixable chips that take a part.
+    generator : torch.Generator
     """
     n, _, height, width = pixels.shape
+    candidates = mixable.nonzero().squeeze(1)
+    shuffled = torch.randperm(len(candidates), generator=generator, device=pixels.device)
+    partners = torch.arange(n, device=pixels.device)
+    partners[candidates] = candidates[shuffled]
+    areas = 0.5 * _uniform(n, pixels, generator) * (mixable & (_uniform(n, pixels, generator) < share))
     angle = 2 * math.pi * _uniform(n, pixels, generator)[:, None, None]
     rows = torch.linspace(-1, 1, height, device=pixels.device)[:, None]
     cols = torch.linspace(-1, 1, width, device=pixels.device)[None, :]
@@ -131,8 +143,33 @@ def mix(pixels: Tensor, mixture: Mixture, generator: Generator) -> Tensor:
     strip = (_uniform(n, pixels, generator) < 0.5)[:, None, None]
     surface = (1 - winding) * torch.where(strip, (slope - middle).abs(), slope) + winding * relief
     rank = surface.flatten(1).argsort(dim=1).argsort(dim=1).reshape(n, 1, height, width)
-    part = rank < (mixture.shares * height * width).round()[:, None, None, None]
-    return torch.where(part, pixels[mixture.partners], pixels)
+    part = rank < (areas * height * width).round()[:, None, None, None]
+    return torch.where(part, pixels[partners], pixels), torch.where(part, origins[partners], origins)
+
+
+def area_shares(origins: Tensor, focus: float) -> Tensor:
+    """How much of each chip of a batch is of which: the share of the area, or of a window about the centre.
+
+    Parameters
+    ----------
+    origins : int64 tensor (N, 1, H, W)
+        Which chip of the batch each pixel is of.
+    focus : float
+        0 counts all pixels alike; else they count by a Gaussian about the centre, of this standard deviation as a
+        fraction of the side.
+
+    Returns
+    -------
+    float tensor (N, N), rows that sum to 1
+    """
+    n, _, height, width = origins.shape
+    weights = torch.ones((height, width), device=origins.device)
+    if focus > 0:
+        rows = torch.linspace(-0.5, 0.5, height, device=origins.device)[:, None] / focus
+        cols = torch.linspace(-0.5, 0.5, width, device=origins.device)[None, :] / focus
+        weights = torch.exp(-0.5 * (rows**2 + cols**2))
+    weights = (weights / weights.sum()).flatten().expand(n, -1)
+    return torch.zeros((n, n), device=origins.device).scatter_add(1, origins.flatten(1), weights)
 
 
 def radiometry(pixels: Tensor, recipe: AugmentationRecipe, generator: Generator) -> Tensor:

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -20,7 +20,7 @@ from torch import Generator, Tensor, nn
 
 from geokd.errors import TrainingError
 from geokd.recipe import AugmentationRecipe, StudentRecipe, TeacherRecipe
-from geokd.training.augmentation import VIEWS, Mixture, augment, dihedral, draw_mixture
+from geokd.training.augmentation import VIEWS, ClassTraits, augment, dihedral
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from geokd.training.fake_quantisation import fake_quantisation
 from geokd.training.networks import Network
@@ -36,7 +36,6 @@ LOG_COLUMNS = (
     "chips_per_second",
 )
 _EVALUATION_BATCH = 256
-_MIXTURES = 2  # so that up to four land uses meet in a chip
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,20 +45,18 @@ class Batch:
     Parameters
     ----------
     chips, views, labels : int64 tensors (N,)
-    mixtures : tuple of Mixture
-        By which the chips are mixed, one after the other.
+    shares : float tensor (N, N) or None
+        How much of each chip each of the batch makes up, if they are mixed.
     """
 
     chips: Tensor
     views: Tensor
     labels: Tensor
-    mixtures: tuple[Mixture, ...] = ()
+    shares: Tensor | None = None
 
     def mean(self, values: Tensor) -> Tensor:
         """Mix values (N, D) of the whole chips as the chips are mixed."""
-        for mixture in self.mixtures:
-            values = mixture.mean(values)
-        return values
+        return values if self.shares is None else self.shares.to(values.dtype) @ values
 
 
 class LossFunction(Protocol):
@@ -92,8 +89,8 @@ class TrainingJob:
     recipe : TeacherRecipe or StudentRecipe
     augmentation : AugmentationRecipe or None
         None: dihedral views only.
-    water : bool tensor (K,)
-        Which classes are water, for the augmentation.
+    traits : ClassTraits
+        Of the classes, for the augmentation.
     chips, validation : ChipSet
     seed : int
     bf16 : bool
@@ -110,7 +107,7 @@ class TrainingJob:
     loss: LossFunction
     recipe: TeacherRecipe | StudentRecipe
     augmentation: AugmentationRecipe | None
-    water: Tensor
+    traits: ClassTraits
     chips: ChipSet
     validation: ChipSet
     seed: int
@@ -152,7 +149,6 @@ def fit(job: TrainingJob) -> Network:
         job.say(f"{job.stage}: resuming after epoch {done} of {recipe.epochs}")
     _forget_log(job.folder / "log.csv", job.stage, done)
     steps = len(job.chips.labels) // recipe.batch_size or 1
-    mix_share = job.augmentation.mix_share if job.augmentation is not None else 0.0
 
     for epoch in range(done, recipe.epochs):
         generator = epoch_generator(job.seed, job.stage, epoch, device)
@@ -160,12 +156,10 @@ def fit(job: TrainingJob) -> Network:
         network.train()
         total = torch.zeros((), device=device)
         rounded = epoch >= recipe.epochs - getattr(recipe, "int8_epochs", 0)
-        for step, batch in enumerate(_batches(job.chips, recipe.batch_size, steps, mix_share, generator)):
+        for step, plain in enumerate(_batches(job.chips, recipe.batch_size, steps, generator)):
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * _schedule((epoch * steps + step) / (recipe.epochs * steps))
-            pixels = dihedral(job.chips.pixels[batch.chips], batch.views).float()
-            if job.augmentation is not None:
-                pixels = augment(pixels, job.water[batch.labels], batch.mixtures, job.augmentation, generator)
+            pixels, batch = _show(job.chips, plain, job.traits, job.augmentation, generator)
             with (
                 torch.autocast(device.type, torch.bfloat16, enabled=job.bf16),
                 fake_quantisation(network) if rounded else nullcontext(),
@@ -235,15 +229,14 @@ def predict(network: Network, pixels: Tensor, views: Tensor | None = None, *, bf
 
 
 def varied(
-    chips: ChipSet, water: Tensor, augmentation: AugmentationRecipe, count: int, generator: Generator
+    chips: ChipSet, traits: ClassTraits, augmentation: AugmentationRecipe, count: int, generator: Generator
 ) -> Iterator[Tensor]:
     """Yield batches of uint8 chips, `count` and more in all, each seen anew as training would see it."""
     done = 0
     while done < count:
         size = min(len(chips.labels), _EVALUATION_BATCH)
-        for batch in _batches(chips, size, len(chips.labels) // size, augmentation.mix_share, generator):
-            pixels = dihedral(chips.pixels[batch.chips], batch.views).float()
-            pixels = augment(pixels, water[batch.labels], batch.mixtures, augmentation, generator)
+        for batch in _batches(chips, size, len(chips.labels) // size, generator):
+            pixels, _ = _show(chips, batch, traits, augmentation, generator)
             yield pixels.round().to(torch.uint8)
             done += size
 
@@ -255,15 +248,25 @@ def epoch_generator(seed: int, stage: Stage, epoch: int, device: torch.device) -
     return Generator(device).manual_seed(key)
 
 
-def _batches(chips: ChipSet, batch_size: int, steps: int, mix_share: float, generator: Generator) -> Iterator[Batch]:
+def _batches(chips: ChipSet, batch_size: int, steps: int, generator: Generator) -> Iterator[Batch]:
     """Yield `steps` batches of a fresh permutation, each chip in a random view; the remainder sits this epoch out."""
     n, device = len(chips.labels), chips.labels.device
     order = torch.randperm(n, generator=generator, device=device)
     views = torch.randint(VIEWS, (n,), generator=generator, device=device)
     for step in range(steps):
         chosen = order[step * batch_size : (step + 1) * batch_size]
-        mixtures = tuple(draw_mixture(len(chosen), mix_share, generator) for _ in range(_MIXTURES if mix_share else 0))
-        yield Batch(chosen, views[chosen], chips.labels[chosen], mixtures)
+        yield Batch(chosen, views[chosen], chips.labels[chosen])
+
+
+def _show(
+    chips: ChipSet, batch: Batch, traits: ClassTraits, augmentation: AugmentationRecipe | None, generator: Generator
+) -> tuple[Tensor, Batch]:
+    """Pixels (N, C, H, W) of a batch as the network sees them, and the batch with what came of mixing."""
+    pixels = dihedral(chips.pixels[batch.chips], batch.views).float()
+    if augmentation is None:
+        return pixels, batch
+    pixels, shares = augment(pixels, batch.labels, traits, augmentation, generator)
+    return pixels, replace(batch, shares=shares)
 
 
 def _schedule(progress: float) -> float:

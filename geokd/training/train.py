@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from geokd.assessment.calibration import fit_temperature
 from geokd.assessment.drift import chip_features, learn_familiarity
@@ -32,6 +32,7 @@ from geokd.familiarity import Familiarity
 from geokd.legend import LandUseClass, Legend, default_legend, machine_name
 from geokd.recipe import Recipe, load_recipe
 from geokd.scenes.chips import ChipIndex, Chips, index_chips, probe_chips, read_chips
+from geokd.training.augmentation import ClassTraits
 from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.curves import draw_curves
 from geokd.training.distillation import distillation_loss, label_loss
@@ -194,8 +195,13 @@ class _Stages:
         self.chips, self.validation = chips, validation
         self.folder, self.say = folder, say
         self.device = chips.pixels.device
-        names = {machine_name(w) for w in recipe.augmentation.water_classes}
-        self.water = torch.tensor([c.name in names for c in legend], device=self.device)
+        self.traits = ClassTraits(
+            self._are(recipe.augmentation.water_classes), self._are(recipe.augmentation.unmixed_classes)
+        )
+
+    def _are(self, names: tuple[str, ...]) -> Tensor:
+        wanted = {machine_name(name) for name in names}
+        return torch.tensor([c.name in wanted for c in self.legend], device=self.device)
 
     def bf16(self, stage: Stage) -> bool:
         """Whether bfloat16 pays: on a GPU always; on CPUs with native support for VGG16, never for depthwise layers."""
@@ -238,7 +244,7 @@ class _Stages:
         """Look at validation chips as training would vary them, and at the student's confidence in them."""
         generator = epoch_generator(self.recipe.seed, "student", self.recipe.student.epochs, self.device)
         features, confidence = [], []
-        for pixels in varied(self.validation, self.water, self.recipe.augmentation, FAMILIAR_CHIPS, generator):
+        for pixels in varied(self.validation, self.traits, self.recipe.augmentation, FAMILIAR_CHIPS, generator):
             logits, _ = predict(student, pixels, bf16=self.bf16("student"))
             features.append(chip_features(pixels.cpu().numpy()))
             confidence.append(torch.softmax(logits / temperature, dim=1).amax(dim=1).cpu().numpy())
@@ -261,7 +267,7 @@ class _Stages:
             loss=loss,
             recipe=recipe,
             augmentation=self.recipe.augmentation if stage == "student" else None,
-            water=self.water,
+            traits=self.traits,
             chips=self.chips,
             validation=self.validation,
             seed=self.recipe.seed,
@@ -358,13 +364,14 @@ def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
     names = [machine_name(c) for c in index.classes]
     doubled = sorted({n for n in names if names.count(n) > 1})
     unknown = sorted({e.name for e in recipe.legend} - set(names) - set(index.classes))
-    water = sorted(set(recipe.augmentation.water_classes) - set(names) - set(index.classes))
+    asked = {*recipe.augmentation.water_classes, *recipe.augmentation.unmixed_classes}
+    absent = sorted(asked - set(names) - set(index.classes))
     if doubled:
         raise ChipError(
             f"class folders of {index.root} differ only in signs that names may not hold: {', '.join(doubled)}"
         )
-    if unknown or water:
-        raise ChipError(f"the recipe names classes that have no chips in {index.root}: {', '.join(unknown + water)}")
+    if unknown or absent:
+        raise ChipError(f"the recipe names classes that have no chips in {index.root}: {', '.join(unknown + absent)}")
     entries = {machine_name(e.name): e for e in recipe.legend}
     defaults = default_legend(index.classes)
     try:
