@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Familiarity:
@@ -31,7 +33,7 @@ class Familiarity:
     Raises
     ------
     ValueError
-        If the sizes do not fit or a number is not finite.
+        If the sizes do not fit, a number is not finite, or these cannot be statistics of chips.
     """
 
     chips: int
@@ -51,6 +53,10 @@ class Familiarity:
         numbers += [self.distance_limit, *self.brightness_limits, self.confidence_limit]
         if not all(math.isfinite(v) for v in numbers):
             raise ValueError("a statistic of the training chips is not finite")
+        low, high = self.brightness_limits
+        spread = all(deviation > 0 for _, deviation in self.marks) and self.distance_limit >= 0 and low <= high
+        if not (spread and 0 <= self.confidence_limit <= 1 and _is_positive_definite(self.covariance)):
+            raise ValueError("what the bundle says of the training chips cannot be statistics of chips")
 
     @property
     def bands(self) -> int:
@@ -83,3 +89,11 @@ class Familiarity:
             tuple((float(mean), float(deviation)) for mean, deviation in document["marks"]),
             float(document["confidence_limit"]),
         )
+
+
+def _is_positive_definite(matrix: tuple[tuple[float, ...], ...]) -> bool:
+    try:
+        np.linalg.cholesky(np.array(matrix))
+    except np.linalg.LinAlgError:
+        return False
+    return True

@@ -121,6 +121,8 @@ class Legend:
         ValueError
             If there is such a class already.
         """
+        if UNCLASSIFIED in {text.casefold() for c in self.classes for text in (c.name, c.title)}:
+            raise ValueError(f"it has a class {UNCLASSIFIED!r} of its own")
         return Legend((*self.classes, LandUseClass(len(self), UNCLASSIFIED, "Unclassified", "C8C8C8")))
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import os
 import tomllib
 import types
 import typing
@@ -214,6 +215,11 @@ def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
     except RecipeError as error:
         what = "the defaults" if path is None else f"the recipe {path}"
         raise RecipeError(f"{what}{' as changed' if changes else ''} cannot be used: {error}") from error
+
+
+def expanded(path: str) -> Path:
+    """Path of a recipe, with `~` and `$VARIABLE` filled in."""
+    return Path(os.path.expandvars(path)).expanduser()
 
 
 def _read_toml(path: str | Path) -> dict[str, Any]:

@@ -67,6 +67,20 @@ def test_an_unsure_student_says_so(known: Familiarity) -> None:
     assert "--min-confidence" in warning
 
 
+def test_the_commonest_oddness_is_named_where_there_are_several(known: Familiarity) -> None:
+    dark, swapped = chips(300, seed=4) // 5, chips(100, seed=5)[:, ::-1]
+    _, (warning,) = drift_of(known, np.concatenate([dark, swapped]))
+    assert "times darker" in warning
+
+
+def test_one_odd_patch_of_a_small_scene_is_no_warning(known: Familiarity) -> None:
+    few = chips(12, seed=1)
+    few[3] //= 6
+    share, warnings = drift_of(known, few)
+    assert share == pytest.approx(1 / 12)
+    assert warnings == ()
+
+
 def test_too_few_patches_tell_nothing(known: Familiarity) -> None:
     assert drift_of(known, chips(3) // 4) == (None, ())
 
@@ -82,6 +96,15 @@ def test_familiarity_round_trips_and_refuses_what_does_not_fit(known: Familiarit
     assert Familiarity.from_json(document) == known
     for key, value in {"mean": [1.0], "marks": [], "covariance": [[1.0]], "distance_limit": float("nan")}.items():
         with pytest.raises(ValueError, match="do not fit together|not finite"):
+            Familiarity.from_json(document | {key: value})
+    flat = {
+        "covariance": np.ones((6, 6)).tolist(),
+        "marks": [[0.0, 0.0]] * 5,
+        "brightness_limits": [9, 1],
+        "confidence_limit": 2,
+    }
+    for key, value in flat.items():
+        with pytest.raises(ValueError, match="cannot be statistics of chips"):
             Familiarity.from_json(document | {key: value})
     with pytest.raises(ValueError, match="unknown keys: colour"):
         Familiarity.from_json(document | {"colour": 1})

@@ -14,13 +14,16 @@ def test_normalised_difference_by_hand() -> None:
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2, 4, 8]), st.sampled_from([2, 8, 16]))
 def test_share_around_cells_counts_pixels(height: int, width: int, cell: int, side: int) -> None:
     mask = np.random.default_rng(height * 41 + width).random((height, width)) < 0.4
-    shares = share_around_cells(mask, cell, side)
+    known = np.random.default_rng(height).random((height, width)) < 0.6
+    shares = share_around_cells(mask, known, cell, side)
     assert shares.shape == (-(-height // cell), -(-width // cell))
     for row, col in np.ndindex(*shares.shape):
         top, left = row * cell + cell // 2 - side // 2, col * cell + cell // 2 - side // 2
-        around = mask[max(top, 0) : top + side, max(left, 0) : left + side]
-        if around.size:
-            assert shares[row, col] == pytest.approx(around.mean())
+        around = np.s_[max(top, 0) : top + side, max(left, 0) : left + side]
+        if known[around].size and known[around].mean() >= 0.5:
+            assert shares[row, col] == pytest.approx(mask[around][known[around]].mean())
+        else:
+            assert np.isnan(shares[row, col])
 
 
 def test_interval_over_groups_is_wider_than_over_cells_and_holds_the_share() -> None:
@@ -28,8 +31,11 @@ def test_interval_over_groups_is_wider_than_over_cells_and_holds_the_share() -> 
     rates = generator.beta(4, 1, 40)
     counts = generator.integers(5, 60, 40)
     hits = np.array([generator.binomial(n, p) for n, p in zip(counts, rates, strict=True)])
-    low, high = interval_over_groups(hits, counts)
+    interval = interval_over_groups(hits, counts)
+    assert interval is not None
+    low, high = interval
     share = hits.sum() / counts.sum()
     assert low < share < high
     assert high - low > 2 * 1.96 * np.sqrt(share * (1 - share) / counts.sum())
     assert interval_over_groups(counts, counts) == (1.0, 1.0)
+    assert interval_over_groups(counts[:1], counts[:1]) is None  # one polygon tells nothing of others

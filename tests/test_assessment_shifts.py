@@ -2,29 +2,32 @@ import numpy as np
 import pytest
 
 from geokd.assessment.shifts import SHIFTS, coarser, gamma, molecular_light, noise, sharper, surface_reflectance
+from geokd.scenes.bands import wavelengths_nm
+
+RGB_NM = wavelengths_nm(("B04", "B03", "B02"))
 
 
 @pytest.mark.parametrize("name", SHIFTS)
 def test_each_shift_changes_the_scene_but_not_its_form(name: str) -> None:
     pixels = np.random.default_rng(1).uniform(20, 200, (3, 33, 40)).astype(np.float32)
     before = pixels.copy()
-    changed = SHIFTS[name](pixels)
+    changed = SHIFTS[name](pixels, RGB_NM)
     assert changed.shape == pixels.shape
     assert changed.dtype == np.float32
     assert np.isfinite(changed).all()
     assert np.array_equal(pixels, before)  # the scene itself is left alone
     assert np.abs(changed - pixels).mean() > 0.5
-    assert np.array_equal(changed, SHIFTS[name](pixels))  # the same at every call
+    assert np.array_equal(changed, SHIFTS[name](pixels, RGB_NM))  # the same at every call
 
 
 def test_air_light_falls_with_the_fourth_power_of_the_wavelength() -> None:
-    change = molecular_light(np.zeros((3, 1, 1), np.float32), 10.0)[:, 0, 0]
-    assert change == pytest.approx([10 * (490 / 665) ** 4, 10 * (490 / 577.5) ** 4, 10.0], rel=1e-5)
+    change = molecular_light(np.zeros((3, 1, 1), np.float32), RGB_NM, 10.0)[:, 0, 0]
+    assert change == pytest.approx([10 * (490 / 665) ** 4, 10 * (490 / 560) ** 4, 10.0], rel=1e-5)
 
 
 def test_surface_reflectance_darkens_blue_shadow_and_brightens_red_sand() -> None:
-    dark = surface_reflectance(np.full((3, 1, 1), 60.0, np.float32))[:, 0, 0]
-    bright = surface_reflectance(np.full((3, 1, 1), 240.0, np.float32))[:, 0, 0]
+    dark = surface_reflectance(np.full((3, 1, 1), 60.0, np.float32), RGB_NM)[:, 0, 0]
+    bright = surface_reflectance(np.full((3, 1, 1), 240.0, np.float32), RGB_NM)[:, 0, 0]
     assert dark[2] < 20 < dark[0] < 60
     assert bright[0] > 240
 

@@ -10,8 +10,9 @@ from PIL import Image
 
 from geokd.cli import main
 from geokd.errors import CallError, ChipError
+from geokd.legend import default_legend
 from geokd.mapping.jobs import ClassifyOptions
-from geokd.mapping.robustness import RobustnessOptions, robustness
+from geokd.mapping.robustness import _VEGETATION, _WATER, RobustnessOptions, codes_like, robustness
 from tests.tiny import write_scene
 
 SHIFTS = ("haze", "gain 1.25")
@@ -73,7 +74,7 @@ def test_without_near_infrared_or_labels_maps_are_still_compared(model: Path, sc
     assert figures["agreement"] is None
     assert 0 <= figures["changed"] < 0.2
     assert document["worst"] == {}
-    assert any("no near infrared band is known" in note for note in document["notes"])
+    assert any("no band is known to be near infrared" in note for note in document["notes"])
 
 
 def test_wrong_calls(model: Path, lake: Path, labels: Path, tmp_path: Path) -> None:
@@ -90,6 +91,40 @@ def test_wrong_calls(model: Path, lake: Path, labels: Path, tmp_path: Path) -> N
     with pytest.raises(CallError, match=r"has no band 9, its bands are 1\.\.4"):
         robustness(lake, model, tmp_path / "out", against=RobustnessOptions(nir_band=9))
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_nodata_is_neither_land_nor_part_of_the_changes(model: Path, tmp_path: Path) -> None:
+    """Half of the scene is fill: figures are those of the other half, which no change of the scene confuses."""
+    pixels = np.zeros((4, 128, 256), np.uint16)
+    pixels[:, :, :128] = np.array([1500, 600, 600, 1500])[:, None, None]
+    whole = write_scene(tmp_path / "whole.tif", pixels[:, :, :128], ("B04", "B03", "B02", "B08"), nodata=0)
+    half = write_scene(tmp_path / "half.tif", pixels, ("B04", "B03", "B02", "B08"), nodata=0)
+    against = RobustnessOptions(shifts=("low sun (contrast 0.75)", "pixels of twice the side"))
+    one, other = (robustness(path, model, tmp_path / "out", ClassifyOptions(16), against) for path in (whole, half))
+    assert one["maps"]["as it is"]["cells"]["land"] == 64
+    assert other["maps"]["as it is"]["cells"]["land"] <= 64 + 8  # cells half known count, too
+    for name in against.shifts:
+        assert other["maps"][name]["changed"] == one["maps"][name]["changed"] == 0
+
+
+def test_bands_are_those_the_student_is_given_or_by_number(model: Path, tmp_path: Path) -> None:
+    pixels = np.full((4, 64, 64), 600, np.uint16)
+    pixels[0], pixels[3] = 200, 1500  # near infrared first, then blue, green, red, none of them named
+    scene = write_scene(tmp_path / "unnamed.tif", pixels, ("", "", "", ""))
+    options = ClassifyOptions(16, bidx=(4, 3, 2))
+    against = RobustnessOptions(nir_band=1, shifts=("haze", "haze"))
+    document = robustness(scene, model, tmp_path / "out", options, against)
+    assert list(document["maps"]) == ["as it is", "haze"]
+    assert document["maps"]["as it is"]["cells"] == {"water": 16, "land": 0, "vegetation": 0}
+    assert any("green is band 3, near infrared 1" in note for note in document["notes"])
+    assert document["options"]["bidx"] == [4, 3, 2]
+
+
+def test_classes_of_water_and_vegetation_are_told_by_whole_words() -> None:
+    names = ["SeaLake", "Seasonal", "AnnualCrop", "cropping", "open-water", "Bayonne", "rivers", "Wetland", "grassland"]
+    legend = default_legend(names)
+    assert [names[k] for k in codes_like(legend, _WATER)] == ["SeaLake", "open-water", "rivers"]
+    assert [names[k] for k in codes_like(legend, _VEGETATION)] == ["AnnualCrop", "grassland"]
 
 
 def test_command(model: Path, lake: Path, labels: Path, tmp_path: Path) -> None:

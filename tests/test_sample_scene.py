@@ -33,7 +33,7 @@ def test_water_is_water(result: geokd.ClassifyResult) -> None:
     """NDWI needs the near infrared, which the student never sees; it counts flooded marsh as water, too."""
     with rasterio.open(SCENE) as scene:
         green, infrared = scene.read([2, 4]).astype(np.float64)
-    share = share_around_cells(normalised_difference(green, infrared) > 0.05, 16, 64)
+    share = share_around_cells(normalised_difference(green, infrared) > 0.05, np.ones_like(green, np.bool_), 16, 64)
     water = is_class(result.class_map, "SeaLake", "River")
     all_water, all_land = share >= 0.95, share <= 0.05
     assert all_water.sum() > 800

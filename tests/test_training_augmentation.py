@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
 from geokd.recipe import AugmentationRecipe  # noqa: E402
 from geokd.training.augmentation import (  # noqa: E402
-    ClassTraits,
+    Traits,
     area_shares,
     augment,
     dihedral,
@@ -23,7 +23,8 @@ STILL = AugmentationRecipe(
 )
 
 
-WATER_AND_LAND = ClassTraits(water=torch.tensor([True, False]), unmixed=torch.tensor([False, False]))
+RGB_NM = torch.tensor([665.0, 560.0, 490.0])
+WATER_AND_LAND = Traits(water=torch.tensor([True, False]), unmixed=torch.tensor([False, False]), wavelengths_nm=RGB_NM)
 
 
 def _generator(seed: int = 0) -> Any:
@@ -65,7 +66,7 @@ def test_same_generator_same_chips_and_within_bytes() -> None:
 def test_each_radiometric_change_acts_alone(key: str, amount: float) -> None:
     flat = torch.full((64, 3, 8, 8), 100.0)
     recipe = AugmentationRecipe(**({f: getattr(STILL, f) for f in STILL.__dataclass_fields__} | {key: amount}))
-    out = radiometry(flat, recipe, _generator())
+    out = radiometry(flat, RGB_NM, recipe, _generator())
     means = out.mean((1, 2, 3))
     if key == "noise":
         assert 0.5 < float((out - flat).std()) < amount
@@ -92,12 +93,12 @@ def test_roughened_water_is_rougher_and_brighter_but_keeps_its_size() -> None:
 def test_path_radiance_is_strongest_in_the_last_band_and_mostly_taken_away() -> None:
     flat = torch.full((256, 3, 4, 4), 100.0)
     recipe = AugmentationRecipe(**({f: getattr(STILL, f) for f in STILL.__dataclass_fields__} | {"path_radiance": 40}))
-    change = radiometry(flat, recipe, _generator())[:, :, 0, 0] - 100
+    change = radiometry(flat, RGB_NM, recipe, _generator())[:, :, 0, 0] - 100
     assert -40 <= float(change.min()) < -35
     assert 15 < float(change.max()) <= 20
     assert (change[:, 2].abs() > change[:, 1].abs()).all()
     assert (change[:, 1].abs() > change[:, 0].abs()).all()
-    dark = radiometry(torch.zeros(64, 3, 4, 4), recipe, _generator())
+    dark = radiometry(torch.zeros(64, 3, 4, 4), RGB_NM, recipe, _generator())
     assert float(dark.min()) == pytest.approx(0, abs=1e-3)
 
 

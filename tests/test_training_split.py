@@ -65,5 +65,10 @@ def test_a_split_by_a_list(tmp_path: Path) -> None:
         listed_split(files, path, ("train",), ("north",))
     with pytest.raises(ChipError, match=r"does not tell of 1 of 5 chips, sea/z.jpg first"):
         listed_split([*files, "x/sea/z.jpg"], path, ("train",), ("val",))
+    with pytest.raises(ChipError, match="no chips for training of land; leave"):
+        listed_split([files[0], *files[2:]], path, ("train",), ("val",))
+    path.write_text("sea/a.jpg,train\nsea/a.jpg,val\n")
+    with pytest.raises(ChipError, match=r"puts 1 chips into two parts, sea/a.jpg first"):
+        listed_split(["sea/a.jpg"], path, ("train",), ("val",))
     with pytest.raises(CallError, match="cannot read the split"):
         listed_split(files, tmp_path / "none.csv", ("train",), ("val",))

@@ -19,6 +19,7 @@ UNSURE_SHARE = 0.5
 """Share of patches less sure than 95 % of the training chips from which a scene is called unusual."""
 
 _FEWEST = 4  # patches to tell anything from
+_FEWEST_UNUSUAL = 2  # of them, to warn of: one in a hundred of any scene's is
 _DARK = 5.0  # byte steps added before logarithms, so that noise in the dark is not taken for colour
 _TEXTURE = 0.5
 
@@ -104,7 +105,7 @@ def find_drift(
     unfamiliar |= _distances(features, np.array(known.mean), np.array(known.covariance)) > known.distance_limit
     share, unsure = float(unfamiliar.mean()), float((confidence < known.confidence_limit).mean())
     warnings = []
-    if share >= UNUSUAL_SHARE:
+    if share >= UNUSUAL_SHARE and unfamiliar.sum() >= _FEWEST_UNUSUAL:
         warnings.append(
             f"{100 * share:.0f} % of the patches look unlike the chips the model learnt from, of which 1 to 2 % do:"
             f" {_strangest(known, features[unfamiliar], bands)}; its map is not to be trusted there"
@@ -119,22 +120,27 @@ def find_drift(
 
 
 def _strangest(known: Familiarity, features: Features, bands: tuple[str, ...]) -> str:
-    """Say what is most unusual of unfamiliar patches, and what to check."""
-    middle = np.median(_marks(features), axis=0)
+    """Say what is most unusual in most of the unfamiliar patches, and what to check."""
     means, deviations = np.array(known.marks).T
-    steps = (middle - means) / deviations
-    which = int(np.abs(steps).argmax())
-    times = float(np.exp(abs(middle[which] - means[which])))
+    marks = _marks(features)
+    steps = (marks - means) / deviations
+    strangest = np.abs(steps).argmax(axis=1)
+    high = np.take_along_axis(steps, strangest[:, np.newaxis], axis=1)[:, 0] > 0
+    kinds, counts = np.unique(2 * strangest + high, return_counts=True)
+    kind = int(kinds[counts.argmax()])
+    which, more = divmod(kind, 2)
+    middle = float(np.median(marks[2 * strangest + high == kind, which]))
+    times = float(np.exp(abs(middle - means[which])))
     if which == 0:
-        word = "brighter" if steps[0] > 0 else "darker"
+        word = "brighter" if more else "darker"
         return f"they are {times:.1f} times {word}, so check --value-scale and --value-offset"
     if which <= len(bands):
-        word = "stronger" if steps[which] > 0 else "weaker"
+        word = "stronger" if more else "weaker"
         return (
             f"against the others, the band taken as {bands[which - 1]} is {times:.1f} times {word}, so check the order"
             " of the bands (--bidx) and the values of each"
         )
-    word = "rougher" if steps[which] > 0 else "smoother"
+    word = "rougher" if more else "smoother"
     return f"they are {times:.1f} times {word}, so check the pixel size, and if the scene was stretched or resampled"
 
 

@@ -21,37 +21,43 @@ def normalised_difference(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.
     return index
 
 
-def share_around_cells(mask: NDArray[np.bool_], cell_px: int, side_px: int) -> NDArray[np.float64]:
-    """Share of True pixels in the square of `side_px` about the centre of each cell, as far as it lies in the scene.
+def share_around_cells(
+    mask: NDArray[np.bool_], known: NDArray[np.bool_], cell_px: int, side_px: int
+) -> NDArray[np.float64]:
+    """Share of True pixels among the known ones in the square of `side_px` about the centre of each cell.
 
     Parameters
     ----------
-    mask : bool array (height, width)
+    mask, known : bool arrays (height, width)
     cell_px, side_px : int
 
     Returns
     -------
-    float64 array (ceil(height / cell_px), ceil(width / cell_px)); NaN where the square lies outside
+    float64 array (ceil(height / cell_px), ceil(width / cell_px))
+        NaN where less than half of the square, as far as it lies in the scene, is known.
     """
     height, width = mask.shape
-    sums = np.zeros((height + 1, width + 1), np.int64)
-    sums[1:, 1:] = mask.cumsum(0, dtype=np.int64).cumsum(1)
 
     def edges(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         centre = np.arange(0, size, cell_px) + cell_px // 2
         return (centre - side_px // 2).clip(0, size), (centre - side_px // 2 + side_px).clip(0, size)
 
     (top, bottom), (left, right) = edges(height), edges(width)
-    inside = sums[np.ix_(bottom, right)] - sums[np.ix_(top, right)] - sums[np.ix_(bottom, left)]
-    inside += sums[np.ix_(top, left)]
-    sizes = np.outer(bottom - top, right - left)
+
+    def count(pixels: NDArray[np.bool_]) -> NDArray[np.int64]:
+        sums = np.zeros((height + 1, width + 1), np.int64)
+        sums[1:, 1:] = pixels.cumsum(0, dtype=np.int64).cumsum(1)
+        inside = sums[np.ix_(bottom, right)] - sums[np.ix_(top, right)] - sums[np.ix_(bottom, left)]
+        return np.asarray(inside + sums[np.ix_(top, left)], np.int64)
+
+    sizes, seen = np.outer(bottom - top, right - left), count(known)
     shares: NDArray[np.float64] = np.full(sizes.shape, np.nan)
-    np.divide(inside, sizes, out=shares, where=sizes > 0)
+    np.divide(count(mask & known), seen, out=shares, where=(sizes > 0) & (2 * seen >= sizes))
     return shares
 
 
-def interval_over_groups(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[float, float]:
-    """95 % interval of sum(hits) / sum(counts) by the percentile bootstrap over groups.
+def interval_over_groups(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[float, float] | None:
+    """95 % interval of sum(hits) / sum(counts) by the percentile bootstrap over groups; None of a single group.
 
     Cells of one polygon are alike, so polygons are drawn anew, not cells (Efron and Tibshirani 1993, chapter 13).
 
@@ -59,6 +65,8 @@ def interval_over_groups(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> 
     ----------
     hits, counts : int64 arrays (groups,), counts positive
     """
+    if len(counts) < 2:
+        return None
     drawn = np.random.default_rng(0).integers(0, len(counts), (_RESAMPLES, len(counts)))
     shares = hits[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.percentile(shares, [2.5, 97.5])

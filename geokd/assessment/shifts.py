@@ -1,44 +1,45 @@
 """Simulated changes of how a scene was taken. Pure numpy.
 
 Each takes and returns the scene as the student would see it were it not rounded: float32 (C, rows, cols) in byte steps,
-red before green before blue, not clipped. Amounts are for Sentinel-2 stretched as EuroSAT is, 0..2750 to 1..255, where
-a byte step is reflectance 0.00108.
+not clipped. Amounts are for Sentinel-2 stretched as EuroSAT is, 0..2750 to 1..255, where a byte step is reflectance
+0.00108.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.float32]
 
-_WAVELENGTHS_NM = (665.0, 490.0)
+_RED_NM, _BLUE_NM = 665.0, 490.0
 _VEIL = (150.0, 190.0)  # bright haze, red and blue end
 
 
-def _between(ends: tuple[float, float], bands: int) -> Pixels:
-    """Amounts of the bands, evenly from the first to the last, to be broadcast over rows and columns."""
-    return np.linspace(*ends, bands, dtype=np.float32)[:, np.newaxis, np.newaxis]
+def _by_wavelength(ends: tuple[float, float], nm: Sequence[float]) -> Pixels:
+    """Amounts of the bands, linear in wavelength from the red to the blue and alike beyond, to be broadcast."""
+    amounts = np.asarray(np.interp(nm, [_BLUE_NM, _RED_NM], ends[::-1]), np.float32)
+    return amounts[:, np.newaxis, np.newaxis]
 
 
-def haze(pixels: Pixels) -> Pixels:
+def haze(pixels: Pixels, nm: Sequence[float]) -> Pixels:
     """Draw a bright, slightly blue veil of 12 % over the scene."""
-    return pixels + np.float32(0.12) * (_between(_VEIL, len(pixels)) - pixels)
+    return pixels + np.float32(0.12) * (_by_wavelength(_VEIL, nm) - pixels)
 
 
-def molecular_light(pixels: Pixels, blue: float) -> Pixels:
-    """Add light that molecules of air scatter: `blue` steps in the bluest band, falling as wavelength^-4."""
-    wavelengths = _between(_WAVELENGTHS_NM, len(pixels))
-    return pixels + np.float32(blue) * (np.float32(_WAVELENGTHS_NM[1]) / wavelengths) ** 4
+def molecular_light(pixels: Pixels, nm: Sequence[float], blue: float) -> Pixels:
+    """Add light that molecules of air scatter: `blue` steps at 490 nm, falling as wavelength^-4."""
+    falling = np.asarray((_BLUE_NM / np.asarray(nm)) ** 4, np.float32)
+    return pixels + np.float32(blue) * falling[:, np.newaxis, np.newaxis]
 
 
-def surface_reflectance(pixels: Pixels) -> Pixels:
+def surface_reflectance(pixels: Pixels, nm: Sequence[float]) -> Pixels:
     """Correct the atmosphere, as from Level-1C to Level-2A: its own light off, the ground's made whole.
 
     Rayleigh reflectance 0.05 in the blue, as between 490 nm and the sun in middle heights; transmittance 0.94 to 0.88.
     """
-    clear = molecular_light(pixels, -46.0)
-    return clear / _between((0.94, 0.88), len(pixels))
+    clear = molecular_light(pixels, nm, -46.0)
+    return clear / _by_wavelength((0.94, 0.88), nm)
 
 
 def coarser(pixels: Pixels) -> Pixels:
@@ -89,28 +90,28 @@ def noise(pixels: Pixels, steps: float) -> Pixels:
     return pixels + np.float32(steps) * drawn
 
 
-def band_gain(pixels: Pixels, first: float, last: float) -> Pixels:
-    """Give each band a gain of its own, evenly from the first to the last."""
-    return pixels * _between((first, last), len(pixels))
+def band_gain(pixels: Pixels, nm: Sequence[float], red: float, blue: float) -> Pixels:
+    """Give each band a gain of its own, linear in wavelength from the red to the blue."""
+    return pixels * _by_wavelength((red, blue), nm)
 
 
-SHIFTS: dict[str, Callable[[Pixels], Pixels]] = {
+SHIFTS: dict[str, Callable[[Pixels, Sequence[float]], Pixels]] = {
     "haze": haze,
-    "more air light": lambda p: molecular_light(p, 15.0),
-    "less air light": lambda p: molecular_light(p, -25.0),
+    "more air light": lambda p, nm: molecular_light(p, nm, 15.0),
+    "less air light": lambda p, nm: molecular_light(p, nm, -25.0),
     "surface reflectance (L2A-like)": surface_reflectance,
-    "gain 0.8": lambda p: p * np.float32(0.8),
-    "gain 1.25": lambda p: p * np.float32(1.25),
-    "low sun (contrast 0.75)": lambda p: contrast(p, 0.75),
-    "high sun (contrast 1.3)": lambda p: contrast(p, 1.3),
-    "band gain, warmer": lambda p: band_gain(p, 1.07, 0.93),
-    "band gain, colder": lambda p: band_gain(p, 0.93, 1.07),
-    "offset +10": lambda p: p + np.float32(10),
-    "offset -10": lambda p: p - np.float32(10),
-    "gamma 0.85": lambda p: gamma(p, 0.85),
-    "gamma 1.15": lambda p: gamma(p, 1.15),
-    "noise of 3 steps": lambda p: noise(p, 3.0),
-    "pixels of twice the side": coarser,
-    "pixels of half the side": sharper,
+    "gain 0.8": lambda p, _: p * np.float32(0.8),
+    "gain 1.25": lambda p, _: p * np.float32(1.25),
+    "low sun (contrast 0.75)": lambda p, _: contrast(p, 0.75),
+    "high sun (contrast 1.3)": lambda p, _: contrast(p, 1.3),
+    "band gain, warmer": lambda p, nm: band_gain(p, nm, 1.07, 0.93),
+    "band gain, colder": lambda p, nm: band_gain(p, nm, 0.93, 1.07),
+    "offset +10": lambda p, _: p + np.float32(10),
+    "offset -10": lambda p, _: p - np.float32(10),
+    "gamma 0.85": lambda p, _: gamma(p, 0.85),
+    "gamma 1.15": lambda p, _: gamma(p, 1.15),
+    "noise of 3 steps": lambda p, _: noise(p, 3.0),
+    "pixels of twice the side": lambda p, _: coarser(p),
+    "pixels of half the side": lambda p, _: sharper(p),
 }
-"""By the name that reports show."""
+"""By the name that reports show: functions of the pixels and of the wavelengths of their bands, in nm."""

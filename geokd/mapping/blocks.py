@@ -14,6 +14,8 @@ from geokd.scenes.grid import PatchBlock, PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import read_window
 
+_FAMILIAR_SHARE = 0.9  # of valid pixels in a patch that is held against the chips of training, which are whole
+
 
 @dataclass(frozen=True)
 class BlockTask:
@@ -48,7 +50,7 @@ class BlockResult:
     valid_cells : bool array (cell rows, cell cols)
         Of the scene's cells under the block, from its first patch's first cell on: which hold a valid pixel.
     features : float64 array (n, 2 C)
-        Of classified patches that do not overlap, for :mod:`geokd.assessment.drift`.
+        Of nearly whole patches that do not overlap, for :mod:`geokd.assessment.drift`.
     confidence : float32 array (n,)
         Of these patches.
     """
@@ -83,7 +85,7 @@ def classify_block(task: BlockTask) -> BlockResult:
     apart = np.zeros((block.rows, block.cols), np.bool_)  # patches of the whole scene's grid that do not overlap
     span = grid.cells_per_patch
     apart[-block.row_start % span :: span, -block.col_start % span :: span] = True
-    looked_at = apart[rows, cols]
+    looked_at = apart[rows, cols] & (share[rows, cols] >= _FAMILIAR_SHARE)
     chosen = rows[looked_at], cols[looked_at]
     features = chip_features(fill_invalid(patches[chosen], patches_valid[chosen]))
     return BlockResult(

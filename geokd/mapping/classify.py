@@ -170,6 +170,7 @@ def _drift(job: MappingJob, results: list[BlockResult]) -> Drift | None:
     known = job.bundle.familiarity
     if known is None:
         return None
+    results = sorted(results, key=lambda r: (r.predictions.block.row_start, r.predictions.block.col_start))
     features = np.concatenate([result.features for result in results])
     confidence = np.concatenate([result.confidence for result in results])
     return find_drift(known, features, confidence, job.bundle.contract.bands)

@@ -11,6 +11,7 @@ from typing import Any
 
 import rasterio
 
+from geokd.assessment.drift import Drift
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.mosaic import Mosaic
 from geokd.mapping.parallel import Crew
@@ -49,7 +50,7 @@ def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> 
         "options": describe_options(job),
         "notes": list(job.notes),
         "warnings": [*job.plan.warnings, *(drift.warnings if drift else ())],
-        "drift": None if drift is None else {k: v for k, v in asdict(drift).items() if k != "warnings"},
+        "drift": describe_drift(drift),
         "map": describe_grid(class_map.grid) | {"cell_size_m": [size_x_m, size_y_m]},
         "valid_cells": mapped,
         "unmapped_cells": {
@@ -63,9 +64,19 @@ def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> 
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb(job.options.crew),
         "outputs": job.names._asdict(),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES}
-        | {"gdal": rasterio.__gdal_version__, "python": platform.python_version()},
+        "versions": package_versions(),
     }
+
+
+def describe_drift(drift: Drift | None) -> dict[str, Any] | None:
+    """Return the figures of a drift check, as a JSON object; its warnings stand with the others."""
+    return None if drift is None else {k: v for k, v in asdict(drift).items() if k != "warnings"}
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of what a map depends on, by name."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return versions | {"gdal": rasterio.__gdal_version__, "python": platform.python_version()}
 
 
 def describe_input(job: MappingJob) -> dict[str, Any]:

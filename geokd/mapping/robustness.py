@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,15 @@ from geokd.errors import CallError, SceneError
 from geokd.legend import Legend
 from geokd.mapping.classify import make_map, true_colour
 from geokd.mapping.jobs import ClassifyOptions, MappingJob, plan_jobs
+from geokd.mapping.manifest import describe_drift, describe_options, package_versions
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.contact_sheet import Panel, write_contact_sheet
 from geokd.outputs.manifest import write_manifest
 from geokd.outputs.staging import staged
-from geokd.scenes.bands import find_band
+from geokd.scenes.bands import find_band, wavelengths_nm
 from geokd.scenes.labels import read_reference
 from geokd.scenes.plan import ScenePlan
-from geokd.scenes.reader import open_scene, read_preview
-from geokd.scenes.validity import valid_pixels
+from geokd.scenes.reader import read_preview, read_values
 
 LARGEST_PX = 40_000_000
 """Pixels of a scene that are changed as a whole, in memory."""
@@ -42,8 +43,11 @@ LARGEST_PX = 40_000_000
 NDWI_WATER = 0.05
 NDVI_DENSE = 0.5
 _PURE_WATER, _NO_WATER, _DENSE = 0.95, 0.05, 0.8
-_WATER = re.compile(r"water|sea|lake|river|ocean|bay|pond|stream", re.IGNORECASE)
-_VEGETATION = re.compile(r"forest|wood|herb|vegetation|pasture|meadow|crop|grass|farm|field|agri", re.IGNORECASE)
+_WATER = re.compile(r"water|sea|lake|river|ocean|bay|pond|stream|canal|lagoon|reservoir|estuary")
+_VEGETATION = re.compile(
+    r"forest|wood(land)?|tree|herb(aceous)?|vegetation|pasture|meadow|(crop|grass|farm|shrub)(land)?|field"
+    r"|agricultur(e|al)|orchard|vineyard|scrub"
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class RobustnessOptions:
     shifts: tuple[str, ...] = tuple(SHIFTS)
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.shifts if name not in SHIFTS]
+        unknown = [name for name in dict.fromkeys(self.shifts) if name not in SHIFTS]
         if unknown:
             raise CallError(f"no simulated change is called {', '.join(unknown)}; there are {', '.join(SHIFTS)}")
 
@@ -137,25 +141,30 @@ def robustness(
             )
         reference, notes = _reference(job, against)
         pixels, valid = _unrounded(job.plan)
-        base = make_map(job).class_map
+        mosaic = make_map(job)
+        base = mosaic.class_map
         maps = {"as it is": _figures(base, base, reference)}
         progress("as it is", maps["as it is"])
         preview, _ = read_preview(job.plan)
         colours = np.ascontiguousarray(true_colour(preview, job.bundle.contract).transpose(1, 2, 0))
         panels = [Panel("scene", job.bundle.name, colours), Panel("as it is", _note(maps["as it is"]), base.codes)]
-        for name in against.shifts:
-            changed = _map_of(SHIFTS[name](pixels), valid, job, Path(temporary, "changed.tif"))
+        wavelengths = wavelengths_nm(job.bundle.contract.bands)
+        for name in dict.fromkeys(against.shifts):
+            changed = _map_of(SHIFTS[name](pixels, wavelengths), valid, job, Path(temporary, "changed.tif"))
             maps[name] = _figures(changed, base, reference)
             panels.append(Panel(name, _note(maps[name]), changed.codes))
             progress(name, maps[name])
         document = {
             "scene": str(scene),
             "model": {"name": job.bundle.name, "precision": job.bundle.precision, "sha256": job.bundle.sha256},
-            "stride_px": job.patches.stride_px,
+            "options": describe_options(job),
+            "labels": [{"path": str(path), "sha256": sha256(path.read_bytes()).hexdigest()} for path in against.labels],
             "notes": [*job.notes, *notes],
-            "warnings": list(job.plan.warnings),
+            "warnings": [*job.plan.warnings, *(mosaic.drift.warnings if mosaic.drift else ())],
+            "drift": describe_drift(mosaic.drift),
             "maps": maps,
             "worst": _worst(maps),
+            "versions": package_versions(),
         }
         write_manifest(document, folder / names[0])
         write_contact_sheet(panels, job.legend, folder / names[1])
@@ -166,22 +175,28 @@ def _reference(job: MappingJob, against: RobustnessOptions) -> tuple[_Reference,
     """Collect what the maps are held against, and say how."""
     legend, notes = job.bundle.legend, []
     areas: dict[str, NDArray[np.bool_]] = {}
-    green = against.green_band or find_band(job.info.descriptions, "green") or find_band(job.info.colours, "green")
-    nir = against.nir_band or find_band(job.info.descriptions, "nir") or find_band(job.info.colours, "nir")
-    outside = [band for band in (green, nir) if band and band > len(job.info.colours)]
+    outside = [band for band in (against.green_band, against.nir_band) if band and band > len(job.info.colours)]
     if outside:
         raise CallError(f"{job.plan.path} has no band {outside[0]}, its bands are 1..{len(job.info.colours)}")
+    red, green, nir = (
+        _band(job, "red"),
+        against.green_band or _band(job, "green"),
+        against.nir_band or _band(job, "nir"),
+    )
     water, vegetation = codes_like(legend, _WATER), codes_like(legend, _VEGETATION)
-    if not (green and nir):
-        notes.append("no near infrared band is known, so water and vegetation are not judged; --nir-band names one")
+    if not (red and green and nir):
+        lacking = [n for n, band in (("red", red), ("green", green), ("near infrared", nir)) if not band]
+        notes.append(
+            f"no band is known to be {' or '.join(lacking)}, so water and vegetation are not judged; --green-band and"
+            " --nir-band name them"
+        )
     elif not (water and vegetation):
         notes.append("the legend has no class of water or none of vegetation, so neither is judged")
     else:
-        red = job.plan.bidx[(find_band(job.bundle.contract.bands, "red") or 1) - 1]
-        values = _reflectance(job.plan, (red, green, nir))
+        values, valid = _read_whole(job.plan, (red, green, nir))
         cell, side = job.patches.stride_px, job.patches.patch_px
-        wet = share_around_cells(normalised_difference(values[1], values[2]) > NDWI_WATER, cell, side)
-        lush = share_around_cells(normalised_difference(values[2], values[0]) > NDVI_DENSE, cell, side)
+        wet = share_around_cells(normalised_difference(values[1], values[2]) > NDWI_WATER, valid, cell, side)
+        lush = share_around_cells(normalised_difference(values[2], values[0]) > NDVI_DENSE, valid, cell, side)
         areas = {"water": wet >= _PURE_WATER, "land": wet <= _NO_WATER, "vegetation": lush >= _DENSE}
         notes.append(
             f"water is where NDWI > {NDWI_WATER:g} in {100 * _PURE_WATER:g} % of the {side} px around a cell, land"
@@ -211,8 +226,21 @@ def _reference(job: MappingJob, against: RobustnessOptions) -> tuple[_Reference,
 
 
 def codes_like(legend: Legend, pattern: re.Pattern[str]) -> list[int]:
-    """Codes of the classes whose name or title matches."""
-    return [c.value for c in legend if pattern.search(f"{c.name} {c.title}")]
+    """Codes of the classes whose name or title holds a whole word that matches, in lower case, singular or plural."""
+
+    def has(text: str) -> bool:
+        parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", text)  # SeaLake: sea, lake
+        return any(pattern.fullmatch(part.lower().removesuffix("s")) for part in parts)
+
+    return [c.value for c in legend if has(c.name) or has(c.title)]
+
+
+def _band(job: MappingJob, name: str) -> int:
+    """1-based number of the scene's band of this name, first of all the one that the student is given as such; or 0."""
+    taken = find_band(job.bundle.contract.bands, name)
+    if taken:
+        return job.plan.bidx[taken - 1]
+    return find_band(job.info.descriptions, name) or find_band(job.info.colours, name)
 
 
 def _names(legend: Legend, codes: list[int]) -> str:
@@ -255,9 +283,10 @@ def _figures(class_map: ClassMap, base: ClassMap, reference: _Reference) -> dict
             }
             for group in sorted(set(groups))
         }
+        interval = interval_over_groups(hits, counts)
         figures |= {
             "agreement": float(hits.sum() / counts.sum()),
-            "agreement_interval_95": list(interval_over_groups(hits, counts)),
+            "agreement_interval_95": None if interval is None else list(interval),
             "agreement_mean_of_groups": float(np.mean([p["agreement"] for p in parts.values()])),
             "groups": parts,
         }
@@ -289,26 +318,28 @@ def _note(figures: dict[str, Any]) -> str:
     return ", ".join(parts) or f"changed {100 * (figures['changed'] or 0):.0f} %"
 
 
-def _reflectance(plan: ScenePlan, bidx: tuple[int, ...]) -> NDArray[np.float32]:
-    """Read whole bands as reflectance x 10,000 (or bytes), float32 (bands, height, width)."""
-    with open_scene(plan.path) as dataset:
-        values = dataset.read(list(bidx)).astype(np.float32)
-    values = values * np.float32(plan.value_scale) + np.float32(plan.value_offset)
-    return np.asarray(values, np.float32)
+def _read_whole(plan: ScenePlan, bidx: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read whole bands as reflectance x 10,000 (or bytes), float32 (bands, height, width), and which are valid."""
+    whole = Window(0, 0, plan.grid.width, plan.grid.height)
+    values, valid = read_values(plan, whole, bidx)
+    return np.asarray(
+        values.astype(np.float32) * np.float32(plan.value_scale) + np.float32(plan.value_offset), np.float32
+    ), valid
 
 
 def _unrounded(plan: ScenePlan) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read the scene as the student sees it, neither rounded nor clipped, and which pixels are valid."""
-    with open_scene(plan.path) as dataset:
-        values = dataset.read(list(plan.bidx))
-        whole = Window(0, 0, plan.grid.width, plan.grid.height)
-        valid = valid_pixels(dataset, values, whole, plan.bidx, plan.nodata)
-    pixels = values.astype(np.float32) * np.float32(plan.value_scale) + np.float32(plan.value_offset)
+    """Read the scene as the student sees it, neither rounded nor clipped, and which pixels are valid.
+
+    Pixels that are not valid take the mean of their band, so that changes of the scene do not take them for land.
+    """
+    pixels, valid = _read_whole(plan, plan.bidx)
     if plan.scaling is not None:
         s = plan.scaling
         slope = (s.output_maximum - s.output_minimum) / (s.maximum - s.minimum)
         pixels = (pixels - np.float32(s.minimum)) * np.float32(slope) + np.float32(s.output_minimum)
-    return np.where(np.isfinite(pixels), pixels, np.float32(0)), valid
+    if valid.any():
+        pixels[:, ~valid] = pixels[:, valid].mean(axis=1, dtype=np.float64, keepdims=True)
+    return np.nan_to_num(pixels), valid
 
 
 def _map_of(pixels: NDArray[np.float32], valid: NDArray[np.bool_], job: MappingJob, path: Path) -> ClassMap:

@@ -11,6 +11,7 @@ _ALIASES = (
     {"red", "b04", "b4"},
     {"nir", "b08", "b8"},
 )
+_CENTRES_NM = (490.0, 560.0, 665.0, 842.0)  # of Sentinel-2's, in the same order
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,15 @@ def find_band(labels: tuple[str, ...], wanted: str) -> int:
         if label.lower() in accepted or (words and words[0] in accepted):
             return band
     return 0
+
+
+def wavelengths_nm(bands: tuple[str, ...]) -> tuple[float, ...]:
+    """Centre of each band; if one is of no known name, all are taken to lie evenly from red to blue."""
+    known = [[nm for names, nm in zip(_ALIASES, _CENTRES_NM, strict=True) if b.lower() in names] for b in bands]
+    if all(known):
+        return tuple(centre[0] for centre in known)
+    step = (_CENTRES_NM[0] - _CENTRES_NM[2]) / max(len(bands) - 1, 1)
+    return tuple(_CENTRES_NM[2] + step * i for i in range(len(bands)))
 
 
 def _list(bidx: tuple[int, ...]) -> str:

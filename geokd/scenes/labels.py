@@ -62,22 +62,13 @@ def read_labels(path: str | Path, field: str, grid: SceneGrid) -> Labels:
     ChipError
         If the file holds no usable polygons, or none over the scene.
     """
-    if grid.crs is None:
-        raise ChipError("the scene has no coordinate reference system, so labels cannot be laid over it; assign one")
-    frame = _read_frame(Path(path), field)
-    if frame.crs is None:
-        raise ChipError(
-            f"the labels {path} have no coordinate reference system; assign one, by ogr2ogr -a_srs EPSG:..."
-        )
+    frame = _read_frame(Path(path), grid, field)
     named = frame[field].notna() & (frame[field].astype(str).str.strip() != "")
     if not named.any():
         raise ChipError(
             f"the field {field!r} is empty in all {len(frame)} polygons of {path}; fill it, or name another"
         )
-    try:
-        by_value = frame[named].to_crs(grid.crs.to_wkt())
-    except ProjError as error:
-        raise ChipError(f"the labels {path} cannot be brought into the scene's coordinates: {error}") from error
+    by_value = frame[named]
     names = _class_names([_as_text(value) for value in by_value[field].unique()])
     by_value = by_value[np.isfinite(by_value.bounds).all(axis=1)]  # what the scene's CRS cannot hold is not over it
     by_value["geokd_class"] = [names[_as_text(value)] for value in by_value[field]]
@@ -127,7 +118,7 @@ def read_reference(path: str | Path, field: str, group_field: str | None, grid: 
     group_field : str or None
         The attribute to group by; the accepted classes themselves without.
     grid : SceneGrid
-        Of the scene, with a CRS.
+        Of the scene.
 
     Raises
     ------
@@ -136,24 +127,18 @@ def read_reference(path: str | Path, field: str, group_field: str | None, grid: 
     ChipError
         If the file holds no usable polygons, or none over the scene.
     """
-    frame = _read_frame(Path(path), field, *([group_field] if group_field else []))
-    if frame.crs is None:
-        raise ChipError(f"the labels {path} have no coordinate reference system; assign one, by ogr2ogr -a_srs EPSG:..")
-    assert grid.crs is not None
-    try:
-        frame = frame.to_crs(grid.crs.to_wkt())
-    except ProjError as error:
-        raise ChipError(f"the labels {path} cannot be brought into the scene's coordinates: {error}") from error
+    frame = _read_frame(Path(path), grid, field, *([group_field] if group_field else []))
     frame = frame[frame.intersects(shapely.box(*grid.bounds))]
     if frame.empty:
         raise ChipError(f"none of the labels of {path} lies over the scene")
-    accepted = [tuple(filter(None, map(str.strip, str(v or "").split("|")))) for v in frame[field].fillna("")]
+    texts = [_as_text(value) for value in frame[field].fillna("")]
+    accepted = [tuple(filter(None, map(str.strip, text.split("|")))) for text in texts]
     decided = np.array([bool(names) for names in accepted])
     if not decided.any():
         raise ChipError(f"the field {field!r} is empty in all polygons of {path} over the scene; fill it")
     kept = frame[decided]
     names = tuple(a for a in accepted if a)
-    groups = kept[group_field].astype(str) if group_field else ["|".join(a) for a in names]
+    groups = [_as_text(v) for v in kept[group_field]] if group_field else ["|".join(a) for a in names]
     return ReferencePolygons(kept.geometry.to_numpy(), names, tuple(groups), int((~decided).sum()))
 
 
@@ -188,8 +173,10 @@ def patch_outlines(grid: PatchGrid, row: int) -> NDArray[np.object_]:
     return np.asarray(shapely.polygons(corners))
 
 
-def _read_frame(path: Path, *wanted: str) -> Any:
-    """Read the only polygon layer of a file with the fields `wanted`, features without geometry left out."""
+def _read_frame(path: Path, grid: SceneGrid, *wanted: str) -> Any:
+    """Read the only polygon layer of a file with the fields `wanted`, in the scene's CRS, empty geometries left out."""
+    if grid.crs is None:
+        raise ChipError("the scene has no coordinate reference system, so labels cannot be laid over it; assign one")
     if not path.exists():
         raise CallError(f"no such file: {path}")
     try:
@@ -214,7 +201,14 @@ def _read_frame(path: Path, *wanted: str) -> Any:
     other = sorted(set(frame.geom_type) - {"Polygon", "MultiPolygon"})
     if other:
         raise ChipError(f"{path} holds {', '.join(other)} geometries, only polygons can label a chip; leave these out")
-    return frame
+    if frame.crs is None:
+        raise ChipError(
+            f"the labels {path} have no coordinate reference system; assign one, by ogr2ogr -a_srs EPSG:..."
+        )
+    try:
+        return frame.to_crs(grid.crs.to_wkt())
+    except ProjError as error:
+        raise ChipError(f"the labels {path} cannot be brought into the scene's coordinates: {error}") from error
 
 
 def _as_text(value: object) -> str:

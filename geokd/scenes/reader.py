@@ -111,20 +111,34 @@ def read_window(
     cols = mirrored(window.col_off, window.width, plan.grid.width)
     top, left = int(rows.min()), int(cols.min())
     inside = Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1)
-    try:
-        with contextlib.nullcontext(dataset) if dataset else open_scene(plan.path) as source:
-            values = source.read(list(plan.bidx), window=inside)
-            valid = valid_pixels(source, values, inside, plan.bidx, plan.nodata)
-    except RasterioError as error:
-        raise SceneError(
-            f"cannot read {plan.path} at rows {top}..{top + inside.height - 1}, columns"
-            f" {left}..{left + inside.width - 1}: {gdal_reason(error)}; it may be cut short: copy or download it again"
-        ) from error
+    values, valid = read_values(plan, inside, plan.bidx, dataset)
     pixels = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
     if inside == window:  # as most are; one that starts at the last row has this size too, but mirrored rows
         return pixels, valid
     take = np.ix_(rows - top, cols - left)
     return pixels[:, take[0], take[1]], valid[take]
+
+
+def read_values(
+    plan: ScenePlan, window: Window, bidx: tuple[int, ...], dataset: DatasetReader | None = None
+) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Read DN (C, h, w) of any bands in a window within the scene, and which pixels are valid in all of them (h, w).
+
+    Raises
+    ------
+    SceneError
+        As :func:`read_window`.
+    """
+    try:
+        with contextlib.nullcontext(dataset) if dataset else open_scene(plan.path) as source:
+            values = source.read(list(bidx), window=window)
+            return values, valid_pixels(source, values, window, bidx, plan.nodata)
+    except RasterioError as error:
+        bottom, right = window.row_off + window.height - 1, window.col_off + window.width - 1
+        raise SceneError(
+            f"cannot read {plan.path} at rows {window.row_off}..{bottom}, columns {window.col_off}..{right}:"
+            f" {gdal_reason(error)}; it may be cut short: copy or download it again"
+        ) from error
 
 
 def read_preview(plan: ScenePlan, longest_px: int = _PREVIEW_PX) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -17,12 +17,13 @@ MIXTURES = 2  # rounds, so that up to four land uses meet in a chip
 _SPOT = torch.tensor(
     [[[[0.05, 0.2, 0.05], [0.25, 1.0, 0.25], [0.05, 0.2, 0.05]]]]
 )  # how a whitecap spreads over pixels
-_WAVELENGTHS_NM = (665.0, 490.0)  # red first, blue last; bands between are taken as evenly spaced
+_RED_NM, _BLUE_NM = 665.0, 490.0
+_VEIL = (150.0, 190.0)  # bright haze, red and blue end
 
 
 @dataclass(frozen=True, eq=False)
-class ClassTraits:
-    """What the variation needs to know of the classes, bool tensors (K,).
+class Traits:
+    """What the variation needs to know of classes and bands.
 
     Parameters
     ----------
@@ -30,10 +31,13 @@ class ClassTraits:
         The recipe's `water_classes`: their surface may be roughened.
     unmixed : bool tensor (K,)
         The recipe's `unmixed_classes`: their chips stay whole.
+    wavelengths_nm : float tensor (C,)
+        Centres of the bands.
     """
 
     water: Tensor
     unmixed: Tensor
+    wavelengths_nm: Tensor
 
 
 def dihedral(pixels: Tensor, views: Tensor) -> Tensor:
@@ -56,7 +60,7 @@ def dihedral(pixels: Tensor, views: Tensor) -> Tensor:
 
 
 def augment(
-    pixels: Tensor, labels: Tensor, traits: ClassTraits, recipe: AugmentationRecipe, generator: Generator
+    pixels: Tensor, labels: Tensor, traits: Traits, recipe: AugmentationRecipe, generator: Generator
 ) -> tuple[Tensor, Tensor | None]:
     """Vary surface, scale, surroundings and radiometry as other scenes would.
 
@@ -64,7 +68,7 @@ def augment(
     ----------
     pixels : float tensor (N, C, H, W), 0..255
     labels : int64 tensor (N,)
-    traits : ClassTraits
+    traits : Traits
     recipe : AugmentationRecipe
     generator : torch.Generator
         On the device of `pixels`.
@@ -91,7 +95,9 @@ def augment(
             pixels, origins = mix(pixels, origins, ~traits.unmixed[labels], recipe.mix_share, generator)
         shares = area_shares(origins, recipe.mix_focus)
     changed = _uniform(len(pixels), pixels, generator) < recipe.share
-    pixels = torch.where(changed[:, None, None, None], radiometry(pixels, recipe, generator), pixels).clamp(0, 255)
+    pixels = torch.where(
+        changed[:, None, None, None], radiometry(pixels, traits.wavelengths_nm, recipe, generator), pixels
+    ).clamp(0, 255)
     return pixels, shares
 
 
@@ -172,8 +178,8 @@ def area_shares(origins: Tensor, focus: float) -> Tensor:
     return torch.zeros((n, n), device=origins.device).scatter_add(1, origins.flatten(1), weights)
 
 
-def radiometry(pixels: Tensor, recipe: AugmentationRecipe, generator: Generator) -> Tensor:
-    """Change each chip as sensor, sun and air would.
+def radiometry(pixels: Tensor, wavelengths_nm: Tensor, recipe: AugmentationRecipe, generator: Generator) -> Tensor:
+    """Change each chip (of bands at the wavelengths (C,)) as sensor, sun and air would.
 
     In this order: blur, path radiance, gamma, gain, band gain, offset, haze, noise. Path radiance, the light the air
     itself scatters towards the sensor, falls with wavelength^-e, e from 1.3 (aerosol) to 4 (molecules, Rayleigh); to
@@ -181,19 +187,20 @@ def radiometry(pixels: Tensor, recipe: AugmentationRecipe, generator: Generator)
     half white, half correlated over about 2 px.
     """
     n, channels = pixels.shape[:2]
+    wavelengths = wavelengths_nm[:, None, None]
 
     def each(amount: float, size: int = 1) -> Tensor:
         return amount * _symmetric(n * size, pixels, generator).reshape(n, size, 1, 1)
 
     pixels = _blur(pixels, recipe.blur_px * _uniform(n, pixels, generator))
     if recipe.path_radiance > 0:
-        wavelengths = torch.linspace(*_WAVELENGTHS_NM, channels, device=pixels.device).reshape(1, channels, 1, 1)
         exponent = 1.3 + 2.7 * _uniform(n, pixels, generator)[:, None, None, None]
         amount = recipe.path_radiance * (0.5 - 1.5 * _uniform(n, pixels, generator))[:, None, None, None]
-        pixels = (pixels + amount * (_WAVELENGTHS_NM[1] / wavelengths) ** exponent).clamp_min(0)
+        pixels = (pixels + amount * (_BLUE_NM / wavelengths) ** exponent).clamp_min(0)
     pixels = 255 * (pixels / 255).clamp_min(1e-6) ** torch.exp(each(recipe.gamma))
     pixels = pixels * torch.exp(each(recipe.gain) + each(recipe.band_gain, channels)) + each(recipe.offset)
-    veil = torch.linspace(150, 190, channels, device=pixels.device).reshape(1, channels, 1, 1)  # red first, blue last
+    blueness = ((_RED_NM - wavelengths) / (_RED_NM - _BLUE_NM)).clamp(0, 1)
+    veil = _VEIL[0] + (_VEIL[1] - _VEIL[0]) * blueness
     pixels = torch.lerp(pixels, veil.expand_as(pixels), each(recipe.haze).clamp_min(0).expand_as(pixels))
     white = torch.randn(pixels.shape, generator=generator, device=pixels.device)
     smooth = 2 * F.avg_pool2d(F.pad(white, (1, 1, 1, 1), mode="circular"), 3, stride=1)

@@ -20,7 +20,7 @@ from torch import Generator, Tensor, nn
 
 from geokd.errors import TrainingError
 from geokd.recipe import AugmentationRecipe, StudentRecipe, TeacherRecipe
-from geokd.training.augmentation import VIEWS, ClassTraits, augment, dihedral
+from geokd.training.augmentation import VIEWS, Traits, augment, dihedral
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from geokd.training.fake_quantisation import fake_quantisation
 from geokd.training.networks import Network
@@ -89,8 +89,8 @@ class TrainingJob:
     recipe : TeacherRecipe or StudentRecipe
     augmentation : AugmentationRecipe or None
         None: dihedral views only.
-    traits : ClassTraits
-        Of the classes, for the augmentation.
+    traits : Traits
+        Of classes and bands, for the augmentation.
     chips, validation : ChipSet
     seed : int
     bf16 : bool
@@ -107,7 +107,7 @@ class TrainingJob:
     loss: LossFunction
     recipe: TeacherRecipe | StudentRecipe
     augmentation: AugmentationRecipe | None
-    traits: ClassTraits
+    traits: Traits
     chips: ChipSet
     validation: ChipSet
     seed: int
@@ -229,7 +229,7 @@ def predict(network: Network, pixels: Tensor, views: Tensor | None = None, *, bf
 
 
 def varied(
-    chips: ChipSet, traits: ClassTraits, augmentation: AugmentationRecipe, count: int, generator: Generator
+    chips: ChipSet, traits: Traits, augmentation: AugmentationRecipe, count: int, generator: Generator
 ) -> Iterator[Tensor]:
     """Yield batches of uint8 chips, `count` and more in all, each seen anew as training would see it."""
     done = 0
@@ -259,7 +259,7 @@ def _batches(chips: ChipSet, batch_size: int, steps: int, generator: Generator) 
 
 
 def _show(
-    chips: ChipSet, batch: Batch, traits: ClassTraits, augmentation: AugmentationRecipe | None, generator: Generator
+    chips: ChipSet, batch: Batch, traits: Traits, augmentation: AugmentationRecipe | None, generator: Generator
 ) -> tuple[Tensor, Batch]:
     """Pixels (N, C, H, W) of a batch as the network sees them, and the batch with what came of mixing."""
     pixels = dihedral(chips.pixels[batch.chips], batch.views).float()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import BundleError, RecipeError
-from geokd.recipe import StudentRecipe, TeacherRecipe
+from geokd.recipe import StudentRecipe, TeacherRecipe, expanded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -149,7 +149,7 @@ def _find_weights(architecture: str, initial_weights: str, classes: tuple[str, .
         if local is not None and local.is_file():
             return _read_features(local), f"ImageNet ({local.name})"
         return _torchvision_imagenet(architecture), "ImageNet (torchvision)"
-    path = Path(os.path.expandvars(initial_weights)).expanduser()
+    path = expanded(initial_weights)
     if path.suffix == ".safetensors":
         if not path.is_file():
             raise RecipeError(f"initial_weights {initial_weights!r}: no such file {path}")

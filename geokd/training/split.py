@@ -47,7 +47,11 @@ def listed_split(
         raise ChipError(
             f"the part {', '.join(sorted(both))} of the split {path} is named for training and validation alike"
         )
-    parts = {row[0].strip(): row[1].strip() for row in rows if len(row) >= 2}
+    listed = [(row[0].strip(), row[1].strip()) for row in rows if len(row) >= 2]
+    parts = dict(listed)
+    torn = sorted({key for key, part in listed if parts[key] != part})
+    if torn:
+        raise ChipError(f"the split {path} puts {len(torn)} chips into two parts, {torn[0]} first")
     keys = ["/".join(name.split("/")[-2:]) for name in files]
     lacking = [key for key in keys if key not in parts]
     if lacking:
@@ -62,6 +66,9 @@ def listed_split(
         if not len(side):
             known = ", ".join(sorted({parts[key] for key in keys}))
             raise ChipError(f"the split {path} has no chip of the part {' or '.join(names)}; its parts are {known}")
+    untaught = sorted({key.split("/")[0] for key in keys} - {keys[i].split("/")[0] for i in sides[0]})
+    if untaught:
+        raise ChipError(f"the split {path} leaves no chips for training of {', '.join(untaught)}; leave these out")
     return sides[0], sides[1]
 
 

@@ -30,9 +30,10 @@ from geokd.bundle import InputContract
 from geokd.errors import CallError, ChipError, GeokdError, TrainingError
 from geokd.familiarity import Familiarity
 from geokd.legend import LandUseClass, Legend, default_legend, machine_name
-from geokd.recipe import Recipe, load_recipe
+from geokd.recipe import Recipe, expanded, load_recipe, recipe_from_json
+from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.chips import ChipIndex, Chips, index_chips, probe_chips, read_chips
-from geokd.training.augmentation import ClassTraits
+from geokd.training.augmentation import Traits
 from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.curves import draw_curves
 from geokd.training.distillation import distillation_loss, label_loss
@@ -134,15 +135,15 @@ def _train(
     run["initial_weights"] = {
         stage: {"origin": origin, "sha256": _hash(network)} for stage, (network, origin) in networks.items()
     }
-    if resolved.teacher.from_run is not None:
-        _check_teacher_run(Path(resolved.teacher.from_run), run)
+    source = None if resolved.teacher.from_run is None else expanded(resolved.teacher.from_run)
+    if source is not None:
+        _check_teacher_run(source, run)
     _open_run(folder, run, resume=resume)
-    if resolved.teacher.from_run is not None:
-        _take_teacher(Path(resolved.teacher.from_run), folder)
+    if source is not None:
+        _take_teacher(source, folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sets = [ChipSet(torch.from_numpy(c.pixels).to(device), torch.from_numpy(c.labels).to(device))
-            for c in (training_chips, validation_chips)]  # fmt: skip
-    stages = _Stages(resolved, legend, networks, sets[0], sets[1], folder, say)
+    sets = (_on_device(training_chips, device), _on_device(validation_chips, device))
+    stages = _Stages(resolved, contract, legend, networks, sets, folder, say)
 
     teacher = None
     outputs = None
@@ -184,19 +185,21 @@ class _Stages:
     def __init__(
         self,
         recipe: Recipe,
+        contract: InputContract,
         legend: Legend,
         networks: dict[Stage, tuple[Network, str]],
-        chips: ChipSet,
-        validation: ChipSet,
+        sets: tuple[ChipSet, ChipSet],
         folder: Path,
         say: Callable[[str], None],
     ) -> None:
         self.recipe, self.legend, self.networks = recipe, legend, networks
-        self.chips, self.validation = chips, validation
+        self.chips, self.validation = sets
         self.folder, self.say = folder, say
-        self.device = chips.pixels.device
-        self.traits = ClassTraits(
-            self._are(recipe.augmentation.water_classes), self._are(recipe.augmentation.unmixed_classes)
+        self.device = self.chips.pixels.device
+        self.traits = Traits(
+            self._are(recipe.augmentation.water_classes),
+            self._are(recipe.augmentation.unmixed_classes),
+            torch.tensor(wavelengths_nm(contract.bands), device=self.device),
         )
 
     def _are(self, names: tuple[str, ...]) -> Tensor:
@@ -319,6 +322,10 @@ def _build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> 
     return networks
 
 
+def _on_device(chips: Chips, device: torch.device) -> ChipSet:
+    return ChipSet(torch.from_numpy(chips.pixels).to(device), torch.from_numpy(chips.labels).to(device))
+
+
 def _hash(network: Network) -> str:
     """Hash of all tensors of a network, hexadecimal."""
     digest = hashlib.sha256()
@@ -395,6 +402,10 @@ def _read_and_split(
     say: Callable[[str], None],
 ) -> tuple[Chips, Chips, str]:
     """Read chips for training and validation; the text tells how they were parted."""
+    if validation is not None and recipe.split.file is not None:
+        raise CallError(
+            f"the recipe splits the chips by {recipe.split.file}, and validation chips are given as well; leave one out"
+        )
     chips = read_chips(index, contract)
     if validation is not None:
         other = index_chips(validation)
@@ -407,7 +418,7 @@ def _read_and_split(
         return chips, apart, how
     share, seed = recipe.split.validation_share, recipe.seed
     if recipe.split.file is not None:
-        path = Path(os.path.expandvars(recipe.split.file)).expanduser()
+        path = expanded(recipe.split.file)
         training, apart_at = listed_split(index.files, path, recipe.split.training, recipe.split.validation)
         how = f"by {path.name}, {' and '.join(recipe.split.training)} for training,"
         how += f" {' and '.join(recipe.split.validation)} for validation"
@@ -462,7 +473,9 @@ def _open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> None:
         before = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise TrainingError(f"cannot read {path}: {error}; start a new run") from error
-    differ = [key for key in ("recipe", "contract", "legend", "data") if before.get(key) != run[key]]
+    differ = [key for key in ("contract", "legend", "data") if before.get(key) != run[key]]
+    if not _same_recipe(before.get("recipe"), run["recipe"]):
+        differ.insert(0, "recipe")
     weights = before.get("initial_weights", {})
     if {k: v["sha256"] for k, v in weights.items()} != {k: v["sha256"] for k, v in run["initial_weights"].items()}:
         origins = ", ".join(f"{stage} from {found['origin']}" for stage, found in weights.items())
@@ -473,11 +486,20 @@ def _open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> None:
         )
 
 
+def _same_recipe(before: Any, now: dict[str, Any]) -> bool:
+    """Whether the recipe of a run is the one asked for; keys that are younger than the run had their defaults."""
+    try:
+        return recipe_from_json(before).to_json() == now
+    except (GeokdError, AttributeError):
+        return False
+
+
 def _check_teacher_run(source: Path, run: dict[str, Any]) -> None:
     """Check that the teacher of the run in `source` is the one that `run` asks for, on the same chips."""
     try:
         other = json.loads((source / "run.json").read_text(encoding="utf-8"))
-        wanted, had = ({**document["recipe"]["teacher"], "from_run": None} for document in (run, other))
+        before = recipe_from_json(other["recipe"]).to_json()
+        wanted, had = ({**recipe["teacher"], "from_run": None} for recipe in (run["recipe"], before))
         same = [run[key] == other[key] for key in ("contract", "legend")]
         same += [wanted == had, run["recipe"]["seed"] == other["recipe"]["seed"]]
         same += [run["data"]["training_sha256"] == other["data"]["training_sha256"]]
