@@ -136,7 +136,8 @@ class AugmentationRecipe:
     rounds, a part, up to half, is replaced by that part of another chip, with labels and the teacher's answers mixed by
     area or, with a `mix_focus`, by what is near the centre (standard deviation of the window as a fraction of the
     side). Chips of `unmixed_classes` stay whole: lines through other land, such as roads, of which a part need not show
-    any.
+    any. Half of the parts are strips, and every other strip is of `strip_classes`: such as woods between fields, which
+    must not be taken for rivers.
     `water_share` is the share of the chips of `water_classes` that get a simulated wind-roughened surface (see
     :func:`geokd.training.augmentation.roughen_water`).
     """
@@ -154,6 +155,7 @@ class AugmentationRecipe:
     mix_share: float = field(default=0.0, metadata=_at_least(0, 1))
     mix_focus: float = field(default=0.0, metadata=_at_least(0, 1))
     unmixed_classes: tuple[str, ...] = ()
+    strip_classes: tuple[str, ...] = ()
     water_share: float = field(default=0.0, metadata=_at_least(0, 1))
     water_classes: tuple[str, ...] = ()
 

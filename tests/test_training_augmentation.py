@@ -24,7 +24,10 @@ STILL = AugmentationRecipe(
 
 
 RGB_NM = torch.tensor([665.0, 560.0, 490.0])
-WATER_AND_LAND = Traits(water=torch.tensor([True, False]), unmixed=torch.tensor([False, False]), wavelengths_nm=RGB_NM)
+NONE = torch.tensor([False])
+WATER_AND_LAND = Traits(
+    water=torch.tensor([True, False]), unmixed=NONE.expand(2), stripes=NONE.expand(2), wavelengths_nm=RGB_NM
+)
 
 
 def _generator(seed: int = 0) -> Any:
@@ -109,7 +112,7 @@ def _origins(n: int, side: int) -> Any:
 def test_mixing_takes_parts_of_others_and_tells_of_whom_each_pixel_is() -> None:
     n, side = 400, 16
     pixels = torch.arange(float(n)).reshape(n, 1, 1, 1).expand(n, 3, side, side)
-    mixed, origins = mix(pixels, _origins(n, side), torch.ones(n, dtype=torch.bool), 0.6, _generator())
+    mixed, origins = mix(pixels, _origins(n, side), torch.ones(n, dtype=torch.bool), NONE.expand(n), 0.6, _generator())
     assert torch.equal(mixed, origins.float().expand(n, 3, side, side))  # the same part in each band
     foreign = (origins != _origins(n, side)).float().mean((1, 2, 3))
     assert float(foreign.max()) <= 0.5
@@ -120,10 +123,19 @@ def test_mixing_takes_parts_of_others_and_tells_of_whom_each_pixel_is() -> None:
 def test_unmixed_chips_neither_take_nor_give() -> None:
     pixels = torch.zeros(60, 1, 8, 8)
     mixable = torch.arange(60) >= 20
-    _, origins = mix(pixels, _origins(60, 8), mixable, 1.0, _generator())
+    _, origins = mix(pixels, _origins(60, 8), mixable, NONE.expand(60), 1.0, _generator())
     assert torch.equal(origins[:20], _origins(60, 8)[:20])
     assert int(origins[20:].min()) == 20
     assert (origins[20:] != _origins(60, 8)[20:]).any()
+
+
+def test_every_other_strip_is_of_the_strip_classes() -> None:
+    n = 2000
+    stripes = torch.arange(n) < 20
+    everything = torch.ones(n, dtype=torch.bool)
+    _, origins = mix(torch.zeros(n, 1, 8, 8), _origins(n, 8), everything, stripes, 1.0, _generator())
+    taken = ((origins < 20) & (origins != _origins(n, 8))).flatten(1).any(1)
+    assert float(taken.float().mean()) == pytest.approx(0.25 + 0.75 * 0.01, abs=0.04)  # half of half of the parts
 
 
 @pytest.mark.parametrize("focus", [0.0, 0.2])

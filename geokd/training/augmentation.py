@@ -31,12 +31,15 @@ class Traits:
         The recipe's `water_classes`: their surface may be roughened.
     unmixed : bool tensor (K,)
         The recipe's `unmixed_classes`: their chips stay whole.
+    stripes : bool tensor (K,)
+        The recipe's `strip_classes`: every other strip among the mixtures is of them.
     wavelengths_nm : float tensor (C,)
         Centres of the bands.
     """
 
     water: Tensor
     unmixed: Tensor
+    stripes: Tensor
     wavelengths_nm: Tensor
 
 
@@ -90,9 +93,10 @@ def augment(
     shares = None
     if recipe.mix_share > 0:
         n, _, height, width = pixels.shape
+        mixable, stripes = ~traits.unmixed[labels], traits.stripes[labels] & ~traits.unmixed[labels]
         origins = torch.arange(n, device=pixels.device)[:, None, None, None].expand(n, 1, height, width)
         for _ in range(MIXTURES):
-            pixels, origins = mix(pixels, origins, ~traits.unmixed[labels], recipe.mix_share, generator)
+            pixels, origins = mix(pixels, origins, mixable, stripes, recipe.mix_share, generator)
         shares = area_shares(origins, recipe.mix_focus)
     changed = _uniform(len(pixels), pixels, generator) < recipe.share
     pixels = torch.where(
@@ -114,7 +118,9 @@ def zoom(pixels: Tensor, amount: float, generator: Generator) -> Tensor:
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def mix(pixels: Tensor, origins: Tensor, mixable: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
+def mix(
+    pixels: Tensor, origins: Tensor, mixable: Tensor, stripes: Tensor, share: float, generator: Generator
+) -> tuple[Tensor, Tensor]:
     """Replace a part, up to half, of some chips by the same part of another, as land uses meet in a scene.
 
     The part lies below a contour of a random slope or, in every other chip, a random valley, plus smooth random relief:
@@ -128,6 +134,8 @@ def mix(pixels: Tensor, origins: Tensor, mixable: Tensor, share: float, generato
         Which chip of the batch each pixel is of; it is mixed along.
     mixable : bool tensor (N,)
         Chips that take and give parts.
+    stripes : bool tensor (N,)
+        Mixable chips, if any, of which every other strip is.
     share : float
         Share of the mixable chips that take a part.
     generator : torch.Generator
@@ -137,6 +145,12 @@ def mix(pixels: Tensor, origins: Tensor, mixable: Tensor, share: float, generato
     shuffled = torch.randperm(len(candidates), generator=generator, device=pixels.device)
     partners = torch.arange(n, device=pixels.device)
     partners[candidates] = candidates[shuffled]
+    strip = _uniform(n, pixels, generator) < 0.5
+    givers = stripes.nonzero().squeeze(1)
+    if len(givers):
+        drawn = givers[torch.randint(len(givers), (n,), generator=generator, device=pixels.device)]
+        often = _uniform(n, pixels, generator) < 0.5
+        partners = torch.where(strip & often & mixable, drawn, partners)
     areas = 0.5 * _uniform(n, pixels, generator) * (mixable & (_uniform(n, pixels, generator) < share))
     angle = 2 * math.pi * _uniform(n, pixels, generator)[:, None, None]
     rows = torch.linspace(-1, 1, height, device=pixels.device)[:, None]
@@ -146,8 +160,7 @@ def mix(pixels: Tensor, origins: Tensor, mixable: Tensor, share: float, generato
     winding = _uniform(n, pixels, generator)[:, None, None]
     slope = rows * torch.sin(angle) + cols * torch.cos(angle)
     middle = 0.7 * _symmetric(n, pixels, generator)[:, None, None]
-    strip = (_uniform(n, pixels, generator) < 0.5)[:, None, None]
-    surface = (1 - winding) * torch.where(strip, (slope - middle).abs(), slope) + winding * relief
+    surface = (1 - winding) * torch.where(strip[:, None, None], (slope - middle).abs(), slope) + winding * relief
     rank = surface.flatten(1).argsort(dim=1).argsort(dim=1).reshape(n, 1, height, width)
     part = rank < (areas * height * width).round()[:, None, None, None]
     return torch.where(part, pixels[partners], pixels), torch.where(part, origins[partners], origins)

@@ -196,10 +196,12 @@ class _Stages:
         self.chips, self.validation = sets
         self.folder, self.say = folder, say
         self.device = self.chips.pixels.device
+        named = recipe.augmentation
         self.traits = Traits(
-            self._are(recipe.augmentation.water_classes),
-            self._are(recipe.augmentation.unmixed_classes),
-            torch.tensor(wavelengths_nm(contract.bands), device=self.device),
+            water=self._are(named.water_classes),
+            unmixed=self._are(named.unmixed_classes),
+            stripes=self._are(named.strip_classes),
+            wavelengths_nm=torch.tensor(wavelengths_nm(contract.bands), device=self.device),
         )
 
     def _are(self, names: tuple[str, ...]) -> Tensor:
@@ -371,7 +373,8 @@ def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
     names = [machine_name(c) for c in index.classes]
     doubled = sorted({n for n in names if names.count(n) > 1})
     unknown = sorted({e.name for e in recipe.legend} - set(names) - set(index.classes))
-    asked = {*recipe.augmentation.water_classes, *recipe.augmentation.unmixed_classes}
+    named = recipe.augmentation
+    asked = {*named.water_classes, *named.unmixed_classes, *named.strip_classes}
     absent = sorted(asked - set(names) - set(index.classes))
     if doubled:
         raise ChipError(
