@@ -41,6 +41,28 @@ def test_overwriting_leaves_files_of_other_names(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"a": "new a", "mine": "mine"}
 
 
+def test_side_files_of_a_replaced_raster_go_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = {"a.tif": "old", "a.tif.ovr": "old overviews", "a.tif.aux.xml": "old statistics", "b.tif.ovr": "another's"}
+    for name, text in old.items():
+        (tmp_path / name).write_text(text)
+    with monkeypatch.context() as patch:
+        replace = Path.replace
+
+        def full(self: Path, target: Path) -> Path:
+            if target == tmp_path / "a.tif" and self.parent != tmp_path and self.read_text() == "new":
+                raise OSError(28, "No space left on device")
+            return replace(self, target)
+
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OutputError, match="No space left"), staged(tmp_path, ("a.tif",), overwrite=True) as place:
+            (place / "a.tif").write_text("new")
+    assert contents(tmp_path) == old
+    with staged(tmp_path, ("a.tif", "b.tif"), overwrite=True) as place:
+        (place / "a.tif").write_text("new")
+        (place / "b.tif").write_text("new")
+    assert contents(tmp_path) == {"a.tif": "new", "b.tif": "new", "b.tif.ovr": "another's"}
+
+
 def test_a_file_that_came_up_meanwhile_is_kept(tmp_path: Path) -> None:
     with pytest.raises(CallError, match="holds a already"), staged(tmp_path, ("a",), overwrite=False) as place:
         (place / "a").write_text("new")

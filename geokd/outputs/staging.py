@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from geokd.errors import CallError, OutputError, one_message
 
+_SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # GDAL reads them with a raster; those of the one replaced would lie
 _DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage that is open, and would replay them
 
 
@@ -145,11 +146,20 @@ def _refused_by(folder: Path) -> Iterator[None]:
 
 
 def _move_all(names: list[str], source: Path, target: Path) -> None:
-    """Move files from `source` into `target`, files of the same names there being replaced; undo it all on failure."""
+    """Move files from `source` into `target`, files of the same names there being replaced; undo it all on failure.
+
+    Side files that GDAL or QGIS made for a raster that is replaced go with it.
+    """
     aside = source / "replaced"
     aside.mkdir()
+    rasters = [name for name in names if name.endswith(".tif") and (target / name).exists()]
+    side_files = {f"{name}{end}" for name in rasters for end in _SIDE_FILES} - set(names)
     done: list[str] = []
     try:
+        for name in sorted(side_files):
+            done.append(name)
+            if (target / name).exists():
+                (target / name).replace(aside / name)
         for name in names:
             done.append(name)
             if (target / name).exists():
@@ -157,7 +167,7 @@ def _move_all(names: list[str], source: Path, target: Path) -> None:
             (source / name).replace(target / name)
     except BaseException as error:
         for name in done:
-            if not (source / name).exists():
+            if name in names and not (source / name).exists():
                 (target / name).replace(source / name)
             if (aside / name).exists():
                 (aside / name).replace(target / name)
