@@ -92,13 +92,16 @@ def test_all_unreadable_chips_are_named_at_once(folder: Path) -> None:
     (folder / "train" / "Sea" / "d.tif").write_bytes(b"no raster")
     write_tiff(folder / "train" / "Sea" / "e.tif", [1, 2])
     Image.new("I;16", (8, 8)).save(folder / "train" / "Sea" / "f.png")
+    Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(folder / "train" / "Sea" / "g.png")
+    Image.new("RGBA", (8, 8), (9, 9, 9, 255)).save(folder / "train" / "Sea" / "opaque.png")
     with pytest.raises(ChipError) as caught:
         read_chips(index_chips(folder), RGB)
     text = str(caught.value)
-    assert "4 problems" in text
-    for name in ("c.png", "d.tif", "e.tif", "f.png"):
+    assert "5 problems" in text
+    for name in ("c.png", "d.tif", "e.tif", "f.png", "g.png holds transparent pixels"):
         assert name in text
     assert "16 or 32 bits" in text
+    assert "opaque" not in text
 
 
 def test_bad_folders(folder: Path, tmp_path: Path) -> None:

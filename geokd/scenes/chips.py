@@ -241,6 +241,8 @@ def _decode(content: bytes, name: str, contract: InputContract) -> tuple[NDArray
         with Image.open(io.BytesIO(content)) as image:
             if image.mode.startswith(("I", "F")):
                 raise ChipError(f"chip {name} has 16 or 32 bits a band: save it as GeoTIFF, or as 8-bit RGB")
+            if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+                raise ChipError(f"chip {name} holds transparent pixels; leave it out")
             rgb = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
             return rgb[[b - 1 for b in choice.bidx]], (np.nan,) * 4
     except (OSError, Image.DecompressionBombError) as error:
