@@ -131,8 +131,9 @@ class AugmentationRecipe:
     """How training chips are varied, beyond the 8 dihedral views that are always used.
 
     Amounts are the largest change, drawn evenly from zero; bytes are steps of the 0..255 input. `share` is the share of
-    chips whose radiometry is changed. `path_radiance` is the change of the air's own light in the bluest band, of which
-    up to the whole is taken away or up to half is added. `mix_share` is the share of chips of which, in each of two
+    chips whose radiometry is changed. `contrast` is the largest loss of contrast against the air's own light, as of a
+    low sun and dark soils; up to a third of it is gained instead. `path_radiance` is the change of that light in the
+    bluest band, of which up to the whole is taken away or up to half is added. `mix_share` is the share of chips of which, in each of two
     rounds, a part, up to half, is replaced by that part of another chip, with labels and the teacher's answers mixed by
     area or, with a `mix_focus`, by what is near the centre (standard deviation of the window as a fraction of the
     side). Chips of `unmixed_classes` stay whole: lines through other land, such as roads, of which a part need not show
@@ -148,6 +149,7 @@ class AugmentationRecipe:
     band_gain: float = field(default=0.08, metadata=_at_least(0, 0.9))
     offset: float = field(default=12.0, metadata=_at_least(0, 128))
     gamma: float = field(default=0.2, metadata=_at_least(0, 0.9))
+    contrast: float = field(default=0.0, metadata=_at_least(0, 0.9))
     path_radiance: float = field(default=0.0, metadata=_at_least(0, 128))
     haze: float = field(default=0.15, metadata=_at_least(0, 0.9))
     noise: float = field(default=4.0, metadata=_at_least(0, 128))

@@ -64,7 +64,15 @@ def test_same_generator_same_chips_and_within_bytes() -> None:
 
 @pytest.mark.parametrize(
     ("key", "amount"),
-    [("gain", 0.3), ("offset", 20.0), ("haze", 0.3), ("noise", 6.0), ("gamma", 0.3), ("path_radiance", 40.0)],
+    [
+        ("gain", 0.3),
+        ("offset", 20.0),
+        ("haze", 0.3),
+        ("noise", 6.0),
+        ("gamma", 0.3),
+        ("path_radiance", 40.0),
+        ("contrast", 0.5),
+    ],
 )
 def test_each_radiometric_change_acts_alone(key: str, amount: float) -> None:
     flat = torch.full((64, 3, 8, 8), 100.0)
@@ -76,6 +84,17 @@ def test_each_radiometric_change_acts_alone(key: str, amount: float) -> None:
     else:
         assert float(means.std()) > 1
         assert float(out.std((2, 3)).max()) < 1e-3  # a flat chip stays flat
+
+
+def test_contrast_is_lost_about_the_light_of_the_air() -> None:
+    recipe = replace(STILL, contrast=0.6)
+    air = torch.tensor([65 * (490 / nm) ** 2.5 for nm in RGB_NM.tolist()])
+    levels = torch.stack([air, air + 50], dim=1)[None].expand(500, 3, 2).reshape(500, 3, 1, 2)
+    out = radiometry(levels, RGB_NM, recipe, _generator())
+    assert torch.allclose(out[..., 0], levels[..., 0], atol=1e-3)  # nothing but air stays as it is
+    factors = (out[:, 0, 0, 1] - out[:, 0, 0, 0]) / 50
+    assert 0.4 <= float(factors.min()) < 0.42
+    assert 1.18 < float(factors.max()) <= 1.2
 
 
 def test_zoom_keeps_flat_chips_flat_and_is_bounded() -> None:

@@ -19,6 +19,7 @@ _SPOT = torch.tensor(
 )  # how a whitecap spreads over pixels
 _RED_NM, _BLUE_NM = 665.0, 490.0
 _VEIL = (150.0, 190.0)  # bright haze, red and blue end
+_AIR_BLUE, _AIR_EXPONENT = 65.0, 2.5  # the air's own light in EuroSAT's stretch: what its darkest woods and waters show
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,10 +195,11 @@ def area_shares(origins: Tensor, focus: float) -> Tensor:
 def radiometry(pixels: Tensor, wavelengths_nm: Tensor, recipe: AugmentationRecipe, generator: Generator) -> Tensor:
     """Change each chip (of bands at the wavelengths (C,)) as sensor, sun and air would.
 
-    In this order: blur, path radiance, gamma, gain, band gain, offset, haze, noise. Path radiance, the light the air
-    itself scatters towards the sensor, falls with wavelength^-e, e from 1.3 (aerosol) to 4 (molecules, Rayleigh); to
-    take it away is what a correction to surface reflectance does. Haze mixes in a bright, slightly blue veil; noise is
-    half white, half correlated over about 2 px.
+    In this order: blur, contrast, path radiance, gamma, gain, band gain, offset, haze, noise. Path radiance, the light
+    the air itself scatters towards the sensor, falls with wavelength^-e, e from 1.3 (aerosol) to 4 (molecules,
+    Rayleigh); to take it away is what a correction to surface reflectance does. What the ground adds to it is weaker in
+    winter: that is contrast. Haze mixes in a bright, slightly blue veil; noise is half white, half correlated over
+    about 2 px.
     """
     n, channels = pixels.shape[:2]
     wavelengths = wavelengths_nm[:, None, None]
@@ -206,6 +208,10 @@ def radiometry(pixels: Tensor, wavelengths_nm: Tensor, recipe: AugmentationRecip
         return amount * _symmetric(n * size, pixels, generator).reshape(n, size, 1, 1)
 
     pixels = _blur(pixels, recipe.blur_px * _uniform(n, pixels, generator))
+    if recipe.contrast > 0:
+        air = _AIR_BLUE * (_BLUE_NM / wavelengths) ** _AIR_EXPONENT
+        factor = 1 + recipe.contrast * (1 - 4 * _uniform(n, pixels, generator))[:, None, None, None] / 3
+        pixels = (air + factor * (pixels - air)).clamp_min(0)
     if recipe.path_radiance > 0:
         exponent = 1.3 + 2.7 * _uniform(n, pixels, generator)[:, None, None, None]
         amount = recipe.path_radiance * (0.5 - 1.5 * _uniform(n, pixels, generator))[:, None, None, None]
