@@ -133,12 +133,14 @@ class AugmentationRecipe:
     Amounts are the largest change, drawn evenly from zero; bytes are steps of the 0..255 input. `share` is the share of
     chips whose radiometry is changed. `contrast` is the largest loss of contrast against the air's own light, as of a
     low sun and dark soils; up to a third of it is gained instead. `path_radiance` is the change of that light in the
-    bluest band, of which up to the whole is taken away or up to half is added. `mix_share` is the share of chips of which, in each of two
-    rounds, a part, up to half, is replaced by that part of another chip, with labels and the teacher's answers mixed by
-    area or, with a `mix_focus`, by what is near the centre (standard deviation of the window as a fraction of the
-    side). Chips of `unmixed_classes` stay whole: lines through other land, such as roads, of which a part need not show
-    any. Half of the parts are strips, and every other strip is of `strip_classes`: such as woods between fields, which
-    must not be taken for rivers.
+    bluest band, of which up to the whole is taken away or up to half is added.
+
+    `mix_share` is the share of chips of which, in each of two rounds, a part, up to half, is replaced by that part of
+    another chip, with labels and the teacher's answers mixed by area or, with a `mix_focus`, by what is near the centre
+    (standard deviation of the window as a fraction of the side). Chips of `unmixed_classes` stay whole: lines through
+    other land, such as roads, of which a part need not show any. Half of the parts are strips, and every other strip is
+    of `strip_classes`: such as woods between fields, which must not be taken for rivers.
+
     `water_share` is the share of the chips of `water_classes` that get a simulated wind-roughened surface (see
     :func:`geokd.training.augmentation.roughen_water`).
     """
