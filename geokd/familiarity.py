@@ -55,7 +55,7 @@ class Familiarity:
             raise ValueError("a statistic of the training chips is not finite")
         low, high = self.brightness_limits
         spread = all(deviation > 0 for _, deviation in self.marks) and self.distance_limit >= 0 and low <= high
-        if not (spread and 0 <= self.confidence_limit <= 1 and _is_positive_definite(self.covariance)):
+        if not (spread and self.chips > 0 and 0 <= self.confidence_limit <= 1 and _is_covariance(self.covariance)):
             raise ValueError("what the bundle says of the training chips cannot be statistics of chips")
 
     @property
@@ -91,9 +91,10 @@ class Familiarity:
         )
 
 
-def _is_positive_definite(matrix: tuple[tuple[float, ...], ...]) -> bool:
+def _is_covariance(matrix: tuple[tuple[float, ...], ...]) -> bool:
+    values = np.array(matrix)
     try:
-        np.linalg.cholesky(np.array(matrix))
+        np.linalg.cholesky(values)
     except np.linalg.LinAlgError:
         return False
-    return True
+    return bool(np.allclose(values, values.T))

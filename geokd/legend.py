@@ -123,6 +123,8 @@ class Legend:
         """
         if UNCLASSIFIED in {text.casefold() for c in self.classes for text in (c.name, c.title)}:
             raise ValueError(f"it has a class {UNCLASSIFIED!r} of its own")
+        if len(self) >= NODATA:
+            raise ValueError(f"its {len(self)} classes leave no code for {UNCLASSIFIED!r}")
         return Legend((*self.classes, LandUseClass(len(self), UNCLASSIFIED, "Unclassified", "C8C8C8")))
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import os
 import tomllib
 import types
@@ -27,7 +28,7 @@ CosineOn = Literal["features", "logits"]
 TeacherViews = Literal["same", "mean"]
 
 
-def _at_least(low: float, high: float = float("inf")) -> dict[str, Any]:
+def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
     """Metadata of a number that lies within low..high, both included."""
     return {"range": (low, high)}
 
@@ -60,6 +61,10 @@ class SplitRecipe:
     validation: tuple[str, ...] = ("val",)
     validation_share: float = field(default=0.2, metadata=_at_least(0.01, 0.9))
     block_m: float = field(default=1280.0, metadata=_at_least(1e-3))
+
+    def __post_init__(self) -> None:
+        if self.file is not None and not (self.training and self.validation):
+            raise ValueError("training and validation must each name at least one part of the file")
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,11 @@ class AugmentationRecipe:
     strip_classes: tuple[str, ...] = ()
     water_share: float = field(default=0.0, metadata=_at_least(0, 1))
     water_classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        both = sorted(set(self.strip_classes) & set(self.unmixed_classes))
+        if both:
+            raise ValueError(f"{', '.join(both)} cannot be strip_classes and unmixed_classes at once")
 
 
 @dataclass(frozen=True)
@@ -289,7 +299,7 @@ def _build(cls: type[Any], document: Mapping[str, Any], where: str, problems: li
         values[key] = _convert(hints[key], value, path, problems)
         low, high = fields[key].metadata.get("range", (None, None))
         if low is not None and isinstance(values[key], int | float) and not low <= values[key] <= high:
-            problems.append(f"{path} = {value} is outside {low:g}..{high:g}")
+            problems.append(f"{path} = {values[key]} is outside {low:g}..{high:g}")
     missing = [
         f"{where}{name}"
         for name, f in fields.items()
@@ -326,4 +336,12 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     if not fits:
         problems.append(f"{path} = {value!r} is not {wanted}")
         return None
-    return float(value) if kind is float else value
+    return _as_float(value) if kind is float else value
+
+
+def _as_float(value: float) -> float:
+    """Turn an int into a float, infinite if it is too large for one."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

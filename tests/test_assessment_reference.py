@@ -9,6 +9,8 @@ from geokd.assessment.reference import interval_over_groups, normalised_differen
 def test_normalised_difference_by_hand() -> None:
     index = normalised_difference(np.array([3, 0, 5], np.uint16), np.array([1, 0, 10], np.uint16))
     assert index.tolist() == pytest.approx([0.5, 0.0, -1 / 3])
+    dark = normalised_difference(np.array([30.0, -15.0, -5.0]), np.array([-10.0, -40.0, 10.0]))
+    assert dark.tolist() == [1.0, 0.0, -1.0]
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2, 4, 8]), st.sampled_from([2, 8, 16]))

@@ -4,6 +4,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from click.testing import CliRunner
 from PIL import Image
@@ -89,8 +90,15 @@ def test_wrong_calls(model: Path, lake: Path, labels: Path, tmp_path: Path) -> N
     geopandas.GeoDataFrame({"class": ["lake"]}, geometry=[shapely.box(0, 0, 9, 9)], crs="EPSG:32618").to_file(far)
     with pytest.raises(ChipError, match="lies over the scene"):
         robustness(lake, model, tmp_path / "out", against=RobustnessOptions((far,)))
-    with pytest.raises(CallError, match=r"has no band 9, its bands are 1\.\.4"):
+    with pytest.raises(CallError, match=r"has no band 9 to be near infrared, its bands are 1\.\.4"):
         robustness(lake, model, tmp_path / "out", against=RobustnessOptions(nir_band=9))
+    with pytest.raises(CallError, match="one band cannot be two .red 1, green 4, near infrared 4"):
+        robustness(lake, model, tmp_path / "out", against=RobustnessOptions(green_band=4))
+    with pytest.raises(CallError, match="the band 0 cannot be: bands are numbered from 1"):
+        RobustnessOptions(nir_band=0)
+    with pytest.raises(CallError, match=r"(?s)2 problems.*no such file.*has no field 'class' and 'group'"):
+        against = RobustnessOptions((tmp_path / "none.gpkg", labels), group_field="group")
+        robustness(lake, model, tmp_path / "out", against=against)
     assert not list((tmp_path / "out").glob("*"))
 
 
@@ -108,6 +116,66 @@ def test_nodata_is_neither_land_nor_part_of_the_changes(model: Path, tmp_path: P
         assert other["maps"][name]["changed"] == one["maps"][name]["changed"] == 0
 
 
+def test_near_infrared_of_another_type_scale_and_gaps(model: Path, lake: Path, tmp_path: Path) -> None:
+    """The same scene with its near infrared as float32 reflectance of its own scale tag, and a gap in it alone."""
+    with rasterio.open(lake) as dataset:
+        pixels, profile = dataset.read(), dataset.profile
+    infrared = (pixels[3] / 10).astype(np.float32)
+    infrared[:, 128:160] = -1  # half of the lake
+    with rasterio.open(
+        tmp_path / "nir.tif", "w", **profile | {"dtype": "float32", "count": 1, "nodata": -1}
+    ) as dataset:
+        dataset.write(infrared, 1)
+        dataset.scales = (1e-3,)
+    with rasterio.open(lake, "r+") as dataset:
+        dataset.scales = (1e-4,) * 4
+    with rasterio.open(lake) as dataset, rasterio.open(tmp_path / "nir.tif") as other:
+        bands = [(dataset, band) for band in (1, 2, 3)] + [(other, 1)]
+        sources = "".join(
+            _vrt_band(b, Path(d.name), d.dtypes[n - 1], n, d.scales[n - 1]) for b, (d, n) in enumerate(bands, 1)
+        )
+        georeference = ", ".join(map(str, dataset.transform.to_gdal()))
+    vrt = tmp_path / "mixed.vrt"
+    vrt.write_text(
+        f'<VRTDataset rasterXSize="192" rasterYSize="128"><SRS>EPSG:32618</SRS>'
+        f"<GeoTransform>{georeference}</GeoTransform>{sources}</VRTDataset>"
+    )
+    against = RobustnessOptions(shifts=("haze",))
+    whole = robustness(lake, model, tmp_path / "whole", ClassifyOptions(16), against)["maps"]["as it is"]["cells"]
+    mixed = robustness(vrt, model, tmp_path / "mixed", ClassifyOptions(16), against)["maps"]["as it is"]["cells"]
+    assert whole == {"water": 32, "land": 64, "vegetation": 32}
+    assert mixed["land"] == whole["land"]
+    assert mixed["vegetation"] == whole["vegetation"]
+    assert 16 <= mixed["water"] <= 24  # cells half known count, too
+
+
+def _vrt_band(band: int, path: Path, dtype: str, source: int, scale: float) -> str:
+    name = ("B04", "B03", "B02", "B08")[band - 1]
+    nodata = "<NoDataValue>-1</NoDataValue>" if band == 4 else ""
+    return (
+        f'<VRTRasterBand dataType="{"Float32" if dtype == "float32" else "UInt16"}" band="{band}">'
+        f"<Description>{name}</Description><Scale>{scale}</Scale>{nodata}<SimpleSource>"
+        f"<SourceFilename>{path}</SourceFilename><SourceBand>{source}</SourceBand></SimpleSource></VRTRasterBand>"
+    )
+
+
+def test_labels_of_any_extent_and_given_twice(model: Path, lake: Path, tmp_path: Path) -> None:
+    """A polygon around the world, in degrees, lies over the scene, too; a file that is named twice counts once."""
+    world = shapely.Polygon([(-180, -90), (180, -90), (180, 90), (-180, 90)])
+    frame = geopandas.GeoDataFrame(
+        {"class": ["lake", None], "g": [None, "x"]}, geometry=[world, world], crs="EPSG:4326"
+    )
+    folder = tmp_path / "shapes"
+    folder.mkdir()
+    frame.to_file(folder / "world.shp")
+    for paths in ((folder / "world.shp",), (folder / "world.shp",) * 2, (folder,)):
+        against = RobustnessOptions(paths, group_field="g", shifts=("haze",))
+        document = robustness(lake, model, tmp_path / "out", ClassifyOptions(16, overwrite=True), against)
+        figures = document["maps"]["as it is"]
+        assert figures["groups"] == {"none": {"polygons": 1, "cells": 96, "agreement": pytest.approx(1 / 3)}}
+        assert figures["agreement_interval_95"] is None
+
+
 def test_bands_are_those_the_student_is_given_or_by_number(model: Path, tmp_path: Path) -> None:
     pixels = np.full((4, 64, 64), 600, np.uint16)
     pixels[0], pixels[3] = 200, 1500  # near infrared first, then blue, green, red, none of them named
@@ -117,15 +185,16 @@ def test_bands_are_those_the_student_is_given_or_by_number(model: Path, tmp_path
     document = robustness(scene, model, tmp_path / "out", options, against)
     assert list(document["maps"]) == ["as it is", "haze"]
     assert document["maps"]["as it is"]["cells"] == {"water": 16, "land": 0, "vegetation": 0}
-    assert any("green is band 3, near infrared 1" in note for note in document["notes"])
+    assert any("red is band 4, green 3, near infrared 1" in note for note in document["notes"])
     assert document["options"]["bidx"] == [4, 3, 2]
 
 
 def test_classes_of_water_and_vegetation_are_told_by_whole_words() -> None:
-    names = ["SeaLake", "Seasonal", "AnnualCrop", "cropping", "open-water", "Bayonne", "rivers", "Wetland", "grassland"]
-    legend = default_legend(names)
-    assert [names[k] for k in codes_like(legend, _WATER)] == ["SeaLake", "open-water", "rivers"]
-    assert [names[k] for k in codes_like(legend, _VEGETATION)] == ["AnnualCrop", "grassland"]
+    water, vegetation = ["SeaLake", "open-water", "rivers", "Estuaries"], ["AnnualCrop", "grassland", "Grass", "woods"]
+    others = ["Seasonal", "cropping", "Bayonne", "Wetland", "Non_water", "NotForest"]
+    legend = default_legend([*water, *vegetation, *others])
+    assert codes_like(legend, _WATER) == [0, 1, 2, 3]
+    assert codes_like(legend, _VEGETATION) == [4, 5, 6, 7]
 
 
 def test_command(model: Path, lake: Path, labels: Path, tmp_path: Path) -> None:
@@ -137,6 +206,10 @@ def test_command(model: Path, lake: Path, labels: Path, tmp_path: Path) -> None:
     assert "water is where NDWI" in result.stderr
     again = CliRunner().invoke(main, arguments)
     assert again.exit_code == 2
+    assert "water recall" not in again.stderr  # nothing but what is wrong
+    aimless = CliRunner().invoke(main, ["robustness", str(lake), "-m", str(model), "--field", "kinds"])
+    assert aimless.exit_code == 2
+    assert "give these by --labels" in aimless.stderr
     assert "lake_robustness.json" in again.stderr
 
 

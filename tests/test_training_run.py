@@ -16,10 +16,12 @@ from PIL import Image
 
 pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
+import torch
 from safetensors.numpy import load_file
 
 from geokd.errors import CallError, ChipError, RecipeError, TrainingError
-from geokd.recipe import Recipe, _set, recipe_from_json
+from geokd.recipe import AugmentationRecipe, Recipe, _set, load_recipe, recipe_from_json
+from geokd.training.checkpoint import write_tensors
 from geokd.training.train import train
 
 SIDE = 32
@@ -157,6 +159,45 @@ def test_wrong_calls(chips: Path, whole_run: Path, tmp_path: Path) -> None:
         train(chips, tmp_path / "run", tiny_recipe(initial_weights="nowhere.safetensors"), say=Lines())
     assert not (tmp_path / "none").exists()
     assert not (tmp_path / "run").exists()
+
+
+def test_recipes_that_contradict_themselves_or_the_chips(chips: Path, tmp_path: Path) -> None:
+    both = ('augmentation.strip_classes=["a"]', 'augmentation.unmixed_classes=["a"]')
+    with pytest.raises(
+        RecipeError, match=r"(?s)loss.kl = inf is outside 0..1e.09.*a cannot be strip_classes and unmixed"
+    ):
+        load_recipe(None, ("loss.kl=inf", *both))
+    with pytest.raises(RecipeError, match="loss.ce = inf is outside"):
+        load_recipe(None, (f"loss.ce=1{400 * '0'}",))
+    with pytest.raises(RecipeError, match="training and validation must each name at least one part"):
+        load_recipe(None, ("split.file=x.csv", "split.training=[]"))
+    names = sorted(path.name for path in chips.iterdir())
+    mixing = AugmentationRecipe(mix_share=0.5, unmixed_classes=tuple(names))
+    all_whole = dataclasses.replace(tiny_recipe(), augmentation=mixing)
+    with pytest.raises(ChipError, match="has nothing to mix: all classes are among unmixed_classes"):
+        train(chips, tmp_path / "run", all_whole)
+    few = make_chips(tmp_path / "few", count=2)
+    for path in list(few.iterdir())[1:]:
+        shutil.rmtree(path)
+    with pytest.raises(ChipError, match="1 chips are left for training, at least 2 are needed"):
+        train(few, tmp_path / "run", tiny_recipe())
+    assert not (tmp_path / "run").exists()
+
+
+def test_damaged_runs_are_not_resumed(chips: Path, whole_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole_run, tmp_path / "run")
+    (tmp_path / "run" / "student.safetensors").unlink()
+    view = tmp_path / "run" / "teacher_outputs" / "view0.safetensors"
+    write_tensors(view, {"logits": torch.zeros(2, 3), "features": torch.zeros(2, 512)})
+    with pytest.raises(TrainingError, match="view0.safetensors holds answers about other chips"):
+        train(chips, tmp_path / "run", tiny_recipe(), resume=True)
+    write_tensors(tmp_path / "run" / "teacher.safetensors", {"features.0.weight": torch.zeros(3)})
+    with pytest.raises(TrainingError, match="teacher.safetensors holds another network than vgg16"):
+        train(chips, tmp_path / "run", tiny_recipe(), resume=True)
+    for text in ("[]", '{"initial_weights": 3}', "nonsense"):
+        (tmp_path / "run" / "run.json").write_text(text)
+        with pytest.raises(TrainingError, match="is not what a run leaves there"):
+            train(chips, tmp_path / "run", tiny_recipe(), resume=True)
 
 
 def test_classes_must_agree(chips: Path, tmp_path: Path) -> None:

@@ -9,15 +9,17 @@ _RESAMPLES = 1000
 
 
 def normalised_difference(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float32]:
-    """(one - other) / (one + other), 0 where both are 0.
+    """(one - other) / (one + other), of values below 0 as if they were 0, and 0 where both are 0.
+
+    Reflectance below 0, as dark water has it after an atmospheric correction, would turn the index round.
 
     NDWI with green and near infrared (McFeeters 1996, Int. J. Remote Sensing 17, 1425-1432), NDVI with near infrared
     and red (Rouse et al. 1974).
     """
-    one, other = one.astype(np.float32), other.astype(np.float32)
+    one, other = one.astype(np.float32).clip(0), other.astype(np.float32).clip(0)
     total = one + other
     index: NDArray[np.float32] = np.zeros_like(total)
-    np.divide(one - other, total, out=index, where=total != 0)
+    np.divide(one - other, total, out=index, where=total > 0)
     return index
 
 

@@ -15,7 +15,7 @@ from geokd.cli import options as o
 @o.model_option
 @o.output_option
 @click.option("--labels", type=click.Path(path_type=Path), multiple=True, help="Interpreted polygons; may be repeated.")
-@click.option("--field", default="class", show_default=True, help="Their field of accepted classes, separated by '|'.")
+@click.option("--field", help="Their field of accepted classes, separated by '|'; 'class' without.")
 @click.option("--group-field", help="Their field to group by.")
 @click.option("--green-band", type=click.IntRange(min=1), help="Band number; by descriptions or colours without.")
 @click.option("--nir-band", type=click.IntRange(min=1), help="Band number of the near infrared; likewise.")
@@ -49,12 +49,13 @@ def robustness(
     from geokd.mapping.robustness import RobustnessOptions
     from geokd.mapping.robustness import robustness as measure
 
+    if not choices["labels"] and (choices["field"] or choices["group_field"]):
+        raise click.UsageError("--field and --group-field tell of polygons: give these by --labels")
+    choices["field"] = choices["field"] or "class"
     known = {f.name for f in dataclasses.fields(RobustnessOptions)}
     against = RobustnessOptions(
         **{name: choices.pop(name) for name in known & set(choices)}, shifts=shifts or tuple(SHIFTS)
     )
-    head = ("map", "water recall", "false water", "vegetation", "agreement", "changed", "confidence")
-    click.echo(_row(*head), err=True)
     figures = measure(scene, model, output, ClassifyOptions(**choices), against, progress=_show)
     for warning in figures["warnings"]:
         click.echo(f"Warning: {scene}: {warning}", err=True)
@@ -67,8 +68,13 @@ def robustness(
 
 
 def _show(name: str, figures: dict[str, Any]) -> None:
+    if name == "as it is":
+        click.echo(_row(*_HEAD), err=True)
     keys = ("water_recall", "false_water", "vegetation_recall", "agreement", "changed", "mean_confidence")
     click.echo(_row(name, *("-" if figures[k] is None else f"{100 * figures[k]:.1f} %" for k in keys)), err=True)
+
+
+_HEAD = ("map", "water recall", "false water", "vegetation", "agreement", "changed", "confidence")
 
 
 def _row(name: str, *values: str) -> str:

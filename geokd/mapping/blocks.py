@@ -14,7 +14,7 @@ from geokd.scenes.grid import PatchBlock, PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import read_window
 
-_FAMILIAR_SHARE = 0.9  # of valid pixels in a patch that is held against the chips of training, which are whole
+_FAMILIAR_SHARE = 0.9  # of pixels that are valid and not mirrored, in a patch to hold against whole chips
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def classify_block(task: BlockTask) -> BlockResult:
     apart = np.zeros((block.rows, block.cols), np.bool_)  # patches of the whole scene's grid that do not overlap
     span = grid.cells_per_patch
     apart[-block.row_start % span :: span, -block.col_start % span :: span] = True
-    looked_at = apart[rows, cols] & (share[rows, cols] >= _FAMILIAR_SHARE)
+    looked_at = apart[rows, cols] & ((share * _share_within(grid, block))[rows, cols] >= _FAMILIAR_SHARE)
     chosen = rows[looked_at], cols[looked_at]
     features = chip_features(fill_invalid(patches[chosen], patches_valid[chosen]))
     return BlockResult(
@@ -138,6 +138,17 @@ def fill_invalid(pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray
     count = valid.sum(axis=(1, 2), dtype=np.int64)[:, np.newaxis]
     means = ((2 * total + count) // (2 * count)).astype(np.uint8)  # in integers: exact
     return np.where(mask, pixels, means[:, :, np.newaxis, np.newaxis])
+
+
+def _share_within(grid: PatchGrid, block: PatchBlock) -> NDArray[np.float64]:
+    """Share of each patch of a block (rows, cols) that lies within the scene; the rest is mirrored."""
+
+    def along(start: int, count: int, size: int) -> NDArray[np.float64]:
+        left = size - grid.stride_px * np.arange(start, start + count)
+        return left.clip(0, grid.patch_px) / grid.patch_px
+
+    height, width = grid.scene_grid.height, grid.scene_grid.width
+    return np.outer(along(block.row_start, block.rows, height), along(block.col_start, block.cols, width))
 
 
 def _valid_cells(valid: NDArray[np.bool_], grid: PatchGrid, block: PatchBlock) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from rasterio.errors import CRSError
 from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import BundleError, CallError, SceneError
 from geokd.mapping.engine import BATCH_PATCHES, Student, open_student
-from geokd.mapping.jobs import ClassifyOptions, MappingJob, lay_patches
+from geokd.mapping.jobs import ClassifyOptions, MappingJob, check_unclassified, lay_patches
 from geokd.mapping.manifest import describe_grid, describe_options, json_number
 from geokd.scenes.plan import SceneInfo
 from geokd.scenes.reader import describe_scene, plan_scene, read_preview
@@ -107,6 +107,8 @@ def _prospect(scene: SceneInfo, model: Path, options: ClassifyOptions) -> dict[s
     student = open_student(model, bundle.sha256)
     about: dict[str, Any] = {"model": {"name": bundle.name, "precision": bundle.precision, "path": str(model)}}
     try:
+        if options.min_confidence > 0:
+            check_unclassified(bundle)
         plan = plan_scene(scene, bundle.contract, options.scene_options)
         job = MappingJob(scene, plan, lay_patches(plan, bundle, options.stride_px), bundle, model, Path(), options)
     except (SceneError, CallError) as error:

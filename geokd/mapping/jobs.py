@@ -6,7 +6,7 @@ from pathlib import Path
 
 from geokd.bundle import Bundle, load_bundle, resolve_model
 from geokd.errors import CallError, GeokdError, one_message
-from geokd.legend import NODATA, UNCLASSIFIED, Legend
+from geokd.legend import Legend
 from geokd.mapping.engine import open_student
 from geokd.mapping.parallel import Crew, Engine, available_cores
 from geokd.outputs.staging import OutputNames, check_outputs, output_names
@@ -157,12 +157,8 @@ def plan_jobs(
     path = resolve_model(model).resolve()
     bundle = load_bundle(path)
     open_student(path, bundle.sha256)
-    if options.min_confidence > 0 and len(bundle.legend) >= NODATA:
-        raise CallError(
-            f"the model {bundle.name} has {len(bundle.legend)} classes, no code is left for {UNCLASSIFIED!r}"
-        )
-    if options.min_confidence > 0 and UNCLASSIFIED in bundle.legend.names:
-        raise CallError(f"the model {bundle.name} has a class {UNCLASSIFIED!r} of its own; leave out --min-confidence")
+    if options.min_confidence > 0:
+        check_unclassified(bundle)
     folder = Path(output)
     jobs, problems = [], []
     for scene in scenes:
@@ -179,6 +175,21 @@ def plan_jobs(
         raise type(problems[0])(one_message([str(problem) for problem in problems])) from problems[0]
     _refuse_clashes(jobs)
     return jobs
+
+
+def check_unclassified(bundle: Bundle) -> None:
+    """Refuse a model whose legend has no room for cells that are left unclassified.
+
+    Raises
+    ------
+    CallError
+    """
+    try:
+        bundle.legend.with_unclassified()
+    except ValueError as error:
+        raise CallError(
+            f"the model {bundle.name} cannot leave cells unclassified: {error}; leave out --min-confidence"
+        ) from error
 
 
 def lay_patches(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> PatchGrid:

@@ -16,6 +16,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
+from rasterio.windows import Window
 
 from geokd.assessment.shifts import SHIFTS
 from geokd.bundle import DEFAULT_MODEL
@@ -23,14 +24,14 @@ from geokd.errors import CallError, SceneError
 from geokd.mapping.classify import make_map, true_colour
 from geokd.mapping.jobs import ClassifyOptions, MappingJob, plan_jobs
 from geokd.mapping.manifest import describe_drift, describe_options, package_versions
-from geokd.mapping.yardstick import YardstickOptions, judge_map, lay_yardstick, read_whole
+from geokd.mapping.yardstick import YardstickOptions, judge_map, lay_yardstick
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.contact_sheet import Panel, write_contact_sheet
 from geokd.outputs.manifest import write_manifest
 from geokd.outputs.staging import staged
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.plan import ScenePlan
-from geokd.scenes.reader import read_preview
+from geokd.scenes.reader import read_preview, read_values
 
 LARGEST_PX = 40_000_000
 """Pixels of a scene that are changed as a whole, in memory."""
@@ -56,6 +57,7 @@ class RobustnessOptions(YardstickOptions):
     shifts: tuple[str, ...] = tuple(SHIFTS)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         unknown = [name for name in dict.fromkeys(self.shifts) if name not in SHIFTS]
         if unknown:
             raise CallError(f"no simulated change is called {', '.join(unknown)}; there are {', '.join(SHIFTS)}")
@@ -124,8 +126,8 @@ def robustness(
         document = {
             "scene": str(scene),
             "model": {"name": job.bundle.name, "precision": job.bundle.precision, "sha256": job.bundle.sha256},
-            "options": describe_options(job),
-            "labels": [{"path": str(path), "sha256": sha256(path.read_bytes()).hexdigest()} for path in against.labels],
+            "options": describe_options(job) | {"overwrite": options.overwrite},
+            "labels": [{"path": str(path), "sha256": _file_hash(path)} for path in against.labels],
             "notes": [*job.notes, *yardstick.notes],
             "warnings": [*job.plan.warnings, *(mosaic.drift.warnings if mosaic.drift else ())],
             "drift": describe_drift(mosaic.drift),
@@ -163,12 +165,19 @@ def _note(figures: dict[str, Any]) -> str:
     return ", ".join(parts) or f"changed {100 * (figures['changed'] or 0):.0f} %"
 
 
+def _file_hash(path: Path) -> str | None:
+    """Hash of a file, hexadecimal; None of a folder, as some vector formats are."""
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
 def unrounded(plan: ScenePlan) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Read the scene as the student sees it, neither rounded nor clipped, and which pixels are valid.
 
     Pixels that are not valid take the mean of their band, so that changes of the scene do not take them for land.
     """
-    pixels, valid = read_whole(plan, plan.bidx)
+    whole = Window(0, 0, plan.grid.width, plan.grid.height)
+    values, valid = read_values(plan, whole, plan.bidx)
+    pixels = values.astype(np.float32) * np.float32(plan.value_scale) + np.float32(plan.value_offset)
     if plan.scaling is not None:
         s = plan.scaling
         slope = (s.output_maximum - s.output_minimum) / (s.maximum - s.minimum)

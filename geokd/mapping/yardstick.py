@@ -11,23 +11,24 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 
 from geokd.assessment.reference import interval_over_groups, normalised_difference, share_around_cells
-from geokd.errors import CallError
+from geokd.errors import CallError, GeokdError, one_message
 from geokd.legend import Legend
 from geokd.mapping.jobs import MappingJob
 from geokd.outputs.class_map import ClassMap
 from geokd.scenes.bands import find_band
 from geokd.scenes.labels import read_reference
-from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import read_values
 
 NDWI_WATER = 0.05
 NDVI_DENSE = 0.5
 _PURE_WATER, _NO_WATER, _DENSE = 0.95, 0.05, 0.8
-_WATER = re.compile(r"water|sea|lake|river|ocean|bay|pond|stream|canal|lagoon|reservoir|estuary")
+_WATER = re.compile(r"water|sea|lake|river|ocean|bay|pond|stream|canal|lagoon|reservoir|estuar(y|ie)")
 _VEGETATION = re.compile(
     r"forest|wood(land)?|tree|herb(aceous)?|vegetation|pasture|meadow|(crop|grass|farm|shrub)(land)?|field"
     r"|agricultur(e|al)|orchard|vineyard|scrub"
 )
+_REFLECTANCE = 10_000  # what reflectance is counted in
+_NOT = {"no", "non", "not", "without"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class YardstickOptions:
         Their attribute to group by.
     green_band, nir_band : int or None
         1-based; None: by the file's descriptions or colours.
+
+    Raises
+    ------
+    CallError
+        If a band is below 1.
     """
 
     labels: tuple[Path, ...] = ()
@@ -51,6 +57,11 @@ class YardstickOptions:
     group_field: str | None = None
     green_band: int | None = None
     nir_band: int | None = None
+
+    def __post_init__(self) -> None:
+        below = [f"{band}" for band in (self.green_band, self.nir_band) if band is not None and band < 1]
+        if below:
+            raise CallError(f"the band {' and '.join(below)} cannot be: bands are numbered from 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,64 +93,106 @@ def lay_yardstick(job: MappingJob, against: YardstickOptions) -> Yardstick:
     SceneError
         If the scene cannot be read.
     """
-    legend, notes = job.bundle.legend, []
+    areas, notes = _areas(job, against)
+    polygons, of_polygons = _polygons(job, against)
+    return Yardstick(areas, polygons, (*notes, *of_polygons))
+
+
+def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArray[np.bool_]], list[str]]:
+    """Cells of pure water, of land and of dense green by the near infrared, and how they were told."""
+    legend, colours = job.bundle.legend, job.info.colours
+    bands = {
+        "red": _band(job, "red"),
+        "green": against.green_band or _band(job, "green"),
+        "near infrared": against.nir_band or _band(job, "nir"),
+    }
+    problems = [
+        f"{job.plan.path} has no band {band} to be {name}, its bands are 1..{len(colours)}"
+        for name, band in bands.items()
+        if band > len(colours)
+    ]
+    problems += [
+        f"band {band} of {job.plan.path} is its alpha band, which cannot be {name}"
+        for name, band in bands.items()
+        if 0 < band <= len(colours) and colours[band - 1] == "alpha"
+    ]
+    known = [band for band in bands.values() if band]
+    if len(set(known)) < len(known):
+        listing = ", ".join(f"{name} {band}" for name, band in bands.items())
+        problems.append(f"one band cannot be two ({listing}); name them by --green-band and --nir-band")
+    if problems:
+        raise CallError(one_message(problems))
+    lacking = [name for name, band in bands.items() if not band]
+    if lacking:
+        hint = "--green-band and --nir-band name them" if "red" not in lacking else "the model knows no red band"
+        return {}, [f"no band is known to be {' or '.join(lacking)}, so water and vegetation are not judged; {hint}"]
+    values, valid = _reflectance(job, tuple(bands.values()))
+    cell, side = job.patches.stride_px, job.patches.patch_px
     areas: dict[str, NDArray[np.bool_]] = {}
-    outside = [band for band in (against.green_band, against.nir_band) if band and band > len(job.info.colours)]
-    if outside:
-        raise CallError(f"{job.plan.path} has no band {outside[0]}, its bands are 1..{len(job.info.colours)}")
-    red, green, nir = (
-        _band(job, "red"),
-        against.green_band or _band(job, "green"),
-        against.nir_band or _band(job, "nir"),
-    )
+    notes = [f"red is band {bands['red']}, green {bands['green']}, near infrared {bands['near infrared']}"]
     water, vegetation = codes_like(legend, _WATER), codes_like(legend, _VEGETATION)
-    if not (red and green and nir):
-        lacking = [n for n, band in (("red", red), ("green", green), ("near infrared", nir)) if not band]
-        notes.append(
-            f"no band is known to be {' or '.join(lacking)}, so water and vegetation are not judged; --green-band and"
-            " --nir-band name them"
-        )
-    elif not (water and vegetation):
-        notes.append("the legend has no class of water or none of vegetation, so neither is judged")
-    else:
-        values, valid = read_whole(job.plan, (red, green, nir))
-        cell, side = job.patches.stride_px, job.patches.patch_px
+    if water:
         wet = share_around_cells(normalised_difference(values[1], values[2]) > NDWI_WATER, valid, cell, side)
-        lush = share_around_cells(normalised_difference(values[2], values[0]) > NDVI_DENSE, valid, cell, side)
-        areas = {"water": wet >= _PURE_WATER, "land": wet <= _NO_WATER, "vegetation": lush >= _DENSE}
+        areas |= {"water": wet >= _PURE_WATER, "land": wet <= _NO_WATER}
         notes.append(
             f"water is where NDWI > {NDWI_WATER:g} in {100 * _PURE_WATER:g} % of the {side} px around a cell, land"
-            f" where in at most {100 * _NO_WATER:g} %, dense green where NDVI > {NDVI_DENSE:g} in {100 * _DENSE:g} %"
-            f" (green is band {green}, near infrared {nir});"
-            f" water classes are {_names(legend, water)}, vegetated ones {_names(legend, vegetation)}"
+            f" where in at most {100 * _NO_WATER:g} %; water classes are {_names(legend, water)}"
         )
-    polygons = []
+    else:
+        notes.append("the legend has no class of water, so water is not judged")
+    if vegetation:
+        lush = share_around_cells(normalised_difference(values[2], values[0]) > NDVI_DENSE, valid, cell, side)
+        areas["vegetation"] = lush >= _DENSE
+        notes.append(
+            f"dense green is where NDVI > {NDVI_DENSE:g} in {100 * _DENSE:g} % of the {side} px; vegetated classes are"
+            f" {_names(legend, vegetation)}"
+        )
+    else:
+        notes.append("the legend has no class of vegetation, so vegetation is not judged")
+    return areas, notes
+
+
+def _polygons(
+    job: MappingJob, against: YardstickOptions
+) -> tuple[list[tuple[NDArray[np.bool_], list[int], str]], list[str]]:
+    """Of each interpreted polygon its cells, the accepted codes and its group; and what is not judged."""
+    legend, polygons, notes = job.bundle.legend, [], []
     shape = (job.patches.cell_grid.height, job.patches.cell_grid.width)
     known = {name.casefold(): c.value for c in legend for name in (c.name, c.title)}
-    for path in against.labels:
-        read = read_reference(path, against.field, against.group_field, job.plan.grid)
+    problems: list[GeokdError] = []
+    for path in {path.resolve(): path for path in against.labels}.values():  # each file once
+        try:
+            read = read_reference(path, against.field, against.group_field, job.plan.grid)
+        except GeokdError as error:
+            problems.append(error)
+            continue
         strangers = sorted({n for names in read.accepted for n in names if n.casefold() not in known})
         if strangers:
-            raise CallError(
-                f"{path} accepts {', '.join(strangers)}, no classes of the model, which knows {', '.join(legend.names)}"
+            names = ", ".join(legend.names)
+            problems.append(
+                CallError(f"{path} accepts {', '.join(strangers)}, no classes of the model, which knows {names}")
             )
+            continue
         for polygon, accepted, group in zip(read.polygons, read.accepted, read.groups, strict=True):
             cells = rasterize([polygon], out_shape=shape, transform=job.patches.cell_grid.transform) == 1
             polygons.append((cells, [known[n.casefold()] for n in accepted], group))
         if read.undecided:
             notes.append(f"{read.undecided} polygons of {path} accept no class and are not judged")
+    if problems:
+        raise type(problems[0])(one_message([str(problem) for problem in problems])) from problems[0]
     small = sum(not cells.any() for cells, _, _ in polygons)
     if small:
         notes.append(f"{small} polygons hold the centre of no cell and are not judged; a smaller --stride may help")
-    return Yardstick(areas, [p for p in polygons if p[0].any()], tuple(notes))
+    return [p for p in polygons if p[0].any()], notes
 
 
 def codes_like(legend: Legend, pattern: re.Pattern[str]) -> list[int]:
     """Codes of the classes whose name or title holds a whole word that matches, in lower case, singular or plural."""
 
     def has(text: str) -> bool:
-        parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", text)  # SeaLake: sea, lake
-        return any(pattern.fullmatch(part.lower().removesuffix("s")) for part in parts)
+        words = [part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", text)]  # SeaLake: sea, lake
+        matches = (pattern.fullmatch(form) for word in words for form in (word, word.removesuffix("s")))
+        return any(matches) and _NOT.isdisjoint(words)
 
     return [c.value for c in legend if has(c.name) or has(c.title)]
 
@@ -208,10 +261,23 @@ def judge_map(class_map: ClassMap, base: ClassMap, yardstick: Yardstick) -> dict
     return figures
 
 
-def read_whole(plan: ScenePlan, bidx: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read whole bands as reflectance x 10,000 (or bytes), float32 (bands, height, width), and which are valid."""
+def _reflectance(job: MappingJob, bidx: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read whole bands, each by its own scale and offset tag, and which pixels are valid in all of them.
+
+    Returns
+    -------
+    float32 array (bands, height, width)
+        Reflectance x 10,000, or bytes.
+    bool array (height, width)
+    """
+    plan, info, first = job.plan, job.info, job.plan.bidx[0] - 1
     whole = Window(0, 0, plan.grid.width, plan.grid.height)
-    values, valid = read_values(plan, whole, bidx)
-    return np.asarray(
-        values.astype(np.float32) * np.float32(plan.value_scale) + np.float32(plan.value_offset), np.float32
-    ), valid
+    bands = []
+    everywhere = np.ones((plan.grid.height, plan.grid.width), np.bool_)
+    for band in bidx:  # one by one: they may be of different types, and a gap in one is a gap
+        values, valid = read_values(plan, whole, (band,))
+        scale = plan.value_scale * info.scales[band - 1] / info.scales[first]
+        offset = plan.value_offset + _REFLECTANCE * (info.offsets[band - 1] - info.offsets[first])
+        bands.append(values[0].astype(np.float32) * np.float32(scale) + np.float32(offset))
+        everywhere &= valid
+    return np.stack(bands), everywhere

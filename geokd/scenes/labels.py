@@ -10,6 +10,7 @@ import numpy as np
 import pyogrio
 import shapely
 from numpy.typing import NDArray
+from pyproj import Transformer
 from pyproj.exceptions import ProjError
 
 from geokd.errors import CallError, ChipError
@@ -128,17 +129,21 @@ def read_reference(path: str | Path, field: str, group_field: str | None, grid: 
         If the file holds no usable polygons, or none over the scene.
     """
     frame = _read_frame(Path(path), grid, field, *([group_field] if group_field else []))
-    frame = frame[frame.intersects(shapely.box(*grid.bounds))]
+    scene = shapely.box(*grid.bounds)
+    frame = frame[frame.intersects(scene) & ~frame.touches(scene)]
     if frame.empty:
         raise ChipError(f"none of the labels of {path} lies over the scene")
-    texts = [_as_text(value) for value in frame[field].fillna("")]
+    texts = ["" if missing else _as_text(v) for v, missing in zip(frame[field], frame[field].isna(), strict=True)]
     accepted = [tuple(filter(None, map(str.strip, text.split("|")))) for text in texts]
     decided = np.array([bool(names) for names in accepted])
     if not decided.any():
         raise ChipError(f"the field {field!r} is empty in all polygons of {path} over the scene; fill it")
     kept = frame[decided]
     names = tuple(a for a in accepted if a)
-    groups = [_as_text(v) for v in kept[group_field]] if group_field else ["|".join(a) for a in names]
+    groups = ["|".join(a) for a in names]
+    if group_field:
+        by_group = kept[group_field]
+        groups = ["none" if lacking else _as_text(v) for v, lacking in zip(by_group, by_group.isna(), strict=True)]
     return ReferencePolygons(kept.geometry.to_numpy(), names, tuple(groups), int((~decided).sum()))
 
 
@@ -189,9 +194,9 @@ def _read_frame(path: Path, grid: SceneGrid, *wanted: str) -> Any:
                 f"{path} holds {listing}, one is expected; copy the right one out by ogr2ogr out.gpkg in LAYER"
             )
         fields = [str(name) for name in pyogrio.read_info(path, layer=layers[0])["fields"]]
-        missing = [field for field in wanted if field not in fields]
+        missing = [repr(field) for field in wanted if field not in fields]
         if missing:
-            raise CallError(f"{path} has no field {missing[0]!r}; it has {', '.join(fields) or 'none at all'}")
+            raise CallError(f"{path} has no field {' and '.join(missing)}; it has {', '.join(fields) or 'none at all'}")
         frame = geopandas.read_file(path, layer=layers[0], columns=list(wanted))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
@@ -206,9 +211,26 @@ def _read_frame(path: Path, grid: SceneGrid, *wanted: str) -> Any:
             f"the labels {path} have no coordinate reference system; assign one, by ogr2ogr -a_srs EPSG:..."
         )
     try:
-        return frame.to_crs(grid.crs.to_wkt())
+        return _clipped(frame, grid).to_crs(grid.crs.to_wkt())
     except ProjError as error:
         raise ChipError(f"the labels {path} cannot be brought into the scene's coordinates: {error}") from error
+
+
+def _clipped(frame: Any, grid: SceneGrid) -> Any:
+    """Cut off what of the polygons lies far from the scene: its CRS may not be able to hold it."""
+    assert grid.crs is not None
+    around = Transformer.from_crs(grid.crs.to_wkt(), frame.crs, always_xy=True).transform_bounds(*grid.bounds)
+    if not np.isfinite(around).all() or around[0] >= around[2]:  # the scene lies about the antimeridian or a pole
+        return frame
+    margin = max(around[2] - around[0], around[3] - around[1])
+    box = shapely.box(around[0] - margin, around[1] - margin, around[2] + margin, around[3] + margin)
+    beyond = ~frame.geometry.within(box).to_numpy() & frame.geometry.intersects(box).to_numpy()
+    if beyond.any():
+        geometry = frame.geometry.to_numpy().copy()
+        parts = shapely.intersection(shapely.make_valid(geometry[beyond]), box)
+        geometry[beyond] = shapely.buffer(parts, 0)  # polygons alone, no lines along the box
+        frame = frame.set_geometry(geopandas.GeoSeries(geometry, index=frame.index, crs=frame.crs))
+    return frame
 
 
 def _as_text(value: object) -> str:

@@ -122,7 +122,9 @@ def read_window(
 def read_values(
     plan: ScenePlan, window: Window, bidx: tuple[int, ...], dataset: DatasetReader | None = None
 ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """Read DN (C, h, w) of any bands in a window within the scene, and which pixels are valid in all of them (h, w).
+    """Read DN (C, h, w) of any bands in a window within the scene, and which pixels are valid (h, w).
+
+    A single band is held against its own nodata value if the plan has none.
 
     Raises
     ------
@@ -132,7 +134,8 @@ def read_values(
     try:
         with contextlib.nullcontext(dataset) if dataset else open_scene(plan.path) as source:
             values = source.read(list(bidx), window=window)
-            return values, valid_pixels(source, values, window, bidx, plan.nodata)
+            own = source.nodatavals[bidx[0] - 1] if plan.nodata is None and len(bidx) == 1 else plan.nodata
+            return values, valid_pixels(source, values, window, bidx, own)
     except RasterioError as error:
         bottom, right = window.row_off + window.height - 1, window.col_off + window.width - 1
         raise SceneError(

@@ -55,9 +55,10 @@ def listed_split(
     keys = ["/".join(name.split("/")[-2:]) for name in files]
     lacking = [key for key in keys if key not in parts]
     if lacking:
+        last = ",".join(rows[-1]) if rows else ""
         raise ChipError(
             f"the split {path} does not tell of {len(lacking)} of {len(keys)} chips, {lacking[0]} first; each line"
-            " holds a chip, as Class/name.jpg, and its part"
+            f" holds a chip, as Class/name.jpg, a comma and its part, and the last is {last!r}"
         )
     sides = [
         np.array([i for i, key in enumerate(keys) if parts[key] in names], np.int64) for names in (training, validation)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from geokd.errors import TrainingError
 from geokd.training.augmentation import VIEWS
 from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.loop import predict
@@ -37,7 +38,7 @@ def cache_teacher(
     Raises
     ------
     TrainingError
-        If a file cannot be written or read.
+        If a file cannot be written or read, or is about other chips.
     """
     folder.mkdir(exist_ok=True)
     parts = []
@@ -51,6 +52,8 @@ def cache_teacher(
             seconds = time.perf_counter() - started
             say(f"teacher outputs: view {view + 1}/{VIEWS}, {(VIEWS - view - 1) * seconds / 60:.1f} min left")
         tensors, _ = read_tensors(path)
+        if any(len(tensors.get(name, ())) != len(pixels) for name in ("logits", "features")):
+            raise TrainingError(f"{path} holds answers about other chips than these {len(pixels)}; remove it")
         parts.append((tensors["logits"], tensors["features"]))
     logits, features = (torch.stack(p).to(pixels.device) for p in zip(*parts, strict=True))
     return TeacherOutputs(logits, features)

@@ -46,6 +46,7 @@ CALIBRATION_CHIPS = 1024
 FAMILIAR_CHIPS = 4096
 _FALLBACK_RESOLUTION_M = 10.0
 _USEFUL_TEACHER = 0.8
+_FEWEST_CHIPS = 2  # batch normalisation takes no statistics of one
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ def _train(
         stage: {"origin": origin, "sha256": _hash(network)} for stage, (network, origin) in networks.items()
     }
     source = None if resolved.teacher.from_run is None else expanded(resolved.teacher.from_run)
+    if resume and (folder / "teacher.safetensors").is_file():
+        source = None  # it was taken over before
     if source is not None:
         _check_teacher_run(source, run)
     _open_run(folder, run, resume=resume)
@@ -262,7 +265,12 @@ class _Stages:
         recipe = self.recipe.teacher if stage == "teacher" else self.recipe.student
         if path.is_file():
             tensors, _ = read_tensors(path)
-            network.load_state_dict(tensors)
+            try:
+                network.load_state_dict(tensors)
+            except RuntimeError as error:
+                raise TrainingError(
+                    f"{path} holds another network than {recipe.architecture}; start a new run"
+                ) from error
             return network.eval()
         self.say(f"{stage}: {recipe.architecture}, initial weights: {origin}")
         job = TrainingJob(
@@ -380,6 +388,8 @@ def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
         raise ChipError(
             f"class folders of {index.root} differ only in signs that names may not hold: {', '.join(doubled)}"
         )
+    if named.mix_share and all(c in named.unmixed_classes for c in index.classes):
+        raise ChipError("augmentation.mix_share has nothing to mix: all classes are among unmixed_classes")
     if unknown or absent:
         raise ChipError(f"the recipe names classes that have no chips in {index.root}: {', '.join(unknown + absent)}")
     entries = {machine_name(e.name): e for e in recipe.legend}
@@ -439,6 +449,8 @@ def _read_and_split(
     unseen = [name for k, name in enumerate(index.classes) if k not in chips.labels[apart_at]]
     if unseen:
         how += f"; no validation chip of {', '.join(unseen)}"
+    if len(training) < _FEWEST_CHIPS:
+        raise ChipError(f"{len(training)} chips are left for training, at least {_FEWEST_CHIPS} are needed; add some")
     say(f"split {how}")
     return _subset(chips, training), _subset(chips, apart_at), how
 
@@ -474,13 +486,14 @@ def _open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> None:
         raise CallError(f"there is no run to resume in {folder}: it has no run.json; start it without --resume")
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise TrainingError(f"cannot read {path}: {error}; start a new run") from error
+        weights = before["initial_weights"]
+        hashes = {stage: found["sha256"] for stage, found in weights.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(f"{path} is not what a run leaves there ({error}); start a new run") from error
     differ = [key for key in ("contract", "legend", "data") if before.get(key) != run[key]]
     if not _same_recipe(before.get("recipe"), run["recipe"]):
         differ.insert(0, "recipe")
-    weights = before.get("initial_weights", {})
-    if {k: v["sha256"] for k, v in weights.items()} != {k: v["sha256"] for k, v in run["initial_weights"].items()}:
+    if hashes != {k: v["sha256"] for k, v in run["initial_weights"].items()}:
         origins = ", ".join(f"{stage} from {found['origin']}" for stage, found in weights.items())
         differ.append(f"set of initial weights ({origins})")
     if differ:
@@ -506,7 +519,7 @@ def _check_teacher_run(source: Path, run: dict[str, Any]) -> None:
         same = [run[key] == other[key] for key in ("contract", "legend")]
         same += [wanted == had, run["recipe"]["seed"] == other["recipe"]["seed"]]
         same += [run["data"]["training_sha256"] == other["data"]["training_sha256"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CallError(f"teacher.from_run = {source}: there is no run to take a teacher from ({error})") from error
     if not (source / "teacher.safetensors").is_file():
         raise CallError(f"teacher.from_run = {source}: that run has no finished teacher")
