@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What each measure does for a map: a student of flips and turns alone, then four epochs more with one measure at a time.
+# What each measure does for a map: a student of flips and turns alone, then three epochs more with one measure at a time.
 # Usage: recipes/measures.sh TRAINING_CHIPS VALIDATION_CHIPS SCENE OUTPUT; the teacher is that of runs/eurosat-rgb-start.
 # What is there already is not made again. Results: recipes/README.md.
 set -euo pipefail
 chips=$1 validation=$2 scene=$3 out=$4
 
 plain=(augmentation.share=0 augmentation.zoom=0 augmentation.water_share=0 teacher.from_run=runs/eurosat-rgb-start)
+alone=(augmentation.share=0.7 augmentation.{gain,band_gain,offset,gamma,haze,noise,blur_px}=0)
 mixed=(augmentation.mix_share=0.6)
 whole=("${mixed[@]}" 'augmentation.unmixed_classes=["Highway", "River"]')
 woods=("${whole[@]}" augmentation.mix_focus=0.2 'augmentation.strip_classes=["Forest"]')
@@ -31,21 +32,22 @@ student() { # NAME CHANGE...: train, export and judge one student
 measure() { # NAME CHANGE...: go on from the student of flips and turns
   local name=$1
   shift
-  student "$name" "${plain[@]}" "student.initial_weights=$out/flips/flips-fp32.onnx" student.epochs=4 \
+  student "$name" "${plain[@]}" "student.initial_weights=$out/flips/flips-fp32.onnx" student.epochs=3 \
     student.learning_rate=8e-4 student.ema_decay=0.99 "$@"
 }
 
-student flips "${plain[@]}" student.epochs=8
+student flips "${plain[@]}" student.epochs=6
 measure nothing
 measure no-teacher loss.kl=0 loss.cosine=0
 measure mean-of-views 'loss.teacher_views="mean"'
 measure radiometry augmentation.share=0.7
-measure air-light augmentation.share=0.7 augmentation.{gain,band_gain,offset,gamma,haze,noise,blur_px}=0 \
-  augmentation.path_radiance=50
+measure air-light "${alone[@]}" augmentation.path_radiance=50
+measure contrast "${alone[@]}" augmentation.contrast=0.5
 measure zoom augmentation.zoom=0.25
 measure wind-sea augmentation.water_share=0.6
 measure mixed "${mixed[@]}"
 measure mixed-but-lines "${whole[@]}"
 measure mixed-with-woods "${woods[@]}"
 measure stem-stride-1 student.stem_stride=1
-measure together "${woods[@]}" augmentation.{share=0.6,zoom=0.25,water_share=0.6,path_radiance=50} 'loss.teacher_views="mean"'
+measure together "${woods[@]}" augmentation.{share=0.8,zoom=0.2,water_share=0.8,path_radiance=50,contrast=0.5} \
+  'loss.teacher_views="mean"'
