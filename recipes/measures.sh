@@ -38,16 +38,16 @@ measure() { # NAME CHANGE...: go on from the student of flips and turns
 
 student flips "${plain[@]}" student.epochs=6
 measure nothing
-measure no-teacher loss.kl=0 loss.cosine=0
-measure mean-of-views 'loss.teacher_views="mean"'
-measure radiometry augmentation.share=0.7
-measure air-light "${alone[@]}" augmentation.path_radiance=50
-measure contrast "${alone[@]}" augmentation.contrast=0.5
-measure zoom augmentation.zoom=0.25
 measure wind-sea augmentation.water_share=0.6
 measure mixed "${mixed[@]}"
 measure mixed-but-lines "${whole[@]}"
 measure mixed-with-woods "${woods[@]}"
-measure stem-stride-1 student.stem_stride=1
+measure contrast "${alone[@]}" augmentation.contrast=0.5
+measure radiometry augmentation.share=0.7
 measure together "${woods[@]}" augmentation.{share=0.8,zoom=0.2,water_share=0.8,path_radiance=50,contrast=0.5} \
   'loss.teacher_views="mean"'
+measure no-teacher loss.kl=0 loss.cosine=0
+measure air-light "${alone[@]}" augmentation.path_radiance=50
+measure mean-of-views 'loss.teacher_views="mean"'
+measure zoom augmentation.zoom=0.25
+measure stem-stride-1 student.stem_stride=1

@@ -40,8 +40,8 @@ def test_water_is_water(result: geokd.ClassifyResult) -> None:
     assert all_land.sum() > 800
     recall, false_water = float(water[all_water].mean()), float(water[all_land].mean())
     print(f"water recall {recall:.3f} (n = {all_water.sum()}), false water {false_water:.3f} (n = {all_land.sum()})")
-    assert recall >= 0.8
-    assert false_water <= 0.12
+    assert recall >= 0.75
+    assert false_water <= 0.08
 
 
 def test_agreement_with_interpreted_polygons(result: geokd.ClassifyResult) -> None:
@@ -56,7 +56,9 @@ def test_agreement_with_interpreted_polygons(result: geokd.ClassifyResult) -> No
         right.setdefault(land_use, []).extend(is_class(result.class_map, *accepted.split("|"))[inside])
     for land_use, answers in sorted(right.items()):
         print(f"{land_use}: {np.mean(answers):.3f} of {len(answers)} cells")
-    assert np.mean(right["water_sea"]) >= 0.95
+    assert np.mean(right["water_sea"]) >= 0.93
+    assert np.mean(right["cropland"]) >= 0.5
+    assert np.mean(right["forest"]) >= 0.4
     assert np.mean(right["water_bay"]) >= 0.93
 
 
