@@ -24,7 +24,7 @@ class Familiarity:
     distance_limit : float
         The squared Mahalanobis distance that 1 % of the chips exceed.
     brightness_limits : tuple (2,)
-        The brightness below and above which half a percent of the chips lie.
+        Beyond which a patch is too dark or too bright: a quarter beyond what 99 % of the unvaried chips keep.
     marks : tuple (C + 2) of (mean, standard deviation)
         Of the log brightness, of the log strength of each band against the others, and of the log texture.
     confidence_limit : float

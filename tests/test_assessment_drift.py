@@ -22,7 +22,7 @@ def chips(count: int = 1500, seed: int = 0) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def known() -> Familiarity:
-    return learn_familiarity(chip_features(chips()), np.linspace(0.4, 1, 1500))
+    return learn_familiarity(chip_features(chips()), np.linspace(0.4, 1, 1500), chip_features(chips()))
 
 
 def drift_of(known: Familiarity, pixels: NDArray[Any], confidence: float = 0.9) -> tuple[float | None, tuple[str, ...]]:
@@ -60,6 +60,15 @@ def test_unlike_chips_are_told_by_what_is_unlike(known: Familiarity, change: Any
     assert sentence in warning
 
 
+def test_far_too_dark_scenes_are_unlike_even_where_training_darkened_its_chips() -> None:
+    darkened = chips() * np.random.default_rng(1).uniform(0.3, 1, (1500, 1, 1, 1))
+    confidence = np.linspace(0.4, 1, 1500)
+    known = learn_familiarity(chip_features(darkened.astype(np.uint8)), confidence, chip_features(chips()))
+    _, (warning,) = drift_of(known, chips(seed=2) / 3.0)
+    assert "times darker" in warning
+    assert drift_of(known, chips(seed=2) * 0.9)[1] == ()
+
+
 def test_an_unsure_student_says_so(known: Familiarity) -> None:
     assert known.confidence_limit == pytest.approx(0.43, abs=0.01)
     _, (warning,) = drift_of(known, chips(seed=3), confidence=0.4)
@@ -86,8 +95,8 @@ def test_too_few_patches_tell_nothing(known: Familiarity) -> None:
 
 
 def test_flat_chips_can_be_learnt() -> None:
-    known = learn_familiarity(chip_features(np.full((9, 1, 8, 8), 50, np.uint8)), np.ones(9))
-    drift = find_drift(known, chip_features(np.full((9, 1, 8, 8), 50, np.uint8)), np.ones(9), ("grey",))
+    flat = chip_features(np.full((9, 1, 8, 8), 50, np.uint8))
+    drift = find_drift(learn_familiarity(flat, np.ones(9), flat), flat, np.ones(9), ("grey",))
     assert drift.unfamiliar_share == 0
 
 

@@ -2,7 +2,8 @@
 
 A patch is unfamiliar if the squared Mahalanobis distance of its features from those of the training chips, varied as in
 training, is beyond what 99 % of these keep, as in Lee et al. 2018 (arXiv 1807.03888) but of the input, or if it is
-darker or brighter than all but one percent of them.
+darker or brighter by a quarter than all but one percent of the chips as they are: a student may have been shown far
+darker ones, but a scene that dark is more likely to be scaled wrongly.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ UNUSUAL_SHARE = 0.05
 UNSURE_SHARE = 0.5
 """Share of patches less sure than 95 % of the training chips from which a scene is called unusual."""
 
+_BRIGHTNESS_SLACK = 1.25
 _FEWEST = 4  # patches to tell anything from
 _FEWEST_UNUSUAL = 2  # of them, to warn of: one in a hundred of any scene's is
 _DARK = 5.0  # byte steps added before logarithms, so that noise in the dark is not taken for colour
@@ -65,19 +67,29 @@ def chip_features(pixels: NDArray[np.uint8]) -> Features:
     return np.concatenate([means, np.log(texture + _TEXTURE)], axis=1)
 
 
-def learn_familiarity(features: Features, confidence: NDArray[np.floating]) -> Familiarity:
-    """Summarise chips by their features (N, 2 C) and the student's calibrated confidence (N,) in them."""
+def learn_familiarity(features: Features, confidence: NDArray[np.floating], unvaried: Features) -> Familiarity:
+    """Summarise chips.
+
+    Parameters
+    ----------
+    features : float64 array (N, 2 C)
+        Of the chips as training varies them.
+    confidence : float array (N,)
+        The student's in these, calibrated, fractions.
+    unvaried : float64 array (M, 2 C)
+        Features of the chips as they are.
+    """
     mean = features.mean(axis=0)
     covariance = np.atleast_2d(np.cov(features.T, ddof=0)) + 1e-3 * np.eye(features.shape[1])
     distances = _distances(features, mean, covariance)
-    low, high = np.quantile(_brightness(features), [0.005, 0.995])
+    low, high = np.quantile(_brightness(unvaried), [0.005, 0.995])
     marks = _marks(features)
     return Familiarity(
         chips=len(features),
         mean=tuple(float(v) for v in mean),
         covariance=tuple(tuple(float(v) for v in row) for row in covariance),
         distance_limit=float(np.quantile(distances, 0.99)),
-        brightness_limits=(float(low), float(high)),
+        brightness_limits=(float(low) / _BRIGHTNESS_SLACK, float(high) * _BRIGHTNESS_SLACK),
         marks=tuple((float(m), float(s)) for m, s in zip(marks.mean(axis=0), marks.std(axis=0) + 1e-2, strict=True)),
         confidence_limit=float(np.quantile(confidence, 0.05)),
     )

@@ -256,7 +256,9 @@ class _Stages:
             logits, _ = predict(student, pixels, bf16=self.bf16("student"))
             features.append(chip_features(pixels.cpu().numpy()))
             confidence.append(torch.softmax(logits / temperature, dim=1).amax(dim=1).cpu().numpy())
-        return learn_familiarity(np.concatenate(features), np.concatenate(confidence))
+        chosen = _spread(self.validation.labels.cpu().numpy(), FAMILIAR_CHIPS, self.recipe.seed)
+        unvaried = chip_features(self.validation.pixels[chosen].cpu().numpy())
+        return learn_familiarity(np.concatenate(features), np.concatenate(confidence), unvaried)
 
     def _fit_or_read(
         self, stage: Stage, network: Network, projection: nn.Module, loss: LossFunction, origin: str
