@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from geokd.assessment.shifts import SHIFTS
 from geokd.mapping.blocks import cut_patches
 from geokd.mapping.jobs import ClassifyOptions, MappingJob, plan_jobs
-from geokd.mapping.mosaic import cell_probabilities, codes_and_confidence
+from geokd.mapping.mosaic import codes_and_confidence, mean_over_patches
 from geokd.mapping.robustness import unrounded
 from geokd.mapping.yardstick import Yardstick, YardstickOptions, judge_map, lay_yardstick
 from geokd.outputs.class_map import ClassMap
@@ -162,7 +162,7 @@ def judge(student: Network, east: Half, job: MappingJob, yardstick: Yardstick) -
     logits, _ = predict(student, east.pixels, bf16=False)
     probabilities = np.full((*job.patches.shape, len(job.bundle.legend)), np.nan, np.float32)
     probabilities[east.rows, east.cols] = torch.softmax(logits / job.bundle.temperature, dim=1).numpy()
-    cells = cell_probabilities(probabilities, job.patches)
+    cells = mean_over_patches(probabilities, job.patches.cells_per_patch)
     codes, confidence = codes_and_confidence(cells, np.ones(cells.shape[:2], np.bool_))
     class_map = ClassMap(codes, confidence, job.patches.cell_grid, job.bundle.legend)
     return judge_map(class_map, class_map, yardstick)

@@ -29,7 +29,6 @@ RANKS = {
 }
 # Libraries, and the only modules that may import them.
 ROOMS = {
-    "dask": ("geokd.mapping.parallel",),
     "distributed": ("geokd.mapping.parallel",),
     "onnxruntime": ("geokd.mapping.engine", "geokd.training.export"),
     "onnx": ("geokd.training.",),

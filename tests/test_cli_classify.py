@@ -136,7 +136,7 @@ def test_interrupt(engine: list[str], model: Path, tmp_path: Path) -> None:
         preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread of the tests holds a lock here
     )
     deadline = time.monotonic() + 60
-    while not list(out.glob(".geokd-*")) and time.monotonic() < deadline:
+    while not list(out.glob(".*-journal")) and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(4 if engine else 0.5)  # until the work itself is under way
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the whole group
@@ -144,4 +144,5 @@ def test_interrupt(engine: list[str], model: Path, tmp_path: Path) -> None:
     assert running.returncode == 130
     assert talk.endswith("Interrupted.\n")
     assert "Traceback" not in talk
-    assert not out.exists()
+    assert {path.name for path in out.glob("*")} <= {".big.geokd-journal"}
+    assert ("is kept; go on by --resume" in talk) == out.exists()

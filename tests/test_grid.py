@@ -81,7 +81,7 @@ def test_cells_are_squares_of_pixels_at_their_exact_place(grid: PatchGrid) -> No
 @given(patch_grids(), st.integers(1, 80))
 def test_blocks_partition_the_patches_and_their_windows_hold_them_tightly(grid: PatchGrid, block_px: int) -> None:
     seen = np.zeros(grid.shape, int)
-    for block in grid.blocks(block_px):
+    for block in grid.blocks(block_px, block_px):
         assert block.rows >= 1
         assert block.cols >= 1
         seen[block.row_start : block.row_stop, block.col_start : block.col_stop] += 1

@@ -44,5 +44,5 @@ def test_gaps_get_the_mean_of_what_is_valid(pixels: NDArray[np.uint8], valid: ND
 def test_block_of_a_scene_smaller_than_a_patch(height: int, width: int) -> None:
     scene = SceneGrid(patch_grid(1, 1, 1, 1).scene_grid.transform, height, width, None)
     grid = PatchGrid(scene, 12, 3)
-    assert list(grid.blocks(100)) == [PatchBlock(0, 1, 0, 1)]
+    assert list(grid.blocks(100, 100)) == [PatchBlock(0, 1, 0, 1)]
     assert (grid.cell_grid.height, grid.cell_grid.width) == (-(-height // 3), -(-width // 3))

@@ -1,13 +1,13 @@
 """Every way to spread work gives every result once, and every error as it was."""
 
 import os
-import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from geokd.errors import CallError, GeokdError, SceneError
-from geokd.mapping.parallel import Crew, available_cores, run_tasks
+from geokd.mapping.parallel import TASKS_AHEAD, Crew, available_cores, run_tasks
 
 TASKS = list(range(7))
 
@@ -42,28 +42,36 @@ def crew(request: pytest.FixtureRequest) -> Crew:
     return Crew(int(count), "processes" if kind == "processes" else "threads")
 
 
-def test_every_result_once_and_here(crew: Crew) -> None:
-    results: list[int] = []
-    threads = set()
-
-    def keep(result: int) -> None:
-        results.append(result)
-        threads.add(threading.get_ident())
-
-    run_tasks(square, TASKS, crew, keep)
-    assert sorted(results) == [square(n) for n in TASKS]
-    assert threads == {threading.get_ident()}
+def test_every_result_once(crew: Crew) -> None:
+    results = [(task, future.result()) for task, future in run_tasks(square, TASKS, crew)]
+    assert sorted(results) == [(n, square(n)) for n in TASKS]
 
 
-def test_errors_come_as_they_were(crew: Crew) -> None:
+def test_errors_come_as_they_were_and_others_go_on(crew: Crew) -> None:
+    futures = dict(run_tasks(fail_on_three, TASKS, crew))
     with pytest.raises(SceneError, match=r"^cannot read the scene at rows 3\.\.4$"):
-        run_tasks(fail_on_three, TASKS, crew, lambda _: None)
+        futures.pop(3).result()
+    assert {n: future.result() for n, future in futures.items()} == {n: n for n in TASKS if n != 3}
+
+
+def test_tasks_are_taken_only_as_workers_come_free(crew: Crew) -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[int]:
+        while True:
+            taken.append(len(taken))
+            yield taken[-1]
+
+    results = run_tasks(square, endless(), crew)
+    for _ in range(10):
+        next(results)
+    results.close()
+    assert 10 <= len(taken) <= 10 + 3 * TASKS_AHEAD
 
 
 @pytest.mark.parametrize("task", ["task-1", ("a", "b"), [1, "task-0"], {"x": 1}])
 def test_tasks_are_handed_over_untouched(task: object) -> None:
-    results: list[object] = []
-    run_tasks(identity, [task, task], Crew(2), results.append)
+    results = [future.result() for _, future in run_tasks(identity, [task, task], Crew(2))]
     assert results == [task, task]
 
 
@@ -71,27 +79,42 @@ def identity(task: object) -> object:
     return task
 
 
-def test_no_further_task_is_begun_after_an_error() -> None:
+def test_no_further_task_is_begun_after_the_last_result_was_taken() -> None:
     begun: list[int] = []
 
     def fail_at_once(number: int) -> None:
         begun.append(number)
         raise SceneError("first")
 
-    with pytest.raises(SceneError):
-        run_tasks(fail_at_once, list(range(100)), Crew(2), lambda _: None)
+    results = run_tasks(fail_at_once, range(100), Crew(2))
+    next(results)
+    results.close()
     assert len(begun) < 10
 
 
-def test_a_worker_that_dies() -> None:
-    with pytest.raises(GeokdError, match="a worker process died"):
-        run_tasks(die, TASKS, Crew(1, "processes"), lambda _: None)
+def die_once(marker: Path) -> int:
+    if not marker.exists():
+        marker.touch()
+        os._exit(1)
+    return os.getpid()
+
+
+def test_tasks_of_a_worker_that_died_are_run_again(tmp_path: Path) -> None:
+    markers = [tmp_path / "a", *[tmp_path] * 5]  # the folder is there: those tasks live
+    results = list(run_tasks(die_once, markers, Crew(2, "processes")))
+    assert sorted(task for task, _ in results) == sorted(markers)
+    assert all(future.result() != os.getpid() for _, future in results)
+
+
+def test_workers_that_die_again_and_again() -> None:
+    with pytest.raises(GeokdError, match="workers died again and again"):
+        list(run_tasks(die, TASKS, Crew(1, "processes")))
 
 
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geokd.mapping.parallel._CONNECT_SECONDS", 0.5)
     with pytest.raises(CallError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
-        run_tasks(square, TASKS, Crew(1, scheduler="tcp://127.0.0.1:9"), lambda _: None)
+        list(run_tasks(square, TASKS, Crew(1, scheduler="tcp://127.0.0.1:9")))
 
 
 def test_available_cores() -> None:

@@ -29,6 +29,7 @@ def scene_info(**fields: object) -> SceneInfo:
         masked=False,
         scales=(1.0,) * 4,
         offsets=(0.0,) * 4,
+        storage_px=(256, 256),
     )
     return replace(info, **fields)  # type: ignore[arg-type]
 

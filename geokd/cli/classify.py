@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geokd.cli import options as o
+from geokd.errors import GeokdError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from geokd.mapping.classify import ClassifyResult
+    from geokd.mapping.classify import ClassifyResult, OnError
     from geokd.mapping.jobs import MappingJob
 
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 @o.workers_option
 @o.processes_option
 @o.scheduler_option
+@o.memory_option
+@o.resume_option
+@o.on_error_option
 @o.overwrite_option
 @o.json_option
 @o.quiet_option
@@ -38,7 +42,7 @@ def classify(
     scenes: tuple[str, ...],
     model: str,
     output: "Path",
-    processes: bool,
+    on_error: "OnError",
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -49,24 +53,62 @@ def classify(
     Writes <scene>_landuse.tif (classes), .qml (style), .gpkg (polygons), .png (picture) and .json (how it came about),
     and <scene>_confidence.tif (percent). All scenes are checked before the first is mapped.
 
+    What is done is kept until a map is written: --resume goes on after a crash, a full disk or Ctrl-C.
+
     With --json, one line of JSON a scene goes to stdout: what the .json file holds.
     """
-    from geokd.mapping.jobs import ClassifyOptions, plan_jobs
+    from geokd.mapping.jobs import ClassifyOptions, plan_jobs, plan_what_can_be
 
-    options = ClassifyOptions(engine="processes" if processes else "threads", **choices)
-    jobs = plan_jobs(scenes, model, output, options)
-    from geokd.mapping.classify import run_job  # after the checks: the writers take a second to import
+    options = ClassifyOptions(engine="processes" if choices.pop("processes") else "threads", **choices)
+    errors: dict[str, GeokdError] = {}
+    if on_error == "skip":
+        jobs, errors = plan_what_can_be(scenes, model, output, options)
+    else:
+        jobs = plan_jobs(scenes, model, output, options)
+    from geokd.mapping.classify import run_jobs  # after the checks: the writers take a second to import
 
     for job in jobs:
         _announce(job, quiet=quiet, verbose=verbose)
+    command = shlex.join(["geokd", *sys.argv[1:]])
+    try:
         with _Bar(shown=not quiet and sys.stderr.isatty()) as bar:
-            result = run_job(job, progress=bar, command=shlex.join(["geokd", *sys.argv[1:]]))
-        for warning in result.manifest["warnings"][len(job.plan.warnings) :]:
-            click.echo(f"Warning: {job.plan.path}: {warning}", err=True)
-        if not quiet:
-            click.echo(_summary(job, result), err=True)
-        if as_json:
-            click.echo(json.dumps(result.manifest, allow_nan=False))
+            for job, outcome in run_jobs(jobs, on_error=on_error, progress=bar, command=command):
+                if isinstance(outcome, GeokdError):
+                    errors[job.plan.path] = outcome
+                else:
+                    _report(job, outcome, as_json=as_json, quiet=quiet)
+    except KeyboardInterrupt:
+        _say_what_is_kept(jobs)
+        raise
+    if errors:
+        raise _summed_up(errors, len(scenes))
+
+
+def _report(job: "MappingJob", result: "ClassifyResult", *, as_json: bool, quiet: bool) -> None:
+    for warning in result.manifest["warnings"][len(job.plan.warnings) :]:
+        click.echo(f"Warning: {job.plan.path}: {warning}", err=True)
+    if not quiet:
+        click.echo(_summary(job, result), err=True)
+    if as_json:
+        click.echo(json.dumps(result.manifest, allow_nan=False))
+
+
+def _say_what_is_kept(jobs: "list[MappingJob]") -> None:
+    kept = [job.plan.path for job in jobs if job.journal.exists()]
+    if kept:
+        click.echo(f"\nWhat is done of {', '.join(kept)} is kept; go on by --resume, with the same call.", err=True)
+
+
+def _summed_up(errors: dict[str, GeokdError], scenes: int) -> GeokdError:
+    """Join the errors of scenes into one, grouped by what went wrong."""
+    first = next(iter(errors.values()))
+    if scenes == 1:
+        return first
+    groups: dict[str, list[str]] = {}
+    for path, error in errors.items():
+        groups.setdefault(str(error).replace(path, "it"), []).append(path)
+    lines = [f"  - {', '.join(paths)}: {reason}" for reason, paths in groups.items()]
+    return type(first)("\n".join([f"{len(errors)} of {scenes} scenes could not be mapped:", *lines]))
 
 
 class _Bar:
@@ -109,7 +151,7 @@ def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
     manifest = result.manifest
     areas = sorted((area for area in manifest["areas"] if area["cells"]), key=lambda area: -area["area_ha"])
     width = max((len(area["title"]) for area in areas), default=0)
-    lines = [
+    lines = [f"{job.plan.path}:"] + [
         f"  {area['title']:<{width}}  {area['area_ha']:>14,.1f} ha  {area['share_percent']:5.1f} %"
         f"  confidence {area['mean_confidence']:.0f} %"
         for area in areas
@@ -118,7 +160,12 @@ def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
     if left_out:
         share = f"{100 * job.options.min_valid_share:g} %"
         lines.append(f"  {left_out:,} cells with data are not mapped: no patch over them has {share} valid pixels")
+    if job.finished:
+        return "\n".join([*lines, f"  was finished before, in {job.folder}"])
     seconds = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in manifest["seconds"].items())
+    resumed = manifest["blocks"]["resumed"]
+    if resumed:
+        lines.append(f"  {resumed} of {manifest['blocks']['all']} blocks were there from the interrupted run")
     lines += [
         f"  {manifest['patches']['classified']:,} patches, {manifest['patches_per_second']:,.0f} a second; {seconds}",
         f"  written to {job.folder}: {', '.join(job.names)}",

@@ -1,5 +1,6 @@
 """Options that commands share, named as rio has them."""
 
+import re
 from pathlib import Path
 
 import click
@@ -22,6 +23,21 @@ def band_numbers(text: str) -> tuple[int, ...]:
     if min(bidx) < 1:
         raise click.BadParameter(f"band numbers start at 1, {text!r} has a lower one")
     return bidx
+
+
+class MemorySize(click.ParamType[int]):
+    """A size like 800MB or 2GB, as whole MB of 1,000,000 bytes."""
+
+    name = "size"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the size in MB."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MG])i?B?\s*", value, re.IGNORECASE)
+        if match is None:
+            self.fail(f"{value!r} is no size like 800MB or 2GB", param, ctx)
+        return int(float(match[1]) * (1000 if match[2].upper() == "G" else 1))
 
 
 model_option = click.option(
@@ -87,6 +103,25 @@ workers_option = click.option(
 processes_option = click.option("--processes", is_flag=True, help="Work in processes instead of threads.")
 scheduler_option = click.option(
     "--scheduler", metavar="ADDRESS", help="Address or scheduler file of a running Dask cluster that is to do the work."
+)
+memory_option = click.option(
+    "--memory",
+    "memory_mb",
+    type=MemorySize(),
+    default="1GB",
+    show_default=True,
+    metavar="SIZE",
+    help="Memory to keep within, as 800MB or 2GB.",
+)
+resume_option = click.option(
+    "--resume", is_flag=True, help="Go on with an interrupted run, and skip scenes whose map is there already."
+)
+on_error_option = click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="When a scene fails, stop, or go on with the others.",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Say what every option came to, too.")

@@ -1,36 +1,38 @@
-"""From a scene to its land-use map: the pipeline, in the order in which things happen."""
+"""From scenes to their land-use maps: the pipeline, in the order in which things happen."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.assessment.drift import Drift, find_drift
 from geokd.bundle import DEFAULT_MODEL, InputContract
+from geokd.errors import GeokdError, SceneError
+from geokd.mapping.assembly import assemble
 from geokd.mapping.blocks import BlockResult, BlockTask, classify_block
-from geokd.mapping.jobs import ClassifyOptions, MappingJob, plan_jobs
+from geokd.mapping.jobs import ClassifyOptions, MappingJob, plan_jobs, source_identity
+from geokd.mapping.journal import Journal, Layout
 from geokd.mapping.manifest import describe_map
-from geokd.mapping.mosaic import Mosaic, assemble, cell_probabilities, codes_and_confidence
+from geokd.mapping.mosaic import Mosaic
 from geokd.mapping.parallel import run_tasks
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.geopackage import write_polygons
-from geokd.outputs.geotiff import write_class_raster, write_confidence_raster
-from geokd.outputs.manifest import write_manifest
+from geokd.outputs.geotiff import read_class_map, write_class_raster, write_confidence_raster
+from geokd.outputs.manifest import read_manifest, write_manifest
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
 from geokd.outputs.quicklook import ScenePicture, write_quicklook
-from geokd.outputs.staging import staged, write_bytes
+from geokd.outputs.staging import made_folders, staged, unmake, write_bytes
 from geokd.scenes.bands import find_band
-from geokd.scenes.reader import read_preview
+
+OnError = Literal["fail", "skip"]
 
 Progress = Callable[[int, int], None]
 """Is told how many blocks are done, and how many there are."""
-
-_PICTURE_PX = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,40 +87,190 @@ def classify(
         If outputs cannot be written. Nothing is left half-written.
     """
     (job,) = plan_jobs([scene], model, output, options or ClassifyOptions())
-    return run_job(job, progress=progress)
+    ((_, outcome),) = run_jobs([job], progress=progress)
+    if isinstance(outcome, GeokdError):
+        raise outcome
+    return outcome
 
 
-def run_job(job: MappingJob, *, progress: Progress | None = None, command: str | None = None) -> ClassifyResult:
-    """Map a scene that :func:`geokd.mapping.jobs.plan_jobs` checked.
+def run_jobs(
+    jobs: Sequence[MappingJob],
+    *,
+    on_error: OnError = "fail",
+    progress: Progress | None = None,
+    command: str | None = None,
+) -> Iterator[tuple[MappingJob, ClassifyResult | GeokdError]]:
+    """Map scenes that :func:`geokd.mapping.jobs.plan_jobs` checked. Workers go on to the next while one is written.
 
     Parameters
     ----------
-    job : MappingJob
+    jobs : sequence of MappingJob
+        At least one; all of the same options.
+    on_error : {"fail", "skip"}
+        When a scene fails: begin no other, or go on.
     progress : callable, optional
+        Is told how many blocks of all scenes are done, and how many there are.
     command : str, optional
-        The command line, where there is one, for the manifest.
+        The command line, where there is one, for the manifests.
 
-    Raises
+    Yields
     ------
-    CallError, SceneError, BundleError, OutputError
-        As :func:`classify`.
+    job : MappingJob
+    outcome : ClassifyResult or GeokdError
+        What came of it; in the order of `jobs`, of those that were begun.
     """
-    seconds: dict[str, float] = {}
-    with staged(job.folder, job.names, overwrite=job.options.overwrite) as folder:
-        with _timed(seconds, "classify"):
-            results = _classify_blocks(job, progress)
-        with _timed(seconds, "mosaic"):
-            mosaic = _mosaic(job, results)
-        with _timed(seconds, "write"):
-            _write(job, mosaic.class_map, folder)
-        manifest = describe_map(job, mosaic, seconds)
-        manifest["command"] = command
-        write_manifest(manifest, folder / job.names.manifest)
-    outputs = {field: job.folder / name for field, name in job.names._asdict().items()}
-    return ClassifyResult(mosaic.class_map, outputs, manifest)
+    runs = [_SceneRun(number, job, command) for number, job in enumerate(jobs)]
+    waiting = list(runs)
+    total = sum(len(run.blocks) for run in runs)
+
+    def tasks() -> Iterator[BlockTask]:
+        for run in runs:
+            if on_error == "fail" and any(other.error for other in runs):
+                return
+            yield from run.tasks()
+
+    try:
+        with ThreadPoolExecutor(1) as writer, closing(run_tasks(classify_block, tasks(), jobs[0].options.crew)) as done:
+            for task, future in done:
+                runs[task.scene].keep(task, future)
+                if progress is not None:
+                    progress(sum(run.done for run in runs), total)
+                for run in waiting:
+                    run.write_if_complete(writer)
+                while waiting and waiting[0].is_over:
+                    run = waiting.pop(0)
+                    yield run.job, run.outcome()
+                if on_error == "fail" and any(run.error for run in runs):
+                    break
+            for run in waiting:
+                run.write_if_complete(writer)
+            for run in waiting:
+                if run.has_outcome:
+                    yield run.job, run.outcome()
+    finally:
+        for run in runs:
+            run.close()
 
 
-def make_map(job: MappingJob, *, progress: Progress | None = None) -> Mosaic:
+class _SceneRun:
+    """One scene on its way: blocks go into the journal; when all are there, the map is put together and written."""
+
+    def __init__(self, number: int, job: MappingJob, command: str | None) -> None:
+        self.job, self.number, self.command = job, number, command
+        self.blocks = list(job.patches.blocks(*job.blocks_px))
+        self.error: GeokdError | None = None
+        self._journal: Journal | None = None
+        self._made: list[Path] = []
+        self._writing: Future[ClassifyResult] | None = None
+        self._seconds: dict[str, float] = {}
+        self._resumed = self._patches = 0
+        self._began = 0.0
+
+    @property
+    def done(self) -> int:
+        """How many blocks are done."""
+        if self.job.finished or self._writing is not None:
+            return len(self.blocks)
+        return 0 if self._journal is None else len(self._journal.done)
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether :meth:`outcome` can tell what came of it, perhaps after waiting."""
+        return self.job.finished or self.error is not None or self._writing is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether :meth:`outcome` can tell at once."""
+        return self.has_outcome and (self._writing is None or self._writing.done())
+
+    def tasks(self) -> Iterator[BlockTask]:
+        """Begin, and yield the tasks of the blocks that are not done, until the scene fails."""
+        if self.job.finished:
+            return
+        self._began = time.perf_counter()
+        job = self.job
+        layout = Layout(job.patches, self.blocks, len(job.plan.bidx), len(job.bundle.legend))
+        try:
+            self._made = made_folders(job.folder)
+            opened = Journal.resume if job.options.resume and job.journal.exists() else Journal.begin
+            self._journal = opened(job.journal, job.run, layout)
+        except GeokdError as error:
+            self.error = error
+            return
+        before = self._journal.done
+        self._resumed = len(before)
+        for task in block_tasks(job, self.number):
+            if self.error is not None:
+                return
+            if task.number not in before:
+                yield task
+
+    def keep(self, task: BlockTask, future: Future[BlockResult]) -> None:
+        """Write down what came of a task."""
+        if self.error is not None or self._journal is None:
+            return
+        try:
+            result = future.result()
+            self._journal.append(task.number, result)
+            self._patches += result.classified
+        except GeokdError as error:
+            self.error = error
+
+    def write_if_complete(self, writer: ThreadPoolExecutor) -> None:
+        """Have the map written as soon as all blocks are there."""
+        if self.has_outcome or self._journal is None or self.done < len(self.blocks):
+            return
+        if source_identity(self.job.plan).items() <= self.job.run.items():
+            self._seconds["classify"] = time.perf_counter() - self._began
+            self._writing = writer.submit(self._write, self._journal)
+        else:
+            self._journal.forget()
+            self.error = SceneError(f"{self.job.plan.path} was changed while it was mapped; start again")
+
+    def outcome(self) -> "ClassifyResult | GeokdError":
+        """Return what came of it; waits for the map being written."""
+        if self.job.finished:
+            return _read_result(self.job)
+        if self._writing is None:
+            assert self.error is not None
+            return self._with_remedy(self.error)
+        try:
+            return self._writing.result()
+        except GeokdError as error:
+            return self._with_remedy(error)
+
+    def close(self) -> None:
+        """Let go of journal and folder; what holds nothing is removed."""
+        if self._journal is not None:
+            self._journal.close()
+        unmake(self._made)
+
+    def _with_remedy(self, error: GeokdError) -> GeokdError:
+        """Add what is kept of a scene that failed."""
+        done = len(self._journal.done) if self._journal is not None else 0
+        if not done:
+            return error
+        return type(error)(f"{error}; {done} of {len(self.blocks)} blocks are kept, go on by --resume")
+
+    def _write(self, journal: Journal) -> "ClassifyResult":
+        """Put the map together and write all outputs."""
+        job, seconds = self.job, self._seconds
+        with staged(job.folder, job.names, overwrite=job.options.overwrite) as folder:
+            start = time.perf_counter()
+            mosaic = assemble(job, self.blocks, journal.read)
+            seconds["mosaic"] = time.perf_counter() - start
+            write_map(job, mosaic, folder)
+            seconds["write"] = time.perf_counter() - start - seconds["mosaic"]
+            manifest = describe_map(job, mosaic, {stage: round(spent, 3) for stage, spent in seconds.items()})
+            manifest["patches_per_second"] = round(self._patches / max(seconds["classify"], 1e-3), 1)
+            manifest["blocks"] = {"all": len(self.blocks), "resumed": self._resumed}
+            manifest["command"] = self.command
+            write_manifest(manifest, folder / job.names.manifest)
+        journal.forget()
+        return ClassifyResult(mosaic.class_map, _outputs(job), manifest)
+
+
+def make_map(job: MappingJob) -> Mosaic:
     """Map a scene without writing anything.
 
     Raises
@@ -126,59 +278,35 @@ def make_map(job: MappingJob, *, progress: Progress | None = None) -> Mosaic:
     SceneError, BundleError
         As :func:`classify`.
     """
-    return _mosaic(job, _classify_blocks(job, progress))
+    with closing(run_tasks(classify_block, block_tasks(job), job.options.crew)) as done:
+        results = {task.number: future.result() for task, future in done}
+    return assemble(job, list(job.patches.blocks(*job.blocks_px)), results.__getitem__)
 
 
-def block_tasks(job: MappingJob) -> list[BlockTask]:
+def block_tasks(job: MappingJob, scene: int = 0) -> Iterator[BlockTask]:
     """Cut a job into tasks that know their files by absolute paths, for workers that run elsewhere."""
     path = Path(job.plan.path)
     plan = replace(job.plan, path=str(path.resolve())) if path.exists() else job.plan
-    return [
-        BlockTask(plan, job.patches, block, job.model, job.bundle.sha256, job.options.min_valid_share)
-        for block in job.patches.blocks(job.options.block_px)
-    ]
+    for number, block in enumerate(job.patches.blocks(*job.blocks_px)):
+        yield BlockTask(
+            plan, job.patches, block, number, scene, job.model, job.bundle.sha256, job.options.min_valid_share
+        )
 
 
-def _classify_blocks(job: MappingJob, progress: Progress | None) -> list[BlockResult]:
-    tasks = block_tasks(job)
-    results: list[BlockResult] = []
-
-    def keep(result: BlockResult) -> None:
-        results.append(result)
-        if progress is not None:
-            progress(len(results), len(tasks))
-
-    run_tasks(classify_block, tasks, job.options.crew, keep)
-    return results
+def _outputs(job: MappingJob) -> dict[str, Path]:
+    return {field: job.folder / name for field, name in job.names._asdict().items()}
 
 
-def _mosaic(job: MappingJob, results: list[BlockResult]) -> Mosaic:
-    grid = job.patches.cell_grid
-    valid = np.zeros((grid.height, grid.width), np.bool_)
-    for result in results:
-        block, cells = result.predictions.block, result.valid_cells
-        rows = slice(block.row_start, block.row_start + cells.shape[0])
-        valid[rows, block.col_start : block.col_start + cells.shape[1]] |= cells
-    patches = assemble(job.patches, (result.predictions for result in results), len(job.bundle.legend))
-    probabilities = cell_probabilities(patches, job.patches)
-    codes, confidence = codes_and_confidence(probabilities, valid, job.options.min_confidence)
-    classified = int((~np.isnan(patches[..., 0])).sum())
-    return Mosaic(ClassMap(codes, confidence, grid, job.legend), classified, valid, _drift(job, results))
+def _read_result(job: MappingJob) -> ClassifyResult:
+    """Read the map of a job that was finished before."""
+    outputs = _outputs(job)
+    class_map = read_class_map(outputs["class_raster"], outputs["confidence_raster"], job.legend)
+    return ClassifyResult(class_map, outputs, read_manifest(outputs["manifest"]))
 
 
-def _drift(job: MappingJob, results: list[BlockResult]) -> Drift | None:
-    known = job.bundle.familiarity
-    if known is None:
-        return None
-    results = sorted(results, key=lambda r: (r.predictions.block.row_start, r.predictions.block.col_start))
-    features = np.concatenate([result.features for result in results])
-    confidence = np.concatenate([result.confidence for result in results])
-    return find_drift(known, features, confidence, job.bundle.contract.bands)
-
-
-def _write(job: MappingJob, class_map: ClassMap, folder: Path) -> None:
+def write_map(job: MappingJob, mosaic: Mosaic, folder: Path) -> None:
     """Write all outputs but the manifest."""
-    names, bundle = job.names, job.bundle
+    names, bundle, class_map = job.names, job.bundle, mosaic.class_map
     tags = {"GEOKD_MODEL": bundle.name, "GEOKD_MODEL_SHA256": bundle.sha256, "GEOKD_SCENE": Path(job.plan.path).name}
     write_class_raster(class_map, folder / names.class_raster, tags)
     write_bytes(folder / names.class_attributes, class_attributes_pam(class_map).encode())
@@ -186,8 +314,7 @@ def _write(job: MappingJob, class_map: ClassMap, folder: Path) -> None:
     write_confidence_raster(class_map, folder / names.confidence_raster, tags)
     write_bytes(folder / names.confidence_style, confidence_raster_qml().encode())
     write_polygons(class_map, folder / names.polygons)
-    pixels, valid = read_preview(job.plan, _PICTURE_PX)
-    picture = ScenePicture(true_colour(pixels, bundle.contract), valid, job.plan.grid)
+    picture = ScenePicture(true_colour(mosaic.picture, bundle.contract), mosaic.picture_valid, job.plan.grid)
     subtitle = f"Land use by the model {bundle.name} ({bundle.precision})"
     write_quicklook(class_map, picture, folder / names.quicklook, Path(job.plan.path).name, subtitle)
 
@@ -196,10 +323,3 @@ def true_colour(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[n
     """Choose red, green and blue of bands (C, h, w) by the contract's names; without them, the first band as grey."""
     bands = [find_band(contract.bands, colour) for colour in ("red", "green", "blue")]
     return pixels[[band - 1 for band in bands] if all(bands) else [0, 0, 0]]
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[stage] = round(time.perf_counter() - start, 3)

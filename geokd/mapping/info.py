@@ -11,10 +11,10 @@ from rasterio.errors import CRSError
 from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import BundleError, CallError, SceneError
 from geokd.mapping.engine import BATCH_PATCHES, Student, open_student
-from geokd.mapping.jobs import ClassifyOptions, MappingJob, check_unclassified, lay_patches
+from geokd.mapping.jobs import ClassifyOptions, check_unclassified, plan_job
 from geokd.mapping.manifest import describe_grid, describe_options, json_number
 from geokd.scenes.plan import SceneInfo
-from geokd.scenes.reader import describe_scene, plan_scene, read_preview
+from geokd.scenes.reader import describe_scene, read_preview
 
 _TRIAL_SECONDS = 0.3
 
@@ -109,18 +109,17 @@ def _prospect(scene: SceneInfo, model: Path, options: ClassifyOptions) -> dict[s
     try:
         if options.min_confidence > 0:
             check_unclassified(bundle)
-        plan = plan_scene(scene, bundle.contract, options.scene_options)
-        job = MappingJob(scene, plan, lay_patches(plan, bundle, options.stride_px), bundle, model, Path(), options)
+        job = plan_job(scene, bundle, model, Path(), options)
     except (SceneError, CallError) as error:
         return about | {"problems": str(error)}
     cells, patches = job.patches.cell_grid, math.prod(job.patches.shape)
-    valid_share = float(read_preview(plan)[1].mean())
+    valid_share = float(read_preview(job.plan)[1].mean())
     speed = patches_per_second(student)
     return about | {
         "problems": None,
         "options": describe_options(job),
         "notes": list(job.notes),
-        "warnings": list(plan.warnings),
+        "warnings": list(job.plan.warnings),
         "patches": patches,
         "map": describe_grid(cells) | {"cell_size_m": list(cells.pixel_size_m), "cells": cells.height * cells.width},
         "valid_share": round(valid_share, 4),

@@ -1,14 +1,20 @@
 """What is to be mapped, and how: everything is checked and decided here, before any work is done."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from geokd.bundle import Bundle, load_bundle, resolve_model
 from geokd.errors import CallError, GeokdError, one_message
 from geokd.legend import Legend
 from geokd.mapping.engine import open_student
+from geokd.mapping.journal import check_journal
 from geokd.mapping.parallel import Crew, Engine, available_cores
+from geokd.mapping.sizing import fit_blocks
 from geokd.outputs.staging import OutputNames, check_outputs, output_names
 from geokd.scenes.grid import PatchGrid
 from geokd.scenes.plan import SceneInfo, SceneOptions, ScenePlan
@@ -38,10 +44,14 @@ class ClassifyOptions:
     engine : {"threads", "processes"}
     scheduler : str or None
         Address or scheduler file of a running Dask cluster, which then does the work.
-    block_px : int
-        Side of the blocks the scene is read in; the map does not depend on it.
+    block_px : int or None
+        Side of the blocks the scene is read in; the map does not depend on it. None: by size and layout of the scene.
+    memory_mb : int
+        Memory to keep within, in MB.
     overwrite : bool
         Replace outputs that exist.
+    resume : bool
+        Go on with a run that was interrupted, and skip a scene whose map is there already.
 
     Raises
     ------
@@ -59,8 +69,10 @@ class ClassifyOptions:
     workers: int | None = None
     engine: Engine = "threads"
     scheduler: str | None = None
-    block_px: int = 512
+    block_px: int | None = None
+    memory_mb: int = 1000
     overwrite: bool = False
+    resume: bool = False
 
     def __post_init__(self) -> None:
         problems = []
@@ -74,8 +86,12 @@ class ClassifyOptions:
             problems.append(f"{self.workers} workers cannot work; at least 1 is needed")
         if self.scheduler is not None and (self.workers is not None or self.engine == "processes"):
             problems.append("a Dask cluster brings its own workers: leave out the number of workers and processes")
-        if self.block_px < 1:
+        if self.block_px is not None and self.block_px < 1:
             problems.append(f"the block of {self.block_px} px must be at least 1")
+        if self.memory_mb < 1:
+            problems.append(f"{self.memory_mb} MB of memory are none; at least 1 is needed")
+        if self.resume and self.overwrite:
+            problems.append("--resume keeps what is there and --overwrite replaces it: give one of the two")
         if problems:
             raise CallError(one_message(problems))
 
@@ -105,6 +121,12 @@ class MappingJob:
     folder : Path
         Where the outputs go.
     options : ClassifyOptions
+    blocks_px : tuple of int
+        Height and width of the blocks.
+    run : dict
+        All that the result of a block depends on, as JSON values.
+    finished : bool
+        Whether the map is there already, made by the same model and options of the same scene.
     """
 
     info: SceneInfo
@@ -114,6 +136,20 @@ class MappingJob:
     model: Path
     folder: Path
     options: ClassifyOptions
+    blocks_px: tuple[int, int]
+    run: dict[str, Any]
+    finished: bool = False
+
+    @property
+    def journal(self) -> Path:
+        """Where a journal is kept until the map is there."""
+        return self.folder / f".{Path(self.plan.path).stem}.geokd-journal"
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this map from those of other scenes, models and options."""
+        known = self.run | {"min_confidence": self.options.min_confidence, "block_px": None}
+        return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     @property
     def names(self) -> OutputNames:
@@ -154,27 +190,106 @@ def plan_jobs(
     CallError, SceneError, BundleError
         As :func:`classify`. What is wrong with several scenes comes in one message.
     """
+    jobs, errors = plan_what_can_be(scenes, model, output, options)
+    if errors:
+        problems = list(errors.values())
+        raise type(problems[0])(one_message([str(problem) for problem in problems])) from problems[0]
+    return jobs
+
+
+def plan_what_can_be(
+    scenes: Sequence[str | Path], model: str | Path, output: str | Path, options: ClassifyOptions
+) -> tuple[list[MappingJob], dict[str, GeokdError]]:
+    """As :func:`plan_jobs`, but scenes that cannot be mapped are told of in a dict from their paths.
+
+    Raises
+    ------
+    CallError, BundleError
+        If nothing can be mapped in this way at all, as for a broken model.
+    """
     path = resolve_model(model).resolve()
     bundle = load_bundle(path)
     open_student(path, bundle.sha256)
     if options.min_confidence > 0:
         check_unclassified(bundle)
-    folder = Path(output)
-    jobs, problems = [], []
+    jobs: list[MappingJob] = []
+    errors: dict[str, GeokdError] = {}
     for scene in scenes:
         try:
-            info = describe_scene(scene)
-            plan = plan_scene(info, bundle.contract, options.scene_options)
-            patches = lay_patches(plan, bundle, options.stride_px)
-            job = MappingJob(info, plan, patches, bundle, path, folder, options)
-            check_outputs(folder, job.names, overwrite=options.overwrite)
-            jobs.append(job)
+            job = plan_job(describe_scene(scene), bundle, path, Path(output), options)
+            jobs.append(_check_place(job))
         except GeokdError as error:
-            problems.append(error)
-    if problems:
-        raise type(problems[0])(one_message([str(problem) for problem in problems])) from problems[0]
+            errors[str(scene)] = error
     _refuse_clashes(jobs)
-    return jobs
+    return jobs, errors
+
+
+def plan_job(info: SceneInfo, bundle: Bundle, model: Path, folder: Path, options: ClassifyOptions) -> MappingJob:
+    """Make every choice of how a scene is mapped.
+
+    Raises
+    ------
+    SceneError
+        If the scene does not fit the model.
+    CallError
+        If an option does not fit the two, or the memory does not suffice.
+    """
+    plan = plan_scene(info, bundle.contract, options.scene_options)
+    patches = lay_patches(plan, bundle, options.stride_px)
+    blocks_px = fit_blocks(info, plan, patches, options.crew, options.memory_mb, options.block_px)
+    run = {
+        **source_identity(plan),
+        "model": bundle.sha256,
+        "patch_px": patches.patch_px,
+        "stride_px": patches.stride_px,
+        "bidx": list(plan.bidx),
+        "value_scale": plan.value_scale,
+        "value_offset": plan.value_offset,
+        "nodata": None if plan.nodata is None else str(plan.nodata),
+        "min_valid_share": options.min_valid_share,
+        "block_px": list(blocks_px),
+        **{f"{name}_version": version(name) for name in ("geokd", "numpy", "onnxruntime")},
+    }
+    return MappingJob(info, plan, patches, bundle, model, folder, options, blocks_px, run)
+
+
+def _check_place(job: MappingJob) -> MappingJob:
+    """Refuse a job whose outputs may not be written; tell of one whose outputs are there already."""
+    options = job.options
+    if options.resume and _is_finished(job):
+        return replace(job, finished=True)
+    check_outputs(job.folder, job.names, overwrite=options.overwrite)
+    if job.journal.exists() and options.resume:
+        check_journal(job.journal, job.run)
+    elif job.journal.exists() and not options.overwrite:
+        raise CallError(
+            f"{job.journal} holds an interrupted run of {job.plan.path}; go on with it by --resume, or drop it by"
+            " --overwrite"
+        )
+    return job
+
+
+def source_identity(plan: ScenePlan) -> dict[str, Any]:
+    """Return what tells whether a scene is still the same: its path and, of a file, size and time of change."""
+    path = Path(plan.path)
+    try:
+        status = path.stat()
+    except OSError:  # a URL, a /vsi path, or gone
+        return {"scene": plan.path, "scene_bytes": None, "scene_changed_ns": None}
+    return {
+        "scene": str(path.resolve()),
+        "scene_bytes": status.st_size,
+        "scene_changed_ns": status.st_mtime_ns,
+    }
+
+
+def _is_finished(job: MappingJob) -> bool:
+    """Whether all outputs are there, and the manifest says that they are of this scene, model and options."""
+    try:
+        manifest = json.loads((job.folder / job.names.manifest).read_text(encoding="utf-8"))
+        return manifest["fingerprint"] == job.fingerprint and all((job.folder / name).exists() for name in job.names)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def check_unclassified(bundle: Bundle) -> None:

@@ -1,10 +1,10 @@
-"""From the probabilities of overlapping patches to one class and confidence per cell. Pure numpy.
+"""From the probabilities of overlapping patches to one class and confidence per cell. Pure arithmetic.
 
 Sums run over the offsets within a patch in a fixed order, whatever blocks the patches came in: maps do not depend on
 the blocks, bit for bit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,54 +50,86 @@ class Mosaic:
     ----------
     class_map : ClassMap
     classified_patches : int
-    valid_cells : bool array (height, width)
+    valid_cells : int
         Cells that hold a valid pixel.
     drift : Drift or None
         None if the model does not tell what it has seen.
+    picture : uint8 array (C, h, w)
+        The scene, thinned.
+    picture_valid : bool array (h, w)
     """
 
     class_map: ClassMap
     classified_patches: int
-    valid_cells: NDArray[np.bool_]
+    valid_cells: int
     drift: Drift | None
+    picture: NDArray[np.uint8]
+    picture_valid: NDArray[np.bool_]
 
 
-def assemble(patches: PatchGrid, predictions: Iterable[PatchPredictions], classes: int) -> NDArray[np.float32]:
-    """Put blocks together into one array of all patches.
+def join_row(
+    above: NDArray[np.float32] | None, parts: Sequence[PatchPredictions], patches: PatchGrid
+) -> NDArray[np.float32]:
+    """Join a row of blocks, from left to right, below the patches above that reach into its cells.
+
+    Parameters
+    ----------
+    above : float32 array (rows, cols, K) or None
+        What this function returned for the row of blocks before; None for the first.
+    parts : sequence of PatchPredictions
+    patches : PatchGrid
 
     Returns
     -------
-    float32 array (rows, cols, classes), NaN where a patch was not classified or came in no block
+    float32 array (rows, cols, K) of all columns of patches, down to the last row of `parts`
     """
-    whole = np.full((*patches.shape, classes), np.nan, np.float32)
-    for part in predictions:
-        block = part.block
-        whole[block.row_start : block.row_stop, block.col_start : block.col_stop] = part.probabilities
-    return whole
+    row = np.concatenate([part.probabilities for part in parts], axis=1)
+    reaching = patches.cells_per_patch - 1
+    return row if above is None or reaching == 0 else np.concatenate([above[-reaching:], row])
 
 
-def cell_probabilities(probabilities: NDArray[np.float32], patches: PatchGrid) -> NDArray[np.float64]:
+def own_cells(joined: NDArray[np.float32], block: PatchBlock, patches: PatchGrid) -> NDArray[np.float64]:
+    """Probabilities of the cells that are a block's own (see :meth:`geokd.scenes.grid.PatchGrid.own_cells`).
+
+    Parameters
+    ----------
+    joined : float32 array
+        The block's row, from :func:`join_row`.
+    block : PatchBlock
+    patches : PatchGrid
+
+    Returns
+    -------
+    float64 array (cell rows, cell cols, K); NaN where no classified patch covers the cell
+    """
+    span = patches.cells_per_patch
+    top, left = block.row_stop - len(joined), max(0, block.col_start - span + 1)
+    means = mean_over_patches(joined[:, left : block.col_stop], span)
+    rows, cols = patches.own_cells(block)
+    return means[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
+
+
+def mean_over_patches(probabilities: NDArray[np.float32], span: int) -> NDArray[np.float64]:
     """Mean, over the classified patches that cover a cell, of their probabilities.
 
     Parameters
     ----------
     probabilities : float32 array (rows, cols, K)
         One row of K a patch; NaN where it was not classified.
-    patches : PatchGrid
+    span : int
+        Cells along one side of a patch.
 
     Returns
     -------
-    float64 array (height, width, K) on `patches.cell_grid`; NaN where no classified patch covers the cell
+    float64 array (rows + span - 1, cols + span - 1, K); NaN where no classified patch covers the cell
     """
     classified = ~np.isnan(probabilities[..., :1])
     shares = np.where(classified, probabilities, 0).astype(np.float64)
-    span = patches.cells_per_patch
     total = _spread(_spread(shares, span, axis=0), span, axis=1)
     count = _spread(_spread(classified.astype(np.int64), span, axis=0), span, axis=1)
     means = np.full(total.shape, np.nan)
     np.divide(total, count, out=means, where=count > 0)
-    cells = patches.cell_grid
-    return means[: cells.height, : cells.width]  # a scene smaller than a patch has fewer cells than the patch
+    return means
 
 
 def codes_and_confidence(

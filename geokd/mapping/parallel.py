@@ -1,18 +1,22 @@
 """Spreading a function over tasks: the only module that knows Dask.
 
-By default threads of this process do the work, without `distributed`, whose import alone takes longer than a small map.
+Threads of this process by default, or its own processes, or a running Dask cluster: all three are used as executors,
+and one loop keeps each of them full.
 """
 
+import os
 import signal
-from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from geokd.errors import CallError, GeokdError
 
@@ -21,8 +25,11 @@ R = TypeVar("R")
 
 Engine = Literal["threads", "processes"]
 
+TASKS_AHEAD = 2
+"""Tasks that each worker is given at a time."""
+
 _CONNECT_SECONDS = 15
-_TASKS_AHEAD = 2  # tasks a thread of a cluster is given at a time
+_DEATHS = 3  # of worker processes, after which it is no accident
 
 
 @dataclass(frozen=True)
@@ -45,72 +52,91 @@ class Crew:
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use, by affinity and by the limit of its container."""
-    from dask.system import CPU_COUNT
+    """Return how many cores this process may use, by affinity and by the limit of its container (cgroup)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for quota, period in _cgroup_limits():
+        if quota > 0 and period > 0:
+            cores = min(cores, max(1, round(quota / period)))
+    return cores
 
-    return int(CPU_COUNT)
 
+def run_tasks(function: Callable[[T], R], tasks: Iterable[T], crew: Crew) -> Generator[tuple[T, Future[R]], None, None]:
+    """Call `function` on each of `tasks`; yield each task with its finished future, in whatever order they finish.
 
-def run_tasks(function: Callable[[T], R], tasks: list[T], crew: Crew, on_result: Callable[[R], None]) -> None:
-    """Call `function` on each of `tasks` and hand each result to `on_result`, here and in whatever order they finish.
-
-    Only a few tasks a worker are under way at any time. When a task fails or the user interrupts, no
-    further one is begun.
+    Tasks are taken only as workers come free, :data:`TASKS_AHEAD` for each, so there may be any number of them. Tasks
+    of a worker that died are run again. When the generator is closed, no further task is begun.
 
     Parameters
     ----------
     function : callable
         Importable by name on workers.
-    tasks : list
+    tasks : iterable
         Picklable values.
     crew : Crew
-    on_result : callable
 
     Raises
     ------
-    Exception
-        What a task raised, as it was.
     CallError
         If the cluster does not answer or has no workers.
     GeokdError
-        If a worker died.
+        If workers died again and again.
     """
+    waiting = iter(tasks)
+    again: deque[T] = deque()
+    for _attempt in range(_DEATHS):
+        with _executor(crew) as (executor, workers, lost):
+            under_way: dict[Future[R], T] = {}
+            queue = _queue(again, waiting)
+            try:
+                while True:
+                    for task in islice(queue, TASKS_AHEAD * workers - len(under_way)):
+                        under_way[executor.submit(function, task)] = task
+                    if not under_way:
+                        return
+                    finished, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        if isinstance(future.exception(), lost):
+                            raise _WorkerLostError
+                        yield under_way.pop(future), future
+            except (_WorkerLostError, BrokenProcessPool):  # a broken pool may also refuse a task
+                again.extend(under_way.values())
+            finally:
+                for future in under_way:
+                    future.cancel()
+    raise GeokdError("workers died again and again, perhaps for want of memory; try fewer --workers")
+
+
+def _queue(again: deque[T], waiting: Iterator[T]) -> Iterator[T]:
+    while again:
+        yield again.popleft()
+    for task in waiting:  # noqa: UP028  not `yield from`, which would close them with this
+        yield task
+
+
+class _WorkerLostError(Exception):
+    """A worker died, and with it what it was at."""
+
+
+_Hands = tuple[Executor, int, tuple[type[BaseException], ...]]
+
+
+@contextmanager
+def _executor(crew: Crew) -> Iterator[_Hands]:
+    """Open an executor; yield it, how many tasks it runs at a time, and what tasks of a lost worker raise."""
     if crew.scheduler is not None:
-        _run_on_cluster(function, tasks, crew.scheduler, on_result)
+        with _cluster(crew.scheduler) as hands:
+            yield hands
     elif crew.engine == "processes":
-        with ProcessPoolExecutor(crew.workers, get_context("spawn"), _ignore_interrupt) as pool:
-            _run_in_pool(function, tasks, pool, on_result)
+        with ProcessPoolExecutor(crew.workers, get_context("spawn"), _begin_worker) as pool:
+            yield pool, crew.workers, (BrokenProcessPool,)
     else:
-        with ThreadPoolExecutor(crew.workers) as pool:
-            _run_in_pool(function, tasks, pool, on_result)
+        with ThreadPoolExecutor(crew.workers) as threads:
+            yield threads, crew.workers, ()
 
 
-def _run_in_pool(
-    function: Callable[[T], R], tasks: Iterable[T], pool: Executor, on_result: Callable[[R], None]
-) -> None:
-    import dask.multiprocessing
-    import dask.threaded
-    from dask.callbacks import Callback
-
-    def finished(_key: str, result: R, *_: Any) -> None:
-        on_result(result)
-
-    # a task without arguments: Dask would take strings and tuples among arguments for keys and tasks
-    graph = {f"task-{i}": (partial(function, task),) for i, task in enumerate(tasks)}
-    try:
-        with Callback(posttask=finished):
-            if isinstance(pool, ProcessPoolExecutor):
-                dask.multiprocessing.get(graph, list(graph), pool=pool, optimize_graph=False, chunksize=1)
-            else:
-                dask.threaded.get(graph, list(graph), pool=pool)
-    except BrokenProcessPool as error:
-        raise GeokdError("a worker process died, perhaps for want of memory; try fewer --workers") from error
-
-
-def _run_on_cluster(
-    function: Callable[[T], R], tasks: Iterable[T], scheduler: str, on_result: Callable[[R], None]
-) -> None:
-    from distributed import Client, KilledWorker, as_completed
+@contextmanager
+def _cluster(scheduler: str) -> Iterator[_Hands]:
+    from distributed import Client, KilledWorker
 
     where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
@@ -121,19 +147,27 @@ def _run_on_cluster(
         threads = sum(client.nthreads().values())
         if threads == 0:
             raise CallError(f"the Dask scheduler at {scheduler!r} has no workers; start some by `dask worker`")
-        waiting = iter(tasks)
-        submit = partial(client.submit, function, pure=False)
-        under_way = as_completed([submit(task) for task in islice(waiting, _TASKS_AHEAD * threads)], loop=client.loop)
+        yield client.get_executor(pure=False), threads, (KilledWorker,)
+
+
+def _cgroup_limits() -> Iterator[tuple[int, int]]:
+    """Quota and period of the container's share of processor time, of cgroups v2 and v1."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
-            for future in under_way:
-                on_result(future.result())
-                future.release()
-                for task in islice(waiting, 1):
-                    under_way.add(submit(task))
-        except KilledWorker as error:
-            raise GeokdError("workers of the Dask cluster died again and again; look into their logs") from error
+            numbers = " ".join(Path("/sys/fs/cgroup", file).read_text(encoding="ascii") for file in files).split()
+            yield int(numbers[0]), int(numbers[1])
+        except (OSError, ValueError, IndexError):  # no such limit
+            continue
 
 
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C, which the terminal sends to all processes, to the one that started the others."""
+def _begin_worker() -> None:
+    """Leave Ctrl-C, which the terminal sends to all processes, to the parent; and do not outlive it if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

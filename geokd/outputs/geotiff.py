@@ -6,9 +6,11 @@ from typing import Literal
 
 import rasterio
 import rasterio.shutil
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter, MemoryFile
 
-from geokd.legend import NODATA
+from geokd.errors import OutputError
+from geokd.legend import NODATA, Legend
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.staging import write_bytes
 from geokd.scenes.grid import SceneGrid
@@ -50,6 +52,22 @@ def write_confidence_raster(class_map: ClassMap, path: Path, tags: Mapping[str, 
             raster.set_band_unit(1, "percent")
             raster.update_tags(**tags)
         write_bytes(path, _cloud_optimised(memory, overviews="AVERAGE"))
+
+
+def read_class_map(class_raster: Path, confidence_raster: Path, legend: Legend) -> ClassMap:
+    """Read back what :func:`write_class_raster` and :func:`write_confidence_raster` wrote.
+
+    Raises
+    ------
+    OutputError
+        If the files are not, or no longer, such a map.
+    """
+    try:
+        with rasterio.open(class_raster) as codes, rasterio.open(confidence_raster) as confidence:
+            grid = SceneGrid(codes.transform, codes.height, codes.width, codes.crs)
+            return ClassMap(codes.read(1), confidence.read(1), grid, legend)
+    except (RasterioError, ValueError) as error:
+        raise OutputError(f"{class_raster} and {confidence_raster} are no map any more: {error}") from error
 
 
 def _new_raster(memory: MemoryFile, grid: SceneGrid) -> DatasetWriter:

@@ -97,11 +97,10 @@ def staged(folder: Path, names: Iterable[str], *, overwrite: bool) -> Iterator[P
     """
     names = sorted(names)
     check_outputs(folder, names, overwrite=overwrite)
-    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    made = made_folders(folder)
     temporary = None
     try:
         with _refused_by(folder):
-            folder.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=".geokd-", dir=folder))
         yield temporary
         written = sorted(path.name for path in temporary.iterdir())
@@ -113,9 +112,28 @@ def staged(folder: Path, names: Iterable[str], *, overwrite: bool) -> Iterator[P
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-        with suppress(OSError):  # a folder that others have begun to use is left alone
-            for parent in made:
-                parent.rmdir()
+        unmake(made)
+
+
+def made_folders(folder: Path) -> list[Path]:
+    """Make a folder and its parents; return those that were not there, the innermost first.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made.
+    """
+    with _refused_by(folder):
+        made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def unmake(folders: list[Path]) -> None:
+    """Remove folders that :func:`made_folders` made, if they are empty; one that is in use is left alone."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -148,16 +148,27 @@ class PatchGrid:
             (block.rows - 1) * self.stride_px + self.patch_px,
         )
 
-    def blocks(self, block_px: int) -> Iterator["PatchBlock"]:
-        """Cut the patches into blocks, row by row, whose windows measure at most about `block_px` pixels a side.
+    def blocks(self, height_px: int, width_px: int) -> Iterator["PatchBlock"]:
+        """Cut the patches into blocks, row by row, whose windows measure about `height_px` x `width_px` pixels or less.
 
         Every patch is in exactly one block.
         """
-        side = max(1, (block_px - self.patch_px) // self.stride_px + 1)
+        high = max(1, (height_px - self.patch_px) // self.stride_px + 1)
+        wide = max(1, (width_px - self.patch_px) // self.stride_px + 1)
         rows, cols = self.shape
-        for row in range(0, rows, side):
-            for col in range(0, cols, side):
-                yield PatchBlock(row, min(row + side, rows), col, min(col + side, cols))
+        for row in range(0, rows, high):
+            for col in range(0, cols, wide):
+                yield PatchBlock(row, min(row + high, rows), col, min(col + wide, cols))
+
+    def own_cells(self, block: "PatchBlock") -> tuple[slice, slice]:
+        """Rows and columns of the cells from the block's first patch to the next block's; each cell is one block's own.
+
+        The last patches own the cells to the end of the map.
+        """
+        rows, cols = self.shape
+        row_stop = block.row_stop if block.row_stop < rows else self.cell_grid.height
+        col_stop = block.col_stop if block.col_stop < cols else self.cell_grid.width
+        return slice(block.row_start, row_stop), slice(block.col_start, col_stop)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class SceneInfo:
         Whether there is an alpha band or a mask.
     scales, offsets : tuple of float
         GDAL's tags of each band; 1 and 0 where there are none.
+    storage_px : tuple of int
+        Height and width of the tiles or strips that the file is stored in.
     """
 
     path: str
@@ -50,6 +52,7 @@ class SceneInfo:
     masked: bool
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
+    storage_px: tuple[int, int]
 
 
 @dataclass(frozen=True)

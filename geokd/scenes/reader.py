@@ -28,6 +28,7 @@ from geokd.scenes.scaling import to_uint8
 from geokd.scenes.validity import has_mask, valid_pixels
 
 _PREVIEW_PX = 512
+_CACHE_MB = 64  # GDAL's own default is a twentieth of the machine's memory
 _BASELINE_OFFSET_DN = 1000
 
 
@@ -44,12 +45,13 @@ def open_scene(path: str) -> Iterator[DatasetReader]:
     """
     if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise CallError(f"no such file: {path}")
-    try:
-        dataset = rasterio.open(path)
-    except RasterioIOError as error:
-        raise SceneError(f"{path} is not a raster that GDAL can open: {error}") from error
-    with dataset:
-        yield dataset
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+        try:
+            dataset = rasterio.open(path)
+        except RasterioIOError as error:
+            raise SceneError(f"{path} is not a raster that GDAL can open: {error}") from error
+        with dataset:
+            yield dataset
 
 
 def describe_scene(path: str | Path) -> SceneInfo:
@@ -245,6 +247,7 @@ def _info(dataset: DatasetReader, path: str) -> SceneInfo:
         masked=has_mask(dataset),
         scales=tuple(dataset.scales),
         offsets=tuple(dataset.offsets),
+        storage_px=dataset.block_shapes[0],
     )
 
 

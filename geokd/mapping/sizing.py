@@ -1,0 +1,82 @@
+"""How large the blocks of a scene are, so that all stays within a given memory. Pure arithmetic.
+
+The figures are those of CPython 3.11 on Linux with the libraries loaded and a student running, rounded up.
+"""
+
+import math
+
+from geokd.errors import CallError
+from geokd.mapping.parallel import Crew
+from geokd.scenes.grid import PatchGrid
+from geokd.scenes.plan import SceneInfo, ScenePlan
+
+_BASE_MB = 280  # the process itself, its libraries, GDAL's cache, the writers of the outputs
+_WORKER_MB = 25  # what ONNX Runtime takes to run a batch
+_CELL_BYTES = 3  # class and confidence of the map, and one more for what is made of it
+_BLOCK_PX = (256, 1024)  # least and greatest side of blocks, if memory allows
+_BLOCKS = 16  # at least as many, in scenes large enough, so that workers share them evenly
+
+
+def fit_blocks(
+    info: SceneInfo, plan: ScenePlan, patches: PatchGrid, crew: Crew, memory_mb: int, block_px: int | None
+) -> tuple[int, int]:
+    """Choose height and width, in pixels, of the blocks a scene is read in.
+
+    Blocks are square, or as wide as the scene where its file is stored in rows. Workers of a cluster bring their own
+    memory; one of theirs is taken to have as much as this process.
+
+    Parameters
+    ----------
+    info : SceneInfo
+    plan : ScenePlan
+    patches : PatchGrid
+    crew : Crew
+    memory_mb : int
+    block_px : int or None
+        Side that the caller wants.
+
+    Raises
+    ------
+    CallError
+        If even the smallest blocks need more memory.
+    """
+    scene, cells = plan.grid, patches.cell_grid
+    workers = 1 if crew.scheduler is not None else crew.workers
+    processes = workers if crew.engine == "processes" else 1
+    map_mb = _CELL_BYTES * cells.height * cells.width / 1e6
+    fixed_mb = processes * _BASE_MB + workers * _WORKER_MB + map_mb
+    most_px = (memory_mb - fixed_mb) * 1e6 / workers / _bytes_per_pixel(info, plan, patches)
+    if most_px < patches.patch_px**2:
+        needed = fixed_mb + workers * patches.patch_px**2 * _bytes_per_pixel(info, plan, patches) / 1e6
+        raise CallError(
+            f"{memory_mb} MB of memory are too few for {workers} worker{'s' * (workers > 1)} and a map of"
+            f" {cells.height} x {cells.width} cells: it takes at least {math.ceil(needed)} MB; raise --memory, or take"
+            " fewer --workers or a larger --stride"
+        )
+    if block_px is not None:
+        return _at_most(most_px, block_px, block_px, patches.patch_px)
+    least, greatest = _BLOCK_PX
+    side = int(min(max(math.sqrt(scene.height * scene.width / _BLOCKS), least), greatest))
+    if info.storage_px[1] >= scene.width > side:
+        return _at_most(most_px, max(patches.patch_px, side * side // scene.width), scene.width, patches.patch_px)
+    return _at_most(most_px, side, side, patches.patch_px)
+
+
+def _at_most(most_px: float, height: int, width: int, least: int) -> tuple[int, int]:
+    """Shrink a block to `most_px` pixels, no side below `least`."""
+    if height * width > most_px:
+        height = max(least, min(height, int(most_px // width)))
+        width = max(least, min(width, int(most_px // height)))
+    return height, width
+
+
+def _bytes_per_pixel(info: SceneInfo, plan: ScenePlan, patches: PatchGrid) -> float:
+    """Memory that a worker takes for each pixel of its block."""
+    bands, value = len(plan.bidx), _ITEM_BYTES.get(info.dtype, 8)
+    stretch = 0 if plan.scaling is None or (value <= 2 and not info.dtype.startswith("float")) else 8 + 8 + 4 + 4
+    pixel = bands * (value + 1 + stretch) + 4  # validity, twice, and what GDAL holds meanwhile
+    patch = 4 * 16 + 2 * patches.patch_px  # probabilities, and the share of valid pixels along the way
+    return pixel + patch / patches.stride_px**2
+
+
+_ITEM_BYTES = {"uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "float16": 2, "uint32": 4, "int32": 4, "float32": 4}
