@@ -1,9 +1,11 @@
 """The polygons of a map, against counting cell by cell; and that equal maps give equal files."""
 
+import functools
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,8 +19,9 @@ from rasterio.crs import CRS
 
 from geokd.legend import default_legend
 from geokd.outputs.class_map import ClassMap, cell_areas_ha
-from geokd.outputs.geopackage import regions_of, write_polygons
+from geokd.outputs.geopackage import write_polygons
 from geokd.outputs.geotiff import write_class_raster, write_confidence_raster
+from geokd.outputs.regions import Regions, regions_of
 from geokd.scenes.grid import SceneGrid
 
 LEGEND = default_legend(("forest", "water", "town"))
@@ -32,14 +35,20 @@ def make_map(codes: NDArray[np.uint8], transform: Affine, epsg: int) -> ClassMap
     return ClassMap(codes, np.where(codes == 255, 255, confidence).astype(np.uint8), grid, LEGEND)
 
 
+def all_regions(class_map: ClassMap) -> Regions:
+    return functools.reduce(Regions.join, regions_of(class_map))
+
+
 @given(
     arrays(np.uint8, st.tuples(st.integers(1, 8), st.integers(1, 8)), elements=st.sampled_from([0, 1, 255])),
     st.sampled_from([(UTM, 32618), (UTM @ Affine.rotation(30), 32618), (DEGREES, 4326)]),
+    st.integers(1, 64),
 )
 @settings(max_examples=200, deadline=None)
-def test_each_polygon_sums_the_cells_it_holds(codes: NDArray[np.uint8], place: tuple[Affine, int]) -> None:
+def test_each_polygon_sums_the_cells_it_holds(codes: NDArray[np.uint8], place: tuple[Affine, int], strip: int) -> None:
     class_map = make_map(codes, *place)
-    regions = regions_of(class_map)
+    with mock.patch("geokd.outputs.class_map.STRIP_CELLS", strip):
+        regions = all_regions(class_map)
     assert np.all(shapely.is_valid(regions.polygons))
     rows, cols = np.indices(codes.shape)
     centres = shapely.points(*(place[0] @ (cols.ravel() + 0.5, rows.ravel() + 0.5)))
@@ -49,13 +58,30 @@ def test_each_polygon_sums_the_cells_it_holds(codes: NDArray[np.uint8], place: t
         holders += held
         assert set(codes.ravel()[held]) == {regions.codes[number]}
         assert regions.areas_ha[number] == pytest.approx(areas[held].sum(), rel=1e-12)
-        assert regions.mean_confidence[number] == pytest.approx(class_map.confidence.ravel()[held].mean(), rel=1e-12)
+        assert regions.cells[number] == held.sum()
+        assert regions.confidence[number] == class_map.confidence.ravel()[held].sum()
     assert np.array_equal(holders == 1, (codes != 255).ravel())
+
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 12)), elements=st.sampled_from([0, 1, 255])))
+@settings(max_examples=200, deadline=None)
+def test_strips_leave_no_seams(codes: NDArray[np.uint8]) -> None:
+    """The same polygons, corner for corner, as of the whole map at once; only their order and first corners differ."""
+    class_map = make_map(codes, UTM, 32618)
+    whole = all_regions(class_map)
+    with mock.patch("geokd.outputs.class_map.STRIP_CELLS", 2 * codes.shape[1]):
+        pieces = all_regions(class_map)
+    assert len(pieces) == len(whole)
+    places = {shapely.normalize(polygon).wkt: n for n, polygon in enumerate(whole.polygons)}
+    order = [places[shapely.normalize(polygon).wkt] for polygon in pieces.polygons]
+    for name in ("codes", "cells", "confidence"):
+        np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name)[order])
+    np.testing.assert_allclose(pieces.areas_ha, whole.areas_ha[order], rtol=1e-13)
 
 
 def test_areas_in_a_projected_crs_are_the_planar_ones_in_feet_too() -> None:
     class_map = make_map(np.zeros((3, 4), np.uint8), Affine(100, 0, 1e6, 0, -100, 2e5), 2263)  # US survey feet
-    (area_ha,) = regions_of(class_map).areas_ha
+    (area_ha,) = all_regions(class_map).areas_ha
     assert area_ha == pytest.approx(12 * (100 * 1200 / 3937) ** 2 / 1e4, rel=1e-9)
 
 

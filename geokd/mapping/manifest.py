@@ -32,7 +32,7 @@ def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> 
         Of each stage; "classify" among them.
     """
     class_map, drift = mosaic.class_map, mosaic.drift
-    mapped = int(class_map.mapped.sum())
+    mapped = int(class_map.cell_counts().sum())
     areas = class_areas(class_map)
     rows, cols = job.patches.shape
     size_x_m, size_y_m = class_map.grid.pixel_size_m

@@ -1,14 +1,19 @@
 """The finished map as a value: a class and a confidence per cell, and the area each class covers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 import pyproj
+from affine import Affine
 from numpy.typing import NDArray
 
 from geokd.legend import NODATA, Legend
 from geokd.scenes.grid import SceneGrid
+
+STRIP_CELLS = 500_000
+"""Cells of a large map that are looked at together, at least a row of them."""
 
 _SQUARE_METRES_PER_HECTARE = 10_000.0
 
@@ -57,15 +62,31 @@ class ClassMap:
                 raise ValueError(f"{name} of a class map are uint8, not {array.dtype}")
             if array.shape != shape:
                 raise ValueError(f"{name} of a class map have the shape {array.shape}, its grid {shape}")
-        mapped = self.codes != NODATA
-        if np.any((self.confidence != NODATA) != mapped):
-            raise ValueError(f"codes and confidence of a class map are not {NODATA} at the same cells")
-        highest = int(self.codes.max(where=mapped, initial=0))
-        if highest >= len(self.legend):
-            raise ValueError(f"the class map holds the code {highest}, its legend ends at {len(self.legend) - 1}")
-        surest = int(self.confidence.max(where=mapped, initial=0))
-        if surest > 100:
-            raise ValueError(f"the class map holds a confidence of {surest} %, at most 100 % is possible")
+        for rows in self.strips():
+            codes, confidence = self.codes[rows], self.confidence[rows]
+            mapped = codes != NODATA
+            if np.any((confidence != NODATA) != mapped):
+                raise ValueError(f"codes and confidence of a class map are not {NODATA} at the same cells")
+            highest = int(codes.max(where=mapped, initial=0))
+            if highest >= len(self.legend):
+                raise ValueError(f"the class map holds the code {highest}, its legend ends at {len(self.legend) - 1}")
+            surest = int(confidence.max(where=mapped, initial=0))
+            if surest > 100:
+                raise ValueError(f"the class map holds a confidence of {surest} %, at most 100 % is possible")
+
+    def strips(self) -> Iterator[slice]:
+        """Cut the rows into strips of about :data:`STRIP_CELLS` cells, so that no copy of a large map is made."""
+        step = max(1, STRIP_CELLS // self.grid.width)
+        for row in range(0, self.grid.height, step):
+            yield slice(row, min(row + step, self.grid.height))
+
+    def part(self, rows: slice) -> "ClassMap":
+        """Return some rows as a map of their own, as views."""
+        grid = self.grid
+        moved = SceneGrid(
+            grid.transform @ Affine.translation(0, rows.start), rows.stop - rows.start, grid.width, grid.crs
+        )
+        return ClassMap(self.codes[rows], self.confidence[rows], moved, self.legend)
 
     @property
     def mapped(self) -> NDArray[np.bool_]:
@@ -74,7 +95,10 @@ class ClassMap:
 
     def cell_counts(self) -> NDArray[np.int64]:
         """Return the number of cells of each class, (K,), in the order of the legend."""
-        return np.bincount(self.codes[self.mapped], minlength=len(self.legend)).astype(np.int64)
+        counts = np.zeros(NODATA + 1, np.int64)
+        for rows in self.strips():
+            counts += np.bincount(self.codes[rows].ravel(), minlength=NODATA + 1)
+        return counts[: len(self.legend)]
 
 
 def cell_areas_ha(grid: SceneGrid) -> NDArray[np.float64]:
@@ -116,11 +140,14 @@ def class_areas(class_map: ClassMap) -> list[ClassArea]:
 
     Shares are of the mapped area and sum to 100 where anything is mapped.
     """
-    mapped, kinds = class_map.mapped, len(class_map.legend)
-    codes = class_map.codes[mapped]
+    kinds = len(class_map.legend)
     cells = class_map.cell_counts()
-    areas = sum_by_label(codes, cell_areas_ha(class_map.grid)[mapped], kinds)
-    confidence = sum_by_label(codes, class_map.confidence[mapped].astype(np.float64), kinds)
+    areas, confidence = np.zeros(kinds), np.zeros(kinds)
+    for rows in class_map.strips():
+        part = class_map.part(rows)
+        codes = part.codes[part.mapped]
+        areas += sum_by_label(codes, cell_areas_ha(part.grid)[part.mapped], kinds)
+        confidence += np.bincount(codes, part.confidence[part.mapped], minlength=kinds)
     total = float(areas.sum())
     return [
         ClassArea(

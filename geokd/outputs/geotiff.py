@@ -1,21 +1,24 @@
 """The map as cloud-optimised GeoTIFFs: one of classes, one of confidence."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import rasterio
 import rasterio.shutil
+from numpy.typing import NDArray
 from rasterio.errors import RasterioError
-from rasterio.io import DatasetWriter, MemoryFile
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
 
 from geokd.errors import OutputError
 from geokd.legend import NODATA, Legend
 from geokd.outputs.class_map import ClassMap
-from geokd.outputs.staging import write_bytes
 from geokd.scenes.grid import SceneGrid
 
 _Overviews = Literal["MODE", "AVERAGE"]
+_CACHE_MB = 64  # GDAL's own default is a twentieth of the machine's memory
 
 
 def write_class_raster(class_map: ClassMap, path: Path, tags: Mapping[str, str]) -> None:
@@ -28,13 +31,13 @@ def write_class_raster(class_map: ClassMap, path: Path, tags: Mapping[str, str])
     OutputError
         If it cannot be written.
     """
-    with MemoryFile() as memory:
-        with _new_raster(memory, class_map.grid) as raster:
-            raster.write(class_map.codes, 1)
-            raster.write_colormap(1, {c.value: c.rgb for c in class_map.legend} | {NODATA: (0, 0, 0, 0)})
-            raster.set_band_description(1, "land use class")
-            raster.update_tags(**tags)
-        write_bytes(path, _cloud_optimised(memory, overviews="MODE"))
+
+    def describe(raster: DatasetWriter) -> None:
+        raster.write_colormap(1, {c.value: c.rgb for c in class_map.legend} | {NODATA: (0, 0, 0, 0)})
+        raster.set_band_description(1, "land use class")
+        raster.update_tags(**tags)
+
+    _write_cloud_optimised(class_map.codes, class_map, path, describe, overviews="MODE")
 
 
 def write_confidence_raster(class_map: ClassMap, path: Path, tags: Mapping[str, str]) -> None:
@@ -45,13 +48,13 @@ def write_confidence_raster(class_map: ClassMap, path: Path, tags: Mapping[str, 
     OutputError
         If it cannot be written.
     """
-    with MemoryFile() as memory:
-        with _new_raster(memory, class_map.grid) as raster:
-            raster.write(class_map.confidence, 1)
-            raster.set_band_description(1, "confidence")
-            raster.set_band_unit(1, "percent")
-            raster.update_tags(**tags)
-        write_bytes(path, _cloud_optimised(memory, overviews="AVERAGE"))
+
+    def describe(raster: DatasetWriter) -> None:
+        raster.set_band_description(1, "confidence")
+        raster.set_band_unit(1, "percent")
+        raster.update_tags(**tags)
+
+    _write_cloud_optimised(class_map.confidence, class_map, path, describe, overviews="AVERAGE")
 
 
 def read_class_map(class_raster: Path, confidence_raster: Path, legend: Legend) -> ClassMap:
@@ -70,32 +73,42 @@ def read_class_map(class_raster: Path, confidence_raster: Path, legend: Legend) 
         raise OutputError(f"{class_raster} and {confidence_raster} are no map any more: {error}") from error
 
 
-def _new_raster(memory: MemoryFile, grid: SceneGrid) -> DatasetWriter:
-    return memory.open(
-        driver="GTiff",
-        dtype="uint8",
-        count=1,
-        height=grid.height,
-        width=grid.width,
-        transform=grid.transform,
-        crs=grid.crs,
-        nodata=NODATA,
-    )
+def _write_cloud_optimised(
+    values: NDArray[np.uint8],
+    class_map: ClassMap,
+    path: Path,
+    describe: Callable[[DatasetWriter], None],
+    *,
+    overviews: _Overviews,
+) -> None:
+    """Write a plain GeoTIFF beside `path`, copy it to a cloud-optimised one and see that it holds what it should.
 
-
-def _cloud_optimised(memory: MemoryFile, overviews: _Overviews) -> bytes:
-    """Return the GeoTIFF in `memory` as the bytes of a cloud-optimised one.
-
-    It is made in memory because GDAL does not report a full disk reliably; writing bytes does.
+    GDAL does not report a full disk reliably, so what is written is read again.
     """
-    with MemoryFile() as target:
-        with memory.open() as raster:
+    plain = path.with_name(f"{path.name}.plain")
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "nodata": NODATA}
+    grid = class_map.grid
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+            with rasterio.open(
+                plain, "w", **profile, height=grid.height, width=grid.width, transform=grid.transform, crs=grid.crs
+            ) as raster:
+                describe(raster)
+                for rows in class_map.strips():
+                    raster.write(values[rows], 1, window=Window(0, rows.start, grid.width, rows.stop - rows.start))
             rasterio.shutil.copy(
-                raster,
-                target.name,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                BLOCKSIZE=512,
-                OVERVIEW_RESAMPLING=overviews,
+                plain, path, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE=512, OVERVIEW_RESAMPLING=overviews
             )
-        return bytes(target.read())
+            with rasterio.open(path) as raster:
+                whole = all(
+                    np.array_equal(
+                        raster.read(1, window=Window(0, rows.start, grid.width, rows.stop - rows.start)), values[rows]
+                    )
+                    for rows in class_map.strips()
+                )
+    except RasterioError as error:
+        raise OutputError(f"cannot write {path.name}: {error}; make room or choose another folder") from error
+    finally:
+        plain.unlink(missing_ok=True)
+    if not whole:
+        raise OutputError(f"cannot write {path.name} to its end; make room or choose another folder")

@@ -171,7 +171,7 @@ def _legend_entries(class_map: ClassMap, *, all_valid: bool) -> list[_Entry]:
     entries = [
         _Entry(row["title"], _percent(row["share_percent"]), class_map.legend[row["value"]].rgb) for row in present
     ]
-    if not (all_valid and class_map.mapped.all()):
+    if not (all_valid and class_map.cell_counts().sum() == class_map.codes.size):
         entries.append(_Entry("Not mapped", "", None))
     return entries
 

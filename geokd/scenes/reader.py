@@ -28,6 +28,8 @@ from geokd.scenes.scaling import to_uint8
 from geokd.scenes.validity import has_mask, valid_pixels
 
 _PREVIEW_PX = 512
+_SMALL_PX = 4_000_000  # a scene of so many pixels is looked at as a whole
+_SAMPLE_PX, _SAMPLES_A_SIDE = 64, 5  # in a larger one without overviews, windows from all over it
 _CACHE_MB = 64  # GDAL's own default is a twentieth of the machine's memory
 _BASELINE_OFFSET_DN = 1000
 
@@ -79,8 +81,8 @@ def plan_scene(info: SceneInfo, contract: InputContract, options: SceneOptions |
         If the scene does not fit: all mismatches in one message, each with its remedy.
     """
     plan = fix_plan(info, contract, options or SceneOptions())
-    values, valid = _thinned(plan, _PREVIEW_PX)
-    return replace(plan, warnings=tuple(_unusual(plan, values[:, valid], values.shape[1] * values.shape[2])))
+    values, valid = _sampled(plan)
+    return replace(plan, warnings=tuple(_unusual(plan, values[:, valid], valid.size)))
 
 
 def read_window(
@@ -257,12 +259,7 @@ def _thinned(plan: ScenePlan, longest_px: int) -> tuple[NDArray[np.generic], NDA
     shape = max(1, round(plan.grid.height / shrink)), max(1, round(plan.grid.width / shrink))
     try:
         with open_scene(plan.path) as dataset:
-            dtypes = sorted({dataset.dtypes[band - 1] for band in plan.bidx})
-            if len(dtypes) > 1:
-                raise SceneError(
-                    f"the bands of {plan.path} are of different types ({', '.join(dtypes)});"
-                    f" bring them to one by gdal_translate -ot Float32 {plan.path} one_type.tif"
-                )
+            _refuse_mixed_types(plan, dataset)
             whole = Window(0, 0, plan.grid.width, plan.grid.height)
             values = dataset.read(list(plan.bidx), out_shape=(len(plan.bidx), *shape))
             return values, valid_pixels(dataset, values, whole, plan.bidx, plan.nodata)
@@ -270,6 +267,38 @@ def _thinned(plan: ScenePlan, longest_px: int) -> tuple[NDArray[np.generic], NDA
         raise SceneError(
             f"cannot read {plan.path}: {gdal_reason(error)}; it may be cut short: copy or download it again"
         ) from error
+
+
+def _sampled(plan: ScenePlan) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """DN (C, n) and validity (n,) of pixels from all over the scene, without reading all of a large one."""
+    grid = plan.grid
+    with open_scene(plan.path) as dataset:
+        thinned = grid.height * grid.width <= _SMALL_PX or bool(dataset.overviews(plan.bidx[0]))
+    if thinned:
+        values, valid = _thinned(plan, _PREVIEW_PX)
+        return values.reshape(len(values), -1), valid.ravel()
+    height, width = min(grid.height, _SAMPLE_PX), min(grid.width, _SAMPLE_PX)
+    rows, cols = (
+        np.unique(np.linspace(0, size - side, _SAMPLES_A_SIDE).astype(int))
+        for size, side in ((grid.height, height), (grid.width, width))
+    )
+    parts = []
+    with open_scene(plan.path) as dataset:
+        _refuse_mixed_types(plan, dataset)
+        for row in rows:
+            for col in cols:
+                values, valid = read_values(plan, Window(int(col), int(row), width, height), plan.bidx, dataset)
+                parts.append((values.reshape(len(values), -1), valid.ravel()))
+    return np.concatenate([v for v, _ in parts], axis=1), np.concatenate([v for _, v in parts])
+
+
+def _refuse_mixed_types(plan: ScenePlan, dataset: DatasetReader) -> None:
+    dtypes = sorted({dataset.dtypes[band - 1] for band in plan.bidx})
+    if len(dtypes) > 1:
+        raise SceneError(
+            f"the bands of {plan.path} are of different types ({', '.join(dtypes)});"
+            f" bring them to one by gdal_translate -ot Float32 {plan.path} one_type.tif"
+        )
 
 
 def _unusual(plan: ScenePlan, values: NDArray[np.generic], pixels: int) -> Iterator[str]:

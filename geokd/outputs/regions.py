@@ -1,0 +1,168 @@
+"""The connected regions of a map as polygons. Large maps are taken strip by strip, and put together at the seams."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import rasterio.features
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry import shape
+
+from geokd.outputs.class_map import ClassMap, cell_areas_ha
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Connected regions of a class map, N of them: cells that share a side and a class.
+
+    Parameters
+    ----------
+    polygons : object array (N,)
+        Shapely polygons along the edges of the cells; nothing is simplified.
+    codes : uint8 array (N,)
+        Class of each region.
+    cells : int64 array (N,)
+        How many it has.
+    areas_ha : float64 array (N,)
+        Sum of the areas of its cells (see :func:`geokd.outputs.class_map.cell_areas_ha`), in hectares.
+    confidence : float64 array (N,)
+        Sum of the confidences of its cells in percent.
+    """
+
+    polygons: NDArray[np.object_]
+    codes: NDArray[np.uint8]
+    cells: NDArray[np.int64]
+    areas_ha: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return how many regions there are."""
+        return len(self.codes)
+
+    def take(self, which: NDArray[np.generic]) -> "Regions":
+        """Return some of the regions, by a mask or by numbers."""
+        return Regions(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    def join(self, other: "Regions") -> "Regions":
+        """Return these regions, then those of `other`."""
+        return Regions(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
+
+
+def regions_of(class_map: ClassMap) -> Iterator[Regions]:
+    """Dissolve the cells of a map into its connected regions, in world coordinates, as soon as they are complete.
+
+    What a strip ends with waits for the next strip; no region is cut, whatever the size of the strips.
+    """
+    transform = class_map.grid.transform
+    waiting: Regions | None = None
+    for rows in class_map.strips():
+        found = _regions_of_strip(class_map.part(rows), rows.start)
+        if waiting is not None:
+            found = _joined_at(rows.start, waiting, found, class_map.grid.width)
+        unfinished = shapely.bounds(found.polygons)[:, 3] == rows.stop
+        if rows.stop == class_map.grid.height:
+            unfinished[:] = False
+        waiting = found.take(unfinished)
+        complete = found.take(~unfinished)
+        world = shapely.transform(complete.polygons, lambda x, y: transform @ (x, y), interleaved=False)
+        yield Regions(world, complete.codes, complete.cells, complete.areas_ha, complete.confidence)
+
+
+def _regions_of_strip(strip: ClassMap, top: int) -> Regions:
+    """Dissolve a strip of a map that begins at row `top`; corners of the polygons are whole (col, row) of the map."""
+    shapes = rasterio.features.shapes(strip.codes, mask=strip.mapped, connectivity=4)
+    found = [(shape(outline), code) for outline, code in shapes]
+    outlines = np.array([outline for outline, _ in found], dtype=object)
+    cell_ha = cell_areas_ha(strip.grid)
+    least_ha = float(cell_ha.min())  # in a projected CRS all cells are alike: their sum is exact
+    cells = sum_over(outlines, np.ones(cell_ha.shape))
+    return Regions(
+        shapely.transform(outlines, lambda xy: np.add(xy, (0, top))) if found else outlines,
+        np.array([code for _, code in found], dtype=np.uint8),
+        cells.astype(np.int64),
+        cells * least_ha + sum_over(outlines, cell_ha - least_ha),
+        sum_over(outlines, strip.confidence.astype(np.float64)),
+    )
+
+
+def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions:
+    """Join regions of the same class that meet at a row; all of `above` end there, some of `below` begin there."""
+    upper, lower = _regions_along(above, seam, width), _regions_along(below, seam, width)
+    every = above.join(below)
+    lower = np.where(lower >= 0, lower + len(above), -1)
+    meet = (upper >= 0) & (lower >= 0)
+    meet[meet] = every.codes[upper[meet]] == every.codes[lower[meet]]
+    if not meet.any():
+        return every
+    first = _first_of_each_group(len(every), np.unique(np.stack([upper[meet], lower[meet]], axis=1), axis=0))
+    members = np.argsort(first, kind="stable")
+    heads, starts = np.unique(first[members], return_index=True)
+    groups = np.split(members, starts[1:])
+    polygons = np.array(
+        [
+            every.polygons[g[0]] if len(g) == 1 else _without_straight_corners(shapely.union_all(every.polygons[g]))
+            for g in groups
+        ],
+        dtype=object,
+    )
+    sums = (np.add.reduceat(values[members], starts) for values in (every.cells, every.areas_ha, every.confidence))
+    return Regions(polygons, every.codes[heads], *sums)
+
+
+def _regions_along(regions: Regions, seam: int, width: int) -> NDArray[np.int64]:
+    """Tell which region has an edge on row `seam` at each column, (width,); -1 where none has."""
+    along = np.full(width, -1, np.int64)
+    rings, region_of_ring = shapely.get_rings(regions.polygons, return_index=True)
+    corners, ring_of_corner = shapely.get_coordinates(rings, return_index=True)
+    cols, rows = corners.astype(np.int64).T
+    edges = (rows[:-1] == seam) & (rows[1:] == seam) & (np.diff(ring_of_corner) == 0)
+    for start, stop, ring in zip(cols[:-1][edges], cols[1:][edges], ring_of_corner[1:][edges], strict=True):
+        along[min(start, stop) : max(start, stop)] = region_of_ring[ring]
+    return along
+
+
+def _first_of_each_group(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return, for each of `count` things of which `pairs` (n, 2) belong together, the first of its group."""
+    first = list(range(count))
+
+    def find(thing: int) -> int:
+        while first[thing] != thing:
+            first[thing] = first[first[thing]]
+            thing = first[thing]
+        return thing
+
+    for one, other in pairs.tolist():
+        low, high = sorted((find(one), find(other)))
+        first[high] = low
+    return np.array([find(thing) for thing in range(count)], np.int64)
+
+
+def _without_straight_corners(polygon: shapely.Polygon) -> shapely.Polygon:
+    """Leave out corners of a rectilinear polygon at which it goes straight on."""
+
+    def ring(line: shapely.LinearRing) -> NDArray[np.float64]:
+        corners = shapely.get_coordinates(line)[:-1]
+        before, after = corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners
+        turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
+        return np.asarray(corners[turns], np.float64)
+
+    return shapely.Polygon(ring(polygon.exterior), [ring(hole) for hole in polygon.interiors])
+
+
+def sum_over(outlines: NDArray[np.object_], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum `values` (rows, cols), none negative, over the cells within each of the rectilinear polygons `outlines`.
+
+    Corners of `outlines` are whole numbers (col, row). By Green's theorem the sum within a ring is the sum, over its
+    vertical edges and signed by their direction, of all values left of the edge; a summed-area table holds these.
+    """
+    table = np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    rings, polygon_of_ring = shapely.get_rings(outlines, return_index=True)
+    corners, ring_of_corner = shapely.get_coordinates(rings, return_index=True)
+    cols, rows = corners.astype(np.intp).T
+    vertical = (np.diff(cols) == 0) & (np.diff(ring_of_corner) == 0)
+    left_of_edge = np.diff(table[rows, cols])[vertical]
+    of_ring = np.abs(np.bincount(ring_of_corner[1:][vertical], left_of_edge, minlength=len(rings)))
+    is_hole = np.diff(polygon_of_ring, prepend=-1) == 0  # the first ring of a polygon is its outer one
+    signed = np.where(is_hole, -of_ring, of_ring)
+    return np.bincount(polygon_of_ring, signed, minlength=len(outlines)).astype(np.float64)
