@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from geokd.bundle import Golden, InputContract
+from geokd.bundle import DEFAULT_MODEL, Golden, InputContract, load_bundle, resolve_model
 from geokd.errors import BundleError
 from geokd.legend import default_legend
-from geokd.mapping.engine import BATCH_PATCHES, Student, make_student, open_student, softmax
+from geokd.mapping.engine import BATCH_PATCHES, Student, make_student, open_student, softmax, sums_bytes_exactly
 from tests.tiny import PATCH_PX, tiny_bundle, tiny_graph, tiny_logits
 
 
@@ -120,3 +120,16 @@ def test_session_is_kept_and_a_changed_file_is_noticed(tmp_path: Path) -> None:
     path.write_bytes(dataclasses.replace(bundle, temperature=3.0).onnx_bytes)
     with pytest.raises(BundleError, match="was changed while it was in use"):
         open_student(path, "0" * 64)
+
+
+@pytest.mark.skipif(not sums_bytes_exactly(), reason="the processor has no VNNI, so only the exact kernels run")
+def test_fast_and_exact_kernels_give_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = load_bundle(resolve_model(DEFAULT_MODEL))
+    fast = make_student(bundle)
+    monkeypatch.setattr("geokd.mapping.engine.sums_bytes_exactly", lambda: False)
+    exact = make_student(bundle)
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (64, 3, 64, 64), dtype=np.uint8)
+    extremes = (255 * generator.integers(0, 2, (64, 3, 64, 64))).astype(np.uint8)  # sums as large as can be
+    for pixels in (noise, extremes, bundle.golden.pixels):
+        np.testing.assert_array_equal(fast.logits(pixels), exact.logits(pixels))

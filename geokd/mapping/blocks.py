@@ -23,7 +23,7 @@ PICTURE_PX = 1024
 """Longer side of the thinned scene, for pictures."""
 
 _FAMILIAR_SHARE = 0.9  # of pixels that are valid and not mirrored, in a patch to hold against whole chips
-_FAMILIAR_PATCHES = 40_000  # of a scene, at most about, to hold against the chips
+_FAMILIAR_PATCHES = 10_000  # of a scene, at most about, to hold against the chips
 _RETRY_SECONDS = (0.25, 1.0)
 
 
@@ -101,12 +101,13 @@ def classify_block(task: BlockTask) -> BlockResult:
     grid, block = task.patches, task.block
     pixels, valid = _read_patiently(task.plan, grid.block_window(block))
     patches, patches_valid = cut_patches(pixels, valid, grid)
-    share = patches_valid.mean(axis=(2, 3)) if not valid.all() else np.ones((block.rows, block.cols))
+    whole = bool(valid.all())
+    share = np.ones((block.rows, block.cols)) if whole else patches_valid.mean(axis=(2, 3))
     rows, cols = np.nonzero((share > 0) & (share >= task.min_valid_share))
     probabilities = np.full((block.rows, block.cols, len(student.bundle.legend)), np.nan, np.float32)
     for start in range(0, len(rows), BATCH_PATCHES):
         chosen = rows[start : start + BATCH_PATCHES], cols[start : start + BATCH_PATCHES]
-        filled = fill_invalid(patches[chosen], patches_valid[chosen])
+        filled = patches[chosen] if whole else fill_invalid(patches[chosen], patches_valid[chosen])
         probabilities[chosen] = student.probabilities(filled)
     step = grid.cells_per_patch * _familiar_step(grid)
     apart = np.zeros((block.rows, block.cols), np.bool_)  # patches of the whole scene's grid that do not overlap

@@ -1,5 +1,6 @@
 """The connected regions of a map as polygons. Large maps are taken strip by strip, and put together at the seams."""
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -7,7 +8,6 @@ import numpy as np
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
-from shapely.geometry import shape
 
 from geokd.outputs.class_map import ClassMap, cell_areas_ha
 
@@ -71,19 +71,34 @@ def regions_of(class_map: ClassMap) -> Iterator[Regions]:
 
 def _regions_of_strip(strip: ClassMap, top: int) -> Regions:
     """Dissolve a strip of a map that begins at row `top`; corners of the polygons are whole (col, row) of the map."""
-    shapes = rasterio.features.shapes(strip.codes, mask=strip.mapped, connectivity=4)
-    found = [(shape(outline), code) for outline, code in shapes]
-    outlines = np.array([outline for outline, _ in found], dtype=object)
+    outlines, codes = _outlines(strip)
     cell_ha = cell_areas_ha(strip.grid)
     least_ha = float(cell_ha.min())  # in a projected CRS all cells are alike: their sum is exact
     cells = sum_over(outlines, np.ones(cell_ha.shape))
     return Regions(
-        shapely.transform(outlines, lambda xy: np.add(xy, (0, top))) if found else outlines,
-        np.array([code for _, code in found], dtype=np.uint8),
+        shapely.transform(outlines, lambda xy: np.add(xy, (0, top))) if len(outlines) else outlines,
+        codes,
         cells.astype(np.int64),
         cells * least_ha + sum_over(outlines, cell_ha - least_ha),
         sum_over(outlines, strip.confidence.astype(np.float64)),
     )
+
+
+def _outlines(strip: ClassMap) -> tuple[NDArray[np.object_], NDArray[np.uint8]]:
+    """Outline regions as polygons whose corners are whole (col, row) of the strip; and the class of each."""
+    corners, codes = array("d"), bytearray()
+    rings, polygons = array("q", [0]), array("q", [0])  # where each ring and each polygon ends
+    for outline, code in rasterio.features.shapes(strip.codes, mask=strip.mapped, connectivity=4):
+        codes.append(int(code))
+        for ring in outline["coordinates"]:
+            for corner in ring:
+                corners.extend(corner)
+            rings.append(rings[-1] + len(ring))
+        polygons.append(len(rings) - 1)
+    offsets = np.frombuffer(rings, np.int64), np.frombuffer(polygons, np.int64)
+    places = np.frombuffer(corners, np.float64).reshape(-1, 2)
+    found = shapely.from_ragged_array(shapely.GeometryType.POLYGON, places, offsets)
+    return np.asarray(found, dtype=object), np.frombuffer(codes, np.uint8)
 
 
 def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions:

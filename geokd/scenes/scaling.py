@@ -1,5 +1,6 @@
 """From a scene's digital numbers (DN) to the bytes a student sees. Pure arithmetic."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,17 @@ def to_uint8(
             raise ValueError(f"values of type {values.dtype} need a scaling")
         return np.asarray(values, np.uint8)
     if values.dtype.kind in "iu" and values.dtype.itemsize * 8 <= _LOOKUP_BITS:
-        every = np.arange(2 ** (8 * values.dtype.itemsize), dtype=f"u{values.dtype.itemsize}").view(values.dtype)
-        table = _stretch(every, value_scale, value_offset, scaling)
+        table = _table(values.dtype.str, value_scale, value_offset, scaling)
         return np.asarray(table[values.view(f"u{values.dtype.itemsize}")], np.uint8)
     return _stretch(values, value_scale, value_offset, scaling)
+
+
+@lru_cache(maxsize=8)
+def _table(dtype: str, value_scale: float, value_offset: float, scaling: ValueScaling) -> NDArray[np.uint8]:
+    """Stretch every value that a short integer type has, in the order of their bits."""
+    kind = np.dtype(dtype)
+    every = np.arange(2 ** (8 * kind.itemsize), dtype=f"u{kind.itemsize}").view(kind)
+    return _stretch(every, value_scale, value_offset, scaling)
 
 
 def _stretch(values: NDArray[Any], value_scale: float, value_offset: float, scaling: ValueScaling) -> NDArray[np.uint8]:
