@@ -216,6 +216,9 @@ def _share_within(grid: PatchGrid, block: PatchBlock) -> NDArray[np.float64]:
 
 def _valid_cells(valid: NDArray[np.bool_], grid: PatchGrid, block: PatchBlock) -> NDArray[np.bool_]:
     """Which of a block's own cells hold a valid pixel of the scene itself; mirrored pixels past its end don't count."""
+    rows, cols = grid.own_cells(block)
+    if valid.all():
+        return np.ones((rows.stop - rows.start, cols.stop - cols.start), np.bool_)
     scene, step = grid.scene_grid, grid.stride_px
     own = np.zeros_like(valid)
     height = scene.height - block.row_start * step
@@ -223,5 +226,4 @@ def _valid_cells(valid: NDArray[np.bool_], grid: PatchGrid, block: PatchBlock) -
     own[:height, :width] = valid[:height, :width]
     cells = own.reshape(own.shape[0] // step, step, own.shape[1] // step, step)
     valid_cells: NDArray[np.bool_] = np.any(cells, axis=(1, 3))
-    rows, cols = grid.own_cells(block)
     return valid_cells[: rows.stop - rows.start, : cols.stop - cols.start]

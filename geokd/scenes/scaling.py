@@ -39,7 +39,8 @@ def to_uint8(
         return np.asarray(values, np.uint8)
     if values.dtype.kind in "iu" and values.dtype.itemsize * 8 <= _LOOKUP_BITS:
         table = _table(values.dtype.str, value_scale, value_offset, scaling)
-        return np.asarray(table[values.view(f"u{values.dtype.itemsize}")], np.uint8)
+        places = values.view(f"u{values.dtype.itemsize}")
+        return np.asarray(np.take(table, places, mode="wrap"), np.uint8)  # none is out of range: no need to look
     return _stretch(values, value_scale, value_offset, scaling)
 
 
