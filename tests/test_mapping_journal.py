@@ -287,3 +287,22 @@ def test_outputs_that_cannot_be_written_leave_the_journal(
     result = geokd.classify(scene, model, tmp_path / "out", ClassifyOptions(block_px=40, resume=True))
     assert result.manifest["blocks"] == {"all": 20, "resumed": 20}
     assert rasters(tmp_path / "out") == whole
+
+
+def test_a_lost_worker_of_a_cluster_loses_nothing(
+    scene: Path, model: Path, tmp_path: Path, whole: dict[str, bytes]
+) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        killed: list[int] = []
+
+        def progress(done: int, _total: int) -> None:
+            if done == 3:
+                killed.append(next(iter(cluster.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
+
+        options = ClassifyOptions(block_px=40, scheduler=cluster.scheduler_address)
+        geokd.classify(scene, model, tmp_path / "out", options, progress=progress)
+    assert killed
+    assert rasters(tmp_path / "out") == whole
