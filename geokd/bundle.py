@@ -49,8 +49,9 @@ _ON_THE_WAY = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
     "sparse tensor": {1: "tensor", 2: "tensor"},
 }
-_EXTERNAL_DATA_FIELD = 13  # TensorProto.external_data
-_DATA_LOCATION_FIELD = 14  # TensorProto.data_location
+_ELSEWHERE_FIELDS = (13, 14)  # TensorProto.external_data, data_location
+_OPERATOR_FIELD = 4  # NodeProto.op_type
+_LOOPS = (b"Loop", b"Scan")
 _KEYS = {
     *("schema_version", "name", "architecture", "precision", "task"),
     *("input", "legend", "temperature", "familiarity", "provenance", "golden"),
@@ -336,8 +337,8 @@ def load_bundle(model: str | Path) -> Bundle:
     Raises
     ------
     BundleError
-        If the file is missing, no ONNX file, has no geokd metadata, keeps weights in other files, or contradicts
-        itself. Whether the graph itself runs is :func:`geokd.verify`'s business.
+        If the file is missing, no ONNX file, has no geokd metadata, keeps weights in other files, may run without
+        end, or contradicts itself. Whether the graph itself runs is :func:`geokd.verify`'s business.
     """
     path = resolve_model(model)
     try:
@@ -349,11 +350,11 @@ def load_bundle(model: str | Path) -> Bundle:
         raise BundleError(f"cannot read the model {path}: {error.strerror}") from error
     try:
         graph, metadata = _split(content)
-        whole = not _refers_to_other_files(graph)
+        unfit = _unfit(graph)
     except ValueError as error:
         raise BundleError(f"{path} is not an ONNX file: {error}") from error
-    if not whole:
-        raise BundleError(f"{path} keeps weights in other files, a bundle is one file; make one by geokd export")
+    if unfit:
+        raise BundleError(f"{path} {unfit}; make a bundle by geokd export")
     if "geokd" not in metadata:
         raise BundleError(
             f"{path} is an ONNX file but no geokd bundle: it has no 'geokd' metadata; make one by geokd export"
@@ -425,8 +426,8 @@ def _split(content: bytes) -> tuple[bytes, dict[str, str]]:
     return b"".join(kept), metadata
 
 
-def _refers_to_other_files(graph: bytes) -> bool:
-    """Whether any tensor of an ONNX model names another file that holds its numbers.
+def _unfit(graph: bytes) -> str:
+    """Say what in an ONNX model a student must not have: tensors kept in other files, or loops; empty if nothing.
 
     Raises
     ------
@@ -437,13 +438,13 @@ def _refers_to_other_files(graph: bytes) -> bool:
     while ahead:
         kind, message = ahead.pop()
         for number, _, _, payload in _fields(message):
-            if kind != "tensor" and number in _ON_THE_WAY[kind]:
+            if kind == "tensor" and number in _ELSEWHERE_FIELDS and any(payload):
+                return "keeps weights in other files, which could be any of this machine"
+            if kind == "node" and number == _OPERATOR_FIELD and payload in _LOOPS:
+                return f"holds the operator {bytes(payload).decode()}, which may run without end"
+            if number in _ON_THE_WAY.get(kind, {}):
                 ahead.append((_ON_THE_WAY[kind][number], payload))
-            elif kind == "tensor" and (
-                number == _EXTERNAL_DATA_FIELD or (number == _DATA_LOCATION_FIELD and any(payload))
-            ):
-                return True
-    return False
+    return ""
 
 
 def _fields(message: B) -> Iterator[tuple[int, int, int, B]]:

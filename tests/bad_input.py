@@ -650,6 +650,23 @@ def unpacks_to_a_terabyte(network: Any) -> None:
     network.graph.node[-1].input.append("one")
 
 
+def endless_loop(network: Any) -> None:
+    """A loop of 2**62 rounds that does nothing."""
+    import onnx
+
+    value, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
+    body = onnx.helper.make_graph(
+        [node("Identity", ["going"], ["goes on"]), node("Identity", ["before"], ["after"])],
+        "body",
+        [value("round", 7, []), value("going", 9, []), value("before", 1, [])],
+        [value("goes on", 9, []), value("after", 1, [])],
+    )
+    for name, number in (("rounds", np.int64(2**62)), ("yes", np.bool_(True)), ("nought", np.float32(0))):
+        network.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(number), name))
+    network.graph.node.insert(0, node("Loop", ["rounds", "yes", "nought"], ["end"], body=body))
+    network.graph.node[-1].input.append("end")
+
+
 def unknown_operator(network: Any) -> None:
     network.graph.node[1].op_type = "Exfiltrate"
 
@@ -882,7 +899,8 @@ CASES = [
     Case("VRT of no size", vrt(size=(0, 0)), "is not a raster"),
 
     # Names and places
-    Case("spaces, quotes, letters of all kinds", scene(name="żółw 'n' \"地図\" $(x) `y`; #1.tif"), check=fields_in_place),
+    Case("spaces, quotes, letters of all kinds", scene(name="żółw 'n' \"地図\" $(x) `y`; #1.tif"),
+         check=fields_in_place),
     Case("remedy for a name with a quote", scene(name="o'neill; rm x.tif", crs=None),
          r"""EPSG:32618 '[^ ]*o'"'"'neill; rm x.tif'"""),
     Case("newline and bell in the name", scene(name="a\nb\ac.tif"), "control characters", 2),
@@ -960,6 +978,7 @@ CASES = [
     Case("a constant in /etc/passwd", graph(constant_elsewhere), "other file"),
     Case("weights of 2**62 bytes", graph(endless_weights), "cannot load", apart=True),
     Case("network that unpacks to 1 TB", graph(unpacks_to_a_terabyte), "cannot (load|run)", apart=True),
+    Case("network that never ends", graph(endless_loop), "run without end", apart=True),
     Case("unknown operator", graph(unknown_operator), "cannot load"),
     Case("two inputs", graph(two_inputs), "2 inputs"),
     Case("logits are NaN", graph(answers_no_number), "number", marks=(NOT_YET,)),
