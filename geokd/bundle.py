@@ -14,10 +14,11 @@ import json
 import math
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +31,27 @@ SCHEMA_VERSION = 2
 DEFAULT_MODEL = "eurosat-rgb"
 BUNDLES_FOLDER = Path(__file__).with_name("bundles")
 
+B = TypeVar("B", bytes, memoryview)
 Precision = Literal["fp32", "int8"]
+
+_TEMPERATURES = (1e-3, 1e3)  # beyond, a softmax is all or nothing, or overflows
+_MOST_BYTES = 2**31  # a protobuf message cannot be longer
 
 _METADATA_FIELD = 14  # ModelProto.metadata_props
 _GRAPH_FIELD = 7  # ModelProto.graph
+# Where tensors may lie in an ONNX file: of each kind of message, the fields that lead on, by number (onnx.proto3).
+_ON_THE_WAY = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+}
+_ELSEWHERE_FIELDS = (13, 14)  # TensorProto.external_data, data_location
+_OPERATOR_FIELD = 4  # NodeProto.op_type
+_LOOPS = (b"Loop", b"Scan")
 _KEYS = {
     *("schema_version", "name", "architecture", "precision", "task"),
     *("input", "legend", "temperature", "familiarity", "provenance", "golden"),
@@ -93,12 +111,14 @@ class InputContract:
     value_scaling: ValueScaling | None = None
 
     def __post_init__(self) -> None:
-        if not self.bands or len(set(self.bands)) != len(self.bands):
+        named = all(isinstance(band, str) and band.isprintable() and band for band in self.bands)
+        if not self.bands or not named or len(set(self.bands)) != len(self.bands):
             raise ValueError(f"bands {self.bands} must be named and distinct")
-        if not 8 <= self.patch_px <= 4096:
-            raise ValueError(f"patch_px {self.patch_px} is outside 8..4096")
-        if not (math.isfinite(self.ground_resolution_m) and self.ground_resolution_m > 0):
-            raise ValueError(f"ground_resolution_m {self.ground_resolution_m} must be positive")
+        if type(self.patch_px) is not int or not 8 <= self.patch_px <= 4096:
+            raise ValueError(f"patch_px {self.patch_px!r} is no whole number of 8..4096")
+        size_m = self.ground_resolution_m
+        if isinstance(size_m, bool) or not (math.isfinite(size_m) and size_m > 0):
+            raise ValueError(f"ground_resolution_m {size_m} must be positive")
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with the field names of the STAC `mlm` extension."""
@@ -126,6 +146,8 @@ class InputContract:
             raise ValueError(f"the input contract has the keys {sorted(document)}, not {sorted(expected)}")
         if document["data_type"] != "uint8" or document["resize_type"] is not None:
             raise ValueError("the input contract must have data_type uint8 and no resize_type")
+        if not isinstance(document["bands"], list):
+            raise ValueError(f"bands {document['bands']!r} must be a list")
         scaling = document["value_scaling"]
         if scaling is not None:
             scaling = dict(scaling)
@@ -221,8 +243,13 @@ class Bundle:
         problems = []
         if self.precision not in ("fp32", "int8"):
             problems.append(f"precision {self.precision!r} is neither fp32 nor int8")
+        if not (self.name.isprintable() and self.architecture.isprintable()):
+            problems.append(f"name {self.name!a} or architecture {self.architecture!a} holds control characters")
+        low, high = _TEMPERATURES
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             problems.append(f"temperature {self.temperature} is not positive")
+        elif not low <= self.temperature <= high:
+            problems.append(f"temperature {self.temperature:g} is outside {low:g}..{high:g}")
         wanted = (len(self.contract.bands), self.contract.patch_px, self.contract.patch_px)
         if self.golden.pixels.shape[1:] != wanted:
             problems.append(
@@ -294,11 +321,12 @@ def resolve_model(model: str | Path) -> Path:
         If there is neither such a file nor such a name.
     """
     path = Path(model)
-    if path.is_file():
-        return path
-    shipped = BUNDLES_FOLDER / f"{model}.onnx"
-    if path.name == str(model) and shipped.is_file():
-        return shipped
+    with suppress(OSError):  # of a name that is too long for the system
+        if path.is_file():
+            return path
+        shipped = BUNDLES_FOLDER / f"{model}.onnx"
+        if path.name == str(model) and shipped.is_file():
+            return shipped
     names = ", ".join(sorted(p.stem for p in BUNDLES_FOLDER.glob("*.onnx"))) or "none"
     raise BundleError(f"no model {str(model)!r}: it is neither a file nor one of the bundles that ship ({names})")
 
@@ -309,18 +337,24 @@ def load_bundle(model: str | Path) -> Bundle:
     Raises
     ------
     BundleError
-        If the file is missing, no ONNX file, has no geokd metadata, or contradicts itself. Whether the graph itself
-        runs is :func:`geokd.verify`'s business.
+        If the file is missing, no ONNX file, has no geokd metadata, keeps weights in other files, may run without
+        end, or contradicts itself. Whether the graph itself runs is :func:`geokd.verify`'s business.
     """
     path = resolve_model(model)
     try:
+        size = path.stat().st_size
+        if size > _MOST_BYTES:
+            raise BundleError(f"{path} is not an ONNX file: it has {size:,} bytes, these have {_MOST_BYTES:,} at most")
         content = path.read_bytes()
     except OSError as error:
         raise BundleError(f"cannot read the model {path}: {error.strerror}") from error
     try:
         graph, metadata = _split(content)
+        unfit = _unfit(graph)
     except ValueError as error:
         raise BundleError(f"{path} is not an ONNX file: {error}") from error
+    if unfit:
+        raise BundleError(f"{path} {unfit}; make a bundle by geokd export")
     if "geokd" not in metadata:
         raise BundleError(
             f"{path} is an ONNX file but no geokd bundle: it has no 'geokd' metadata; make one by geokd export"
@@ -332,7 +366,7 @@ def load_bundle(model: str | Path) -> Bundle:
         if set(document) != _KEYS:
             raise ValueError(one_message([f"key {key!r} missing or unknown" for key in sorted(set(document) ^ _KEYS)]))
         known = document["familiarity"]
-        return Bundle(
+        bundle = Bundle(
             graph=graph,
             name=str(document["name"]),
             architecture=str(document["architecture"]),
@@ -344,8 +378,10 @@ def load_bundle(model: str | Path) -> Bundle:
             golden=Golden.from_json(document["golden"]),
             familiarity=None if known is None else Familiarity.from_json(known),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
+        _ = bundle.sha256  # what cannot be written again, such as NaN or half a letter, is refused here
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
         raise BundleError(f"the bundle {path} is broken: {error}") from error
+    return bundle
 
 
 def _metadata_entry(key: str, value: str) -> bytes:
@@ -390,7 +426,28 @@ def _split(content: bytes) -> tuple[bytes, dict[str, str]]:
     return b"".join(kept), metadata
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+def _unfit(graph: bytes) -> str:
+    """Say what in an ONNX model a student must not have: tensors kept in other files, or loops; empty if nothing.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are no such model.
+    """
+    ahead: list[tuple[str, memoryview]] = [("model", memoryview(graph))]
+    while ahead:
+        kind, message = ahead.pop()
+        for number, _, _, payload in _fields(message):
+            if kind == "tensor" and number in _ELSEWHERE_FIELDS and any(payload):
+                return "keeps weights in other files, which could be any of this machine"
+            if kind == "node" and number == _OPERATOR_FIELD and payload in _LOOPS:
+                return f"holds the operator {bytes(payload).decode()}, which may run without end"
+            if number in _ON_THE_WAY.get(kind, {}):
+                ahead.append((_ON_THE_WAY[kind][number], payload))
+    return ""
+
+
+def _fields(message: B) -> Iterator[tuple[int, int, int, B]]:
     """Walk a protobuf message: (field number, first byte, end byte, payload) of each field."""
     at = 0
     while at < len(message):
@@ -414,7 +471,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         at = stop
 
 
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+def _read_varint(message: bytes | memoryview, at: int) -> tuple[int, int]:
     number = shift = 0
     while True:
         if at >= len(message) or shift > 63:

@@ -33,6 +33,7 @@ _COLOURS_BY_WORD: tuple[tuple[str, str], ...] = (
 )
 _HEX_COLOUR = re.compile(r"[0-9A-F]{6}")
 _MACHINE_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # what XML and terminals cannot bear
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,14 @@ class LandUseClass:
     color_hint: str
 
     def __post_init__(self) -> None:
-        if not 0 <= self.value < NODATA:
-            raise ValueError(f"class value {self.value} is outside 0..{NODATA - 1}")
+        if type(self.value) is not int or not 0 <= self.value < NODATA:
+            raise ValueError(f"class value {self.value!r} is no whole number or outside 0..{NODATA - 1}")
         if not _MACHINE_NAME.fullmatch(self.name):
             raise ValueError(f"class name {self.name!r} may hold letters, digits, '_' and '-' only")
         if not self.title.strip():
             raise ValueError(f"class {self.name!r} has an empty title")
+        if _CONTROL.search(self.title):
+            raise ValueError(f"title {self.title!a} of class {self.name!r} holds control characters")
         if not _HEX_COLOUR.fullmatch(self.color_hint):
             raise ValueError(f"colour {self.color_hint!r} of class {self.name!r} is not six digits RRGGBB")
 

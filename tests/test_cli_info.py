@@ -11,6 +11,7 @@ from click.testing import CliRunner
 import geokd
 from geokd.cli import main
 from geokd.errors import CallError
+from tests.bad_input import CASES
 from tests.test_mapping_classify import tree
 from tests.tiny import three_fields, write_scene
 
@@ -50,6 +51,11 @@ def test_scene(scene: Path) -> None:
 def test_nodata_that_json_does_not_know(tmp_path: Path, nodata: float, shown: object) -> None:
     scene = write_scene(tmp_path / "f.tif", np.ones((3, 20, 20), np.float32), nodata=nodata)
     assert info(scene)["nodata"] == shown
+
+
+def test_a_scale_that_json_does_not_know(tmp_path: Path) -> None:
+    (case,) = (case for case in CASES if case.name == "scale tag is NaN")
+    assert [band["scale"] for band in info(case.call(tmp_path).scene)["bands"]] == ["nan"] * 3
 
 
 def test_scene_with_a_model_tells_what_mapping_gives(scene: Path, model: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from geokd.errors import BundleError, one_message
 BATCH_PATCHES = 32
 """Patches run at once. Every run has this many: other batches may go through other kernels, with other roundings."""
 
-_SEVERITY_ERROR = 3
+_SEVERITY_FATAL = 4  # what is no more than an error comes as an exception
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +45,11 @@ class Student:
         Returns
         -------
         float32 array (N, K)
+
+        Raises
+        ------
+        BundleError
+            If the answers are not finite, or not one a class.
         """
         name = self.session.get_inputs()[0].name
         logits = np.empty((len(pixels), len(self.bundle.legend)), np.float32)
@@ -54,6 +59,12 @@ class Student:
             if count < BATCH_PATCHES:
                 batch = np.concatenate([batch, np.zeros((BATCH_PATCHES - count, *batch.shape[1:]), np.uint8)])
             (answer,) = self.session.run(None, {name: np.ascontiguousarray(batch)})
+            if answer.shape != (BATCH_PATCHES, logits.shape[1]) or not np.isfinite(answer[:count]).all():
+                raise BundleError(
+                    f"the model {self.bundle.name} answers {BATCH_PATCHES} patches with {answer.shape} numbers, some"
+                    " perhaps not finite, where its legend wants as many finite ones a patch as it has classes; take"
+                    " another model"
+                )
             logits[start : start + count] = answer[:count]
         return logits
 
@@ -95,7 +106,7 @@ def make_student(bundle: Bundle) -> Student:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = _SEVERITY_ERROR
+    options.log_severity_level = _SEVERITY_FATAL
     if not sums_bytes_exactly():
         options.add_session_config_entry("session.x64quantprecision", "1")
     try:

@@ -69,7 +69,13 @@ def describe_scene_info(scene: SceneInfo) -> dict[str, Any]:
         "pixel_size_m": metres,
         "data_type": scene.dtype,
         "bands": [
-            {"bidx": b, "description": description or None, "colour": colour, "scale": scale, "offset": offset}
+            {
+                "bidx": b,
+                "description": description or None,
+                "colour": colour,
+                "scale": json_number(scale),
+                "offset": json_number(offset),
+            }
             for b, (description, colour, scale, offset) in enumerate(
                 zip(scene.descriptions, scene.colours, scene.scales, scene.offsets, strict=True), 1
             )

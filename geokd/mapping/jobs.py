@@ -20,6 +20,8 @@ from geokd.scenes.grid import PatchGrid
 from geokd.scenes.plan import SceneInfo, SceneOptions, ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
 
+_MOST_CELLS = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class ClassifyOptions:
@@ -313,7 +315,8 @@ def lay_patches(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> Patch
     Raises
     ------
     CallError
-        If the stride does not divide the patch, or none was given and a quarter patch is no whole number of pixels.
+        If the stride does not divide the patch, none was given and a quarter patch is no whole number of pixels, or
+        the map would have too many cells.
     """
     patch_px = bundle.contract.patch_px
     stride = patch_px / 4 if stride_px is None else stride_px
@@ -322,7 +325,14 @@ def lay_patches(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> Patch
         raise CallError(
             f"a stride of {stride:g} px does not divide the model's patch of {patch_px} px; take one of {fitting}"
         )
-    return PatchGrid(plan.grid, patch_px, int(stride))
+    patches = PatchGrid(plan.grid, patch_px, int(stride))
+    cells = patches.cell_grid.height * patches.cell_grid.width
+    if cells > _MOST_CELLS:
+        raise CallError(
+            f"the map of {plan.path} would have {cells:,} cells, more than {_MOST_CELLS:,}; take a stride of up to"
+            f" {patch_px} px, or cut the scene into parts by gdal_translate -srcwin"
+        )
+    return patches
 
 
 def _refuse_clashes(jobs: list[MappingJob]) -> None:

@@ -14,6 +14,7 @@ from geokd.legend import Legend
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.qgis import polygons_qml
 from geokd.outputs.regions import Regions, regions_of
+from geokd.outputs.staging import plainly_named
 
 LAYER = "land_use"
 
@@ -49,19 +50,16 @@ def write_polygons(class_map: ClassMap, path: Path) -> None:
         If it cannot be written.
     """
     written = 0
-    for regions in regions_of(class_map):
-        if written and not len(regions):
-            continue
-        try:
-            _append(regions, class_map, path, append=path.exists())
-        except (DataSourceError, DataLayerError) as error:
-            raise OutputError(f"cannot write {path.name}: {error}; make room or choose another folder") from error
-        written += len(regions)
     try:
-        with closing(sqlite3.connect(path)) as database:
-            ((kept,),) = database.execute(f"SELECT count(*) FROM {LAYER}")
-            _add_style(database, class_map.legend)
-    except sqlite3.Error as error:
+        with plainly_named(path) as plain:
+            for regions in regions_of(class_map):
+                if len(regions) or not plain.exists():
+                    _append(regions, class_map, plain, append=plain.exists())
+                    written += len(regions)
+            with closing(sqlite3.connect(plain)) as database:
+                ((kept,),) = database.execute(f"SELECT count(*) FROM {LAYER}")
+                _add_style(database, class_map.legend)
+    except (DataSourceError, DataLayerError, sqlite3.Error) as error:
         raise OutputError(f"cannot write {path.name}: {error}; make room or choose another folder") from error
     if kept != written:
         raise OutputError(f"cannot write {path.name} to its end; make room or choose another folder")

@@ -15,6 +15,7 @@ from rasterio.windows import Window
 from geokd.errors import OutputError
 from geokd.legend import NODATA, Legend
 from geokd.outputs.class_map import ClassMap
+from geokd.outputs.staging import plainly_named
 from geokd.scenes.grid import SceneGrid
 
 _Overviews = Literal["MODE", "AVERAGE"]
@@ -85,11 +86,11 @@ def _write_cloud_optimised(
 
     GDAL does not report a full disk reliably, so what is written is read again.
     """
-    plain = path.with_name(f"{path.name}.plain")
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "nodata": NODATA}
     grid = class_map.grid
     try:
-        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+        with plainly_named(path) as whole, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+            plain = whole.with_name("plain.tif")
             with rasterio.open(
                 plain, "w", **profile, height=grid.height, width=grid.width, transform=grid.transform, crs=grid.crs
             ) as raster:
@@ -97,10 +98,10 @@ def _write_cloud_optimised(
                 for rows in class_map.strips():
                     raster.write(values[rows], 1, window=Window(0, rows.start, grid.width, rows.stop - rows.start))
             rasterio.shutil.copy(
-                plain, path, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE=512, OVERVIEW_RESAMPLING=overviews
+                plain, whole, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE=512, OVERVIEW_RESAMPLING=overviews
             )
-            with rasterio.open(path) as raster:
-                whole = all(
+            with rasterio.open(whole) as raster:
+                alike = all(
                     np.array_equal(
                         raster.read(1, window=Window(0, rows.start, grid.width, rows.stop - rows.start)), values[rows]
                     )
@@ -108,7 +109,5 @@ def _write_cloud_optimised(
                 )
     except RasterioError as error:
         raise OutputError(f"cannot write {path.name}: {error}; make room or choose another folder") from error
-    finally:
-        plain.unlink(missing_ok=True)
-    if not whole:
+    if not alike:
         raise OutputError(f"cannot write {path.name} to its end; make room or choose another folder")

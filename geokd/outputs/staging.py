@@ -153,6 +153,33 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextmanager
+def plainly_named(path: Path) -> Iterator[Path]:
+    """Have a file written under a name that GDAL and SQLite take for no more than a name; then move it to `path`.
+
+    Yields a path in a new folder beside `path`; or, where the name of that folder is no plain one either, in the
+    system's folder for temporary files.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be moved.
+    """
+    beside = str(path.parent.resolve())
+    plain = beside.isprintable() and not set(beside) & set("#?%")
+    try:
+        with tempfile.TemporaryDirectory(dir=beside if plain else None) as folder:
+            written = Path(folder, f"output{path.suffix}")
+            yield written
+            shutil.move(written, path)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(
+            f"cannot write {path.name}: {error.strerror}; make room or choose another folder by -o/--output"
+        ) from error
+
+
+@contextmanager
 def _refused_by(folder: Path) -> Iterator[None]:
     """Say which folder it was that the system refused."""
     try:

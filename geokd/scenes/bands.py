@@ -11,6 +11,7 @@ _ALIASES = (
     {"red", "b04", "b4"},
     {"nir", "b08", "b8"},
 )
+_NAMELESS = {"gray", "undefined"}  # colours that tell nothing of a band
 _CENTRES_NM = (490.0, 560.0, 665.0, 842.0)  # of Sentinel-2's, in the same order
 
 
@@ -66,11 +67,17 @@ def choose_bands(
         return BandChoice(coloured, f"bands {_list(coloured)} are taken as {names}, by their colour interpretation")
     images = [b for b, colour in enumerate(colours, 1) if colour != "alpha"]
     first = tuple(images[: len(wanted)])
-    if len(first) == len(wanted) == 3 and len(images) <= 4 and not any(descriptions):
+    nameless = not any(descriptions) and all(colours[b - 1] in _NAMELESS for b in images)
+    if len(first) == len(wanted) == 3 and len(images) <= 4 and nameless:
         return BandChoice(
             first, f"bands {_list(first)} are taken as {names}, by their order: nothing in the file names them"
         )
     listing = ", ".join(f"{b} {d or c}" for b, (d, c) in enumerate(zip(descriptions, colours, strict=True), 1))
+    if "palette" in colours:
+        raise SceneError(
+            f"its values are numbers of colours in a palette, the model takes {len(wanted)} bands ({names}); give each"
+            " colour a band of its own by gdal_translate -expand rgb, if its colours are those"
+        )
     if len(images) < len(wanted):
         raise SceneError(
             f"it has {count} band{'s' * (count > 1)} ({listing}), the model takes {len(wanted)} ({names});"

@@ -33,7 +33,7 @@ class SceneGrid:
     Raises
     ------
     ValueError
-        If the size is not positive or the transform is degenerate.
+        If the size is not positive or the transform is degenerate or not finite.
     """
 
     transform: Affine
@@ -44,6 +44,8 @@ class SceneGrid:
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
             raise ValueError(f"a grid of {self.height} x {self.width} pixels is empty")
+        if not all(map(math.isfinite, self.transform[:6])):
+            raise ValueError(f"the transform {tuple(self.transform)[:6]} holds a number that is not finite")
         if not math.isfinite(self.transform.determinant) or self.transform.determinant == 0:
             raise ValueError(f"the transform {tuple(self.transform)[:6]} maps pixels onto a line")
 
@@ -58,19 +60,30 @@ class SceneGrid:
     def pixel_size_m(self) -> tuple[float, float]:
         """Ground size of a pixel in metres, (x, y), at the centre of the grid.
 
-        Degrees are converted on a sphere (good to 0.5 %), other units by the factor the CRS gives. Without a CRS the
+        Angles are converted on a sphere (good to 0.5 %), other units by the factor the CRS gives. Without a CRS the
         transform is taken to be in metres.
         """
-        size_x = math.hypot(self.transform.a, self.transform.d)
-        size_y = math.hypot(self.transform.b, self.transform.e)
+        (x, y), t = self._metres_per_unit, self.transform
+        return math.hypot(t.a * x, t.d * y), math.hypot(t.b * x, t.e * y)
+
+    @property
+    def squareness(self) -> float:
+        """Sine of the angle between the sides of a pixel, at the centre of the grid; 1 if it is a rectangle."""
+        (x, y), (size_x, size_y) = self._metres_per_unit, self.pixel_size_m
+        return abs(self.transform.determinant) * x * y / (size_x * size_y) if size_x * size_y else 0.0
+
+    @property
+    def _metres_per_unit(self) -> tuple[float, float]:
+        """Ground length of one unit of x and y, at the centre of the grid."""
         if self.crs is None:
-            return size_x, size_y
-        if self.crs.is_geographic:
-            _, latitude = self.transform @ (self.width / 2, self.height / 2)
-            shrink = max(math.cos(math.radians(latitude)), 0.0)
-            return size_x * METRES_PER_DEGREE_LATITUDE * shrink, size_y * METRES_PER_DEGREE_LATITUDE
-        factor = float(self.crs.linear_units_factor[1])
-        return size_x * factor, size_y * factor
+            return 1.0, 1.0
+        if not self.crs.is_geographic:
+            factor = float(self.crs.linear_units_factor[1])
+            return factor, factor
+        radians = float(self.crs.units_factor[1])
+        _, latitude = self.transform @ (self.width / 2, self.height / 2)
+        metres = METRES_PER_DEGREE_LATITUDE * math.degrees(radians)
+        return metres * max(math.cos(latitude * radians), 0.0), metres
 
 
 @dataclass(frozen=True)

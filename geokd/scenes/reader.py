@@ -6,6 +6,10 @@ fixes every choice, :func:`read_window` reads by that plan, in any process.
 
 import contextlib
 import math
+import os
+import re
+import shlex
+import stat
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,20 +17,31 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError  # some properties of datasets let these through
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
 from geokd.bundle import InputContract
-from geokd.errors import CallError, ChipError, SceneError
+from geokd.errors import CallError, ChipError, SceneError, one_message
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.grid import METRES_PER_DEGREE_LATITUDE, SceneGrid
-from geokd.scenes.plan import SceneInfo, SceneOptions, ScenePlan, choose_values, fix_plan
+from geokd.scenes.plan import Placing, SceneInfo, SceneOptions, ScenePlan, choose_values, fix_plan
 from geokd.scenes.scaling import to_uint8
 from geokd.scenes.validity import has_mask, valid_pixels
 
+GdalErrors = (RasterioError, CPLE_BaseError)
+"""What rasterio raises where GDAL fails."""
+
+SILENCE_S = 20
+"""How long a server may say nothing; the user's own settings (environment, rasterio.Env) go before."""
+
+_MOST_BLOCK_BYTES = 2**29
+_KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)  # virtual file, URL, part of a file by its driver
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _PREVIEW_PX = 512
 _SMALL_PX = 4_000_000  # a scene of so many pixels is looked at as a whole
 _SAMPLE_PX, _SAMPLES_A_SIDE = 64, 5  # in a larger one without overviews, windows from all over it
@@ -41,19 +56,45 @@ def open_scene(path: str) -> Iterator[DatasetReader]:
     Raises
     ------
     CallError
-        If there is no such file.
+        If there is no such file, or its name or kind is not fit for one.
     SceneError
         If it is no raster.
     """
-    if "://" not in path and not path.startswith("/vsi") and not Path(path).exists():
-        raise CallError(f"no such file: {path}")
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+    _check_path(path)
+    with rasterio.Env.from_defaults(GDAL_CACHEMAX=_CACHE_MB, **_patience()):
         try:
             dataset = rasterio.open(path)
-        except RasterioIOError as error:
-            raise SceneError(f"{path} is not a raster that GDAL can open: {error}") from error
+        except GdalErrors as error:
+            raise SceneError(f"{path} is not a raster that GDAL can open: {gdal_reason(error)}") from error
         with dataset:
             yield dataset
+
+
+def _check_path(path: str) -> None:
+    """Refuse what GDAL would not find, would wait for without end, or could not name."""
+    if _NO_NAME.search(path):
+        raise CallError(f"the name {path!a} holds control characters or bytes that are no UTF-8; rename it")
+    try:
+        mode = Path(path).stat().st_mode if path else 0
+    except OSError:
+        mode = 0
+    if not mode and not _KNOWN_TO_GDAL_ALONE.match(path):
+        raise CallError(f"no such file: {path or repr(path)}")
+    if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise CallError(
+            f"{path} is neither a file nor a folder, but a pipe, socket or device; write it to a file first"
+        )
+
+
+def _patience() -> dict[str, int]:
+    """How long GDAL waits for servers, unless the user said so; by itself it would wait for ever."""
+    limits = {
+        "GDAL_HTTP_CONNECTTIMEOUT": SILENCE_S,
+        "GDAL_HTTP_LOW_SPEED_TIME": SILENCE_S,
+        "GDAL_HTTP_LOW_SPEED_LIMIT": 1,  # bytes a second
+    }
+    said = {*os.environ, *(rasterio.env.getenv() if rasterio.env.hasenv() else ())}
+    return {name: limit for name, limit in limits.items() if name not in said}
 
 
 def describe_scene(path: str | Path) -> SceneInfo:
@@ -69,7 +110,10 @@ def describe_scene(path: str | Path) -> SceneInfo:
     with warnings.catch_warnings():  # here alone, not in workers' threads: what maps was seen to be georeferenced
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with open_scene(str(path)) as dataset:
-            return _info(dataset, str(path))
+            try:
+                return _info(dataset, str(path))
+            except (*GdalErrors, ValueError) as error:
+                raise SceneError(f"the header of {path} cannot be read: {error}; copy or download it again") from error
 
 
 def plan_scene(info: SceneInfo, contract: InputContract, options: SceneOptions | None = None) -> ScenePlan:
@@ -81,6 +125,7 @@ def plan_scene(info: SceneInfo, contract: InputContract, options: SceneOptions |
         If the scene does not fit: all mismatches in one message, each with its remedy.
     """
     plan = fix_plan(info, contract, options or SceneOptions())
+    _check_storage(plan, options or SceneOptions())
     values, valid = _sampled(plan)
     return replace(plan, warnings=tuple(_unusual(plan, values[:, valid], valid.size)))
 
@@ -140,7 +185,7 @@ def read_values(
             values = source.read(list(bidx), window=window)
             own = source.nodatavals[bidx[0] - 1] if plan.nodata is None and len(bidx) == 1 else plan.nodata
             return values, valid_pixels(source, values, window, bidx, own)
-    except RasterioError as error:
+    except GdalErrors as error:
         bottom, right = window.row_off + window.height - 1, window.col_off + window.width - 1
         raise SceneError(
             f"cannot read {plan.path} at rows {window.row_off}..{bottom}, columns {window.col_off}..{right}:"
@@ -154,9 +199,9 @@ def read_preview(plan: ScenePlan, longest_px: int = _PREVIEW_PX) -> tuple[NDArra
     return to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling), valid
 
 
-def gdal_reason(error: RasterioError) -> str:
-    """Return what GDAL says went wrong; rasterio's own words often only point there."""
-    return str(error.__cause__ or error).rstrip(".")
+def gdal_reason(error: Exception) -> str:
+    """Return what GDAL says went wrong, in one line; rasterio's own words often only point there."""
+    return " ".join(str(error.__cause__ or error).split()).rstrip(".")
 
 
 def mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:
@@ -189,7 +234,7 @@ def open_chip(content: bytes, name: str) -> Iterator[tuple[DatasetReader, SceneI
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with memory.open() as dataset:
                 yield dataset, _info(dataset, name)
-    except (RasterioError, SceneError) as error:
+    except (*GdalErrors, SceneError) as error:
         raise ChipError(f"chip {name} cannot be read: {error}") from error
 
 
@@ -250,22 +295,71 @@ def _info(dataset: DatasetReader, path: str) -> SceneInfo:
         scales=tuple(dataset.scales),
         offsets=tuple(dataset.offsets),
         storage_px=dataset.block_shapes[0],
+        placing=_placing(dataset),
     )
+
+
+def _placing(dataset: DatasetReader) -> Placing:
+    if dataset.transform != Affine.identity():
+        return "transform"
+    if dataset.gcps[0]:
+        return "control points"
+    return "rational polynomials" if dataset.rpcs else "transform"
+
+
+def _check_storage(plan: ScenePlan, options: SceneOptions) -> None:
+    """Refuse chosen bands that differ in type or nodata, and blocks that are too large to be unpacked.
+
+    Raises
+    ------
+    SceneError
+    """
+    path = shlex.quote(plan.path)
+    whole_strips = rasterio.Env(GDAL_ENABLE_TIFF_SPLIT="NO")  # else a large one poses as many
+    with _read_or_said(plan.path), whole_strips, open_scene(plan.path) as dataset:
+        dtypes = sorted({dataset.dtypes[band - 1] for band in plan.bidx})
+        nodata = {str(dataset.nodatavals[band - 1]) for band in plan.bidx}
+        height, width = dataset.block_shapes[plan.bidx[0] - 1]
+        together = dataset.count if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL" else 1
+    problems = []
+    if len(dtypes) > 1:
+        problems.append(
+            f"its bands are of different types ({', '.join(dtypes)}); bring them to one by gdal_translate -ot Float32"
+            f" {path} one_type.tif"
+        )
+    if len(nodata) > 1 and options.nodata is None:
+        problems.append(
+            f"its bands have different nodata values ({', '.join(sorted(nodata))}); say which one holds by --nodata, or"
+            f" bring them to one by gdalwarp -dstnodata 0 {path} one_nodata.tif"
+        )
+    size = height * width * together * np.dtype(dtypes[0]).itemsize
+    if size > _MOST_BLOCK_BYTES:
+        problems.append(
+            f"it is stored in blocks of {height:,} x {width:,} pixels that unpack to {size / 2**20:,.0f} MiB each, more"
+            f" than {_MOST_BLOCK_BYTES / 2**20:,.0f}; cut it up by gdal_translate -co TILED=YES {path} tiled.tif"
+        )
+    if problems:
+        raise SceneError(f"{plan.path} cannot be read as it is: {one_message(problems)}")
 
 
 def _thinned(plan: ScenePlan, longest_px: int) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """DN (C, h, w) and validity (h, w) of the whole scene, every n-th pixel so that no side exceeds `longest_px`."""
     shrink = max(1.0, max(plan.grid.height, plan.grid.width) / longest_px)
     shape = max(1, round(plan.grid.height / shrink)), max(1, round(plan.grid.width / shrink))
+    with _read_or_said(plan.path), open_scene(plan.path) as dataset:
+        whole = Window(0, 0, plan.grid.width, plan.grid.height)
+        values = dataset.read(list(plan.bidx), out_shape=(len(plan.bidx), *shape))
+        return values, valid_pixels(dataset, values, whole, plan.bidx, plan.nodata)
+
+
+@contextlib.contextmanager
+def _read_or_said(path: str) -> Iterator[None]:
+    """Say why a scene cannot be read."""
     try:
-        with open_scene(plan.path) as dataset:
-            _refuse_mixed_types(plan, dataset)
-            whole = Window(0, 0, plan.grid.width, plan.grid.height)
-            values = dataset.read(list(plan.bidx), out_shape=(len(plan.bidx), *shape))
-            return values, valid_pixels(dataset, values, whole, plan.bidx, plan.nodata)
-    except RasterioError as error:
+        yield
+    except GdalErrors as error:
         raise SceneError(
-            f"cannot read {plan.path}: {gdal_reason(error)}; it may be cut short: copy or download it again"
+            f"cannot read {path}: {gdal_reason(error)}; it may be cut short: copy or download it again"
         ) from error
 
 
@@ -284,21 +378,11 @@ def _sampled(plan: ScenePlan) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     )
     parts = []
     with open_scene(plan.path) as dataset:
-        _refuse_mixed_types(plan, dataset)
         for row in rows:
             for col in cols:
                 values, valid = read_values(plan, Window(int(col), int(row), width, height), plan.bidx, dataset)
                 parts.append((values.reshape(len(values), -1), valid.ravel()))
     return np.concatenate([v for v, _ in parts], axis=1), np.concatenate([v for _, v in parts])
-
-
-def _refuse_mixed_types(plan: ScenePlan, dataset: DatasetReader) -> None:
-    dtypes = sorted({dataset.dtypes[band - 1] for band in plan.bidx})
-    if len(dtypes) > 1:
-        raise SceneError(
-            f"the bands of {plan.path} are of different types ({', '.join(dtypes)});"
-            f" bring them to one by gdal_translate -ot Float32 {plan.path} one_type.tif"
-        )
 
 
 def _unusual(plan: ScenePlan, values: NDArray[np.generic], pixels: int) -> Iterator[str]:

@@ -5,7 +5,7 @@
 The convolutions of the fp32 student run once over the whole sample scene for each of the four offsets of half their
 total stride (32 px); a patch's features are the mean of the places that lie in it. Held against patch after patch, at
 stride 16, on one thread: how much time that saves, and in how many cells the map is the same. It differs since a patch
-of its own is surrounded by zeros in every layer, as the chips of training were, and a part of a scene by its neighbours.
+of its own is surrounded by zeros in every layer, as the chips of training were, a part of a scene by its neighbours.
 """
 
 import time
