@@ -136,7 +136,7 @@ def adapted(student: Network, west: Half, job: MappingJob, way: str) -> Network:
     generator = torch.Generator().manual_seed(1)
     none = torch.zeros(len(job.bundle.legend), dtype=torch.bool)
     traits = Traits(none, none, none, torch.tensor(wavelengths_nm(job.bundle.contract.bands)))
-    learner = copy.deepcopy(student).train()
+    learner = copy.deepcopy(student)  # in evaluation mode: statistics of varied patches would spoil it
     optimiser = torch.optim.AdamW(learner.parameters(), lr=LEARNING_RATE)
     for _ in range(EPOCHS):
         for batch in shuffled(len(west.pixels), BATCH, generator):

@@ -258,6 +258,7 @@ def test_a_killed_process_loses_nothing(engine: list[str], model: Path, tmp_path
         assert (running.returncode, talk) == (0, "")
         break
     assert kills >= 2
+    assert len(list((tmp_path / "out").iterdir())) == 8
     assert rasters(tmp_path / "out") == rasters(tmp_path / "whole")
 
 

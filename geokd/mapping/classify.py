@@ -26,7 +26,7 @@ from geokd.outputs.geotiff import read_class_map, write_class_raster, write_conf
 from geokd.outputs.manifest import read_manifest, write_manifest
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
 from geokd.outputs.quicklook import ScenePicture, write_quicklook
-from geokd.outputs.staging import made_folders, staged, unmake, write_bytes
+from geokd.outputs.staging import made_folders, staged, sweep, unmake, write_bytes
 from geokd.scenes.bands import find_band
 
 OnError = Literal["fail", "skip"]
@@ -197,6 +197,7 @@ class _SceneRun:
         except GeokdError as error:
             self.error = error
             return
+        sweep(job.folder, job.hidden)  # no other run is at work on it: the journal is locked
         before = self._journal.done
         self._resumed = len(before)
         for task in block_tasks(job, self.number):
@@ -255,7 +256,7 @@ class _SceneRun:
     def _write(self, journal: Journal) -> "ClassifyResult":
         """Put the map together and write all outputs."""
         job, seconds = self.job, self._seconds
-        with staged(job.folder, job.names, overwrite=job.options.overwrite) as folder:
+        with staged(job.folder, job.names, overwrite=job.options.overwrite, prefix=job.hidden) as folder:
             start = time.perf_counter()
             mosaic = assemble(job, self.blocks, journal.read)
             seconds["mosaic"] = time.perf_counter() - start

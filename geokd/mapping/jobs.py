@@ -145,7 +145,12 @@ class MappingJob:
     @property
     def journal(self) -> Path:
         """Where a journal is kept until the map is there."""
-        return self.folder / f".{Path(self.plan.path).stem}.geokd-journal"
+        return self.folder / f"{self.hidden}journal"
+
+    @property
+    def hidden(self) -> str:
+        """What the names of all begin with that lies beside the outputs until they are there."""
+        return f".{Path(self.plan.path).stem}.geokd-"
 
     @property
     def fingerprint(self) -> str:

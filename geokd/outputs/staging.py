@@ -81,12 +81,12 @@ def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> Non
 
 
 @contextmanager
-def staged(folder: Path, names: Iterable[str], *, overwrite: bool) -> Iterator[Path]:
+def staged(folder: Path, names: Iterable[str], *, overwrite: bool, prefix: str = ".geokd-") -> Iterator[Path]:
     """Write the outputs `names` of `folder`, all or none.
 
     Yields an empty temporary folder on the same disk; the body writes each output there under its final name. When
     the body ends, all are moved to `folder` together. When it fails, nothing is left and what `folder` held stays as
-    it was.
+    it was. The temporary folder's name begins with `prefix`.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def staged(folder: Path, names: Iterable[str], *, overwrite: bool) -> Iterator[P
     temporary = None
     try:
         with _refused_by(folder):
-            temporary = Path(tempfile.mkdtemp(prefix=".geokd-", dir=folder))
+            temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
         yield temporary
         written = sorted(path.name for path in temporary.iterdir())
         if written != names:
@@ -113,6 +113,13 @@ def staged(folder: Path, names: Iterable[str], *, overwrite: bool) -> Iterator[P
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
         unmake(made)
+
+
+def sweep(folder: Path, prefix: str) -> None:
+    """Remove the temporary folders that :func:`staged` left in `folder` when its process was killed."""
+    for left in folder.iterdir():
+        if left.name.startswith(prefix) and left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def made_folders(folder: Path) -> list[Path]:
