@@ -173,6 +173,7 @@ def test_a_scene_that_vanishes_while_it_is_mapped(scene: Path, model: Path, tmp_
 def test_what_is_finished_is_not_done_again(scene: Path, model: Path, tmp_path: Path) -> None:
     first = geokd.classify(scene, model, tmp_path / "out", SMALL_BLOCKS)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    (tmp_path / "out" / JOURNAL).write_text("of a run that was killed when all but this was done")
     again = geokd.classify(scene, model, tmp_path / "out", ClassifyOptions(resume=True))  # of whatever blocks
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
     assert again.manifest == json.loads(json.dumps(first.manifest))

@@ -185,10 +185,11 @@ class _SceneRun:
 
     def tasks(self) -> Iterator[BlockTask]:
         """Begin, and yield the tasks of the blocks that are not done, until the scene fails."""
-        if self.job.finished:
+        job = self.job
+        if job.finished:
+            job.journal.unlink(missing_ok=True)  # of a run that was killed when all but this was done
             return
         self._began = time.perf_counter()
-        job = self.job
         layout = Layout(job.patches, self.blocks, len(job.plan.bidx), len(job.bundle.legend))
         try:
             self._made = made_folders(job.folder)
