@@ -23,7 +23,7 @@ PICTURE_PX = 1024
 """Longer side of the thinned scene, for pictures."""
 
 _FAMILIAR_SHARE = 0.9  # of pixels that are valid and not mirrored, in a patch to hold against whole chips
-_FAMILIAR_PATCHES = 10_000  # of a scene, at most about, to hold against the chips
+_FAMILIAR_PATCHES = 4_000  # of a scene, at most about, to hold against the chips
 _RETRY_SECONDS = (0.25, 1.0)
 
 
