@@ -141,7 +141,16 @@ def peak_memory_mb(crew: Crew) -> float | None:
         return None
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = _peak_kib() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if crew.engine == "processes":
         peak += crew.workers * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return round(peak / (1e6 if sys.platform == "darwin" else 1e6 / 1024), 1)  # macOS counts bytes, Linux KiB
+
+
+def _peak_kib() -> int | None:
+    """Return this process's peak as Linux tells it; `getrusage` may tell that of the process that started it."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), None)
