@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from geokd.mapping.robustness import RobustnessOptions, robustness
     from geokd.mapping.verify import VerifyResult, verify
     from geokd.scenes.tiling import TileOptions, TileResult, tile
+    from geokd.training.ablation import AblationOptions, AblationResult, ablate
     from geokd.training.export import export
     from geokd.training.train import train
 
     __version__: str
 
 __all__ = [
+    "AblationOptions",
+    "AblationResult",
     "ClassifyOptions",
     "ClassifyResult",
     "RobustnessOptions",
@@ -27,6 +30,7 @@ __all__ = [
     "TileResult",
     "VerifyResult",
     "__version__",
+    "ablate",
     "classify",
     "evaluate",
     "export",
@@ -38,12 +42,15 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AblationOptions": "geokd.training.ablation",
+    "AblationResult": "geokd.training.ablation",
     "ClassifyOptions": "geokd.mapping.jobs",
     "ClassifyResult": "geokd.mapping.classify",
     "RobustnessOptions": "geokd.mapping.robustness",
     "TileOptions": "geokd.scenes.tiling",
     "TileResult": "geokd.scenes.tiling",
     "VerifyResult": "geokd.mapping.verify",
+    "ablate": "geokd.training.ablation",
     "classify": "geokd.mapping.classify",
     "evaluate": "geokd.mapping.evaluate",
     "export": "geokd.training.export",

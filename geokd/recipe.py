@@ -26,6 +26,10 @@ TeacherArchitecture = Literal["vgg16"]
 StudentArchitecture = Literal["mobilenet_v2"]
 CosineOn = Literal["features", "logits"]
 TeacherViews = Literal["same", "mean"]
+Unlabelled = Literal["leave out", "teacher"]
+
+LOSS_TERMS = ("ce", "kl", "cosine", "standardised_kl")
+"""Terms of a student's loss: the names of their weights in :class:`LossRecipe`."""
 
 
 def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
@@ -53,7 +57,11 @@ class SplitRecipe:
 
     By `file`, a CSV whose first two columns are a chip (`Class/name.jpg`) and its part: the chips of the parts
     `training` and `validation` are used, others left out. Without a file stratified at random, or in spatial blocks of
-    `block_m` if the chips have coordinates.
+    `block_m` if the chips have coordinates. `seed` draws the split; that of the recipe does without.
+
+    With a `labelled_share` below 1, only so large a share of the training chips of each class, at least one, keeps its
+    labels. The others are left out, or, with `unlabelled = "teacher"`, shown to the student with the teacher's answers
+    alone; the teacher never sees them in its own training.
     """
 
     file: str | None = None
@@ -61,6 +69,9 @@ class SplitRecipe:
     validation: tuple[str, ...] = ("val",)
     validation_share: float = field(default=0.2, metadata=_at_least(0.01, 0.9))
     block_m: float = field(default=1280.0, metadata=_at_least(1e-3))
+    seed: int | None = field(default=None, metadata=_at_least(0, 2**31 - 1))
+    labelled_share: float = field(default=1.0, metadata=_at_least(1e-6, 1))
+    unlabelled: Unlabelled = "leave out"
 
     def __post_init__(self) -> None:
         if self.file is not None and not (self.training and self.validation):
@@ -118,6 +129,7 @@ class StudentRecipe:
 class LossRecipe:
     """Weights of loss = ce * CE + kl * T^2 KL(teacher || student) + cosine * (1 - cos), T = `temperature`.
 
+    `standardised_kl` is the weight of a KL of logits that were standardised first, for comparison (Sun et al. 2024).
     The cosine compares penultimate features, the student's led through a linear projection, or the logits.
     With `teacher_views` "same" the teacher is asked about the very view the student sees; with "mean" it answers with
     the mean of its logits and features over the 8 dihedral views.
@@ -126,9 +138,15 @@ class LossRecipe:
     ce: float = field(default=1.0, metadata=_at_least(0))
     kl: float = field(default=1.0, metadata=_at_least(0))
     cosine: float = field(default=1.0, metadata=_at_least(0))
+    standardised_kl: float = field(default=0.0, metadata=_at_least(0))
     temperature: float = field(default=4.0, metadata=_at_least(0.1, 100))
     cosine_on: CosineOn = "features"
     teacher_views: TeacherViews = "same"
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a term asks for the teacher's answers."""
+        return bool(self.kl or self.cosine or self.standardised_kl)
 
 
 @dataclass(frozen=True)
@@ -276,8 +294,12 @@ def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
     recipe = _build(Recipe, document, "", problems)
     if recipe is not None and recipe.name != machine_name(recipe.name):
         problems.append(f"name = {recipe.name!r} becomes a file name: use letters, digits, '_' and '-'")
-    if recipe is not None and recipe.loss.ce == recipe.loss.kl == recipe.loss.cosine == 0:
-        problems.append("the weights ce, kl and cosine of [loss] are all 0: there is nothing to learn from")
+    if recipe is not None:
+        taught = recipe.loss.needs_teacher
+        if not (recipe.loss.ce or taught):
+            problems.append(f"the weights {', '.join(LOSS_TERMS)} of [loss] are all 0: there is nothing to learn from")
+        if recipe.split.unlabelled == "teacher" and not (taught and recipe.teacher.epochs):
+            problems.append("split.unlabelled = 'teacher' needs a teacher: give it epochs, and loss.kl or loss.cosine")
     if problems or recipe is None:
         raise RecipeError(one_message(problems))
     return typing.cast(Recipe, recipe)

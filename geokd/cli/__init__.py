@@ -14,11 +14,12 @@ _COMMANDS = {
     "verify": ("geokd.cli.verify:verify", "Check that a model answers here as where it was made."),
     "tile": ("geokd.cli.tile:tile", "Cut a scene into chips, labelled by polygons."),
     "train": ("geokd.cli.train:train", "Train a student on labelled chips by distillation."),
+    "ablate": ("geokd.cli.ablate:ablate", "Find out whether distillation pays: losses side by side."),
     "export": ("geokd.cli.export:export", "Write a trained student as model bundles."),
     "robustness": ("geokd.cli.robustness:robustness", "Measure a model on a scene and on changed copies of it."),
     "evaluate": ("geokd.cli.evaluate:evaluate", "Measure a model on labelled chips."),
 }
-_TRAIN_EXTRA = ("torch", "torchvision", "onnx", "safetensors", "matplotlib")
+_TRAIN_EXTRA = ("torch", "torchvision", "onnx", "safetensors", "matplotlib", "scipy")
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 

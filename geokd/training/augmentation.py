@@ -24,15 +24,15 @@ _AIR_BLUE, _AIR_EXPONENT = 65.0, 2.5  # the air's own light in EuroSAT's stretch
 
 @dataclass(frozen=True, eq=False)
 class Traits:
-    """What the variation needs to know of classes and bands.
+    """What the variation needs to know of classes and bands. The last of K + 1 is for chips without a label (-1).
 
     Parameters
     ----------
-    water : bool tensor (K,)
+    water : bool tensor (K + 1,)
         The recipe's `water_classes`: their surface may be roughened.
-    unmixed : bool tensor (K,)
+    unmixed : bool tensor (K + 1,)
         The recipe's `unmixed_classes`: their chips stay whole.
-    stripes : bool tensor (K,)
+    stripes : bool tensor (K + 1,)
         The recipe's `strip_classes`: every other strip among the mixtures is of them.
     wavelengths_nm : float tensor (C,)
         Centres of the bands.

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geokd.recipe import LossRecipe
-from geokd.training.loop import Batch, LossFunction
-from geokd.training.losses import cosine_loss, hard_loss, kl_loss
+from geokd.training.loop import NO_LABEL, Batch, LossFunction
+from geokd.training.losses import cosine_loss, hard_loss, kl_loss, standardise
 from geokd.training.teacher_cache import TeacherOutputs
 
 
@@ -14,8 +14,8 @@ def label_loss(label_smoothing: float) -> LossFunction:
     """Make the loss of a network that learns from labels alone."""
 
     def loss(logits: Tensor, features: Tensor, batch: Batch) -> Tensor:
-        shares = F.one_hot(batch.labels, logits.shape[1]).to(logits.dtype)
-        return hard_loss(logits, batch.mean(shares), label_smoothing)
+        shares = F.one_hot(batch.labels.clamp_min(0), logits.shape[1]) * (batch.labels != NO_LABEL)[:, None]
+        return hard_loss(logits, batch.mean(shares.to(logits.dtype)), label_smoothing)
 
     return loss
 
@@ -23,9 +23,9 @@ def label_loss(label_smoothing: float) -> LossFunction:
 def distillation_loss(
     recipe: LossRecipe, outputs: TeacherOutputs | None, projection: nn.Module, label_smoothing: float
 ) -> LossFunction:
-    """Make the student's loss: ce * CE + kl * T^2 KL + cosine * (1 - cos), or ce * CE without teacher outputs.
+    """Make the student's loss, as :class:`geokd.recipe.LossRecipe` says, or ce * CE without teacher outputs.
 
-    For chips mixed of two, labels, the teacher's probabilities and its features are mixed by area.
+    For chips mixed of several, labels, the teacher's probabilities and its features are mixed by area.
     """
     of_labels = label_loss(label_smoothing)
 
@@ -42,6 +42,9 @@ def distillation_loss(
         if recipe.kl:
             teacher = batch.mean(torch.softmax(teacher_logits / recipe.temperature, dim=1))
             total = total + recipe.kl * kl_loss(logits, teacher, recipe.temperature)
+        if recipe.standardised_kl:
+            teacher = batch.mean(torch.softmax(standardise(teacher_logits) / recipe.temperature, dim=1))
+            total = total + recipe.standardised_kl * kl_loss(standardise(logits), teacher, recipe.temperature)
         if recipe.cosine and recipe.cosine_on == "logits":
             total = total + recipe.cosine * cosine_loss(logits, batch.mean(teacher_logits))
         elif recipe.cosine:

@@ -35,6 +35,9 @@ LOG_COLUMNS = (
     "seconds",
     "chips_per_second",
 )
+NO_LABEL = -1
+"""Label of a chip of which only the teacher's answers are known."""
+
 _EVALUATION_BATCH = 256
 
 
@@ -68,7 +71,7 @@ class LossFunction(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ChipSet:
-    """Chips on the training device: uint8 pixels (N, C, H, W) and int64 labels (N,)."""
+    """Chips on the training device: uint8 pixels (N, C, H, W) and int64 labels (N,), perhaps NO_LABEL."""
 
     pixels: Tensor
     labels: Tensor

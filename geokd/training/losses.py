@@ -21,6 +21,16 @@ def kl_loss(student_logits: Tensor, teacher: Tensor, temperature: float) -> Tens
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean")
 
 
+def standardise(logits: Tensor) -> Tensor:
+    """Bring each row of logits (N, K) to mean 0 and standard deviation 1.
+
+    So the student need not match the range of the teacher's logits, only their order and proportions (Sun et al. 2024,
+    "Logit Standardization in Knowledge Distillation", arXiv 2403.01427).
+    """
+    deviation = logits.std(dim=1, keepdim=True, correction=0)
+    return (logits - logits.mean(dim=1, keepdim=True)) / (deviation + 1e-7)
+
+
 def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """1 - cos(student, teacher), mean over the batch, 0 to 2.
 
@@ -32,13 +42,15 @@ def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def hard_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Cross-entropy with the labels, mean over the batch.
+    """Cross-entropy with the labels, mean over the labelled part of the batch.
 
     Parameters
     ----------
     logits : float tensor (N, K)
     targets : float tensor (N, K)
-        Shares of the classes: one-hot, but for chips mixed of several.
+        Shares of the classes: one-hot, but for chips mixed of several; a row sums to the labelled share of its chip.
     label_smoothing : float, 0 to 1
     """
-    return F.cross_entropy(logits, targets, label_smoothing=label_smoothing)
+    labelled = targets.sum(dim=1, keepdim=True)
+    smoothed = (1 - label_smoothing) * targets + label_smoothing * labelled / targets.shape[1]
+    return -(smoothed * F.log_softmax(logits, dim=1)).sum() / labelled.sum().clamp_min(1)

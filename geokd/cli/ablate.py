@@ -1,0 +1,69 @@
+"""`geokd ablate`."""
+
+import json
+from pathlib import Path
+
+import click
+
+from geokd.cli.options import json_option
+
+
+def _losses(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(","))
+
+
+def _fractions(_: click.Context, __: click.Parameter, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no list of numbers, as 0.01,0.1,1") from error
+
+
+@click.command()
+@click.argument("chips", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for all runs.")
+@click.option("--recipe", type=click.Path(path_type=Path), help="TOML recipe; the defaults without.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe, as loss.kl=0.5.")
+@click.option("--validation", type=click.Path(path_type=Path), help="Validation chips; as of geokd train.")
+@click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each loss.")
+@click.option(
+    "--losses",
+    callback=_losses,
+    metavar="LIST",
+    help="Losses, as ce,ce+kl,ce+cosine,ce+kl+cosine,ce+standardised_kl (the default); the first is the reference.",
+)
+@click.option(
+    "--fractions",
+    callback=_fractions,
+    default="1",
+    metavar="LIST",
+    help="Fractions of the training chips whose labels are used, as 0.01,0.1,1.  [default: 1]",
+)
+@click.option("--unlabelled", is_flag=True, help="Also show students the other chips, with the teacher's answers.")
+@click.option("--resume", is_flag=True, help="Go on; more losses, seeds, fractions may be added.")
+@json_option
+def ablate(
+    chips: Path,
+    *,
+    output: Path,
+    recipe: Path | None,
+    changes: tuple[str, ...],
+    validation: Path | None,
+    seeds: int,
+    losses: tuple[str, ...] | None,
+    fractions: tuple[float, ...],
+    unlabelled: bool,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Find out on CHIPS whether distillation pays: train students by several losses and compare them.
+
+    Runs of one seed begin and go alike but for the loss. A table goes to stdout; ablation.json and ablation.png, with
+    all runs, into the output folder.
+    """
+    from geokd.recipe import load_recipe
+    from geokd.training import ablation
+
+    options = ablation.AblationOptions(seeds, losses or ablation.LOSSES, fractions, unlabelled)
+    result = ablation.ablate(chips, output, load_recipe(recipe, changes), options, validation=validation, resume=resume)
+    click.echo(json.dumps(result.rows, indent=2) if as_json else ablation.ablation_table(result.rows))

@@ -1,0 +1,232 @@
+"""Chips for a training: read and parted, with the contract and legend they make of a recipe."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geokd.bundle import InputContract
+from geokd.errors import CallError, ChipError
+from geokd.legend import LandUseClass, Legend, default_legend, machine_name
+from geokd.recipe import Recipe, expanded
+from geokd.scenes.chips import ChipIndex, Chips, index_chips, probe_chips, read_chips
+from geokd.training.loop import NO_LABEL
+from geokd.training.split import block_split, listed_split, stratified_split
+
+_FALLBACK_RESOLUTION_M = 10.0
+_FEWEST_CHIPS = 2  # batch normalisation takes no statistics of one
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What a training learns from.
+
+    Parameters
+    ----------
+    name : str
+        Of the folder or archive of chips.
+    contract : InputContract
+    legend : Legend
+    training, validation : Chips
+    split : str
+        How they were parted, in words.
+    """
+
+    name: str
+    contract: InputContract
+    legend: Legend
+    training: Chips
+    validation: Chips
+    split: str
+
+    @property
+    def labelled(self) -> Chips:
+        """Training chips that have a label: those the teacher learns from."""
+        labelled = self.training.labels != NO_LABEL
+        return self.training if labelled.all() else _subset(self.training, np.flatnonzero(labelled))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a run keeps of its data: names, counts and hashes."""
+        return {
+            "chips": self.name,
+            "split": self.split,
+            "fingerprint": self.training.fingerprint,
+            "validation_fingerprint": self.validation.fingerprint,
+            "training_sha256": _hash(self.training),  # of those that the split left for training, in order
+            "labelled_sha256": _hash(self.labelled),
+            "validation_sha256": _hash(self.validation),
+        }
+
+
+def read_training_data(
+    chips: str | Path, recipe: Recipe, validation: str | Path | None, say: Callable[[str], None]
+) -> TrainingData:
+    """Read chips, and part them as the recipe says, or take `validation` for validation.
+
+    Raises
+    ------
+    CallError
+        If there are no such chips, or they are parted twice.
+    ChipError
+        If they cannot be read, do not fit the recipe, or are too few.
+    """
+    index = index_chips(chips)
+    contract = _contract(recipe, index, say)
+    legend = _legend(recipe, index)
+    training, apart, how = _read_and_split(recipe, index, contract, validation)
+    data = TrainingData(index.root.name, contract, legend, training, apart, how)
+    say(f"split {how}")
+    return with_labels(data, recipe, say) if recipe.split.labelled_share < 1 else data
+
+
+def with_labels(data: TrainingData, recipe: Recipe, say: Callable[[str], None]) -> TrainingData:
+    """Keep the labels of the recipe's `labelled_share` of the training chips, all of which have labels."""
+    share, labels = recipe.split.labelled_share, data.training.labels
+    generator = np.random.default_rng(split_seed(recipe))
+    kept = np.zeros(len(labels), np.bool_)
+    for k in np.unique(labels):  # a smaller share is part of a larger one
+        of_class = generator.permutation(np.flatnonzero(labels == k))
+        kept[of_class[: max(1, round(share * len(of_class)))]] = True
+    if kept.sum() < _FEWEST_CHIPS:
+        raise ChipError(f"split.labelled_share = {share:g} leaves {kept.sum()} labelled chips; make it larger")
+    how = f"{kept.sum()} of the training chips keep their labels"
+    if recipe.split.unlabelled == "teacher":
+        how += ", of the others the student is shown the teacher's answers"
+        training = replace(data.training, labels=np.where(kept, labels, NO_LABEL))
+    else:
+        how += ", the others are left out"
+        training = _subset(data.training, np.flatnonzero(kept))
+    say(how)
+    return replace(data, training=training, split=f"{data.split}; {how}")
+
+
+def split_seed(recipe: Recipe) -> int:
+    """Seed of split and labelled share."""
+    return recipe.seed if recipe.split.seed is None else recipe.split.seed
+
+
+def spread(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Draw up to `count` chips, as even over the classes as can be."""
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(labels))
+    rank = np.zeros(len(labels), np.int64)
+    for k in np.unique(labels):
+        rank[order[labels[order] == k]] = np.arange((labels == k).sum())
+    return np.sort(order[np.argsort(rank[order], kind="stable")][:count])
+
+
+def _contract(recipe: Recipe, index: ChipIndex, say: Callable[[str], None]) -> InputContract:
+    """Complete the recipe's input by what the chips tell, and say so."""
+    probe = probe_chips(index)
+    patch_px = recipe.input.patch_px or probe.side_px
+    if recipe.input.patch_px is None:
+        say(f"patches of {patch_px} px: the commonest side of the chips (input.patch_px in a recipe sets another)")
+    shrink = probe.side_px / patch_px
+    resolution_m = recipe.input.ground_resolution_m
+    if resolution_m is None and probe.resolution_m is not None:
+        resolution_m = round(probe.resolution_m * shrink, 6)
+        say(f"ground resolution {resolution_m:g} m, from the chips' coordinates")
+    elif resolution_m is None:
+        resolution_m = _FALLBACK_RESOLUTION_M
+        say(
+            f"ground resolution {resolution_m:g} m is assumed: the chips carry no coordinates"
+            " (input.ground_resolution_m in a recipe sets another)"
+        )
+    elif probe.resolution_m is not None and not 0.8 <= probe.resolution_m * shrink / resolution_m <= 1.25:
+        raise ChipError(
+            f"the chips have pixels of {probe.resolution_m * shrink:g} m at {patch_px} px a side, the recipe says"
+            f" input.ground_resolution_m = {resolution_m:g}; correct the recipe or take other chips"
+        )
+    return InputContract(recipe.input.bands, patch_px, resolution_m, recipe.input.value_scaling)
+
+
+def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
+    """Classes in the order of the chip folders; titles and colours from the recipe where it has them."""
+    names = [machine_name(c) for c in index.classes]
+    doubled = sorted({n for n in names if names.count(n) > 1})
+    unknown = sorted({e.name for e in recipe.legend} - set(names) - set(index.classes))
+    named = recipe.augmentation
+    asked = {*named.water_classes, *named.unmixed_classes, *named.strip_classes}
+    absent = sorted(asked - set(names) - set(index.classes))
+    if doubled:
+        raise ChipError(
+            f"class folders of {index.root} differ only in signs that names may not hold: {', '.join(doubled)}"
+        )
+    if named.mix_share and all(c in named.unmixed_classes for c in index.classes):
+        raise ChipError("augmentation.mix_share has nothing to mix: all classes are among unmixed_classes")
+    if unknown or absent:
+        raise ChipError(f"the recipe names classes that have no chips in {index.root}: {', '.join(unknown + absent)}")
+    entries = {machine_name(e.name): e for e in recipe.legend}
+    defaults = default_legend(index.classes)
+    try:
+        return Legend(
+            tuple(
+                LandUseClass(c.value, c.name, entries[c.name].title, entries[c.name].color_hint)
+                if c.name in entries
+                else c
+                for c in defaults
+            )
+        )
+    except ValueError as error:
+        raise ChipError(f"the legend of the recipe cannot be used: {error}") from error
+
+
+def _read_and_split(
+    recipe: Recipe,
+    index: ChipIndex,
+    contract: InputContract,
+    validation: str | Path | None,
+) -> tuple[Chips, Chips, str]:
+    """Read chips for training and validation; the text tells how they were parted."""
+    if validation is not None and recipe.split.file is not None:
+        raise CallError(
+            f"the recipe splits the chips by {recipe.split.file}, and validation chips are given as well; leave one out"
+        )
+    chips = read_chips(index, contract)
+    if validation is not None:
+        other = index_chips(validation)
+        if other.classes != index.classes:
+            differ = ", ".join(sorted(set(other.classes) ^ set(index.classes)))
+            raise ChipError(f"training and validation chips have different classes: {differ}")
+        apart = read_chips(other, contract)
+        how = f"given: {len(chips.labels)} training and {len(apart.labels)} validation chips"
+        return chips, apart, how
+    share, seed = recipe.split.validation_share, split_seed(recipe)
+    if recipe.split.file is not None:
+        path = expanded(recipe.split.file)
+        training, apart_at = listed_split(index.files, path, recipe.split.training, recipe.split.validation)
+        how = f"by {path.name}, {' and '.join(recipe.split.training)} for training,"
+        how += f" {' and '.join(recipe.split.validation)} for validation"
+    elif chips.bounds is not None:
+        how = f"in blocks of {recipe.split.block_m:g} m"
+        training, apart_at = block_split(chips.labels, chips.bounds, share, recipe.split.block_m, seed)
+    else:
+        how = "at random, stratified; neighbouring chips on both sides would flatter the accuracy"
+        training, apart_at = stratified_split(chips.labels, index.classes, share, seed)
+    how += f": {len(training)} training and {len(apart_at)} validation chips"
+    left_out = len(chips.labels) - len(training) - len(apart_at)
+    if left_out:
+        how += f", {left_out} left out"
+        how += "" if recipe.split.file is not None else " since they overlap validation chips"
+    unseen = [name for k, name in enumerate(index.classes) if k not in chips.labels[apart_at]]
+    if unseen:
+        how += f"; no validation chip of {', '.join(unseen)}"
+    if len(training) < _FEWEST_CHIPS:
+        raise ChipError(f"{len(training)} chips are left for training, at least {_FEWEST_CHIPS} are needed; add some")
+    return _subset(chips, training), _subset(chips, apart_at), how
+
+
+def _subset(chips: Chips, which: NDArray[np.int64]) -> Chips:
+    bounds = None if chips.bounds is None else chips.bounds[which]
+    return Chips(chips.pixels[which], chips.labels[which], bounds, chips.fingerprint)  # of the set it is part of
+
+
+def _hash(chips: Chips) -> str:
+    """Hash of pixels and labels, hexadecimal."""
+    digest = hashlib.sha256(np.ascontiguousarray(chips.pixels).data)
+    digest.update(np.ascontiguousarray(chips.labels).data)
+    return digest.hexdigest()

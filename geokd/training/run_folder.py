@@ -1,0 +1,120 @@
+"""The folder of a run: begun, resumed, and given the teacher of another.
+
+It holds `run.json` (what was asked, what came out), `log.csv`, `curves.png`, the two networks as `teacher.safetensors`
+and `student.safetensors`, what they answer about the validation chips as `*_validation.safetensors`,
+`teacher_outputs/`, calibration chips for the int8 export, and a checkpoint of the stage under way.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from geokd.errors import CallError, GeokdError, TrainingError
+from geokd.recipe import recipe_from_json
+
+_LEFT_BY_A_FINISHED_RUN = ("student.safetensors", "student_validation.safetensors", "calibration.safetensors")
+
+
+def open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
+    """Make the run's folder, or check that the one there is the same run; return its figures if it is finished."""
+    path = folder / "run.json"
+    if not resume:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CallError(f"the output {folder} exists already; name a new folder, or go on with --resume")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CallError(f"cannot make the folder {folder}: {error.strerror}") from error
+        write_json(path, run | {"complete": False})
+        return None
+    if not path.is_file():
+        raise CallError(f"there is no run to resume in {folder}: it has no run.json; start it without --resume")
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        weights = before["initial_weights"]
+        hashes = {stage: found["sha256"] for stage, found in weights.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(f"{path} is not what a run leaves there ({error}); start a new run") from error
+    differ = [key for key in ("contract", "legend", "data") if before.get(key) != run[key]]
+    if not _same_recipe(before.get("recipe"), run["recipe"]):
+        differ.insert(0, "recipe")
+    if hashes != {k: v["sha256"] for k, v in run["initial_weights"].items()}:
+        origins = ", ".join(f"{stage} from {found['origin']}" for stage, found in weights.items())
+        differ.append(f"set of initial weights ({origins})")
+    if differ:
+        raise CallError(
+            f"the run in {folder} had another {', '.join(differ)}; resume with the same, or start a new run"
+        )
+    finished = before.get("complete") and all((folder / name).is_file() for name in _LEFT_BY_A_FINISHED_RUN)
+    return before["metrics"] if finished else None
+
+
+def _same_recipe(before: Any, now: dict[str, Any]) -> bool:
+    """Whether the recipe of a run is the one asked for; keys that are younger than the run had their defaults."""
+    try:
+        return recipe_from_json(before).to_json() == now
+    except (GeokdError, AttributeError):
+        return False
+
+
+def take_teacher(source: Path, folder: Path, run: dict[str, Any]) -> Callable[[], None]:
+    """Check that the teacher of the run in `source` is the one that `run` asks for; return what takes it over.
+
+    Its answers come along as far as they are about the same chips.
+
+    Raises
+    ------
+    CallError
+        If there is no such run, or its teacher is another.
+    """
+    try:
+        other = json.loads((source / "run.json").read_text(encoding="utf-8"))
+        before = recipe_from_json(other["recipe"]).to_json()
+        wanted, had = ({**recipe["teacher"], "from_run": None} for recipe in (run["recipe"], before))
+        mine, its = run["data"], other["data"]
+        same = [run[key] == other[key] for key in ("contract", "legend")]
+        same += [wanted == had, mine["labelled_sha256"] == its.get("labelled_sha256", its["training_sha256"])]
+        answers = []
+        if mine["training_sha256"] == its["training_sha256"]:
+            answers += sorted((source / "teacher_outputs").glob("view*.safetensors"))
+        if mine["validation_sha256"] == its.get("validation_sha256"):
+            answers += source.glob("teacher_validation.safetensors")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CallError(f"teacher.from_run = {source}: there is no run to take a teacher from ({error})") from error
+    if not (source / "teacher.safetensors").is_file():
+        raise CallError(f"teacher.from_run = {source}: that run has no finished teacher")
+    if not all(same):
+        raise CallError(
+            f"teacher.from_run = {source}: that run had another [teacher], input, legend, split or other chips;"
+            " leave from_run out, or make them alike"
+        )
+
+    def take() -> None:
+        (folder / "teacher_outputs").mkdir(exist_ok=True)
+        for path in (*answers, source / "teacher.safetensors"):  # this last: it tells that all is there
+            _link(path, folder / path.relative_to(source))
+
+    return take
+
+
+def _link(path: Path, target: Path) -> None:
+    """Give a file, which nobody changes any more, a second name; or copy it where that cannot be."""
+    if target.is_file():
+        return
+    partial = target.with_name(f".{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(path, partial)
+    except OSError:
+        shutil.copyfile(path, partial)
+    partial.replace(target)
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    """Write a JSON document: whole, or not at all."""
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,126 @@
+"""Ablations of tiny students: what is compared with what, and that nothing is done twice."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("torch", reason="needs the extra geokd[train]")
+
+from PIL import Image
+
+from geokd.cli import main
+from geokd.errors import CallError
+from geokd.recipe import Recipe
+from geokd.training.ablation import AblationOptions, AblationResult, ablate, ablation_table
+from geokd.training.checkpoint import read_tensors
+from tests.test_training_run import Lines, make_chips, tiny_recipe
+
+OPTIONS = AblationOptions(seeds=2, losses=("ce", "ce+kl+cosine"), fractions=(0.5, 1.0), unlabelled=True)
+
+
+@pytest.fixture(scope="module")
+def chips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_chips(tmp_path_factory.mktemp("chips") / "two")
+
+
+@pytest.fixture(scope="module")
+def whole(chips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[AblationResult, list[str]]:
+    lines = Lines()
+    result = ablate(chips, tmp_path_factory.mktemp("ablation") / "out", small(), OPTIONS, say=lines)
+    return result, lines
+
+
+def small() -> Recipe:
+    return tiny_recipe(epochs=1)
+
+
+def run_of(result: AblationResult, setting: str, loss: str, seed: int) -> dict[str, object]:
+    document: dict[str, object] = json.loads((result.folder / setting / loss / f"seed-{seed}" / "run.json").read_text())
+    return document
+
+
+def test_rows_hold_every_setting_against_the_first_loss(whole: tuple[AblationResult, list[str]]) -> None:
+    result, _ = whole
+    assert [(row["fraction"], row["unlabelled"], row["loss"]) for row in result.rows] == [
+        (0.5, False, "ce"),
+        (0.5, False, "ce+kl+cosine"),
+        (0.5, True, "ce+kl+cosine"),
+        (1.0, False, "ce"),
+        (1.0, False, "ce+kl+cosine"),
+    ]
+    assert [row["labelled_chips"] for row in result.rows] == [8, 8, 8, 16, 16]
+    assert [row["epochs"] for row in result.rows] == [2, 2, 1, 1, 1]
+    assert ["difference" in row for row in result.rows] == [False, True, True, False, True]
+    last = result.rows[-1]
+    pairs = np.subtract(last["accuracies"], result.rows[-2]["accuracies"])
+    assert last["difference"]["difference"] == pytest.approx(pairs.mean())
+    counts = last["mcnemar"]
+    assert (counts["won"] - counts["lost"]) / (2 * last["n"]) == pytest.approx(pairs.mean())
+    assert json.loads((result.folder / "ablation.json").read_text())["rows"] == result.rows
+    with Image.open(result.folder / "ablation.png") as picture:
+        assert picture.width > 500
+    assert len(ablation_table(result.rows).splitlines()) == 2 + len(result.rows)
+
+
+def test_runs_of_a_seed_differ_in_the_loss_alone(whole: tuple[AblationResult, list[str]]) -> None:
+    result, _ = whole
+    runs = {
+        (loss, seed): run_of(result, "labels-100-percent", loss, seed) for loss in OPTIONS.losses for seed in (1, 2)
+    }
+    starts = {key: run["initial_weights"]["student"]["sha256"] for key, run in runs.items()}  # type: ignore[index]
+    assert starts["ce", 1] == starts["ce+kl+cosine", 1] != starts["ce", 2] == starts["ce+kl+cosine", 2]
+    assert len({json.dumps(run["data"]) for run in runs.values()}) == 1
+    first, other = (runs[loss, 1]["recipe"] for loss in OPTIONS.losses)
+    assert {k for k in first if first[k] != other[k]} == {"loss", "teacher"}  # type: ignore[attr-defined,index]
+    assert other["teacher"]["from_run"].endswith("labels-100-percent/teacher")  # type: ignore[index]
+
+
+def test_each_teacher_is_trained_once_on_labelled_chips(whole: tuple[AblationResult, list[str]]) -> None:
+    result, lines = whole
+    assert sum(line.startswith("teacher: epoch 1/") for line in lines) == 2  # half and all of the labels
+    answers = result.folder / "labels-50-percent-and-unlabelled" / "teacher" / "teacher_outputs" / "view0.safetensors"
+    tensors, _ = read_tensors(answers)
+    assert len(tensors["logits"]) == 16  # of the chips without labels too
+    pair = ("labels-50-percent", "labels-50-percent-and-unlabelled")
+    teachers = [(result.folder / name / "teacher" / "teacher.safetensors").read_bytes() for name in pair]
+    assert teachers[0] == teachers[1]
+
+
+def test_an_interrupted_ablation_ends_as_it_would_have(
+    chips: Path, whole: tuple[AblationResult, list[str]], tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ablate(chips, tmp_path / "out", small(), OPTIONS, say=Lines("teacher: epoch 1/"))
+    with pytest.raises(CallError, match="exists already"):
+        ablate(chips, tmp_path / "out", small(), OPTIONS, say=Lines())
+    with pytest.raises(KeyboardInterrupt):
+        last = Lines("labels-50-percent-and-unlabelled, ce+kl+cosine, seed 2")
+        ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, say=last)
+    assert ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, say=Lines()).rows == whole[0].rows
+    again = Lines()
+    ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, say=again)
+    assert not any(": epoch " in line for line in again)  # nothing is trained twice
+
+
+def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> None:
+    one = AblationOptions(seeds=1, losses=("ce",))
+    assert ablate(chips, tmp_path / "out", small(), one, say=Lines()).rows[0]["interval_95"] is None
+    two = AblationOptions(seeds=2, losses=("ce", "ce+standardised_kl"))
+    lines = Lines()
+    rows = ablate(chips, tmp_path / "out", small(), two, resume=True, say=lines).rows
+    assert [len(row["accuracies"]) for row in rows] == [2, 2]
+    assert sum(line.startswith("student: epoch 1/") for line in lines) == 3
+
+
+def test_wrong_calls_name_all_that_is_wrong(chips: Path, tmp_path: Path) -> None:
+    call = ["ablate", str(chips), "-o", str(tmp_path / "out"), "--losses", "ce+k1,kl+kl", "--fractions", "0,2"]
+    done = CliRunner().invoke(main, [*call, "--seeds", "0", "--unlabelled"])
+    assert done.exit_code == 2
+    for part in ("--seeds 0", "'k1'", "'kl+kl' names a term twice", "--fractions 0 ", "--fractions 2 "):
+        assert part in done.stderr, part
+    assert not (tmp_path / "out").exists()
+    no_numbers = CliRunner().invoke(main, [*call[:4], "--fractions", "half"])
+    assert (no_numbers.exit_code, "is no list of numbers" in no_numbers.stderr) == (2, True)
