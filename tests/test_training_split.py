@@ -14,19 +14,21 @@ from geokd.training.split import block_split, listed_split, stratified_split
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=6), st.floats(0.05, 0.8), st.integers(0, 9))
 def test_stratified(counts: list[int], share: float, seed: int) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
-    training, validation = stratified_split(labels, [str(k) for k in range(len(counts))], share, seed)
+    training, validation = stratified_split(labels, share, seed)
     assert sorted([*training, *validation]) == list(range(len(labels)))
     for k, count in enumerate(counts):
         held = int((labels[validation] == k).sum())
         assert 1 <= held <= count - 1
         assert abs(held - share * count) <= 1
-    again = stratified_split(labels, [str(k) for k in range(len(counts))], share, seed)
+    again = stratified_split(labels, share, seed)
     assert np.array_equal(again[1], validation)
 
 
-def test_stratified_refuses_single_chips() -> None:
-    with pytest.raises(ChipError, match=r"beach \(1\).*at least 2"):
-        stratified_split(np.array([0, 0, 1]), ["town", "beach"], 0.2, 1)
+def test_a_class_of_one_chip_is_for_training() -> None:
+    training, validation = stratified_split(np.array([0, 0, 1]), 0.2, 1)
+    assert (len(validation), 2 in training) == (1, True)
+    with pytest.raises(ChipError, match="one of each class; add some"):
+        stratified_split(np.array([0, 1]), 0.2, 1)
 
 
 @given(st.integers(0, 20))

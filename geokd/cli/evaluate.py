@@ -26,6 +26,7 @@ def _summary(figures: dict[str, Any]) -> str:
     low, high = figures["interval_95"]
     width = max(len(row["name"]) for row in figures["per_class"])
     lines = [
+        *figures["chips"]["notes"],
         f"{figures['model']['name']} ({figures['model']['precision']}) on {figures['n']:,} chips of"
         f" {figures['chips']['path']}: accuracy {100 * figures['accuracy']:.2f} % (95 % interval {100 * low:.2f} to"
         f" {100 * high:.2f} %), calibration error {100 * figures['ece']:.2f} %,"

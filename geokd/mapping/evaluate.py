@@ -53,7 +53,7 @@ def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
     confusion = confusion_matrix(truth, logits.argmax(axis=1), len(bundle.legend))
     return {
         "model": {"name": bundle.name, "precision": bundle.precision, "path": str(path), "sha256": bundle.sha256},
-        "chips": {"path": str(chips), "fingerprint": read.fingerprint},
+        "chips": {"path": str(chips), "fingerprint": read.fingerprint, "notes": list(read.notes)},
         **accuracy(confusion),
         "per_class": per_class(confusion, bundle.legend.names),
         "confusion_matrix": confusion.tolist(),

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from geokd.bundle import InputContract
 from geokd.errors import CallError, ChipError, SceneError, one_message
@@ -79,12 +79,15 @@ class Chips:
         coordinates.
     fingerprint : str
         Hash of all pixels and labels, hexadecimal.
+    notes : tuple of str
+        What was chosen in reading them, and what looks wrong, one sentence each.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     bounds: NDArray[np.float64] | None
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 def index_chips(path: str | Path) -> ChipIndex:
@@ -174,11 +177,15 @@ def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
     pixels = np.empty((len(index), len(contract.bands), side, side), np.uint8)
     bounds = np.full((len(index), 4), np.nan)
     problems = []
+    notes: Counter[str] = Counter()
     with _Archive(index.root) as archive:
         for i, name in enumerate(index.files):
             try:
-                image, bounds[i] = _decode(archive.read(name), name, contract)
+                image, bounds[i], choices = _decode(archive.read(name), name, contract)
                 pixels[i] = _resize(image, side)
+                notes.update(choices)
+                if image.shape[1:] != (side, side):
+                    notes[f"resized to {side} x {side} px"] += 1
             except ChipError as error:
                 problems.append(str(error))
     if problems:
@@ -188,7 +195,30 @@ def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
     labels = np.asarray(index.labels, np.int64)
     digest = hashlib.sha256(pixels.tobytes())
     digest.update(labels.tobytes())
-    return Chips(pixels, labels, bounds if np.isfinite(bounds).all() else None, digest.hexdigest())
+    said = [f"{'all' if n == len(index) else f'{n} of {len(index)}'} chips: {note}" for note, n in notes.items()]
+    said += _contradictions(index, pixels)
+    return Chips(pixels, labels, bounds if np.isfinite(bounds).all() else None, digest.hexdigest(), tuple(said))
+
+
+def pictures(pixels: NDArray[np.uint8]) -> NDArray[np.bytes_]:
+    """Return a hash of each chip's pixels, (N,): the same for equal ones alone."""
+    return np.array([hashlib.blake2b(chip.tobytes(), digest_size=16).hexdigest() for chip in pixels], "S32")
+
+
+def _contradictions(index: ChipIndex, pixels: NDArray[np.uint8]) -> list[str]:
+    """Tell of equal pictures in different classes."""
+    first: dict[bytes, int] = {}
+    pairs = []
+    for i, picture in enumerate(pictures(pixels).tolist()):
+        other = first.setdefault(picture, i)
+        if index.labels[other] != index.labels[i]:
+            pairs.append(f"{index.files[other]} and {index.files[i]}")
+    if not pairs:
+        return []
+    more = f" and {len(pairs) - _MOST_NAMED} more" if len(pairs) > _MOST_NAMED else ""
+    return [
+        f"equal pictures lie in different classes, leave out the wrong ones: {'; '.join(pairs[:_MOST_NAMED])}{more}"
+    ]
 
 
 class _Archive:
@@ -224,11 +254,13 @@ def _header(content: bytes, name: str) -> tuple[int, int, float | None]:
         with Image.open(io.BytesIO(content)) as image:
             return image.height, image.width, None
     except (OSError, Image.DecompressionBombError) as error:
-        raise ChipError(f"chip {name} cannot be read: {error}") from error
+        raise ChipError(f"chip {name} cannot be read: {_reason(error, content)}") from error
 
 
-def _decode(content: bytes, name: str, contract: InputContract) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
-    """Pixels (C, h, w), and bounds (NaN without coordinates)."""
+def _decode(
+    content: bytes, name: str, contract: InputContract
+) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[str, ...]]:
+    """Pixels (C, h, w), bounds (NaN without coordinates), and what was chosen."""
     if name.lower().endswith(_TIFF_SUFFIXES):
         from geokd.scenes.reader import read_chip
 
@@ -244,9 +276,15 @@ def _decode(content: bytes, name: str, contract: InputContract) -> tuple[NDArray
             if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
                 raise ChipError(f"chip {name} holds transparent pixels; leave it out")
             rgb = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-            return rgb[[b - 1 for b in choice.bidx]], (np.nan,) * 4
+            return rgb[[b - 1 for b in choice.bidx]], (np.nan,) * 4, ()
     except (OSError, Image.DecompressionBombError) as error:
-        raise ChipError(f"chip {name} cannot be read: {error}") from error
+        raise ChipError(f"chip {name} cannot be read: {_reason(error, content)}") from error
+
+
+def _reason(error: Exception, content: bytes) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"its {len(content):,} bytes are no picture" if content else "it is empty"
+    return str(error)
 
 
 def _resize(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

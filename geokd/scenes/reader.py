@@ -246,13 +246,16 @@ def _bounds_m(grid: SceneGrid) -> tuple[float, ...]:
     return tuple(metres * side for side in grid.bounds)
 
 
-def read_chip(content: bytes, name: str, contract: InputContract) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
+def read_chip(
+    content: bytes, name: str, contract: InputContract
+) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[str, ...]]:
     """Read the bytes of a (Geo)TIFF chip as a scene of the contract would be.
 
     Returns
     -------
     pixels : uint8 array (C, h, w)
     bounds : left, bottom, right, top in the units of the chip's CRS; NaN without one
+    notes : what was chosen, one sentence each
 
     Raises
     ------
@@ -272,7 +275,7 @@ def read_chip(content: bytes, name: str, contract: InputContract) -> tuple[NDArr
         if not valid_pixels(dataset, numbers, whole, choice.bidx, info.nodata).all():
             raise ChipError(f"chip {name} holds nodata or masked pixels; leave it out")
         pixels = to_uint8(numbers, values.scale, values.offset, values.scaling)
-        return pixels, _bounds_m(info.grid)
+        return pixels, _bounds_m(info.grid), (choice.note, values.note)
 
 
 def _info(dataset: DatasetReader, path: str) -> SceneInfo:

@@ -13,7 +13,7 @@ from geokd.bundle import InputContract
 from geokd.errors import CallError, ChipError
 from geokd.legend import LandUseClass, Legend, default_legend, machine_name
 from geokd.recipe import Recipe, expanded
-from geokd.scenes.chips import ChipIndex, Chips, index_chips, probe_chips, read_chips
+from geokd.scenes.chips import ChipIndex, Chips, index_chips, pictures, probe_chips, read_chips
 from geokd.training.loop import NO_LABEL
 from geokd.training.split import block_split, listed_split, stratified_split
 
@@ -49,11 +49,17 @@ class TrainingData:
         labelled = self.training.labels != NO_LABEL
         return self.training if labelled.all() else _subset(self.training, np.flatnonzero(labelled))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was chosen in reading the chips, and what looks wrong."""
+        return tuple(dict.fromkeys((*self.training.notes, *self.validation.notes)))
+
     def to_json(self) -> dict[str, Any]:
         """Return what a run keeps of its data: names, counts and hashes."""
         return {
             "chips": self.name,
             "split": self.split,
+            "notes": list(self.notes),
             "fingerprint": self.training.fingerprint,
             "validation_fingerprint": self.validation.fingerprint,
             "training_sha256": _hash(self.training),  # of those that the split left for training, in order
@@ -78,7 +84,14 @@ def read_training_data(
     contract = _contract(recipe, index, say)
     legend = _legend(recipe, index)
     training, apart, how = _read_and_split(recipe, index, contract, validation)
+    twins = np.isin(pictures(training.pixels), pictures(apart.pixels))
+    if twins.any():  # what was learned by heart would be called right
+        training = _subset(training, np.flatnonzero(~twins))
+        how += f"; {twins.sum()} training chips left out that equal validation chips"
+    _check_enough(training, index.classes)
     data = TrainingData(index.root.name, contract, legend, training, apart, how)
+    for note in data.notes:
+        say(note)
     say(f"split {how}")
     return with_labels(data, recipe, say) if recipe.split.labelled_share < 1 else data
 
@@ -206,7 +219,7 @@ def _read_and_split(
         training, apart_at = block_split(chips.labels, chips.bounds, share, recipe.split.block_m, seed)
     else:
         how = "at random, stratified; neighbouring chips on both sides would flatter the accuracy"
-        training, apart_at = stratified_split(chips.labels, index.classes, share, seed)
+        training, apart_at = stratified_split(chips.labels, share, seed)
     how += f": {len(training)} training and {len(apart_at)} validation chips"
     left_out = len(chips.labels) - len(training) - len(apart_at)
     if left_out:
@@ -215,14 +228,25 @@ def _read_and_split(
     unseen = [name for k, name in enumerate(index.classes) if k not in chips.labels[apart_at]]
     if unseen:
         how += f"; no validation chip of {', '.join(unseen)}"
-    if len(training) < _FEWEST_CHIPS:
-        raise ChipError(f"{len(training)} chips are left for training, at least {_FEWEST_CHIPS} are needed; add some")
     return _subset(chips, training), _subset(chips, apart_at), how
+
+
+def _check_enough(training: Chips, classes: tuple[str, ...]) -> None:
+    """Check that there is something to learn of each class."""
+    untaught = [name for k, name in enumerate(classes) if k not in training.labels]
+    if untaught:
+        raise ChipError(
+            f"no training chips are left of {', '.join(untaught)}, without those that equal validation chips; add some"
+        )
+    if len(training.labels) < _FEWEST_CHIPS:
+        raise ChipError(
+            f"{len(training.labels)} chips are left for training, at least {_FEWEST_CHIPS} are needed; add some"
+        )
 
 
 def _subset(chips: Chips, which: NDArray[np.int64]) -> Chips:
     bounds = None if chips.bounds is None else chips.bounds[which]
-    return Chips(chips.pixels[which], chips.labels[which], bounds, chips.fingerprint)  # of the set it is part of
+    return replace(chips, pixels=chips.pixels[which], labels=chips.labels[which], bounds=bounds)
 
 
 def _hash(chips: Chips) -> str:

@@ -73,10 +73,8 @@ def listed_split(
     return sides[0], sides[1]
 
 
-def stratified_split(
-    labels: Indices, classes: Sequence[str], validation_share: float, seed: int
-) -> tuple[Indices, Indices]:
-    """Draw the share of each class at random, at least one chip of each for either side.
+def stratified_split(labels: Indices, validation_share: float, seed: int) -> tuple[Indices, Indices]:
+    """Draw the share of each class at random, at least one chip for either side; a class of one chip is for training.
 
     Returns
     -------
@@ -85,19 +83,16 @@ def stratified_split(
     Raises
     ------
     ChipError
-        If a class has fewer than two chips.
+        If no class has two chips.
     """
-    counts = np.bincount(labels, minlength=len(classes))
-    few = [f"{classes[k]} ({counts[k]})" for k in range(len(classes)) if counts[k] < 2]
-    if few:
-        raise ChipError(
-            f"too few chips to train and validate: {', '.join(few)}; give each class at least 2, or leave it out"
-        )
+    counts = np.bincount(labels)
+    if counts.max() < 2:
+        raise ChipError("there are too few chips to train and validate: one of each class; add some")
     generator = np.random.default_rng(seed)
     validation = []
     for k, count in enumerate(counts):
         chips = generator.permutation(np.flatnonzero(labels == k))
-        validation.append(chips[: min(max(1, round(validation_share * count)), count - 1)])
+        validation.append(chips[: max(0, min(max(1, round(validation_share * count)), count - 1))])
     chosen = np.sort(np.concatenate(validation))
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
 

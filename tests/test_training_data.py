@@ -1,0 +1,118 @@
+"""Chips as analysts have them: what becomes of them, and what is said."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+pytest.importorskip("torch", reason="needs the extra geokd[train]")
+
+from PIL import Image
+
+from geokd.errors import ChipError
+from geokd.recipe import load_recipe
+from geokd.training.data import TrainingData, read_training_data
+
+
+@pytest.fixture
+def chips(tmp_path: Path) -> Path:
+    """Two classes of 8 chips of 16 pixels a side, with spaces and signs in their names."""
+    generator = np.random.default_rng(0)
+    for name, level in (("Bare soil", 150), ("water (deep)", 40)):
+        for i in range(8):
+            write(tmp_path / "own chips" / name / f"{i}.png", generator, level)
+    return tmp_path / "own chips"
+
+
+def write(path: Path, generator: np.random.Generator, level: int = 90, side: int = 16) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = generator.normal(level, 20, (side, side, 3)).clip(0, 255)
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+def write_tiff(path: Path, bands: int, dtype: str, left_m: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    profile = {"driver": "GTiff", "width": 16, "height": 16, "count": bands, "dtype": dtype, "crs": 32631}
+    pixels = np.random.default_rng(int(left_m)).integers(1, 200, (bands, 16, 16)).astype(dtype)
+    with rasterio.open(path, "w", **profile, transform=from_origin(left_m, 5e6, 10, 10)) as dataset:
+        dataset.write(pixels)
+
+
+def read(chips: Path, validation: Path | None = None) -> tuple[TrainingData, list[str]]:
+    said: list[str] = []
+    return read_training_data(chips, load_recipe(None, ()), validation, said.append), said
+
+
+def test_names_with_spaces_and_files_that_are_none_of_ours(chips: Path) -> None:
+    (chips / "Bare soil" / "._0.png").write_bytes(b"left by a Mac")
+    (chips / "Bare soil" / "notes.txt").write_text("dry in August")
+    (chips / "Thumbs.db").write_bytes(b"left by Windows")
+    write(chips / ".trash" / "0.png", np.random.default_rng(1))
+    data, _ = read(chips)
+    assert data.legend.names == ("Bare_soil", "water_deep")
+    assert len(data.training.labels) + len(data.validation.labels) == 16
+    assert data.notes == ()
+
+
+def test_other_sizes_are_resized_and_counted(chips: Path) -> None:
+    write(chips / "Bare soil" / "large.png", np.random.default_rng(1), side=40)
+    data, said = read(chips)
+    assert data.training.pixels.shape[2:] == (16, 16)
+    assert "1 of 17 chips: resized to 16 x 16 px" in said
+
+
+def test_a_class_of_one_chip_is_learned_and_said_to_go_unchecked(chips: Path) -> None:
+    write(chips / "Glacier" / "only.png", np.random.default_rng(1))
+    data, said = read(chips)
+    number = data.legend.names.index("Glacier")
+    assert (number in data.training.labels, number in data.validation.labels) == (True, False)
+    assert "no validation chip of Glacier" in said[-1]
+
+
+def test_copies_across_the_split_leave_training(chips: Path, tmp_path: Path) -> None:
+    validation = tmp_path / "validation"
+    for name in ("Bare soil", "water (deep)"):
+        (validation / name).mkdir(parents=True)
+        shutil.copy(chips / name / "0.png", validation / name / "another name.png")
+    data, said = read(chips, validation)
+    assert len(data.training.labels) == 14
+    assert "2 training chips left out that equal validation chips" in said[-1]
+    assert data.split in said[-1]
+    with pytest.raises(ChipError, match=r"no training chips are left of Bare soil, water \(deep\)"):
+        read(chips, chips)
+
+
+def test_one_picture_in_two_classes_is_named(chips: Path) -> None:
+    shutil.copy(chips / "Bare soil" / "3.png", chips / "water (deep)" / "mixed up.png")
+    data, said = read(chips)
+    (note,) = data.notes
+    assert "Bare soil/3.png and water (deep)/mixed up.png" in note
+    assert note in said
+    assert data.to_json()["notes"] == [note]
+
+
+def test_what_is_taken_of_geotiff_chips_is_said(tmp_path: Path) -> None:
+    for k, name in enumerate(("a", "b")):
+        for i in range(6):
+            write_tiff(tmp_path / "sixteen" / name / f"{i}.tif", 3, "uint16", i * 4000.0 + k)
+            write_tiff(tmp_path / "four" / name / f"{i}.tif", 4, "uint8", i * 4000.0 + k)
+    _, said = read(tmp_path / "sixteen")
+    assert any(line.startswith("all chips: bands 1, 2, 3 are taken as B04, B03, B02") for line in said)
+    assert any("stretched from 0..2750" in line for line in said)
+    _, said = read(tmp_path / "four")
+    assert any("by their colour interpretation" in line for line in said)
+
+
+def test_all_that_is_wrong_in_one_message(chips: Path) -> None:
+    (chips / "Bare soil" / "empty.jpg").write_bytes(b"")
+    (chips / "Bare soil" / "broken.png").write_bytes(b"no picture")
+    Image.new("I;16", (16, 16)).save(chips / "water (deep)" / "sixteen.png")
+    Image.new("RGBA", (16, 16), (9, 9, 9, 0)).save(chips / "water (deep)" / "clear.png")
+    with pytest.raises(ChipError) as caught:
+        read(chips)
+    for part in ("4 problems", "empty.jpg cannot be read: it is empty", "its 10 bytes are no picture", "sixteen.png"):
+        assert part in str(caught.value)
+    assert "clear.png holds transparent pixels" in str(caught.value)
