@@ -146,7 +146,7 @@ def ablate(
     -------
     AblationResult
         Its rows hold loss, fraction, unlabelled, labelled_chips, epochs, teacher (accuracy, None without one), n,
-        accuracies (by seed), accuracy (mean), interval_95 (over seeds, None for one), ece (mean), and, but for the
+        accuracies (by seed), accuracy (mean), interval_95 (over seeds, cut off at 0 and 1, None for one), ece (mean), and, but for the
         first loss, difference (to the first loss at this fraction, in pairs) and mcnemar (on the chips of all seeds).
 
     Raises
@@ -248,7 +248,7 @@ def _rows_of(
             "n": figures[0]["student"]["n"],
             "accuracies": [f["student"]["accuracy"] for f in figures],
             "accuracy": accuracy,
-            "interval_95": None if interval is None else list(interval),
+            "interval_95": None if interval is None else [max(0.0, interval[0]), min(1.0, interval[1])],
             "ece": float(np.mean([f["student"]["ece"] for f in figures])),
         }
         if (setting.unlabelled, loss) != (False, wanted.losses[0]):
