@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,14 @@ torch = pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
 import onnx  # noqa: E402
 
+from geokd.assessment.workload import count_multiply_adds, count_parameters  # noqa: E402
 from geokd.bundle import InputContract, ValueScaling, load_bundle  # noqa: E402
 from geokd.errors import BundleError, CallError, RecipeError, TrainingError  # noqa: E402
-from geokd.recipe import StudentRecipe  # noqa: E402
+from geokd.mapping.engine import trace_layers  # noqa: E402
+from geokd.recipe import StudentRecipe, TeacherRecipe  # noqa: E402
+from geokd.training.checkpoint import read_tensors  # noqa: E402
 from geokd.training.export import ExportResult, export, golden_patches, read_weights, run_graph  # noqa: E402
-from geokd.training.networks import build_student  # noqa: E402
+from geokd.training.networks import Network, build_student, build_teacher  # noqa: E402
 from geokd.training.onnx_graph import to_onnx  # noqa: E402
 from geokd.training.train import train  # noqa: E402
 from tests.test_training_run import Lines, make_chips, tiny_recipe  # noqa: E402
@@ -58,6 +62,108 @@ def test_bundles_are_whole(run: Path, exported: ExportResult) -> None:
         assert bundle.provenance["recipe_sha256"] == tiny_recipe().sha256
         assert bundle.provenance["validation_before_rounding"]["student"]["n"] == 8
         np.testing.assert_array_equal(run_graph(bundle.graph, bundle.golden.pixels), bundle.golden.logits)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_onnx_answers_as_the_teacher_does(channels: int) -> None:
+    teacher = random_teacher(channels, tuple("abcde"))
+    contract = InputContract(tuple(f"b{i}" for i in range(channels)), 40, 10.0)  # 40 px: pooling drops odd rows
+    pixels = golden_patches(contract, 8)
+    with torch.inference_mode():
+        expected = teacher.eval()(torch.tensor(pixels))[0].numpy()
+    assert np.ptp(expected, axis=0).min() > 0.1
+    np.testing.assert_allclose(run_graph(to_onnx(teacher, contract), pixels), expected, rtol=1e-4, atol=1e-4)
+
+
+def random_teacher(channels: int, classes: tuple[str, ...]) -> Network:
+    """VGG16 with random weights whose answers differ from patch to patch."""
+    torch.manual_seed(0)
+    teacher, _ = build_teacher(TeacherRecipe(initial_weights="none"), channels, classes)
+    for module in teacher.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)  # as strong at the end as at the beginning
+    torch.nn.init.normal_(teacher.classifier.weight)
+    return teacher
+
+
+@pytest.mark.parametrize(
+    ("architecture", "multiply_adds", "published", "parameters"),
+    [
+        # Sandler et al. 2018, table 4: 300 M multiply-adds and 3.4 M parameters
+        ("mobilenet_v2", 300_774_272, 300e6, 3_504_872),
+        # Simonyan and Zisserman 2014; 15.3 G of the 13 convolutions, whose dense layers are replaced here
+        ("vgg16", 15_346_630_656 + 512 * 1000, 15.3e9, 14_714_688 + 513 * 1000),
+    ],
+)
+def test_work_is_as_published(architecture: str, multiply_adds: int, published: float, parameters: int) -> None:
+    classes = tuple(f"c{i}" for i in range(1000))
+    contract = InputContract(("red", "green", "blue"), 224, 10.0)
+    if architecture == "vgg16":
+        network, _ = build_teacher(TeacherRecipe(initial_weights="none"), 3, classes)
+    else:
+        network, _ = build_student(StudentRecipe(initial_weights="none"), 3, classes)
+    layers = trace_layers(to_onnx(network, contract), (3, 224, 224))
+    assert count_multiply_adds(layers) == multiply_adds == pytest.approx(published, rel=0.01)
+    assert count_parameters(layers) == sum(p.numel() for p in network.parameters()) == parameters
+
+
+def test_rounding_to_int8_keeps_the_work(exported: ExportResult) -> None:
+    fp32, int8 = (trace_layers(load_bundle(path).graph, (3, 32, 32)) for path in (exported.fp32, exported.int8))
+    assert count_multiply_adds(fp32) == count_multiply_adds(int8)
+    # of each batch normalisation only the shift is left, as a bias of the convolution before it
+    scales = sum(layer.inputs[1][0] for layer in fp32 if layer.kind == "BatchNormalization")
+    assert count_parameters(int8) == count_parameters(fp32) - scales
+
+
+def test_the_teacher_is_written_if_asked_for(run: Path, exported: ExportResult, tmp_path: Path) -> None:
+    assert list(exported.paths) == ["int8", "fp32"]
+    result = export(run, tmp_path, teacher=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in result.paths.values())
+    assert result.teacher_fp32 is not None
+    assert result.teacher_int8 is not None
+    assert (result.teacher_fp32.name, result.teacher_int8.name) == ("tiny-teacher-fp32.onnx", "tiny-teacher.onnx")
+    assert result.int8.read_bytes() == exported.int8.read_bytes()
+    fp32, int8 = load_bundle(result.teacher_fp32), load_bundle(result.teacher_int8)
+    for bundle in (fp32, int8):
+        assert (bundle.name, bundle.architecture) == ("tiny-teacher", "vgg16")
+        assert bundle.legend.names == ("dark", "striped")
+        assert bundle.familiarity is None
+        assert bundle.provenance["notes"] == list(result.notes)
+    weights = read_weights(fp32)
+    tensors, _ = read_tensors(run / "teacher.safetensors")
+    assert weights.keys() == tensors.keys()
+    assert all(torch.equal(weights[k], tensors[k]) for k in tensors)
+    graph = onnx.load_from_string(int8.graph).graph
+    quantised = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "MaxPool", "Gemm")]
+    assert len(layers) == 13 + 5 + 1
+    assert all(name in quantised for node in layers for name in node.input)
+    assert any("no statistics" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(("recorded", "temperature"), [({}, 1.0), ({"temperature": 1.5}, 1.5)])
+def test_temperature_of_the_teacher(run: Path, tmp_path: Path, recorded: dict[str, float], temperature: float) -> None:
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("*.onnx", "teacher_outputs"))
+    facts = json.loads((run / "run.json").read_text())
+    facts["metrics"]["teacher"].pop("temperature", None)
+    facts["metrics"]["teacher"] |= recorded
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    result = export(tmp_path / "run", teacher=True)
+    assert result.teacher_fp32 is not None
+    assert load_bundle(result.teacher_fp32).temperature == temperature
+    assert any("not calibrated" in note for note in result.notes) is not bool(recorded)
+
+
+def test_a_run_without_a_teacher(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("*.onnx", "teacher*"))
+    with pytest.raises(CallError, match="holds no teacher.*leave --teacher out"):
+        export(tmp_path / "run", teacher=True)
+    facts = json.loads((run / "run.json").read_text())
+    facts["metrics"]["teacher"] = None
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(CallError, match="holds no teacher"):
+        export(tmp_path / "run", teacher=True)
+    assert export(tmp_path / "run").int8.is_file()
 
 
 def test_int8_is_quantised_throughout(exported: ExportResult) -> None:

@@ -4,6 +4,8 @@ A session uses one thread; work is spread over blocks instead. ONNX Runtime lets
 computes, and one session may be run by several threads at once.
 """
 
+import json
+import tempfile
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from geokd.assessment.workload import Layer
 from geokd.bundle import Bundle, load_bundle
 from geokd.errors import BundleError, one_message
 
@@ -128,6 +131,42 @@ def make_student(bundle: Bundle) -> Student:
             f" wants float32 {(BATCH_PATCHES, len(bundle.legend))}; export it again"
         )
     return student
+
+
+def trace_layers(graph: bytes, shape: tuple[int, int, int]) -> list[Layer]:
+    """Run an ONNX model on one blank patch and note the shapes that go through each of its nodes as they stand.
+
+    Parameters
+    ----------
+    graph : bytes
+        Of uint8 input (N, C, H, W).
+    shape : (C, H, W)
+
+    Raises
+    ------
+    BundleError
+        If ONNX Runtime cannot run it.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # no node is merged
+    options.add_session_config_entry("session.disable_prepacking", "1")  # weights packed away have no shape any more
+    options.log_severity_level = _SEVERITY_FATAL
+    options.enable_profiling = True
+    with tempfile.TemporaryDirectory() as folder:
+        options.profile_file_prefix = str(Path(folder, "profile"))
+        try:
+            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            session.run(None, {session.get_inputs()[0].name: np.zeros((1, *shape), np.uint8)})
+        except Exception as error:  # ONNX Runtime's own errors share no base class
+            raise BundleError(f"ONNX Runtime cannot run the network node by node: {_first_line(error)}") from error
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+
+    def shapes(typed: list[dict[str, list[int]]]) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(lengths) for entry in typed for lengths in entry.values())
+
+    runs = [event["args"] for event in events if "output_type_shape" in event.get("args", {})]
+    return [Layer(run["op_name"], shapes(run["input_type_shape"]), shapes(run["output_type_shape"])[0]) for run in runs]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""From a finished run to bundles: the student as ONNX in fp32, and quantised to int8.
+"""From a finished run to bundles: the student, and the teacher if it is asked for, as ONNX in fp32 and in int8.
 
 Quantisation is ONNX Runtime's static one in QDQ form: weights int8 per channel, activations uint8, ranges from training
 chips.
@@ -8,7 +8,7 @@ import importlib.metadata
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,10 @@ from geokd.errors import BundleError, CallError, TrainingError
 from geokd.familiarity import Familiarity
 from geokd.legend import Legend
 from geokd.outputs.staging import check_outputs, staged, write_bytes
-from geokd.recipe import recipe_from_json
+from geokd.recipe import Recipe, recipe_from_json
 from geokd.training.checkpoint import read_tensors
-from geokd.training.networks import build_student
+from geokd.training.loop import Stage
+from geokd.training.networks import Network, build_student, build_teacher
 from geokd.training.onnx_graph import to_onnx
 
 GOLDEN_PATCHES = 4
@@ -41,14 +42,35 @@ _CALIBRATION_BATCH = 64
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The two bundles a run gave: `int8` for CPUs, `fp32` for GPUs and for training on."""
+    """The bundles a run gave: `int8` for CPUs, `fp32` for GPUs and for training on.
+
+    Parameters
+    ----------
+    fp32, int8 : Path
+        The student.
+    teacher_fp32, teacher_int8 : Path or None
+        The teacher, if it was asked for.
+    notes : tuple of str
+        What was decided that shapes the bundles, one sentence each.
+    """
 
     fp32: Path
     int8: Path
+    teacher_fp32: Path | None = None
+    teacher_int8: Path | None = None
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The files by their names here, without those that were not asked for."""
+        named = {key: getattr(self, key) for key in ("int8", "fp32", "teacher_int8", "teacher_fp32")}
+        return {key: path for key, path in named.items() if path is not None}
 
 
-def export(run: str | Path, output: str | Path | None = None, *, overwrite: bool = False) -> ExportResult:
-    """Write the student of a finished run as `<name>.onnx` (int8) and `<name>-fp32.onnx`.
+def export(
+    run: str | Path, output: str | Path | None = None, *, teacher: bool = False, overwrite: bool = False
+) -> ExportResult:
+    """Write the student of a finished run as `<name>.onnx` (int8) and `<name>-fp32.onnx`, and its teacher if asked to.
 
     Parameters
     ----------
@@ -56,13 +78,15 @@ def export(run: str | Path, output: str | Path | None = None, *, overwrite: bool
         Folder that :func:`geokd.train` filled.
     output : path, optional
         Folder for the bundles; the run's own without.
+    teacher : bool
+        Write the teacher too, as `<name>-teacher.onnx` (int8) and `<name>-teacher-fp32.onnx`, to compare with.
     overwrite : bool
         Replace bundles of the same names.
 
     Raises
     ------
     CallError
-        If there is no finished run, or a bundle exists already.
+        If there is no finished run, it has no teacher to write, or a bundle exists already.
     TrainingError
         If the run's files are broken.
     OutputError
@@ -70,41 +94,22 @@ def export(run: str | Path, output: str | Path | None = None, *, overwrite: bool
     """
     folder = Path(run)
     facts = _read_run(folder)
-    recipe = recipe_from_json(facts["recipe"])
+    stages: tuple[Stage, ...] = ("student", "teacher") if teacher else ("student",)
+    if teacher and (facts["metrics"]["teacher"] is None or not (folder / "teacher.safetensors").is_file()):
+        raise CallError(f"the run in {folder} holds no teacher, as where the student learns alone; leave --teacher out")
     target = folder if output is None else Path(output)
-    paths = ExportResult(target / f"{recipe.name}-fp32.onnx", target / f"{recipe.name}.onnx")
-    check_outputs(target, (paths.fp32.name, paths.int8.name), overwrite=overwrite)
-    contract = InputContract.from_json(facts["contract"])
-    legend = Legend.from_json(facts["legend"])
-    student, _ = build_student(recipe.student, len(contract.bands), legend.names, initial_weights="none")
-    tensors, _ = read_tensors(folder / "student.safetensors")
-    try:
-        student.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise TrainingError(f"{folder}/student.safetensors does not fit the recipe of the run: {error}") from error
+    paths = [target / f"{_name(facts, stage)}{ending}.onnx" for stage in stages for ending in ("-fp32", "")]
+    check_outputs(target, [path.name for path in paths], overwrite=overwrite)
     calibration, _ = read_tensors(folder / "calibration.safetensors")
-
-    fp32_graph = to_onnx(student, contract)
-    golden = golden_patches(contract)
-    golden = golden[most_decided(run_graph(fp32_graph, golden), GOLDEN_PATCHES)]
-    int8_graph = quantise(fp32_graph, calibration["pixels"].numpy())
-    fp32 = Bundle(
-        graph=fp32_graph,
-        name=recipe.name,
-        architecture=recipe.student.architecture,
-        precision="fp32",
-        contract=contract,
-        legend=legend,
-        temperature=facts["temperature"],
-        provenance=_provenance(facts),
-        golden=Golden(golden, run_graph(fp32_graph, golden)),
-        familiarity=Familiarity.from_json(facts["familiarity"]),
-    )
-    int8 = fp32.with_graph(int8_graph, "int8", run_graph(int8_graph, golden))
-    with staged(target, (paths.fp32.name, paths.int8.name), overwrite=overwrite) as folder:
-        write_bytes(folder / paths.fp32.name, fp32.onnx_bytes)
-        write_bytes(folder / paths.int8.name, int8.onnx_bytes)
-    return paths
+    bundles = []
+    for stage in stages:
+        fp32 = _fp32_bundle(folder, stage, facts)
+        graph = quantise(fp32.graph, calibration["pixels"].numpy())
+        bundles += [fp32, fp32.with_graph(graph, "int8", run_graph(graph, fp32.golden.pixels))]
+    with staged(target, [path.name for path in paths], overwrite=overwrite) as temporary:
+        for path, bundle in zip(paths, bundles, strict=True):
+            write_bytes(temporary / path.name, bundle.onnx_bytes)
+    return ExportResult(*paths, notes=_teacher_notes(facts) if teacher else ())
 
 
 def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
@@ -121,7 +126,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod.MinMax,
-            op_types_to_quantize=["Conv", "Clip", "Add", "GlobalAveragePool", "Flatten", "Gemm"],
+            op_types_to_quantize=["Conv", "Clip", "Relu", "MaxPool", "Add", "GlobalAveragePool", "Flatten", "Gemm"],
         )
         model = onnx.load(quantised)
     del model.metadata_props[:], model.graph.value_info[:]
@@ -188,6 +193,55 @@ class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # unty
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         batch = next(self._batches, None)
         return None if batch is None else {"pixels": batch}
+
+
+def _name(facts: dict[str, Any], stage: Stage) -> str:
+    name: str = facts["recipe"]["name"]
+    return name if stage == "student" else f"{name}-teacher"
+
+
+def _fp32_bundle(folder: Path, stage: Stage, facts: dict[str, Any]) -> Bundle:
+    """Make the fp32 bundle of a run's student or teacher."""
+    recipe = recipe_from_json(facts["recipe"])
+    contract, legend = InputContract.from_json(facts["contract"]), Legend.from_json(facts["legend"])
+    network = _build(recipe, stage, len(contract.bands), legend.names)
+    path = folder / f"{stage}.safetensors"
+    tensors, _ = read_tensors(path)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise TrainingError(f"{path} does not fit the recipe of the run: {error}") from error
+    student = stage == "student"
+    graph = to_onnx(network, contract, stage)
+    golden = golden_patches(contract)
+    golden = golden[most_decided(run_graph(graph, golden), GOLDEN_PATCHES)]
+    return Bundle(
+        graph=graph,
+        name=_name(facts, stage),
+        architecture=recipe.student.architecture if student else recipe.teacher.architecture,
+        precision="fp32",
+        contract=contract,
+        legend=legend,
+        temperature=facts["temperature"] if student else facts["metrics"]["teacher"].get("temperature", 1.0),
+        provenance=_provenance(facts) | ({} if student else {"notes": list(_teacher_notes(facts))}),
+        golden=Golden(golden, run_graph(graph, golden)),
+        familiarity=Familiarity.from_json(facts["familiarity"]) if student else None,
+    )
+
+
+def _build(recipe: Recipe, stage: Stage, channels: int, classes: tuple[str, ...]) -> Network:
+    """Build the network of a stage, its weights yet to come."""
+    if stage == "student":
+        return build_student(recipe.student, channels, classes, initial_weights="none")[0]
+    return build_teacher(replace(recipe.teacher, initial_weights="none"), channels, classes)[0]
+
+
+def _teacher_notes(facts: dict[str, Any]) -> tuple[str, ...]:
+    """Say what the bundles of a teacher lack."""
+    notes = ["the teacher's bundles hold no statistics of chips, so classify cannot warn of scenes unlike these"]
+    if "temperature" not in facts["metrics"]["teacher"]:
+        notes.append("the run records no temperature of its teacher, whose confidence is therefore not calibrated")
+    return tuple(notes)
 
 
 def _read_run(folder: Path) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""A student as an ONNX graph, node by node.
+"""A student or teacher as an ONNX graph, node by node.
 
 torch.onnx.export either folds batch normalisation away, after which a student cannot be trained on from its bundle, or
-leaves it tangled in shape arithmetic that ONNX Runtime does not fold. MobileNetV2 has but six kinds of layers, so
-they are written down here: batch normalisation stays apart under torch's names, and ONNX Runtime folds it when it
-opens the file.
+leaves it tangled in shape arithmetic that ONNX Runtime does not fold. MobileNetV2 and VGG16 have but eight kinds of
+layers, so they are written down here: batch normalisation stays apart under torch's names, and ONNX Runtime folds it
+when it opens the file.
 """
 
 from collections.abc import Callable
@@ -21,33 +21,33 @@ _OPSET = 17  # the newest that ONNX Runtime's quantiser handles without converti
 _IR_VERSION = 8
 
 
-def to_onnx(student: Network, contract: InputContract) -> bytes:
-    """Write a student as an ONNX model from uint8 `pixels` (n, C, H, W) to float32 `logits` (n, K).
+def to_onnx(network: Network, contract: InputContract, name: str = "student") -> bytes:
+    """Write a network as an ONNX model from uint8 `pixels` (n, C, H, W) to float32 `logits` (n, K).
 
-    Initialisers bear the names of the student's state dict.
+    Initialisers bear the names of the network's state dict; `name` is the graph's own.
 
     Raises
     ------
     TypeError
-        If the student has a layer that is not written down here.
+        If the network has a layer that is not written down here.
     """
     graph = _Graph()
     x = graph.node("Cast", ["pixels"], to=TensorProto.FLOAT)
-    x = graph.node("Sub", [x, graph.constant("normalise.mean", student.normalise.mean)])
-    x = graph.node("Div", [x, graph.constant("normalise.std", student.normalise.std)])
-    x = graph.layer(student.features, x, "features")
+    x = graph.node("Sub", [x, graph.constant("normalise.mean", network.normalise.mean)])
+    x = graph.node("Div", [x, graph.constant("normalise.std", network.normalise.std)])
+    x = graph.layer(network.features, x, "features")
     x = graph.node("GlobalAveragePool", [x])
     x = graph.node("Flatten", [x], axis=1)
-    weights = [graph.constant(f"classifier.{k}", v) for k, v in student.classifier.named_parameters()]
+    weights = [graph.constant(f"classifier.{k}", v) for k, v in network.classifier.named_parameters()]
     graph.node("Gemm", [x, *weights], output="logits", transB=1)
 
     shape: list[str | int | None] = ["n", len(contract.bands), contract.patch_px, contract.patch_px]
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
-            "student",
+            name,
             [helper.make_tensor_value_info("pixels", TensorProto.UINT8, shape)],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", student.classifier.out_features])],
+            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", network.classifier.out_features])],
             graph.initialisers,
         ),
         producer_name="geokd",
@@ -95,6 +95,8 @@ class _Graph:
         return {
             "Conv2d": self._convolution,
             "BatchNorm2d": self._batch_norm,
+            "MaxPool2d": self._max_pool,
+            "ReLU": self._relu,
             "ReLU6": self._relu6,
             "InvertedResidual": self._inverted_residual,
         }
@@ -117,6 +119,17 @@ class _Graph:
         names = ("weight", "bias", "running_mean", "running_var")
         inputs = [x, *(self.constant(f"{prefix}.{k}", state[k]) for k in names)]
         return self.node("BatchNormalization", inputs, epsilon=module.eps)
+
+    def _max_pool(self, module: nn.MaxPool2d, x: str, prefix: str) -> str:
+        side, stride = module.kernel_size, module.stride
+        if not (isinstance(side, int) and isinstance(stride, int)):
+            raise TypeError(f"no ONNX form of the MaxPool2d at {prefix}: its window or stride is no single number")
+        if module.padding or module.dilation != 1 or module.ceil_mode:
+            raise TypeError(f"no ONNX form of the MaxPool2d at {prefix}: it is padded, dilated or rounds up")
+        return self.node("MaxPool", [x], kernel_shape=[side, side], strides=[stride, stride])
+
+    def _relu(self, _module: nn.ReLU, x: str, _prefix: str) -> str:
+        return self.node("Relu", [x])
 
     def _relu6(self, _module: nn.ReLU6, x: str, _prefix: str) -> str:
         return self.node("Clip", [x, self.constant("zero", 0.0), self.constant("six", 6.0)])
