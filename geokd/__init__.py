@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geokd.mapping.classify import ClassifyResult, classify
+    from geokd.mapping.compare import compare
     from geokd.mapping.evaluate import evaluate
     from geokd.mapping.info import info
     from geokd.mapping.jobs import ClassifyOptions
+    from geokd.mapping.models import models
     from geokd.mapping.robustness import RobustnessOptions, robustness
     from geokd.mapping.verify import VerifyResult, verify
     from geokd.scenes.tiling import TileOptions, TileResult, tile
@@ -32,9 +34,11 @@ __all__ = [
     "__version__",
     "ablate",
     "classify",
+    "compare",
     "evaluate",
     "export",
     "info",
+    "models",
     "robustness",
     "tile",
     "train",
@@ -52,9 +56,11 @@ _MODULES = {
     "VerifyResult": "geokd.mapping.verify",
     "ablate": "geokd.training.ablation",
     "classify": "geokd.mapping.classify",
+    "compare": "geokd.mapping.compare",
     "evaluate": "geokd.mapping.evaluate",
     "export": "geokd.training.export",
     "info": "geokd.mapping.info",
+    "models": "geokd.mapping.models",
     "robustness": "geokd.mapping.robustness",
     "tile": "geokd.scenes.tiling",
     "train": "geokd.training.train",

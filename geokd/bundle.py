@@ -312,6 +312,11 @@ class Bundle:
         return replace(self, graph=graph, precision=precision, golden=Golden(self.golden.pixels, golden_logits))
 
 
+def shipped_models() -> list[str]:
+    """Return the names of the bundles that ship with geokd, in alphabetical order."""
+    return sorted(path.stem for path in BUNDLES_FOLDER.glob("*.onnx"))
+
+
 def resolve_model(model: str | Path) -> Path:
     """Find a bundle by path, or by the name of one that ships with geokd.
 
@@ -327,7 +332,7 @@ def resolve_model(model: str | Path) -> Path:
         shipped = BUNDLES_FOLDER / f"{model}.onnx"
         if path.name == str(model) and shipped.is_file():
             return shipped
-    names = ", ".join(sorted(p.stem for p in BUNDLES_FOLDER.glob("*.onnx"))) or "none"
+    names = ", ".join(shipped_models()) or "none"
     raise BundleError(f"no model {str(model)!r}: it is neither a file nor one of the bundles that ship ({names})")
 
 

@@ -74,6 +74,39 @@ def per_class(confusion: NDArray[np.int64], names: tuple[str, ...]) -> list[dict
     return rows
 
 
+def agreement(
+    predicted: NDArray[np.integer[Any]],
+    reference: NDArray[np.integer[Any]],
+    truth: NDArray[np.integer[Any]],
+    names: tuple[str, ...],
+) -> dict[str, Any]:
+    """How often two classifiers give the same answer, over all chips and over those of each class.
+
+    Parameters
+    ----------
+    predicted, reference, truth : integer arrays (N,), values 0..K-1, N >= 1
+    names : K class names
+
+    Returns
+    -------
+    dict
+        share and interval_95 (Wilson); only_right and only_reference_right, the chips of which one of the two is right
+        and the other wrong; per_class, of the chips of each true class: {name, share, interval_95}, None without chips.
+    """
+    same, right, reference_right = predicted == reference, predicted == truth, reference == truth
+
+    def share(of: NDArray[np.bool_]) -> dict[str, Any]:
+        hits, n = int((same & of).sum()), int(of.sum())
+        return {"share": hits / n if n else None, "interval_95": list(wilson(hits, n)) if n else None}
+
+    return {
+        **share(np.ones(len(truth), np.bool_)),
+        "only_right": int((right & ~reference_right).sum()),
+        "only_reference_right": int((reference_right & ~right).sum()),
+        "per_class": [{"name": name, **share(truth == k)} for k, name in enumerate(names)],
+    }
+
+
 def expected_calibration_error(
     probabilities: NDArray[np.floating[Any]], truth: NDArray[np.integer[Any]], bins: int = 15
 ) -> float:

@@ -10,6 +10,7 @@ from geokd.errors import GeokdError
 # Name, module and attribute, one line for `geokd --help`: listing the commands imports none of them.
 _COMMANDS = {
     "classify": ("geokd.cli.classify:classify", "Map the land use of scenes."),
+    "models": ("geokd.cli.models:models", "List the models that ship, with what they want and know."),
     "info": ("geokd.cli.info:info", "Describe a model, a scene, or what mapping it would take."),
     "verify": ("geokd.cli.verify:verify", "Check that a model answers here as where it was made."),
     "tile": ("geokd.cli.tile:tile", "Cut a scene into chips, labelled by polygons."),
@@ -18,6 +19,7 @@ _COMMANDS = {
     "export": ("geokd.cli.export:export", "Write a trained student as model bundles."),
     "robustness": ("geokd.cli.robustness:robustness", "Measure a model on a scene and on changed copies of it."),
     "evaluate": ("geokd.cli.evaluate:evaluate", "Measure a model on labelled chips."),
+    "compare": ("geokd.cli.compare:compare", "Measure models side by side: size, speed, accuracy."),
 }
 _TRAIN_EXTRA = ("torch", "torchvision", "onnx", "safetensors", "matplotlib", "scipy")
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it

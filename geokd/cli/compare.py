@@ -1,0 +1,106 @@
+"""`geokd compare`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geokd.cli.options import json_option, overwrite_option
+from geokd.cli.table import aligned, percent
+
+_HEAD = ("", "model", "network", "precision", "parameters", "MB", "M mult-adds", "chips/s", "times as fast")
+_HEAD_ON_CHIPS = (
+    "",
+    "model",
+    "accuracy (95 % interval)",
+    "ECE",
+    "temperature",
+    "agrees with 1",
+    "only it right",
+    "only 1 right",
+)
+
+
+@click.command()
+@click.argument("models", metavar="MODEL MODEL...", nargs=-1, required=True)
+@click.argument("chips")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="JSON file to write all figures to."
+)
+@overwrite_option
+@json_option
+def compare(models: tuple[str, ...], chips: str, output: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Measure MODELs of the same classes on labelled CHIPS, a folder or zip archive with one sub-folder a class.
+
+    Size, multiply-adds for one patch, speed in one thread, accuracy, calibration error, and how far each model agrees
+    with the first.
+    """
+    from geokd.mapping.compare import compare as compare_models
+
+    figures = compare_models(
+        models, chips, output, overwrite=overwrite, progress=lambda line: click.echo(line, err=True)
+    )
+    for note in figures["chips"]["notes"]:
+        click.echo(f"  {note}", err=True)
+    click.echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else "\n".join(_tables(figures)))
+
+
+def _tables(figures: dict[str, Any]) -> list[str]:
+    """Three tables: what the models are, how they do on the chips, and on those of each class."""
+    entries = figures["models"]
+    speed = figures["speed"]
+    return [
+        *aligned("><<<>>>>>", _HEAD, [_what_it_is(i, entry) for i, entry in enumerate(entries, 1)]),
+        "MB: of the file; parameters: as it holds them, with batch normalisation folded into convolutions in int8",
+        "mult-adds: of one patch; chips/s: of the network alone in"
+        f" {speed['threads']} thread of this machine, median of {speed['rounds']} rounds taken in turns",
+        "",
+        *aligned("><>>>>>>", _HEAD_ON_CHIPS, [_how_it_does(i, entry) for i, entry in enumerate(entries, 1)]),
+        f"on {figures['chips']['n']:,} chips of {figures['chips']['path']}",
+        "",
+        *_by_class(entries),
+    ]
+
+
+def _what_it_is(number: int, entry: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(number),
+        entry["name"],
+        entry["architecture"],
+        entry["precision"],
+        f"{entry['parameters']:,}",
+        f"{entry['size_bytes'] / 1e6:.2f}",
+        f"{entry['multiply_adds'] / 1e6:,.1f}",
+        f"{entry['chips_per_second']:,.0f}",
+        f"{entry['times_as_fast']:.2f}",
+    )
+
+
+def _how_it_does(number: int, entry: dict[str, Any]) -> tuple[str, ...]:
+    same = entry["agreement"]
+    return (
+        str(number),
+        f"{entry['name']} {entry['precision']}",
+        percent(entry["accuracy"], entry["interval_95"]),
+        percent(entry["ece"]),
+        f"{entry['temperature']:.3g}",
+        "-" if same is None else percent(same["share"], same["interval_95"]),
+        *("-" if same is None else f"{same[key]:,}" for key in ("only_right", "only_reference_right")),
+    )
+
+
+def _by_class(entries: list[dict[str, Any]]) -> list[str]:
+    """One row a class: its chips, the recall of each model, and the agreement of each with the first."""
+    numbers = range(1, len(entries) + 1)
+    head = ("class", "chips", *(f"recall {i}" for i in numbers), *(f"1 and {i} agree" for i in numbers[1:]))
+    rows = [
+        (
+            row["name"],
+            f"{row['n']:,}",
+            *(percent(entry["per_class"][k]["recall"]) for entry in entries),
+            *(percent(entry["agreement"]["per_class"][k]["share"]) for entry in entries[1:]),
+        )
+        for k, row in enumerate(entries[0]["per_class"])
+    ]
+    return aligned("<" + ">" * (len(head) - 1), head, rows)

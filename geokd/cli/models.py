@@ -1,0 +1,50 @@
+"""`geokd models`."""
+
+import json
+import textwrap
+from typing import Any
+
+import click
+
+from geokd.cli.options import json_option
+from geokd.cli.table import aligned, percent
+
+_HEAD = ("model", "precision", "classes", "bands", "patch", "ground", "values", "MB", "validation, before rounding")
+
+
+@click.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List the models that ship: what each wants of a scene, what it knows, and how good it is on chips."""
+    from geokd.mapping.models import models as list_models
+
+    found = list_models()
+    if as_json:
+        click.echo(json.dumps(found, indent=2, allow_nan=False))
+        return
+    click.echo("\n".join(aligned("<<><>><><", _HEAD, [_row(entry) for entry in found])))
+    of_classes: dict[str, list[str]] = {}
+    for entry in found:
+        of_classes.setdefault(", ".join(c["title"] for c in entry["legend"]), []).append(entry["model"])
+    for classes, names in of_classes.items():
+        click.echo(f"\nClasses of {', '.join(names)}:")
+        click.echo(textwrap.fill(classes, 100, initial_indent="  ", subsequent_indent="  "))
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    wants, figures = entry["input"], entry["validation_before_rounding"]
+    scaling = wants["value_scaling"]
+    values = "8-bit as they are"
+    if scaling is not None:
+        values = "{minimum:g}..{maximum:g} to {output_minimum:g}..{output_maximum:g}".format_map(scaling)
+    return (
+        entry["model"],
+        entry["precision"],
+        str(len(entry["legend"])),
+        ", ".join(wants["bands"]),
+        f"{wants['patch_px']} px",
+        f"{wants['ground_resolution_m']:g} m",
+        values,
+        f"{entry['size_bytes'] / 1e6:.2f}",
+        "-" if figures is None else f"{percent(figures['accuracy'], figures['interval_95'])}, n = {figures['n']:,}",
+    )
