@@ -146,8 +146,9 @@ def ablate(
     -------
     AblationResult
         Its rows hold loss, fraction, unlabelled, labelled_chips, epochs, teacher (accuracy, None without one), n,
-        accuracies (by seed), accuracy (mean), interval_95 (over seeds, cut off at 0 and 1, None for one), ece (mean), and, but for the
-        first loss, difference (to the first loss at this fraction, in pairs) and mcnemar (on the chips of all seeds).
+        accuracies (by seed), accuracy (mean), interval_95 (over seeds, cut off at 0 and 1, None for one), ece (mean),
+        and, but for the first loss, difference (to the first loss at this fraction, in pairs) and mcnemar (on the chips
+        of all seeds).
 
     Raises
     ------
