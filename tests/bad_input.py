@@ -378,6 +378,29 @@ def huge_strip(folder: Path) -> Path:
     return raw_tiff(side, side, packed, t259=8)(folder)
 
 
+def virtual_over(write: Callable[[Path], Path], depth: int = 1, prefix: str = "") -> Callable[[Path], Path]:
+    """Write a VRT of a VRT and so on, `depth` times, of another scene; by its whole path if there is a prefix."""
+
+    def stack(folder: Path) -> Path:
+        source = write(folder).rename(folder / "stored.tif")
+        for level in range(depth):
+            name = f"{prefix}{source}" if prefix and level == 0 else source.name
+            source = vrt(source=name)(folder).rename(folder / f"level{level}.vrt")
+        return source.rename(folder / "scene.vrt")
+
+    return stack
+
+
+def huge_tile(folder: Path) -> Path:
+    """A file of 4 kB whose tiles unpack to 732 MiB each, and are not there."""
+    path = folder / "scene.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=20_000, height=20_000, count=3, dtype="uint8", tiled=True, sparse_ok=True,
+        blockxsize=16_000, blockysize=16_000, interleave="pixel", photometric="RGB",
+    ):  # fmt: skip
+        return path
+
+
 def sparse(folder: Path) -> Path:
     """A tiled scene of 4,000 x 4,000 pixels without a single tile."""
     path = folder / "scene.tif"
@@ -893,6 +916,14 @@ CASES = [
         "</PixelFunctionLanguage><PixelFunctionType>f</PixelFunctionType><PixelFunctionCode>import os; os.abort()\n"
         "def f(*a, **k): os.abort()</PixelFunctionCode></VRTRasterBand>"),
         "is not a raster|does not fit|cannot read", apart=True),
+    Case("VRT of a strip of 6 GB", virtual_over(huge_strip), "its source .*stored.tif .* unpack to", apart=True),
+    Case("VRT of a VRT of a strip of 6 GB", virtual_over(huge_strip, 3), "its source .*stored.tif .* unpack to",
+         apart=True),
+    Case("VRT of a strip of 6 GB by a virtual path", virtual_over(huge_strip, prefix="GTIFF_DIR:1:"),
+         "its source GTIFF_DIR:1:.*stored.tif .* unpack to", apart=True),
+    Case("VRT of a tile of 732 MiB that is part of a file", virtual_over(huge_tile, prefix="/vsisubfile/0,"),
+         "its source /vsisubfile/0,.*stored.tif .* unpack to", apart=True),
+    Case("VRT of VRTs of a scene that is in order", virtual_over(plain, 3), check=fields_in_place),
     Case("VRT of half a text", content("scene.vrt", "<VRTDataset rasterXSize='48'"), "is not a raster"),
     Case("VRT without bands", vrt(""), "is not a raster"),
     Case("VRT of no size", vrt(size=(0, 0)), "is not a raster"),

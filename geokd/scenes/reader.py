@@ -31,6 +31,7 @@ from geokd.scenes.bands import choose_bands
 from geokd.scenes.grid import METRES_PER_DEGREE_LATITUDE, SceneGrid
 from geokd.scenes.plan import Placing, SceneInfo, SceneOptions, ScenePlan, choose_values, fix_plan
 from geokd.scenes.scaling import to_uint8
+from geokd.scenes.storage import largest_block
 from geokd.scenes.validity import has_mask, valid_pixels
 
 GdalErrors = (RasterioError, CPLE_BaseError)
@@ -322,8 +323,8 @@ def _check_storage(plan: ScenePlan, options: SceneOptions) -> None:
     with _read_or_said(plan.path), whole_strips, open_scene(plan.path) as dataset:
         dtypes = sorted({dataset.dtypes[band - 1] for band in plan.bidx})
         nodata = {str(dataset.nodatavals[band - 1]) for band in plan.bidx}
-        height, width = dataset.block_shapes[plan.bidx[0] - 1]
-        together = dataset.count if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL" else 1
+        block = largest_block(dataset)
+        virtual = block.path != dataset.name
     problems = []
     if len(dtypes) > 1:
         problems.append(
@@ -335,11 +336,12 @@ def _check_storage(plan: ScenePlan, options: SceneOptions) -> None:
             f"its bands have different nodata values ({', '.join(sorted(nodata))}); say which one holds by --nodata, or"
             f" bring them to one by gdalwarp -dstnodata 0 {path} one_nodata.tif"
         )
-    size = height * width * together * np.dtype(dtypes[0]).itemsize
-    if size > _MOST_BLOCK_BYTES:
+    if block.size_bytes > _MOST_BLOCK_BYTES:
         problems.append(
-            f"it is stored in blocks of {height:,} x {width:,} pixels that unpack to {size / 2**20:,.0f} MiB each, more"
-            f" than {_MOST_BLOCK_BYTES / 2**20:,.0f}; cut it up by gdal_translate -co TILED=YES {path} tiled.tif"
+            f"{f'its source {block.path}' if virtual else 'it'} is stored in blocks of {block.height:,} x"
+            f" {block.width:,} pixels that unpack to {block.size_bytes / 2**20:,.0f} MiB each, more than"
+            f" {_MOST_BLOCK_BYTES / 2**20:,.0f}; cut it up by gdal_translate -co TILED=YES {shlex.quote(block.path)}"
+            f" tiled.tif{' and make the virtual raster of that' if virtual else ''}"
         )
     if problems:
         raise SceneError(f"{plan.path} cannot be read as it is: {one_message(problems)}")
