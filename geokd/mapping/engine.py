@@ -5,6 +5,7 @@ computes, and one session may be run by several threads at once.
 """
 
 import json
+import re
 import tempfile
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from geokd.assessment.workload import Layer
 from geokd.bundle import Bundle, load_bundle
 from geokd.errors import BundleError, one_message
+from geokd.mapping.memory import bounded_growth, fair_share_bytes
 
 BATCH_PATCHES = 32
 """Patches run at once. Every run has this many: other batches may go through other kernels, with other roundings."""
@@ -103,7 +105,8 @@ def make_student(bundle: Bundle) -> Student:
     Raises
     ------
     BundleError
-        If ONNX Runtime cannot load or run the graph, or its input or output is not what contract and legend say.
+        If ONNX Runtime cannot load or run the graph, at least not within half of the memory that there is, or its
+        input or output is not what contract and legend say.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -112,19 +115,22 @@ def make_student(bundle: Bundle) -> Student:
     options.log_severity_level = _SEVERITY_FATAL
     if not sums_bytes_exactly():
         options.add_session_config_entry("session.x64quantprecision", "1")
+    most = fair_share_bytes()
     try:
-        session = onnxruntime.InferenceSession(bundle.graph, options, providers=["CPUExecutionProvider"])
+        with bounded_growth(most):
+            session = onnxruntime.InferenceSession(bundle.graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own errors share no base class
-        raise BundleError(f"ONNX Runtime cannot load the model {bundle.name}: {_first_line(error)}") from error
+        raise BundleError(f"ONNX Runtime cannot load the model {bundle.name}: {_reason(error, most)}") from error
     problems = _signature_problems(bundle, session)
     if problems:
         raise BundleError(f"the network of the model {bundle.name} does not fit it: {one_message(problems)}")
     student = Student(bundle, session)
     blank = np.zeros((BATCH_PATCHES, *bundle.golden.pixels.shape[1:]), np.uint8)
     try:
-        (answer,) = session.run(None, {session.get_inputs()[0].name: blank})
+        with bounded_growth(most):
+            (answer,) = session.run(None, {session.get_inputs()[0].name: blank})
     except Exception as error:
-        raise BundleError(f"ONNX Runtime cannot run the model {bundle.name}: {_first_line(error)}") from error
+        raise BundleError(f"ONNX Runtime cannot run the model {bundle.name}: {_reason(error, most)}") from error
     if answer.shape != (BATCH_PATCHES, len(bundle.legend)) or answer.dtype != np.float32:
         raise BundleError(
             f"the model {bundle.name} answers {BATCH_PATCHES} patches with {answer.dtype} {answer.shape}, its legend"
@@ -210,6 +216,16 @@ def _signature_problems(bundle: Bundle, session: onnxruntime.InferenceSession) -
         if node.type != kind or not lengths_fit:
             problems.append(f"it {verb} {node.type} {tuple(node.shape)}, the bundle asks for {kind} {shape}")
     return problems
+
+
+def _reason(error: Exception, most_bytes: int) -> str:
+    """Return what ONNX Runtime says, in one line, or what it means."""
+    if isinstance(error, MemoryError) or re.search("alloc", str(error)):
+        return (
+            f"it takes more than {most_bytes / 2**30:.1f} GiB of memory for {BATCH_PATCHES} patches, half of what there"
+            " is; take a smaller model or a larger machine"
+        )
+    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,48 @@
+"""A bound on the memory that foreign code may take, where the system can hold it to that: Linux."""
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+_LEAST_BYTES = 2**30  # a machine that is full now may have room when it counts
+_LIMITS_OF_CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroups 2 and 1
+_ONE_AT_A_TIME = threading.Lock()  # the limit is the process's
+
+
+def fair_share_bytes() -> int:
+    """Return half of the memory that is available on this machine, or in this container; at least 1 GiB."""
+    available = [_LEAST_BYTES * 2]
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")] or available
+    for path in _LIMITS_OF_CONTAINERS:
+        with contextlib.suppress(OSError, ValueError):  # "max" where there is none
+            available.append(int(Path(path).read_text(encoding="ascii")))
+    return max(_LEAST_BYTES, min(available) // 2)
+
+
+@contextlib.contextmanager
+def bounded_growth(most_bytes: int) -> Iterator[None]:
+    """Within, the process can grow by so many bytes; what asks for more is told that there is none.
+
+    It is the address space that counts. Other threads share the bound while it lasts, and a bound that the user has
+    set holds as well. On other systems than Linux, nothing is bounded.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    with _ONE_AT_A_TIME:
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        bounds = [bound for bound in before if bound != resource.RLIM_INFINITY]
+        most = min(pages * os.sysconf("SC_PAGE_SIZE") + most_bytes, *bounds, sys.maxsize)
+        resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
