@@ -7,11 +7,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geokd.mapping.assess import assess
     from geokd.mapping.classify import ClassifyResult, classify
     from geokd.mapping.evaluate import evaluate
     from geokd.mapping.info import info
     from geokd.mapping.jobs import ClassifyOptions
     from geokd.mapping.robustness import RobustnessOptions, robustness
+    from geokd.mapping.sample import SampleOptions, sample
     from geokd.mapping.verify import VerifyResult, verify
     from geokd.scenes.tiling import TileOptions, TileResult, tile
     from geokd.training.ablation import AblationOptions, AblationResult, ablate
@@ -26,16 +28,19 @@ __all__ = [
     "ClassifyOptions",
     "ClassifyResult",
     "RobustnessOptions",
+    "SampleOptions",
     "TileOptions",
     "TileResult",
     "VerifyResult",
     "__version__",
     "ablate",
+    "assess",
     "classify",
     "evaluate",
     "export",
     "info",
     "robustness",
+    "sample",
     "tile",
     "train",
     "verify",
@@ -47,15 +52,18 @@ _MODULES = {
     "ClassifyOptions": "geokd.mapping.jobs",
     "ClassifyResult": "geokd.mapping.classify",
     "RobustnessOptions": "geokd.mapping.robustness",
+    "SampleOptions": "geokd.mapping.sample",
     "TileOptions": "geokd.scenes.tiling",
     "TileResult": "geokd.scenes.tiling",
     "VerifyResult": "geokd.mapping.verify",
     "ablate": "geokd.training.ablation",
+    "assess": "geokd.mapping.assess",
     "classify": "geokd.mapping.classify",
     "evaluate": "geokd.mapping.evaluate",
     "export": "geokd.training.export",
     "info": "geokd.mapping.info",
     "robustness": "geokd.mapping.robustness",
+    "sample": "geokd.mapping.sample",
     "tile": "geokd.scenes.tiling",
     "train": "geokd.training.train",
     "verify": "geokd.mapping.verify",

@@ -11,6 +11,8 @@ from geokd.errors import GeokdError
 _COMMANDS = {
     "classify": ("geokd.cli.classify:classify", "Map the land use of scenes."),
     "info": ("geokd.cli.info:info", "Describe a model, a scene, or what mapping it would take."),
+    "sample": ("geokd.cli.sample:sample", "Draw a random sample of a map, to be labelled in QGIS."),
+    "assess": ("geokd.cli.assess:assess", "Tell how right a map is, and the areas corrected for its errors."),
     "verify": ("geokd.cli.verify:verify", "Check that a model answers here as where it was made."),
     "tile": ("geokd.cli.tile:tile", "Cut a scene into chips, labelled by polygons."),
     "train": ("geokd.cli.train:train", "Train a student on labelled chips by distillation."),
