@@ -86,7 +86,7 @@ def test_points_by_hand(class_map: Path, tmp_path: Path) -> None:
 def test_a_sample_is_read_back_by_its_strata(class_map: Path, tmp_path: Path) -> None:
     truth = CODES.copy()
     truth[:3] = 1  # 60 cells of the sea are wood
-    path = tmp_path / "s.gpkg"
+    path = tmp_path / "s #1 100%.gpkg"
     geokd.sample(class_map, 390, path, geokd.SampleOptions(min_per_class=2))  # every cell
     label(path, truth)
     told = geokd.assess(class_map, path)
@@ -132,6 +132,7 @@ def test_unlabelled_points_and_foreign_classes(class_map: Path, tmp_path: Path) 
     label(path, truth, share=0.8)  # type: ignore[arg-type]
     told = geokd.assess(class_map, path)
     assert told["left_out"]["unlabelled"] == 20
+    assert "20 of 100 points of the sample are not labelled" in told["notes"][0]
     assert told["reference_classes"] == ["sea", "wood", "field", "none of these"]
     low, high = told["none_of_these_area_ha"]["interval_95"]
     assert low < 100 * CELL_HA < high

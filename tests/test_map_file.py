@@ -21,6 +21,8 @@ def test_the_legend_is_read_back_from_category_names_and_palette(tmp_path: Path)
     assert source.legend.names == ("Open_sea", "Wood_trees", "Field")
     assert source.manifest == {}
     assert source.unclassified is None
+    unsure = write_map(tmp_path / "b_landuse.tif", CODES, LEGEND.with_unclassified())
+    assert open_map(unsure).unclassified == 3
 
 
 def test_the_manifest_goes_before(tmp_path: Path) -> None:

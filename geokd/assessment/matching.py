@@ -1,13 +1,17 @@
 """Which class of a map a class of a reference is: by names, or by a table."""
 
+import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from geokd.errors import CallError, one_message
 from geokd.legend import UNCLASSIFIED, Legend, machine_name
 
 SEPARATOR = "|"
 """Stands between the classes that an interpreter would accept."""
+
+_COLUMNS = ["map_class", "reference_class"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,24 @@ def match_classes(
         found[text] = [code for code in matched if code is not None]
     _refuse(legend, strange_in_table, strangers, source)
     return _brought_together(legend, found)
+
+
+def read_table(path: Path) -> list[tuple[str, str]]:
+    """Read a table of classes of the map and of a reference, for :func:`match_classes`.
+
+    Raises
+    ------
+    CallError
+        If it is no such table.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CallError(f"the table {path} cannot be read: {error}") from error
+    if not rows or [cell.strip() for cell in rows[0]] != _COLUMNS or any(len(row) != 2 for row in rows):
+        raise CallError(f"the table {path} should have the columns {','.join(_COLUMNS)}, named in its first line")
+    return [(row[0], row[1]) for row in rows[1:]]
 
 
 def _codes(legend: Legend) -> Mapping[str, int]:

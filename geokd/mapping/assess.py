@@ -1,6 +1,5 @@
 """How right a map is, held against points, polygons or another map."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,12 +10,11 @@ from numpy.typing import NDArray
 
 from geokd.assessment.area_estimation import StratifiedSample
 from geokd.assessment.figures import figures_of_census, figures_of_polygons, figures_of_sample
-from geokd.assessment.matching import ClassMatch, match_classes
-from geokd.errors import CallError, ChipError
+from geokd.assessment.matching import ClassMatch, match_classes, read_table
+from geokd.errors import ChipError
 from geokd.legend import NODATA, UNCLASSIFIED
 from geokd.mapping.sample import map_hash
-from geokd.outputs.manifest import read_manifest
-from geokd.outputs.map_file import MapFile, Strata, category_names, count_cells, open_map
+from geokd.outputs.map_file import MapFile, Strata, class_names, count_cells, open_map
 from geokd.outputs.qgis import NONE_OF_THESE
 from geokd.outputs.sample_points import SampleDesign, read_design
 from geokd.scenes.ground_truth import (
@@ -31,8 +29,6 @@ from geokd.scenes.ground_truth import (
 
 NONE = "none of these"
 """What classes of the reference are called that the map does not have."""
-
-_COLUMNS = ["map_class", "reference_class"]
 
 Kind = Literal["points", "polygons", "raster"]
 
@@ -82,7 +78,7 @@ def assess(
         lies on the map.
     """
     source = open_map(class_map)
-    table = [] if match is None else _read_table(Path(match))
+    table = [] if match is None else read_table(Path(match))
     strata = count_cells(source)
     if not is_vector(reference):
         judgement = _by_raster(source, reference, table)
@@ -96,24 +92,6 @@ def assess(
         judge = _by_points if truth.are_points else _by_polygons
         judgement = judge(source, truth, known, strata, design)
     return _report(source, str(reference), judgement)
-
-
-def _read_table(path: Path) -> list[tuple[str, str]]:
-    """Read the table of classes.
-
-    Raises
-    ------
-    CallError
-        If it is no such table.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CallError(f"the table {path} cannot be read: {error}") from error
-    if not rows or [cell.strip() for cell in rows[0]] != _COLUMNS or any(len(row) != 2 for row in rows):
-        raise CallError(f"the table {path} should have the columns {','.join(_COLUMNS)}, named in its first line")
-    return [(row[0], row[1]) for row in rows[1:]]
 
 
 def _by_points(
@@ -147,6 +125,11 @@ def _by_points(
     counts = np.zeros(shape, np.int64)
     np.add.at(counts, (layers[used], of_map[codes[used]], labels[used]), 1)
     present: NDArray[np.bool_] = counts.sum(axis=(1, 2)) > 0
+    if design and left_out["unlabelled"]:
+        notes.append(
+            f"{left_out['unlabelled']} of {len(labels)} points of the sample are not labelled; figures take them to be"
+            " like the others of their class"
+        )
     if areas[~present].sum() > 0:
         names = source.legend.names if design is None else design.names
         lacking = [name for name, has, area in zip(names, present, areas, strict=True) if not has and area > 0]
@@ -246,10 +229,8 @@ def _by_raster(source: MapFile, reference: str | Path, table: list[tuple[str, st
 
 
 def _raster_names(reference: str | Path, pairs: dict[Pair, Shared]) -> tuple[dict[int, str], list[str]]:
-    """Name the values of a reference, by its manifest or category names; values without one are their own."""
-    beside = Path(reference).with_suffix(".json")
-    legend = read_manifest(beside).get("legend", []) if beside.is_file() else []
-    told = category_names(reference) | {c["value"]: c["name"] for c in legend}
+    """Name the values of a reference; values without a name are their own."""
+    told = class_names(reference)
     values = sorted({pair.value for pair in pairs})
     nameless = [value for value in values if value not in told]
     notes = []

@@ -139,7 +139,7 @@ def open_map(path: str | Path) -> MapFile:
             )
         grid = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
         palette = _palette(dataset)
-    beside = Path(path).with_suffix(".json")
+    beside = _manifest_of(path)
     manifest = read_manifest(beside) if beside.is_file() else {}
     names = category_names(path)
     try:
@@ -174,6 +174,20 @@ def count_cells(class_map: MapFile) -> Strata:
     return Strata(cells, areas_ha)
 
 
+def class_names(path: str | Path) -> dict[int, str]:
+    """Read the names of the classes of any raster, by the manifest of a map or by category names; empty without.
+
+    Raises
+    ------
+    OutputError
+        If a file beside it is broken.
+    """
+    beside = _manifest_of(path)
+    if beside.name.endswith("_landuse.json") and beside.is_file():
+        return {c["value"]: c["name"] for c in read_manifest(beside).get("legend", [])}
+    return category_names(path)
+
+
 def category_names(path: str | Path) -> dict[int, str]:
     """Read the category names of a raster from the `.aux.xml` beside it; empty where there are none.
 
@@ -192,13 +206,17 @@ def category_names(path: str | Path) -> dict[int, str]:
     return {value: category.text for value, category in enumerate(categories) if category.text}
 
 
+def _manifest_of(path: str | Path) -> Path:
+    return Path(path).with_suffix(".json")
+
+
 def _legend(titles: dict[int, str], palette: dict[int, tuple[int, ...]]) -> Legend:
     colours = [c.color_hint for c in default_legend(str(value) for value in titles)]
     return Legend(
         tuple(
             LandUseClass(
                 value,
-                machine_name(title),
+                UNCLASSIFIED if title.casefold() == UNCLASSIFIED else machine_name(title),
                 title,
                 bytes(palette[value][:3]).hex().upper() if value in palette else colours[number],
             )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geokd.errors import ChipError, OutputError
-from geokd.legend import UNCLASSIFIED, Legend
+from geokd.legend import Legend
 from geokd.outputs.geopackage import add_style
 from geokd.outputs.map_file import MapFile, Strata
 from geokd.outputs.qgis import sample_qml
@@ -111,7 +111,7 @@ def write_sample(points: SamplePoints, class_map: MapFile, strata: Strata, desig
             )
             with closing(sqlite3.connect(plain)) as database:
                 _add_tables(database, points, legend, strata, design)
-                offered = Legend(legend.classes[:-1]) if legend.names[-1] == UNCLASSIFIED else legend
+                offered = legend if class_map.unclassified is None else Legend(legend.classes[:-1])
                 side = abs(grid.transform.determinant) ** 0.5
                 add_style(database, LAYER, sample_qml(offered, side), "Form to label the points in")
     except (DataSourceError, DataLayerError, sqlite3.Error) as error:
@@ -150,7 +150,7 @@ def read_design(path: Path) -> SampleDesign | None:
     if not _is_sqlite(path):
         return None
     try:
-        with closing(sqlite3.connect(f"file:{path.resolve().as_posix()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if not {LAYER, STRATA, DESIGN} <= names:
                 return None
@@ -175,7 +175,7 @@ def labelled_points(path: Path) -> int:
     if not path.is_file() or read_design(path) is None:
         return 0
     try:
-        with closing(sqlite3.connect(f"file:{path.resolve().as_posix()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             ((count,),) = database.execute(
                 f"SELECT count(*) FROM {LAYER} WHERE {FIELD} IS NOT NULL OR coalesce(note, '') <> ''"
             )
