@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 import geokd
 from geokd.cli import main
 from geokd.errors import CallError, ChipError, SceneError
+from geokd.legend import Legend
 from geokd.outputs.manifest import write_manifest
 from tests.maps import LEGEND, UTM, write_map
 
@@ -155,6 +157,23 @@ def test_a_sample_holds_for_another_map_of_the_place(class_map: Path, tmp_path: 
     assert told["per_class"][2]["area_ha"]["estimate"] == pytest.approx(
         CELL_HA * int(((truth == 2) & (CODES < 255)).sum())
     )
+
+
+def test_labels_mean_the_classes_of_the_map_they_were_drawn_from(class_map: Path, tmp_path: Path) -> None:
+    """A later map numbers its classes otherwise: labels are matched by name, not by code."""
+    path = tmp_path / "s.gpkg"
+    geokd.sample(class_map, 60, path)
+    label(path, CODES)
+    legend = Legend(tuple(replace(LEGEND[old], value=new) for new, old in enumerate((2, 0, 1))))
+    codes = np.choose(np.minimum(CODES, 3), [1, 2, 0, 255]).astype(np.uint8)
+    write_manifest({"legend": legend.to_json()}, tmp_path / "b_landuse.json")
+    told = geokd.assess(write_map(tmp_path / "b_landuse.tif", codes, legend), path)
+    assert told["map_classes"] == ["field", "sea", "wood"]
+    assert told["overall_accuracy"]["estimate"] == 1
+    other = Legend((replace(LEGEND[0], name="lake", title="Lake"), *LEGEND.classes[1:]))
+    write_manifest({"legend": other.to_json()}, tmp_path / "c_landuse.json")
+    with pytest.raises(CallError, match="holds sea, no classes of the map"):
+        geokd.assess(write_map(tmp_path / "c_landuse.tif", CODES, other), path)
 
 
 def test_points_that_were_moved_are_refused(class_map: Path, tmp_path: Path) -> None:

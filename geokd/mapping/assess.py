@@ -1,6 +1,6 @@
 """How right a map is, held against points, polygons or another map."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,8 +86,10 @@ def assess(
         design = read_design(Path(reference))
         others = ("stratum",) if design else ()
         truth = read_ground_truth(reference, field, source.grid, *others)
-        if design:
-            table = [*table, ("", str(NONE_OF_THESE))]
+        if design:  # codes are those of the map it was drawn from, which may be of another legend
+            names = {str(value): name for value, name in enumerate(design.names)} | {str(NONE_OF_THESE): NONE}
+            truth = replace(truth, texts=tuple(names.get(text, text) for text in truth.texts))
+            table = [*table, ("", NONE)]
         known = match_classes(source.legend, filter(None, truth.texts), table, str(reference))
         judge = _by_points if truth.are_points else _by_polygons
         judgement = judge(source, truth, known, strata, design)
