@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geokd.mapping.assess import assess
     from geokd.mapping.classify import ClassifyResult, classify
     from geokd.mapping.compare import compare
     from geokd.mapping.evaluate import evaluate
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from geokd.mapping.jobs import ClassifyOptions
     from geokd.mapping.models import models
     from geokd.mapping.robustness import RobustnessOptions, robustness
+    from geokd.mapping.sample import SampleOptions, sample
     from geokd.mapping.verify import VerifyResult, verify
     from geokd.scenes.tiling import TileOptions, TileResult, tile
     from geokd.training.ablation import AblationOptions, AblationResult, ablate
@@ -28,11 +30,13 @@ __all__ = [
     "ClassifyOptions",
     "ClassifyResult",
     "RobustnessOptions",
+    "SampleOptions",
     "TileOptions",
     "TileResult",
     "VerifyResult",
     "__version__",
     "ablate",
+    "assess",
     "classify",
     "compare",
     "evaluate",
@@ -40,6 +44,7 @@ __all__ = [
     "info",
     "models",
     "robustness",
+    "sample",
     "tile",
     "train",
     "verify",
@@ -51,10 +56,12 @@ _MODULES = {
     "ClassifyOptions": "geokd.mapping.jobs",
     "ClassifyResult": "geokd.mapping.classify",
     "RobustnessOptions": "geokd.mapping.robustness",
+    "SampleOptions": "geokd.mapping.sample",
     "TileOptions": "geokd.scenes.tiling",
     "TileResult": "geokd.scenes.tiling",
     "VerifyResult": "geokd.mapping.verify",
     "ablate": "geokd.training.ablation",
+    "assess": "geokd.mapping.assess",
     "classify": "geokd.mapping.classify",
     "compare": "geokd.mapping.compare",
     "evaluate": "geokd.mapping.evaluate",
@@ -62,6 +69,7 @@ _MODULES = {
     "info": "geokd.mapping.info",
     "models": "geokd.mapping.models",
     "robustness": "geokd.mapping.robustness",
+    "sample": "geokd.mapping.sample",
     "tile": "geokd.scenes.tiling",
     "train": "geokd.training.train",
     "verify": "geokd.mapping.verify",

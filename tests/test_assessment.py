@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from geokd.assessment.calibration import fit_temperature
 from geokd.assessment.intervals import wilson
-from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
+from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, kappa, per_class
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,10 @@ def test_temperature_is_found_again(temperature: float) -> None:
     odds = np.exp(calibrated) / np.exp(calibrated).sum(1, keepdims=True)
     truth = (odds.cumsum(1) > generator.random((20_000, 1))).argmax(1)
     assert fit_temperature(calibrated * temperature, truth) == pytest.approx(temperature, rel=0.03)
+
+
+def test_kappa_by_hand() -> None:
+    assert kappa(np.array([[20.0, 5], [10, 15]]), 2) == pytest.approx(0.4)
+    assert kappa(np.array([[7.0]]), 1) is None
+    foreign = np.array([[4.0, 0, 2], [0, 4, 0], [1, 1, 0]])  # both have a class that the other has not
+    assert kappa(foreign, 2) == pytest.approx((8 / 12 - 50 / 144) / (1 - 50 / 144))

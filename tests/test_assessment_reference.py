@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geokd.assessment.reference import interval_over_groups, normalised_difference, share_around_cells
+from geokd.assessment.intervals import wilson
+from geokd.assessment.reference import (
+    interval_over_groups,
+    normalised_difference,
+    share_around_cells,
+    share_over_groups,
+)
 
 
 def test_normalised_difference_by_hand() -> None:
@@ -41,3 +47,19 @@ def test_interval_over_groups_is_wider_than_over_cells_and_holds_the_share() -> 
     assert high - low > 2 * 1.96 * np.sqrt(share * (1 - share) / counts.sum())
     assert interval_over_groups(counts, counts) == (1.0, 1.0)
     assert interval_over_groups(counts[:1], counts[:1]) is None  # one polygon tells nothing of others
+
+
+def test_share_over_groups_is_unsure_where_groups_do_not_differ() -> None:
+    counts = np.array([10, 0, 30, 20])
+    assert share_over_groups(counts, counts) == (1.0, wilson(3, 3)[0], 1.0)
+    assert share_over_groups(0 * counts, counts) == (0.0, 0.0, wilson(0, 3)[1])
+    single = share_over_groups(np.array([3]), np.array([4]))
+    assert single is not None
+    assert single[0] == 0.75
+    assert single[1] < 0.3
+    assert single[2] > 0.9
+    share = share_over_groups(np.array([5, 0, 10, 20]), counts)
+    interval = interval_over_groups(np.array([5, 10, 20]), np.array([10, 30, 20]))
+    assert interval is not None
+    assert share == (35 / 60, *interval)
+    assert share_over_groups(np.zeros(2, np.int64), np.zeros(2, np.int64)) is None

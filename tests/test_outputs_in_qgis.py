@@ -57,7 +57,7 @@ print(json.dumps(answer))
 """
 
 
-def _has_qgis() -> bool:
+def has_qgis() -> bool:
     try:
         return subprocess.run([QGIS_PYTHON, "-c", "import qgis.core"], capture_output=True, check=False).returncode == 0
     except OSError:
@@ -66,7 +66,7 @@ def _has_qgis() -> bool:
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    if not _has_qgis():
+    if not has_qgis():
         pytest.skip(f"{QGIS_PYTHON} has no qgis module")
     folder: Path = tmp_path_factory.mktemp("maps")
     legend = Legend(

@@ -129,3 +129,21 @@ def expected_calibration_error(
     which = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     gaps = np.bincount(which, weights=correct - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(truth))
+
+
+def kappa(matrix: NDArray[np.floating[Any]], classes: int) -> float | None:
+    """Agreement beyond that of two maps of the same shares laid out at random (Cohen 1960); None of a single class.
+
+    It tells little that overall accuracy does not (Pontius and Millones 2011, Int. J. Remote Sensing 32, 4407-4429).
+
+    Parameters
+    ----------
+    matrix : float array (M, R)
+        Area or counts by class in the map and in the reference.
+    classes : int
+        Classes 0..classes-1 are the same in both.
+    """
+    shares = matrix / matrix.sum()
+    observed = float(np.trace(shares[:classes, :classes]))
+    by_chance = float(shares.sum(axis=1)[:classes] @ shares.sum(axis=0)[:classes])
+    return (observed - by_chance) / (1 - by_chance) if by_chance < 1 else None

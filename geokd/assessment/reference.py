@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.assessment.intervals import wilson
+
 _RESAMPLES = 1000
 
 
@@ -73,3 +75,24 @@ def interval_over_groups(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> 
     shares = hits[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.percentile(shares, [2.5, 97.5])
     return float(low), float(high)
+
+
+def share_over_groups(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[float, float, float] | None:
+    """Return sum(hits) / sum(counts) and its 95 % interval over groups; None where nothing is counted.
+
+    Where groups do not differ, being all hit or all missed or one alone, drawing them anew tells nothing: then the
+    interval is Wilson's with each group as one observation.
+
+    Parameters
+    ----------
+    hits, counts : int64 arrays (groups,)
+    """
+    hits, counts = hits[counts > 0], counts[counts > 0]
+    if not counts.size:
+        return None
+    share = float(hits.sum() / counts.sum())
+    interval = interval_over_groups(hits, counts)
+    if interval is None or share in (0.0, 1.0):
+        low, high = wilson(round(share * len(counts)), len(counts))
+        interval = min(low, share), max(high, share)
+    return share, *interval

@@ -10,7 +10,6 @@ import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geokd.errors import OutputError
-from geokd.legend import Legend
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.qgis import polygons_qml
 from geokd.outputs.regions import Regions, regions_of
@@ -58,7 +57,7 @@ def write_polygons(class_map: ClassMap, path: Path) -> None:
                     written += len(regions)
             with closing(sqlite3.connect(plain)) as database:
                 ((kept,),) = database.execute(f"SELECT count(*) FROM {LAYER}")
-                _add_style(database, class_map.legend)
+                add_style(database, LAYER, polygons_qml(class_map.legend), "Colours and titles of the land-use classes")
     except (DataSourceError, DataLayerError, sqlite3.Error) as error:
         raise OutputError(f"cannot write {path.name}: {error}; make room or choose another folder") from error
     if kept != written:
@@ -88,17 +87,25 @@ def _append(regions: Regions, class_map: ClassMap, path: Path, *, append: bool) 
     )
 
 
-def _add_style(database: sqlite3.Connection, legend: Legend) -> None:
-    """Add the table `layer_styles`, registered as GeoPackage contents, with the style of the one layer."""
+def add_style(database: sqlite3.Connection, layer: str, qml: str, description: str) -> None:
+    """Add the table `layer_styles`, registered as GeoPackage contents, with the style of one layer.
+
+    Raises
+    ------
+    sqlite3.Error
+        If it cannot be written.
+    """
     ((changed, geometry_column),) = database.execute(
         "SELECT last_change, column_name FROM gpkg_contents JOIN gpkg_geometry_columns USING (table_name)"
+        " WHERE table_name = ?",
+        (layer,),
     )
     database.execute(_STYLE_TABLE)
     database.execute(
         "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"
         " styleQML, styleSLD, useAsDefault, description, owner, ui, update_time)"
-        " VALUES ('', '', ?, ?, ?, ?, '', 1, 'Colours and titles of the land-use classes', '', NULL, ?)",
-        (LAYER, geometry_column, LAYER, polygons_qml(legend), changed),
+        " VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '', NULL, ?)",
+        (layer, geometry_column, layer, qml, description, changed),
     )
     database.execute(
         "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change)"

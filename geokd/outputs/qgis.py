@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from geokd.legend import LandUseClass, Legend
 from geokd.outputs.class_map import ClassMap
 
+NONE_OF_THESE = -1
+"""What an analyst picks for a place that is of no class of the legend."""
+
 _QGIS_VERSION = "3.22.0"  # the oldest these styles were loaded in; later ones convert on reading
 
 # GDAL's GDALRATFieldType and GDALRATFieldUsage, numbered as in gdal.h
@@ -93,6 +96,66 @@ def polygons_qml(legend: Legend) -> str:
         for name, option in _fill_options(c):
             ET.SubElement(options, "Option", name=name, type="QString", value=option)
     return _text(root)
+
+
+def sample_qml(legend: Legend, cell_size: float) -> str:
+    """Return the style and form of a sample to be labelled: the class is picked from a list, the map's is not shown.
+
+    Parameters
+    ----------
+    legend : Legend
+        The classes to pick from.
+    cell_size : float
+        Side of a cell in units of the CRS: squares of this size are drawn.
+    """
+    root = ET.Element("qgis", version=_QGIS_VERSION, styleCategories="AllStyleCategories")
+    renderer = ET.SubElement(root, "renderer-v2", type="categorizedSymbol", attr="reference")
+    categories = ET.SubElement(renderer, "categories")
+    symbols = ET.SubElement(renderer, "symbols")
+    entries = [(str(c.value), c.title, c.rgb) for c in legend]
+    entries += [(str(NONE_OF_THESE), "None of these", (0, 0, 0)), ("", "To be labelled", (255, 0, 0))]
+    for number, (value, label, rgb) in enumerate(entries):
+        symbol_name = str(number)
+        ET.SubElement(categories, "category", value=value, symbol=symbol_name, label=label, render="true")
+        symbol = ET.SubElement(symbols, "symbol", name=symbol_name, type="marker", alpha="1")
+        for shape, size, unit in (("square", cell_size, "MapUnit"), ("cross", 3, "MM")):
+            _marker(symbol, shape, size, unit, ",".join(str(part) for part in (*rgb, 255)))
+    fields = ET.SubElement(root, "fieldConfiguration")
+    choices = [{label: value} for value, label, _ in entries[:-1]]
+    for name, widget in (("reference", "ValueMap"), ("note", "TextEdit"), ("stratum", "Hidden"), ("picture", "Hidden")):
+        editor = ET.SubElement(ET.SubElement(fields, "field", name=name), "editWidget", type=widget)
+        options = ET.SubElement(ET.SubElement(editor, "config"), "Option", type="Map")
+        if widget == "ValueMap":
+            values = ET.SubElement(options, "Option", type="List", name="map")
+            for choice in choices:
+                pair = ET.SubElement(values, "Option", type="Map")
+                for label, value in choice.items():
+                    ET.SubElement(pair, "Option", type="QString", name=label, value=value)
+    aliases = ET.SubElement(root, "aliases")
+    ET.SubElement(aliases, "alias", field="reference", index="2", name="Class seen on the ground")
+    columns = ET.SubElement(ET.SubElement(root, "attributetableconfig"), "columns")
+    for name, hidden in (("point", "0"), ("reference", "0"), ("note", "0"), ("stratum", "1"), ("picture", "1")):
+        ET.SubElement(columns, "column", type="field", name=name, hidden=hidden, width="-1")
+    ET.SubElement(root, "previewExpression").text = '"point"'
+    ET.SubElement(root, "mapTip").text = '<img src="data:image/jpeg;base64,[% "picture" %]"/>'
+    return _text(root)
+
+
+def _marker(symbol: ET.Element, shape: str, size: float, unit: str, colour: str) -> None:
+    """Add an outline to a marker."""
+    layer = ET.SubElement(symbol, "layer", {"class": "SimpleMarker", "enabled": "1", "pass": "0", "locked": "0"})
+    options = ET.SubElement(layer, "Option", type="Map")
+    for name, option in (
+        ("name", shape),
+        ("size", f"{size:.12g}"),
+        ("size_unit", unit),
+        ("color", "0,0,0,0"),
+        ("outline_color", colour),
+        ("outline_style", "solid"),
+        ("outline_width", "0.5"),
+        ("outline_width_unit", "MM"),
+    ):
+        ET.SubElement(options, "Option", name=name, type="QString", value=option)
 
 
 def _fill_options(c: LandUseClass) -> Iterable[tuple[str, str]]:

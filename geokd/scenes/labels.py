@@ -63,16 +63,16 @@ def read_labels(path: str | Path, field: str, grid: SceneGrid) -> Labels:
     ChipError
         If the file holds no usable polygons, or none over the scene.
     """
-    frame = _read_frame(Path(path), grid, field)
+    frame = read_frame(Path(path), grid, field)
     named = frame[field].notna() & (frame[field].astype(str).str.strip() != "")
     if not named.any():
         raise ChipError(
             f"the field {field!r} is empty in all {len(frame)} polygons of {path}; fill it, or name another"
         )
     by_value = frame[named]
-    names = _class_names([_as_text(value) for value in by_value[field].unique()])
+    names = _class_names([as_text(value) for value in by_value[field].unique()])
     by_value = by_value[np.isfinite(by_value.bounds).all(axis=1)]  # what the scene's CRS cannot hold is not over it
-    by_value["geokd_class"] = [names[_as_text(value)] for value in by_value[field]]
+    by_value["geokd_class"] = [names[as_text(value)] for value in by_value[field]]
     by_value.geometry = shapely.make_valid(by_value.geometry.to_numpy())
     merged = by_value.dissolve("geokd_class").explode()
     merged = merged[merged.geom_type == "Polygon"]
@@ -128,12 +128,12 @@ def read_reference(path: str | Path, field: str, group_field: str | None, grid: 
     ChipError
         If the file holds no usable polygons, or none over the scene.
     """
-    frame = _read_frame(Path(path), grid, field, *([group_field] if group_field else []))
+    frame = read_frame(Path(path), grid, field, *([group_field] if group_field else []))
     scene = shapely.box(*grid.bounds)
     frame = frame[frame.intersects(scene) & ~frame.touches(scene)]
     if frame.empty:
         raise ChipError(f"none of the labels of {path} lies over the scene")
-    texts = ["" if missing else _as_text(v) for v, missing in zip(frame[field], frame[field].isna(), strict=True)]
+    texts = ["" if missing else as_text(v) for v, missing in zip(frame[field], frame[field].isna(), strict=True)]
     accepted = [tuple(filter(None, map(str.strip, text.split("|")))) for text in texts]
     decided = np.array([bool(names) for names in accepted])
     if not decided.any():
@@ -143,7 +143,7 @@ def read_reference(path: str | Path, field: str, group_field: str | None, grid: 
     groups = ["|".join(a) for a in names]
     if group_field:
         by_group = kept[group_field]
-        groups = ["none" if lacking else _as_text(v) for v, lacking in zip(by_group, by_group.isna(), strict=True)]
+        groups = ["none" if lacking else as_text(v) for v, lacking in zip(by_group, by_group.isna(), strict=True)]
     return ReferencePolygons(kept.geometry.to_numpy(), names, tuple(groups), int((~decided).sum()))
 
 
@@ -178,32 +178,35 @@ def patch_outlines(grid: PatchGrid, row: int) -> NDArray[np.object_]:
     return np.asarray(shapely.polygons(corners))
 
 
-def _read_frame(path: Path, grid: SceneGrid, *wanted: str) -> Any:
-    """Read the only polygon layer of a file with the fields `wanted`, in the scene's CRS, empty geometries left out."""
+def read_frame(path: Path, grid: SceneGrid, *wanted: str, points: bool = False) -> Any:
+    """Read the only layer of polygons of a file with the fields `wanted`, as a GeoDataFrame in the CRS of `grid`.
+
+    Empty geometries are left out. With `points`, the layer may be one of points instead.
+
+    Raises
+    ------
+    CallError
+        If there is no such file or field.
+    ChipError
+        If the file holds no layer to be used, or none that can be brought into the CRS.
+    """
     if grid.crs is None:
         raise ChipError("the scene has no coordinate reference system, so labels cannot be laid over it; assign one")
-    if not path.exists():
-        raise CallError(f"no such file: {path}")
+    layer, fields = only_layer(path)
+    missing = [repr(field) for field in wanted if field not in fields]
+    if missing:
+        raise CallError(f"{path} has no field {' and '.join(missing)}; it has {', '.join(fields) or 'none at all'}")
     try:
-        layers = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
-        if len(layers) != 1:
-            listing = (
-                f"{len(layers)} layers with geometry ({', '.join(layers)})" if layers else "no layer with geometry"
-            )
-            raise ChipError(
-                f"{path} holds {listing}, one is expected; copy the right one out by ogr2ogr out.gpkg in LAYER"
-            )
-        fields = [str(name) for name in pyogrio.read_info(path, layer=layers[0])["fields"]]
-        missing = [repr(field) for field in wanted if field not in fields]
-        if missing:
-            raise CallError(f"{path} has no field {' and '.join(missing)}; it has {', '.join(fields) or 'none at all'}")
-        frame = geopandas.read_file(path, layer=layers[0], columns=list(wanted))
+        frame = geopandas.read_file(path, layer=layer, columns=list(wanted))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
     frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
     if frame.empty:
         raise ChipError(f"{path} holds no polygons; draw some, with a class in a field of text")
-    other = sorted(set(frame.geom_type) - {"Polygon", "MultiPolygon"})
+    kinds = {"Polygon", "MultiPolygon"}
+    if points and set(frame.geom_type) <= {"Point", "MultiPoint"}:
+        kinds = {"Point", "MultiPoint"}
+    other = sorted(set(frame.geom_type) - kinds)
     if other:
         raise ChipError(f"{path} holds {', '.join(other)} geometries, only polygons can label a chip; leave these out")
     if frame.crs is None:
@@ -216,6 +219,28 @@ def _read_frame(path: Path, grid: SceneGrid, *wanted: str) -> Any:
         raise ChipError(f"the labels {path} cannot be brought into the scene's coordinates: {error}") from error
 
 
+def only_layer(path: Path) -> tuple[str, list[str]]:
+    """Find the only layer with geometry of a vector file; return its name and those of its fields.
+
+    Raises
+    ------
+    CallError
+        If there is no such file.
+    ChipError
+        If it is no vector file, or does not hold one such layer.
+    """
+    if not path.exists():
+        raise CallError(f"no such file: {path}")
+    try:
+        layers = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
+        if len(layers) == 1:
+            return layers[0], [str(name) for name in pyogrio.read_info(path, layer=layers[0])["fields"]]
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
+    listing = f"{len(layers)} layers with geometry ({', '.join(layers)})" if layers else "no layer with geometry"
+    raise ChipError(f"{path} holds {listing}, one is expected; copy the right one out by ogr2ogr out.gpkg in LAYER")
+
+
 def _clipped(frame: Any, grid: SceneGrid) -> Any:
     """Cut off what of the polygons lies far from the scene: its CRS may not be able to hold it."""
     assert grid.crs is not None
@@ -224,7 +249,8 @@ def _clipped(frame: Any, grid: SceneGrid) -> Any:
         return frame
     margin = max(around[2] - around[0], around[3] - around[1])
     box = shapely.box(around[0] - margin, around[1] - margin, around[2] + margin, around[3] + margin)
-    beyond = ~frame.geometry.within(box).to_numpy() & frame.geometry.intersects(box).to_numpy()
+    is_area = frame.geom_type.isin(["Polygon", "MultiPolygon"]).to_numpy()
+    beyond = is_area & ~frame.geometry.within(box).to_numpy() & frame.geometry.intersects(box).to_numpy()
     if beyond.any():
         geometry = frame.geometry.to_numpy().copy()
         parts = shapely.intersection(shapely.make_valid(geometry[beyond]), box)
@@ -233,7 +259,7 @@ def _clipped(frame: Any, grid: SceneGrid) -> Any:
     return frame
 
 
-def _as_text(value: object) -> str:
+def as_text(value: object) -> str:
     """Write a class value as the user wrote it: whole numbers that a column with gaps made floats are whole again."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 

@@ -1,0 +1,160 @@
+"""Which class of a map a class of a reference is: by names, or by a table."""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from geokd.errors import CallError, one_message
+from geokd.legend import UNCLASSIFIED, Legend, machine_name
+
+SEPARATOR = "|"
+"""Stands between the classes that an interpreter would accept."""
+
+_COLUMNS = ["map_class", "reference_class"]
+
+
+@dataclass(frozen=True)
+class ClassMatch:
+    """Classes of a map and of a reference brought together.
+
+    Where a class of the reference may be several of the map, these are judged as one.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of the classes that are judged.
+    of_map : tuple of int
+        For each code of the map, the index of its judged class; `len(names)` for unclassified.
+    of_reference : dict of str to int or None
+        For each class of the reference likewise; `len(names)` for one that is no class of the map, None for one that
+        says that nothing is known.
+    joined : tuple of str
+        Names that stand for several classes of the map.
+    """
+
+    names: tuple[str, ...]
+    of_map: tuple[int, ...]
+    of_reference: dict[str, int | None]
+    joined: tuple[str, ...]
+
+    @property
+    def has_foreign(self) -> bool:
+        """Whether the reference has classes that the map has not."""
+        return len(self.names) in self.of_reference.values()
+
+    @property
+    def has_unclassified(self) -> bool:
+        """Whether the map may have cells that were left unclassified."""
+        return len(self.names) in self.of_map
+
+
+def match_classes(
+    legend: Legend, reference: Iterable[str], table: Sequence[tuple[str, str]] = (), source: str = "the reference"
+) -> ClassMatch:
+    """Find the class of the map for each class of a reference.
+
+    Parameters
+    ----------
+    legend : Legend
+        Of the map.
+    reference : iterable of str
+        Names, titles or values; several that would be accepted are separated by `|`.
+    table : sequence of (str, str)
+        Class of the map, class of the reference; goes before names. An empty class of the map says that it has none.
+    source : str
+        What messages call the reference.
+
+    Raises
+    ------
+    CallError
+        If classes are unknown: all of them in one message.
+    """
+    codes = _codes(legend)
+    by_table: dict[str, list[str]] = {}
+    for of_map, of_reference in table:
+        by_table.setdefault(of_reference.strip().casefold(), []).append(of_map.strip())
+    strange_in_table = [name for name, _ in table if name.strip() and _code(name, codes) is None]
+    found: dict[str, list[int] | None] = {}
+    strangers = []
+    for text in sorted(set(reference)):
+        named = by_table.get(text.strip().casefold())
+        wanted = [part for part in (text.split(SEPARATOR) if named is None else named) if part.strip()]
+        matched = [_code(part, codes) for part in wanted]
+        if named is None and (None in matched or not matched):
+            strangers.append(text)
+        found[text] = [code for code in matched if code is not None]
+    _refuse(legend, strange_in_table, strangers, source)
+    return _brought_together(legend, found)
+
+
+def read_table(path: Path) -> list[tuple[str, str]]:
+    """Read a table of classes of the map and of a reference, for :func:`match_classes`.
+
+    Raises
+    ------
+    CallError
+        If it is no such table.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CallError(f"the table {path} cannot be read: {error}") from error
+    if not rows or [cell.strip() for cell in rows[0]] != _COLUMNS or any(len(row) != 2 for row in rows):
+        raise CallError(f"the table {path} should have the columns {','.join(_COLUMNS)}, named in its first line")
+    return [(row[0], row[1]) for row in rows[1:]]
+
+
+def _codes(legend: Legend) -> Mapping[str, int]:
+    """Code by value, title and name; names go before titles, these before values."""
+    codes = {str(c.value): c.value for c in legend}
+    codes |= {machine_name(c.title).casefold(): c.value for c in legend}
+    codes |= {c.title.casefold(): c.value for c in legend}
+    return codes | {c.name.casefold(): c.value for c in legend}
+
+
+def _code(text: str, codes: Mapping[str, int]) -> int | None:
+    plain = text.strip().casefold()
+    return codes.get(plain, codes.get(machine_name(plain)))
+
+
+def _refuse(legend: Legend, in_table: list[str], strangers: list[str], source: str) -> None:
+    problems, known = [], f"no classes of the map, which knows {', '.join(legend.names)}"
+    if in_table:
+        problems.append(f"the table names {', '.join(dict.fromkeys(in_table))}, {known}; correct it")
+    if strangers:
+        problems.append(
+            f"{source} holds {', '.join(strangers)}, {known}; say what they are by --match FILE.csv with the columns"
+            " map_class and reference_class, an empty map_class for what the map has no class of"
+        )
+    if problems:
+        raise CallError(one_message(problems))
+
+
+def _brought_together(legend: Legend, found: Mapping[str, list[int] | None]) -> ClassMatch:
+    unclassified = {c.value for c in legend if c.name == UNCLASSIFIED}
+    group = {c.value: c.value for c in legend if c.value not in unclassified}
+    for codes in found.values():
+        known = [code for code in codes or () if code in group]
+        together = {group[code] for code in known}
+        for code, of in group.items():
+            if of in together:
+                group[code] = min(together)
+    leaders = sorted(set(group.values()))
+    members = [[legend[code] for code in group if group[code] == leader] for leader in leaders]
+    names = tuple(" + ".join(c.name for c in classes) for classes in members)
+    index = {code: leaders.index(leader) for code, leader in group.items()}
+    return ClassMatch(
+        names,
+        tuple(index.get(c.value, len(names)) for c in legend),
+        {text: _judged(codes or [], index, len(names)) for text, codes in found.items()},
+        tuple(name for name, classes in zip(names, members, strict=True) if len(classes) > 1),
+    )
+
+
+def _judged(codes: list[int], index: Mapping[int, int], foreign: int) -> int | None:
+    if not codes:
+        return foreign
+    known = [index[code] for code in codes if code in index]
+    return known[0] if known else None

@@ -1,0 +1,93 @@
+"""`geokd assess`."""
+
+import json
+from typing import Any
+
+import click
+
+from geokd.cli import options as o
+
+
+@click.command()
+@click.argument("class_map", metavar="MAP")
+@click.argument("reference")
+@click.option("--field", metavar="NAME", help='Attribute that holds the class; "reference" or else "class" without.')
+@click.option(
+    "--match",
+    metavar="FILE.csv",
+    help="Table of the columns map_class and reference_class, where names differ.",
+)
+@o.json_option
+def assess(class_map: str, reference: str, field: str | None, match: str | None, as_json: bool) -> None:
+    """Hold MAP, a <scene>_landuse.tif, against REFERENCE: points, polygons or a raster of classes.
+
+    Prints overall, user's and producer's accuracy with 95 % intervals, and the confusion matrix. A random sample, such
+    as `geokd sample` draws, gives the area of each class corrected for the map's errors, too.
+    """
+    from geokd.mapping.assess import assess as hold
+
+    figures = hold(class_map, reference, field, match)
+    for note in [_left_out(figures), *figures["notes"]]:
+        if note:
+            click.echo(f"  {note}", err=True)
+    click.echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else _tables(figures))
+
+
+def _left_out(figures: dict[str, Any]) -> str:
+    reasons = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in figures["left_out"].items() if count]
+    return f"left out: {', '.join(reasons)}" if reasons else ""
+
+
+def _tables(figures: dict[str, Any]) -> str:
+    what = {"points": "points", "polygons": "cells", "raster": "cells"}[figures["reference"]["kind"]]
+    width = max(len(name) for name in [*figures["map_classes"], *figures["reference_classes"], "map \\ reference"])
+    rows = figures["per_class"]
+    lines = [
+        f"{figures['map']['path']} against {figures['reference']['path']}: {figures['units']:,} {what},"
+        f" {figures['reference']['design']}",
+        f"overall accuracy {_percent(figures['overall_accuracy'])}",
+        "",
+        f"{'class':<{width}}  {_HEAD}",
+        *(
+            f"{row['name']:<{width}}  {_percent(row['users_accuracy']):>23}  {_percent(row['producers_accuracy']):>23}"
+            f"  {row['mapped_area_ha']:>12,.1f}  {_hectares(row['area_ha'])}"
+            for row in rows
+        ),
+    ]
+    if figures["none_of_these_area_ha"]:
+        lines.append(f"{'none of these':<{width}}  {'':>62}  {_hectares(figures['none_of_these_area_ha'])}")
+    if figures["unclassified_area_ha"]:
+        lines.append(f"{'unclassified':<{width}}  {'':>48}  {figures['unclassified_area_ha']:>12,.1f}")
+    numbers = [[f"{count:,}" for count in row] for row in figures["confusion_matrix"]]
+    columns = [max(len(text) for text in column) for column in zip(*numbers, strict=True)]
+    columns = [max(size, len(str(k + 1))) for k, size in enumerate(columns)]
+    heads = "  ".join(f"{k + 1:>{size}}" for k, size in enumerate(columns))
+    lines += ["", f"{what}, map in rows, reference in columns:", f"{'':<{width + 4}}  {heads}"]
+    for k, (name, row) in enumerate(zip(figures["map_classes"], numbers, strict=True)):
+        cells = "  ".join(f"{text:>{size}}" for text, size in zip(row, columns, strict=True))
+        lines.append(f"{k + 1:>2}  {name:<{width}}  {cells}")
+    if len(figures["reference_classes"]) > len(rows):
+        lines.append(f"{len(rows) + 1:>2} in columns: none of these")
+    if figures["kappa"] is not None:
+        lines += ["", f"(kappa {figures['kappa']:.2f}, which tells nothing that the figures above do not)"]
+    return "\n".join(lines)
+
+
+_COLUMNS = {"user's accuracy": 23, "producer's accuracy": 23, "mapped ha": 12, "area ha, 95 % interval": 34}
+_HEAD = "  ".join(f"{name:>{size}}" for name, size in _COLUMNS.items())
+
+
+def _percent(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return "-"
+    interval = figure["interval_95"]
+    text = f"{100 * figure['estimate']:.1f} %"
+    return text if interval is None else f"{text} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+
+
+def _hectares(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return f"{'-':>34}"
+    interval = figure["interval_95"]
+    text = f"{figure['estimate']:,.1f}"
+    return f"{text if interval is None else f'{text} ({interval[0]:,.1f} to {interval[1]:,.1f})':>34}"

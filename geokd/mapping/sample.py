@@ -1,0 +1,199 @@
+"""Drawing a sample of a map, to be labelled and held against it."""
+
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geokd.assessment.sampling import LEAST, Draw, allocate, usual_least
+from geokd.errors import CallError, SceneError, one_message
+from geokd.legend import NODATA
+from geokd.outputs.map_file import MapFile, Strata, count_cells, open_map
+from geokd.outputs.sample_points import SamplePoints, labelled_points, write_sample
+from geokd.outputs.scene_pictures import draw_pictures
+from geokd.outputs.staging import staged
+from geokd.scenes.bands import find_band
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How a sample is drawn.
+
+    Parameters
+    ----------
+    seed : int
+        Of the random generator: the same gives the same points.
+    min_per_class : int or None
+        Points of each class at least; None: 50, but no more than half of all points for this.
+    scene : str or None
+        The scene that the map was made from, for the pictures; None: where the map's manifest says.
+    overwrite : bool
+        Whether a sample that nobody has labelled is replaced.
+
+    Raises
+    ------
+    CallError
+        If a value is out of its range.
+    """
+
+    seed: int = 0
+    min_per_class: int | None = None
+    scene: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.seed < 0:
+            problems.append(f"the seed {self.seed} is below 0")
+        if self.min_per_class is not None and self.min_per_class < LEAST:
+            problems.append(
+                f"{self.min_per_class} points of a class tell nothing of their spread; take {LEAST} or more"
+            )
+        if problems:
+            raise CallError(one_message(problems))
+
+
+def sample(
+    class_map: str | Path, points: int, output: str | Path, options: SampleOptions | None = None
+) -> dict[str, Any]:
+    """Draw a stratified random sample of cells, and write it as a GeoPackage to be labelled in QGIS.
+
+    The strata are the classes of the map, unclassified among them; :func:`geokd.assess` reads the file back.
+
+    Parameters
+    ----------
+    class_map : path
+        A class raster `<stem>_landuse.tif`.
+    points : int
+    output : path
+        The GeoPackage.
+    options : SampleOptions, optional
+
+    Returns
+    -------
+    dict
+        output, points, seed, min_per_class, strata (value, name, cells, area_ha, points of each class), notes.
+
+    Raises
+    ------
+    CallError
+        If there is no such map, the number of points is out of range, or the output exists or holds labels.
+    SceneError
+        If the map cannot be read.
+    OutputError
+        If the output cannot be written.
+    """
+    options, path = options or SampleOptions(), Path(output)
+    _check_output(path)
+    source = open_map(class_map)
+    strata = count_cells(source)
+    least = options.min_per_class
+    if least is None:
+        least = usual_least(points, max(int((strata.cells > 0).sum()), 1))
+    units = _allocated(source, strata, points, least)
+    with staged(path.parent, [path.name], overwrite=options.overwrite) as folder:
+        rows, cols, codes = _drawn(source, units, options.seed)
+        pictures, notes = _pictures(source, options.scene, rows, cols)
+        digest = map_hash(source)
+        design = {"map": Path(source.path).name, "map_sha256": digest, "seed": str(options.seed)}
+        design |= {"allocation": f"by area, at least {least} points of each class"}
+        design |= {"draw": "random cells of each class, without replacement, chances in proportion to their areas"}
+        write_sample(SamplePoints(rows, cols, codes, pictures), source, strata, design, folder / path.name)
+    return {
+        "output": str(path),
+        "map": {"path": source.path, "sha256": digest},
+        "points": points,
+        "seed": options.seed,
+        "min_per_class": least,
+        "strata": [
+            {
+                "value": c.value,
+                "name": c.name,
+                "cells": int(strata.cells[c.value]),
+                "area_ha": float(strata.areas_ha[c.value]),
+                "points": int(units[c.value]),
+            }
+            for c in source.legend
+        ],
+        "notes": notes,
+    }
+
+
+def map_hash(class_map: MapFile) -> str:
+    """SHA-256 of a map's file, hexadecimal; the empty text where it is no plain file."""
+    path = Path(class_map.path)
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _check_output(path: Path) -> None:
+    if path.suffix.lower() != ".gpkg":
+        raise CallError(f"the sample {path} is to be a GeoPackage; call it {path.with_suffix('.gpkg')}")
+    labelled = labelled_points(path)
+    if labelled:
+        raise CallError(f"{path} holds {labelled} labelled points, which are not replaced; move it away first")
+
+
+def _allocated(class_map: MapFile, strata: Strata, points: int, least: int) -> NDArray[np.int64]:
+    """Share out the points; refuse a number that cannot be.
+
+    Raises
+    ------
+    CallError
+        If it is too small or too large.
+    """
+    cells = int(strata.cells.sum())
+    lowest = int(np.minimum(strata.cells, least).sum())
+    if cells == 0:
+        raise CallError(f"{class_map.path} holds no mapped cell, so nothing can be drawn")
+    if points > cells:
+        raise CallError(f"{points} points cannot be drawn of {cells} mapped cells; take fewer")
+    if points < lowest:
+        classes = int((strata.cells > 0).sum())
+        raise CallError(
+            f"{points} points are too few for at least {least} of each of the {classes} classes; take"
+            f" {lowest} or more" + (f", or lower --min-per-class to {LEAST} or more" if least > LEAST else "")
+        )
+    return allocate(strata.cells, strata.areas_ha, points, least)
+
+
+def _drawn(
+    class_map: MapFile, units: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Draw cells window by window; return rows, cols and codes, in random order: it shall not tell the class."""
+    draws = {code: Draw(int(count)) for code, count in enumerate(units) if count}
+    for number, (window, codes, areas) in enumerate(class_map.windows()):
+        random = np.random.default_rng([seed, number])
+        keys = random.exponential(size=codes.shape) / areas
+        for code in np.unique(codes[codes != NODATA]):
+            rows, cols = np.nonzero(codes == code)
+            draws[int(code)].pass_by(rows + int(window.row_off), cols + int(window.col_off), keys[rows, cols])
+    cells = np.concatenate([draw.cells for draw in draws.values()])
+    strata = np.repeat(np.array(list(draws), np.int64), [len(draw.cells) for draw in draws.values()])
+    order = np.random.default_rng([seed]).permutation(len(cells))
+    return cells[order, 0], cells[order, 1], strata[order]
+
+
+def _pictures(
+    class_map: MapFile, scene: str | None, rows: NDArray[np.int64], cols: NDArray[np.int64]
+) -> tuple[list[str], list[str]]:
+    """Draw the pictures, or say why there are none. A scene that was asked for must be there."""
+    made_from = class_map.manifest.get("scene", {})
+    path = scene or made_from.get("path")
+    if path is None:
+        return [""] * len(rows), ["the points carry no pictures of the scene: the map has no manifest; give --scene"]
+    used = made_from.get("bands_used", [])
+    names = tuple(str(band["taken_as"]) for band in used)
+    found = [find_band(names, colour) for colour in ("red", "green", "blue")]
+    bidx = [used[band - 1]["bidx"] for band in found] if all(found) else [used[0]["bidx"] if used else 1] * 3
+    try:
+        return list(draw_pictures(path, (bidx[0], bidx[1], bidx[2]), class_map, rows, cols)), []
+    except (CallError, SceneError) as error:
+        if scene is not None:
+            raise
+        return [""] * len(rows), [f"the points carry no pictures of the scene: {error}; --scene says where it is"]

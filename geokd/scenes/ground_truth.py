@@ -1,0 +1,198 @@
+"""What is known of the ground at some places or everywhere: labelled points, polygons, another raster of classes."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyogrio
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.features import rasterize
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from geokd.errors import CallError, SceneError
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.labels import as_text, only_layer, read_frame
+from geokd.scenes.reader import GdalErrors, gdal_reason, open_scene
+
+USUAL_FIELDS = ("reference", "class")
+"""Fields that hold the class where nobody says which, the first that is there."""
+
+_BLOCK_CELLS = 1024
+_EXACT_PX = 1e-6  # to which GDAL finds the centre of a cell
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """Labelled points or polygons in the CRS of a map.
+
+    Parameters
+    ----------
+    geometries : array (N,) of shapely points or polygons
+    texts : tuple of str
+        Class of each, empty where there is none.
+    field : str
+        The attribute that they are of.
+    others : dict of str to array (N,)
+        Further attributes asked for.
+    """
+
+    geometries: NDArray[np.object_]
+    texts: tuple[str, ...]
+    field: str
+    others: dict[str, NDArray[Any]]
+
+    @property
+    def are_points(self) -> bool:
+        """Whether these are points, not polygons."""
+        return bool(shapely.get_dimensions(self.geometries[0]) == 0)
+
+
+class Pair(NamedTuple):
+    """A code of a map and a value of a reference that share cells."""
+
+    code: int
+    value: int
+
+
+@dataclass
+class Shared:
+    """How much a pair shares."""
+
+    cells: int = 0
+    area_ha: float = 0.0
+
+
+def is_vector(path: str | Path) -> bool:
+    """Whether a file holds layers of features; what is none, or not there, is left to be read as a raster."""
+    if not Path(path).exists():
+        return False
+    try:
+        return len(pyogrio.list_layers(path)) > 0
+    except pyogrio.errors.DataSourceError:
+        return False
+
+
+def read_ground_truth(path: str | Path, field: str | None, grid: SceneGrid, *others: str) -> GroundTruth:
+    """Read labelled points or polygons and bring them into the CRS of a map.
+
+    Parameters
+    ----------
+    path : path
+        Any vector file GDAL reads, with one layer of points or polygons.
+    field : str or None
+        The attribute that holds the class; None: the first of :data:`USUAL_FIELDS` that is there.
+    grid : SceneGrid
+        Of the map.
+    others : str
+        Further attributes to read.
+
+    Raises
+    ------
+    CallError
+        If there is no such field.
+    ChipError
+        If the file cannot be used.
+    """
+    if field is None:
+        _, fields = only_layer(Path(path))
+        field = next((name for name in USUAL_FIELDS if name in fields), None)
+        if field is None:
+            raise CallError(
+                f"{path} has neither a field {' nor '.join(USUAL_FIELDS)}; name the one with the classes by --field, of"
+                f" {', '.join(fields) or 'none at all'}"
+            )
+    frame = read_frame(Path(path), grid, field, *others, points=True).explode(ignore_index=True)
+    texts = ("" if lacks else as_text(v) for v, lacks in zip(frame[field], frame[field].isna(), strict=True))
+    return GroundTruth(
+        frame.geometry.to_numpy(), tuple(texts), field, {name: frame[name].to_numpy() for name in others}
+    )
+
+
+def cells_in_polygon(polygon: Any, grid: SceneGrid) -> Iterator[tuple[Window, NDArray[np.bool_]]]:
+    """Find the cells whose centre lies in a polygon, in windows of limited size.
+
+    Yields
+    ------
+    window : Window
+    inside : bool array (rows, cols)
+    """
+    left, bottom, right, top = polygon.bounds
+    if not np.isfinite([left, bottom, right, top]).all():
+        return
+    corners = [~grid.transform @ corner for corner in ((left, top), (right, top), (left, bottom), (right, bottom))]
+    (first_col, first_row), (last_col, last_row) = np.floor(np.min(corners, axis=0)), np.ceil(np.max(corners, axis=0))
+    row_stop, col_stop = min(int(last_row), grid.height), min(int(last_col), grid.width)
+    for row in range(max(int(first_row), 0), row_stop, _BLOCK_CELLS):
+        for col in range(max(int(first_col), 0), col_stop, _BLOCK_CELLS):
+            shape = min(_BLOCK_CELLS, row_stop - row), min(_BLOCK_CELLS, col_stop - col)
+            moved = grid.transform @ Affine.translation(col, row)
+            yield Window(col, row, shape[1], shape[0]), rasterize([polygon], out_shape=shape, transform=moved) == 1
+
+
+def pairs_with_raster(
+    path: str | Path,
+    grid: SceneGrid,
+    windows: Iterable[tuple[Window, NDArray[np.uint8], NDArray[np.float64]]],
+    nodata: int,
+) -> dict[Pair, Shared]:
+    """Count which classes of another raster lie at the centres of a map's cells.
+
+    Parameters
+    ----------
+    path : path
+        A raster with whole numbers in its first band, on any grid.
+    grid : SceneGrid
+        Of the map.
+    windows : iterable of (Window, codes, areas in hectares)
+        Of the map.
+    nodata : int
+        Code of cells that are not mapped.
+
+    Raises
+    ------
+    CallError, SceneError
+        If there is no such raster, or it cannot be used.
+    """
+    pairs: dict[Pair, Shared] = {}
+    with open_scene(str(path)) as dataset:
+        if not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) or dataset.crs is None:
+            raise SceneError(
+                f"{path} is no raster of classes to hold a map against: its first band is {dataset.dtypes[0]} and its"
+                f" CRS {dataset.crs or 'unknown'}; it should be of whole numbers, with a CRS"
+            )
+        outside = {"add_alpha": True} if dataset.nodata is None else {}
+        try:
+            with WarpedVRT(
+                dataset,
+                crs=grid.crs,
+                transform=grid.transform,
+                width=grid.width,
+                height=grid.height,
+                resampling=Resampling.nearest,
+                tolerance=_EXACT_PX,
+                **outside,
+            ) as laid_over:
+                for window, codes, areas in windows:
+                    known = (laid_over.dataset_mask(window=window) > 0) & (codes != nodata)
+                    values = laid_over.read(1, window=window)[known].astype(np.int64)
+                    _count(pairs, codes[known], values, areas[known])
+        except GdalErrors as error:
+            raise SceneError(f"{path} cannot be read: {gdal_reason(error)}; copy or download it again") from error
+    return pairs
+
+
+def _count(
+    pairs: dict[Pair, Shared], codes: NDArray[np.uint8], values: NDArray[np.int64], areas: NDArray[np.float64]
+) -> None:
+    both, which = np.unique(values * 256 + codes, return_inverse=True)
+    cells, sums = np.bincount(which, minlength=len(both)), np.bincount(which, areas, minlength=len(both))
+    for pair, count, area in zip(both, cells, sums, strict=True):
+        shared = pairs.setdefault(Pair(int(pair % 256), int(pair // 256)), Shared())
+        shared.cells += int(count)
+        shared.area_ha += float(area)
