@@ -86,13 +86,16 @@ def random_teacher(channels: int, classes: tuple[str, ...]) -> Network:
     return teacher
 
 
+VGG_DENSE = 7 * 7 * 512 * 4096 + 4096 * 4096 + 4096 * 1000
+
+
 @pytest.mark.parametrize(
     ("architecture", "multiply_adds", "published", "parameters"),
     [
         # Sandler et al. 2018, table 4: 300 M multiply-adds and 3.4 M parameters
         ("mobilenet_v2", 300_774_272, 300e6, 3_504_872),
-        # Simonyan and Zisserman 2014; 15.3 G of the 13 convolutions, whose dense layers are replaced here
-        ("vgg16", 15_346_630_656 + 512 * 1000, 15.3e9, 14_714_688 + 513 * 1000),
+        # torchvision gives 15.47 G for all of VGG16, whose three dense layers one of 512 x 1000 replaces here
+        ("vgg16", 15_346_630_656 + 512 * 1000, 15.47e9 - VGG_DENSE + 512 * 1000, 14_714_688 + 513 * 1000),
     ],
 )
 def test_work_is_as_published(architecture: str, multiply_adds: int, published: float, parameters: int) -> None:
@@ -103,7 +106,7 @@ def test_work_is_as_published(architecture: str, multiply_adds: int, published: 
     else:
         network, _ = build_student(StudentRecipe(initial_weights="none"), 3, classes)
     layers = trace_layers(to_onnx(network, contract), (3, 224, 224))
-    assert count_multiply_adds(layers) == multiply_adds == pytest.approx(published, rel=0.01)
+    assert count_multiply_adds(layers) == multiply_adds == pytest.approx(published, rel=0.003)
     assert count_parameters(layers) == sum(p.numel() for p in network.parameters()) == parameters
 
 
