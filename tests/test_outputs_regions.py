@@ -60,6 +60,7 @@ def test_each_polygon_sums_the_cells_it_holds(codes: NDArray[np.uint8], place: t
         assert regions.areas_ha[number] == pytest.approx(areas[held].sum(), rel=1e-12)
         assert regions.cells[number] == held.sum()
         assert regions.confidence[number] == class_map.confidence.ravel()[held].sum()
+        assert regions.least_confidence[number] == class_map.confidence.ravel()[held].min()
     assert np.array_equal(holders == 1, (codes != 255).ravel())
 
 
@@ -74,7 +75,7 @@ def test_strips_leave_no_seams(codes: NDArray[np.uint8]) -> None:
     assert len(pieces) == len(whole)
     places = {shapely.normalize(polygon).wkt: n for n, polygon in enumerate(whole.polygons)}
     order = [places[shapely.normalize(polygon).wkt] for polygon in pieces.polygons]
-    for name in ("codes", "cells", "confidence"):
+    for name in ("codes", "cells", "confidence", "least_confidence"):
         np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name)[order])
     np.testing.assert_allclose(pieces.areas_ha, whole.areas_ha[order], rtol=1e-13)
 

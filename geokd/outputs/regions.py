@@ -2,14 +2,16 @@
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
 
-from geokd.outputs.class_map import ClassMap, cell_areas_ha
+from geokd.legend import NODATA
+from geokd.outputs.class_map import ClassMap, cell_areas_ha, sum_by_label
+from geokd.outputs.connected import connected_labels, first_of_each_group
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,8 @@ class Regions:
         Sum of the areas of its cells (see :func:`geokd.outputs.class_map.cell_areas_ha`), in hectares.
     confidence : float64 array (N,)
         Sum of the confidences of its cells in percent.
+    least_confidence : uint8 array (N,)
+        The lowest of them.
     """
 
     polygons: NDArray[np.object_]
@@ -35,6 +39,7 @@ class Regions:
     cells: NDArray[np.int64]
     areas_ha: NDArray[np.float64]
     confidence: NDArray[np.float64]
+    least_confidence: NDArray[np.uint8]
 
     def __len__(self) -> int:
         """Return how many regions there are."""
@@ -66,30 +71,33 @@ def regions_of(class_map: ClassMap) -> Iterator[Regions]:
         waiting = found.take(unfinished)
         complete = found.take(~unfinished)
         world = shapely.transform(complete.polygons, lambda x, y: transform @ (x, y), interleaved=False)
-        yield Regions(world, complete.codes, complete.cells, complete.areas_ha, complete.confidence)
+        yield replace(complete, polygons=world)
 
 
 def _regions_of_strip(strip: ClassMap, top: int) -> Regions:
     """Dissolve a strip of a map that begins at row `top`; corners of the polygons are whole (col, row) of the map."""
-    outlines, codes = _outlines(strip)
-    cell_ha = cell_areas_ha(strip.grid)
-    least_ha = float(cell_ha.min())  # in a projected CRS all cells are alike: their sum is exact
-    cells = sum_over(outlines, np.ones(cell_ha.shape))
+    labels, count = connected_labels(strip.codes)
+    flat, confidence = labels.ravel(), strip.confidence.ravel().astype(np.float64)
+    codes, least = np.empty(count, np.uint8), np.full(count, NODATA, np.uint8)
+    codes[flat] = strip.codes.ravel()
+    np.minimum.at(least, flat, strip.confidence.ravel())
+    outlines, which = _outlines(labels, strip.mapped)
     return Regions(
         shapely.transform(outlines, lambda xy: np.add(xy, (0, top))) if len(outlines) else outlines,
-        codes,
-        cells.astype(np.int64),
-        cells * least_ha + sum_over(outlines, cell_ha - least_ha),
-        sum_over(outlines, strip.confidence.astype(np.float64)),
+        codes[which],
+        np.bincount(flat, minlength=count)[which],
+        sum_by_label(flat, cell_areas_ha(strip.grid).ravel(), count)[which],  # exact where all cells are alike
+        sum_by_label(flat, confidence, count)[which],
+        least[which],
     )
 
 
-def _outlines(strip: ClassMap) -> tuple[NDArray[np.object_], NDArray[np.uint8]]:
-    """Outline regions as polygons whose corners are whole (col, row) of the strip; and the class of each."""
-    corners, codes = array("d"), bytearray()
+def _outlines(labels: NDArray[np.int32], mapped: NDArray[np.bool_]) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Outline regions as polygons whose corners are whole (col, row) of the strip; and the label of each."""
+    corners, which = array("d"), array("q")
     rings, polygons = array("q", [0]), array("q", [0])  # where each ring and each polygon ends
-    for outline, code in rasterio.features.shapes(strip.codes, mask=strip.mapped, connectivity=4):
-        codes.append(int(code))
+    for outline, label in rasterio.features.shapes(labels, mask=mapped, connectivity=4):
+        which.append(int(label))
         for ring in outline["coordinates"]:
             for corner in ring:
                 corners.extend(corner)
@@ -98,7 +106,7 @@ def _outlines(strip: ClassMap) -> tuple[NDArray[np.object_], NDArray[np.uint8]]:
     offsets = np.frombuffer(rings, np.int64), np.frombuffer(polygons, np.int64)
     places = np.frombuffer(corners, np.float64).reshape(-1, 2)
     found = shapely.from_ragged_array(shapely.GeometryType.POLYGON, places, offsets)
-    return np.asarray(found, dtype=object), np.frombuffer(codes, np.uint8)
+    return np.asarray(found, dtype=object), np.frombuffer(which, np.int64)
 
 
 def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions:
@@ -110,7 +118,7 @@ def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions
     meet[meet] = every.codes[upper[meet]] == every.codes[lower[meet]]
     if not meet.any():
         return every
-    first = _first_of_each_group(len(every), np.unique(np.stack([upper[meet], lower[meet]], axis=1), axis=0))
+    first = first_of_each_group(len(every), np.stack([upper[meet], lower[meet]], axis=1))
     members = np.argsort(first, kind="stable")
     heads, starts = np.unique(first[members], return_index=True)
     groups = np.split(members, starts[1:])
@@ -121,8 +129,10 @@ def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions
         ],
         dtype=object,
     )
-    sums = (np.add.reduceat(values[members], starts) for values in (every.cells, every.areas_ha, every.confidence))
-    return Regions(polygons, every.codes[heads], *sums)
+    cells, areas_ha = (np.add.reduceat(values[members], starts) for values in (every.cells, every.areas_ha))
+    confidence = np.add.reduceat(every.confidence[members], starts)
+    least = np.minimum.reduceat(every.least_confidence[members], starts)
+    return Regions(polygons, every.codes[heads], cells, areas_ha, confidence, least)
 
 
 def _regions_along(regions: Regions, seam: int, width: int) -> NDArray[np.int64]:
@@ -137,22 +147,6 @@ def _regions_along(regions: Regions, seam: int, width: int) -> NDArray[np.int64]
     return along
 
 
-def _first_of_each_group(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return, for each of `count` things of which `pairs` (n, 2) belong together, the first of its group."""
-    first = list(range(count))
-
-    def find(thing: int) -> int:
-        while first[thing] != thing:
-            first[thing] = first[first[thing]]
-            thing = first[thing]
-        return thing
-
-    for one, other in pairs.tolist():
-        low, high = sorted((find(one), find(other)))
-        first[high] = low
-    return np.array([find(thing) for thing in range(count)], np.int64)
-
-
 def _without_straight_corners(polygon: shapely.Polygon) -> shapely.Polygon:
     """Leave out corners of a rectilinear polygon at which it goes straight on."""
 
@@ -163,21 +157,3 @@ def _without_straight_corners(polygon: shapely.Polygon) -> shapely.Polygon:
         return np.asarray(corners[turns], np.float64)
 
     return shapely.Polygon(ring(polygon.exterior), [ring(hole) for hole in polygon.interiors])
-
-
-def sum_over(outlines: NDArray[np.object_], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum `values` (rows, cols), none negative, over the cells within each of the rectilinear polygons `outlines`.
-
-    Corners of `outlines` are whole numbers (col, row). By Green's theorem the sum within a ring is the sum, over its
-    vertical edges and signed by their direction, of all values left of the edge; a summed-area table holds these.
-    """
-    table = np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    rings, polygon_of_ring = shapely.get_rings(outlines, return_index=True)
-    corners, ring_of_corner = shapely.get_coordinates(rings, return_index=True)
-    cols, rows = corners.astype(np.intp).T
-    vertical = (np.diff(cols) == 0) & (np.diff(ring_of_corner) == 0)
-    left_of_edge = np.diff(table[rows, cols])[vertical]
-    of_ring = np.abs(np.bincount(ring_of_corner[1:][vertical], left_of_edge, minlength=len(rings)))
-    is_hole = np.diff(polygon_of_ring, prepend=-1) == 0  # the first ring of a polygon is its outer one
-    signed = np.where(is_hole, -of_ring, of_ring)
-    return np.bincount(polygon_of_ring, signed, minlength=len(outlines)).astype(np.float64)
