@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from geokd.mapping.classify import ClassifyResult, classify
     from geokd.mapping.evaluate import evaluate
     from geokd.mapping.info import info
-    from geokd.mapping.jobs import ClassifyOptions
+    from geokd.mapping.options import ClassifyOptions
     from geokd.mapping.robustness import RobustnessOptions, robustness
     from geokd.mapping.verify import VerifyResult, verify
     from geokd.scenes.tiling import TileOptions, TileResult, tile
@@ -44,7 +44,7 @@ __all__ = [
 _MODULES = {
     "AblationOptions": "geokd.training.ablation",
     "AblationResult": "geokd.training.ablation",
-    "ClassifyOptions": "geokd.mapping.jobs",
+    "ClassifyOptions": "geokd.mapping.options",
     "ClassifyResult": "geokd.mapping.classify",
     "RobustnessOptions": "geokd.mapping.robustness",
     "TileOptions": "geokd.scenes.tiling",
