@@ -8,6 +8,7 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from click.testing import CliRunner
 from numpy.typing import NDArray
 from rio_cogeo.cogeo import cog_validate
@@ -175,6 +176,23 @@ def test_a_map_of_other_filters_is_another_map(patchy: Path, model: Path, tmp_pa
     for other in ({"smooth_cells": 5}, {"smooth_cells": 3, "min_area_ha": 1.0}, {}):
         with pytest.raises(CallError, match="already; replace them by --overwrite"):
             run(patchy, model, tmp_path, stride_px=STRIDE, resume=True, **other)
+
+
+def test_simplified_polygons_keep_the_areas_of_the_raster(patchy: Path, model: Path, tmp_path: Path) -> None:
+    plain = run(patchy, model, tmp_path / "plain", stride_px=STRIDE)
+    result = run(patchy, model, tmp_path / "out", stride_px=STRIDE, simplify_m=60)
+    exact, simpler = (geopandas.read_file(r.outputs["polygons"], layer="land_use") for r in (plain, result))
+    assert result.outputs["class_raster"].read_bytes() == plain.outputs["class_raster"].read_bytes()
+    columns = ["class_value", "area_ha", "mean_confidence", "min_confidence"]
+    assert simpler[columns].equals(exact[columns])
+    assert simpler.geometry.is_valid.all()
+    assert shapely.coverage_is_valid(simpler.geometry.to_numpy())
+    assert simpler.area.sum() == pytest.approx(exact.area.sum(), rel=1e-12)
+    assert simpler["perimeter_m"].tolist() == pytest.approx(simpler.length.tolist())
+    assert simpler["perimeter_m"].sum() < 0.95 * exact["perimeter_m"].sum()
+    assert simpler.count_coordinates().sum() < 0.7 * exact.count_coordinates().sum()
+    assert result.manifest["options"]["simplify_m"] == 60
+    assert any("simplified by 60 m; their area_ha stays that of the cells" in n for n in result.manifest["notes"])
 
 
 def test_wrong_calls() -> None:

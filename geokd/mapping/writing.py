@@ -26,7 +26,7 @@ def write_map(job: MappingJob, mosaic: Mosaic, folder: Path) -> None:
     write_bytes(folder / names.class_style, class_raster_qml(class_map.legend).encode())
     write_confidence_raster(class_map, folder / names.confidence_raster, tags)
     write_bytes(folder / names.confidence_style, confidence_raster_qml().encode())
-    write_polygons(class_map, folder / names.polygons)
+    write_polygons(class_map, folder / names.polygons, job.options.simplify_m)
     picture = ScenePicture(true_colour(mosaic.picture, bundle.contract), mosaic.picture_valid, job.plan.grid)
     subtitle = f"Land use by the model {bundle.name} ({bundle.precision})"
     write_quicklook(class_map, picture, folder / names.quicklook, Path(job.plan.path).name, subtitle)

@@ -55,12 +55,14 @@ CREATE TABLE {SUMMARY} (
 """
 
 
-def write_polygons(class_map: ClassMap, path: Path) -> None:
+def write_polygons(class_map: ClassMap, path: Path, simplify_m: float = 0.0) -> None:
     """Write the connected regions as layer `land_use`, with the legend's colours and titles as its default style.
 
     Columns: class_value, class_name, class_title, area_ha, perimeter_m, mean_confidence and min_confidence (percent).
     A map without classes gives an empty layer. The table `summary` has a row a class of the legend (see
-    :func:`geokd.outputs.class_map.class_areas`), and how many polygons it has.
+    :func:`geokd.outputs.class_map.class_areas`), and how many polygons it has. With `simplify_m` outlines are
+    simplified (see :func:`geokd.outputs.regions.regions_of`): area_ha stays that of the cells, so that it agrees with
+    the rasters, while perimeter_m is that of the simplified outline.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def write_polygons(class_map: ClassMap, path: Path) -> None:
     written = np.zeros(len(class_map.legend), np.int64)
     try:
         with plainly_named(path) as plain:
-            for regions in regions_of(class_map):
+            for regions in regions_of(class_map, simplify_m):
                 if len(regions) or not plain.exists():
                     _append(regions, class_map, plain, append=plain.exists())
                     written += np.bincount(regions.codes, minlength=len(written))

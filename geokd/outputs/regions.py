@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from geokd.legend import NODATA
 from geokd.outputs.class_map import ClassMap, cell_areas_ha, sum_by_label
 from geokd.outputs.connected import connected_labels, first_of_each_group
+from geokd.outputs.simplify import simplify_outlines
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,7 @@ class Regions:
     Parameters
     ----------
     polygons : object array (N,)
-        Shapely polygons along the edges of the cells; nothing is simplified.
+        Shapely polygons along the edges of the cells, or simplified.
     codes : uint8 array (N,)
         Class of each region.
     cells : int64 array (N,)
@@ -54,17 +55,21 @@ class Regions:
         return Regions(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
 
-def regions_of(class_map: ClassMap) -> Iterator[Regions]:
+def regions_of(class_map: ClassMap, simplify_m: float = 0.0) -> Iterator[Regions]:
     """Dissolve the cells of a map into its connected regions, in world coordinates, as soon as they are complete.
 
-    What a strip ends with waits for the next strip; no region is cut, whatever the size of the strips.
+    What a strip ends with waits for the next strip; no region is cut, whatever the size of the strips. With
+    `simplify_m` outlines are simplified (see :func:`geokd.outputs.simplify.simplify_outlines`), except for the corners
+    on the lines between strips; cells, areas and confidences stay those of the cells.
     """
     transform = class_map.grid.transform
     waiting: Regions | None = None
     for rows in class_map.strips():
         found = _regions_of_strip(class_map.part(rows), rows.start)
+        if simplify_m > 0:
+            found = replace(found, polygons=simplify_outlines(found.polygons, class_map, rows, simplify_m))
         if waiting is not None:
-            found = _joined_at(rows.start, waiting, found, class_map.grid.width)
+            found = _joined_at(rows.start, waiting, found, class_map.grid.width, straight_corners=simplify_m > 0)
         unfinished = shapely.bounds(found.polygons)[:, 3] == rows.stop
         if rows.stop == class_map.grid.height:
             unfinished[:] = False
@@ -109,8 +114,11 @@ def _outlines(labels: NDArray[np.int32], mapped: NDArray[np.bool_]) -> tuple[NDA
     return np.asarray(found, dtype=object), np.frombuffer(which, np.int64)
 
 
-def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions:
-    """Join regions of the same class that meet at a row; all of `above` end there, some of `below` begin there."""
+def _joined_at(seam: int, above: Regions, below: Regions, width: int, *, straight_corners: bool) -> Regions:
+    """Join regions of the same class that meet at a row; all of `above` end there, some of `below` begin there.
+
+    Corners at which outlines go straight on are left out, unless `straight_corners` are to stay.
+    """
     upper, lower = _regions_along(above, seam, width), _regions_along(below, seam, width)
     every = above.join(below)
     lower = np.where(lower >= 0, lower + len(above), -1)
@@ -124,7 +132,7 @@ def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions
     groups = np.split(members, starts[1:])
     polygons = np.array(
         [
-            every.polygons[g[0]] if len(g) == 1 else _without_straight_corners(shapely.union_all(every.polygons[g]))
+            every.polygons[g[0]] if len(g) == 1 else _union(every.polygons[g], straight_corners=straight_corners)
             for g in groups
         ],
         dtype=object,
@@ -145,6 +153,11 @@ def _regions_along(regions: Regions, seam: int, width: int) -> NDArray[np.int64]
     for start, stop, ring in zip(cols[:-1][edges], cols[1:][edges], ring_of_corner[1:][edges], strict=True):
         along[min(start, stop) : max(start, stop)] = region_of_ring[ring]
     return along
+
+
+def _union(polygons: NDArray[np.object_], *, straight_corners: bool) -> shapely.Polygon:
+    joined = shapely.union_all(polygons)
+    return joined if straight_corners else _without_straight_corners(joined)
 
 
 def _without_straight_corners(polygon: shapely.Polygon) -> shapely.Polygon:
