@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from geokd.mapping.compare import compare
     from geokd.mapping.evaluate import evaluate
     from geokd.mapping.info import info
-    from geokd.mapping.jobs import ClassifyOptions
     from geokd.mapping.models import models
+    from geokd.mapping.options import ClassifyOptions
     from geokd.mapping.robustness import RobustnessOptions, robustness
     from geokd.mapping.sample import SampleOptions, sample
     from geokd.mapping.verify import VerifyResult, verify
@@ -53,7 +53,7 @@ __all__ = [
 _MODULES = {
     "AblationOptions": "geokd.training.ablation",
     "AblationResult": "geokd.training.ablation",
-    "ClassifyOptions": "geokd.mapping.jobs",
+    "ClassifyOptions": "geokd.mapping.options",
     "ClassifyResult": "geokd.mapping.classify",
     "RobustnessOptions": "geokd.mapping.robustness",
     "SampleOptions": "geokd.mapping.sample",

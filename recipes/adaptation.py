@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from geokd.assessment.shifts import SHIFTS
 from geokd.mapping.blocks import cut_patches
-from geokd.mapping.jobs import ClassifyOptions, MappingJob, plan_jobs
+from geokd.mapping.jobs import MappingJob, plan_jobs
 from geokd.mapping.mosaic import codes_and_confidence, mean_over_patches
+from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.robustness import unrounded
 from geokd.mapping.yardstick import Yardstick, YardstickOptions, judge_map, lay_yardstick
 from geokd.outputs.class_map import ClassMap

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 import geokd
 from geokd.errors import BundleError, CallError, GeokdError, SceneError
 from geokd.mapping.classify import ClassifyResult, block_tasks
-from geokd.mapping.jobs import ClassifyOptions, plan_jobs
+from geokd.mapping.jobs import plan_jobs
+from geokd.mapping.options import ClassifyOptions
 from tests.tiny import GAIN, PATCH_PX, three_fields, write_scene
 
 STRIDE_PX = 4
@@ -191,6 +192,10 @@ def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
         "nodata": None,
         "min_valid_share": 0.25,
         "min_confidence": 0.0,
+        "smooth_cells": 1,
+        "min_area_ha": 0.0,
+        "simplify_m": 0.0,
+        "probabilities": False,
         "workers": 1,
         "engine": "threads",
         "scheduler": None,

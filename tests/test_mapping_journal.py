@@ -21,8 +21,9 @@ from geokd.cli import main
 from geokd.errors import CallError, OutputError, SceneError
 from geokd.mapping.blocks import BlockResult, classify_block
 from geokd.mapping.classify import block_tasks, run_jobs
-from geokd.mapping.jobs import ClassifyOptions, plan_jobs
+from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.journal import Journal, Layout
+from geokd.mapping.options import ClassifyOptions
 from tests.tiny import three_fields, write_scene
 
 JOURNAL = ".fields.geokd-journal"
@@ -283,7 +284,7 @@ def test_outputs_that_cannot_be_written_leave_the_journal(
         raise OutputError("cannot write fields_landuse.gpkg: No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("geokd.mapping.classify.write_polygons", full)
+        patched.setattr("geokd.mapping.writing.write_polygons", full)
         with pytest.raises(OutputError, match="No space left on device; 20 of 20 blocks are kept, go on by --resume"):
             geokd.classify(scene, model, tmp_path / "out", SMALL_BLOCKS)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [JOURNAL]

@@ -12,7 +12,7 @@ from PIL import Image
 from geokd.cli import main
 from geokd.errors import CallError, ChipError
 from geokd.legend import default_legend
-from geokd.mapping.jobs import ClassifyOptions
+from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.robustness import RobustnessOptions, robustness
 from geokd.mapping.yardstick import _VEGETATION, _WATER, codes_like
 from tests.tiny import write_scene

@@ -10,6 +10,7 @@ import pytest
 from affine import Affine
 from rasterio.crs import CRS
 
+import geokd
 from geokd.legend import LandUseClass, Legend
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.geopackage import write_polygons
@@ -125,3 +126,47 @@ def test_the_polygons_come_up_in_the_same_names_and_colours(opened: dict[str, An
     assert [[int(value), label, colour] for value, label, colour in opened["polygons"]["entries"]] == ENTRIES
     assert opened["polygons"]["features"] == 4
     assert opened["polygons"]["spatial_index"]
+
+
+ALL_LAYERS = """
+import json, sys
+from qgis.core import QgsApplication, QgsProviderRegistry, QgsRasterLayer, QgsVectorLayer
+application = QgsApplication([], False)
+application.initQgis()
+probabilities, polygons = sys.argv[1:]
+layer = QgsRasterLayer(probabilities, "probabilities")
+sublayers = QgsProviderRegistry.instance().querySublayers(polygons)
+table = QgsVectorLayer(polygons + "|layername=summary", "summary", "ogr")
+outlines = QgsVectorLayer(polygons + "|layername=land_use", "polygons", "ogr")
+print(json.dumps({
+    "renderer": layer.renderer().type(),
+    "shown": layer.renderer().usesBands(),
+    "bands": [layer.bandName(number) for number in range(1, layer.bandCount() + 1)],
+    "sublayers": sorted(layer.name() for layer in sublayers),
+    "summary": [[feature["class_title"], feature["polygons"], feature["cells"]] for feature in table.getFeatures()],
+    "outlines": outlines.renderer().type(),
+}))
+"""
+
+
+def test_probabilities_summary_and_simplified_polygons_come_up(scene: Path, model: Path, tmp_path: Path) -> None:
+    if not has_qgis():
+        pytest.skip(f"{QGIS_PYTHON} has no qgis module")
+    options = geokd.ClassifyOptions(probabilities=True, smooth_cells=3, simplify_m=100)
+    result = geokd.classify(scene, model, tmp_path / "out", options)
+    run = subprocess.run(
+        [QGIS_PYTHON, "-c", ALL_LAYERS, str(result.outputs["probability_raster"]), str(result.outputs["polygons"])],
+        env={"QT_QPA_PLATFORM": "offscreen", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+    )
+    assert run.stdout, run.stderr
+    answer = json.loads(run.stdout.splitlines()[-1])
+    assert (answer["renderer"], answer["shown"]) == ("singlebandpseudocolor", [1])
+    assert answer["bands"] == ["Band 1: Bare", "Band 2: Meadow", "Band 3: Lake"]
+    assert answer["sublayers"] == ["land_use", "summary"]
+    areas = result.manifest["areas"]
+    assert [[row[0], row[2]] for row in answer["summary"]] == [[area["title"], area["cells"]] for area in areas]
+    assert answer["outlines"] == "categorizedSymbol"

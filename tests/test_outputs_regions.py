@@ -35,8 +35,8 @@ def make_map(codes: NDArray[np.uint8], transform: Affine, epsg: int) -> ClassMap
     return ClassMap(codes, np.where(codes == 255, 255, confidence).astype(np.uint8), grid, LEGEND)
 
 
-def all_regions(class_map: ClassMap) -> Regions:
-    return functools.reduce(Regions.join, regions_of(class_map))
+def all_regions(class_map: ClassMap, simplify_m: float = 0.0) -> Regions:
+    return functools.reduce(Regions.join, regions_of(class_map, simplify_m))
 
 
 @given(
@@ -60,6 +60,7 @@ def test_each_polygon_sums_the_cells_it_holds(codes: NDArray[np.uint8], place: t
         assert regions.areas_ha[number] == pytest.approx(areas[held].sum(), rel=1e-12)
         assert regions.cells[number] == held.sum()
         assert regions.confidence[number] == class_map.confidence.ravel()[held].sum()
+        assert regions.least_confidence[number] == class_map.confidence.ravel()[held].min()
     assert np.array_equal(holders == 1, (codes != 255).ravel())
 
 
@@ -74,9 +75,43 @@ def test_strips_leave_no_seams(codes: NDArray[np.uint8]) -> None:
     assert len(pieces) == len(whole)
     places = {shapely.normalize(polygon).wkt: n for n, polygon in enumerate(whole.polygons)}
     order = [places[shapely.normalize(polygon).wkt] for polygon in pieces.polygons]
-    for name in ("codes", "cells", "confidence"):
+    for name in ("codes", "cells", "confidence", "least_confidence"):
         np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name)[order])
     np.testing.assert_allclose(pieces.areas_ha, whole.areas_ha[order], rtol=1e-13)
+
+
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 12)), elements=st.sampled_from([0, 0, 1, 1, 2, 255])),
+    st.sampled_from([(UTM, 32618), (DEGREES, 4326)]),
+    st.sampled_from([60.0, 120.0, 200.0, 500.0, 5000.0]),
+    st.integers(1, 240),
+)
+@settings(max_examples=300, deadline=None)
+def test_simplified_outlines_share_their_borders(
+    codes: NDArray[np.uint8], place: tuple[Affine, int], simplify_m: float, strip: int
+) -> None:
+    """Valid polygons without gaps or overlaps, of the cells' areas, and the map's outer border is where it was."""
+    class_map = make_map(codes, *place)
+    exact = all_regions(class_map)
+    with mock.patch("geokd.outputs.class_map.STRIP_CELLS", strip):
+        found = all_regions(class_map, simplify_m)
+    assert np.all(shapely.is_valid(found.polygons))
+    assert np.all(shapely.get_type_id(found.polygons) == shapely.GeometryType.POLYGON)
+    assert shapely.coverage_is_valid(found.polygons)
+    assert sorted(zip(found.codes, found.cells, strict=True)) == sorted(zip(exact.codes, exact.cells, strict=True))
+    assert shapely.area(found.polygons).sum() == pytest.approx(shapely.area(exact.polygons).sum(), rel=1e-9)
+    assert shapely.symmetric_difference(
+        shapely.union_all(found.polygons), shapely.union_all(exact.polygons)
+    ).area == pytest.approx(0, abs=1e-9 * class_map.grid.transform.a**2)
+
+
+def test_stairs_become_a_slope() -> None:
+    codes = np.tril(np.ones((30, 30), np.uint8))
+    class_map = make_map(codes, UTM, 32618)
+    exact, simpler = all_regions(class_map), all_regions(class_map, 160)
+    assert shapely.get_num_coordinates(exact.polygons).sum() > 120
+    assert shapely.get_num_coordinates(simpler.polygons).sum() < 20
+    np.testing.assert_array_equal(simpler.areas_ha, exact.areas_ha)
 
 
 def test_areas_in_a_projected_crs_are_the_planar_ones_in_feet_too() -> None:

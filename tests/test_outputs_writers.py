@@ -10,6 +10,7 @@ import numpy as np
 import pyogrio
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from geokd.outputs.class_map import ClassMap, class_areas
 from geokd.outputs.geopackage import write_polygons
 from geokd.outputs.geotiff import write_class_raster, write_confidence_raster
 from geokd.outputs.manifest import write_manifest
+from geokd.outputs.perimeter import perimeters_m
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml, polygons_qml
 from geokd.outputs.quicklook import ScenePicture, write_quicklook
 from geokd.outputs.staging import staged
@@ -127,7 +129,7 @@ def test_polygons_and_their_style(tmp_path: Path) -> None:
         contents = dict(database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall())
     assert [(r[0], r[1], r[2]) for r in style] == [("land_use", "geom", 1)]
     assert ET.fromstring(style[0][3].split("?>")[-1].split("'qgis.dtd'>")[-1]).tag == "qgis"
-    assert contents == {"land_use": "features", "layer_styles": "attributes"}
+    assert contents == {"land_use": "features", "layer_styles": "attributes", "summary": "attributes"}
     assert [p.name for p in tmp_path.iterdir()] == ["a.gpkg"]
 
 
@@ -136,6 +138,34 @@ def test_an_empty_map_gives_an_empty_layer(tmp_path: Path) -> None:
     write_polygons(make_map(np.full((2, 3), 255, np.uint8)), path)
     assert pyogrio.read_info(path, layer="land_use")["features"] == 0
     assert "mean_confidence" in pyogrio.read_info(path, layer="land_use")["fields"]
+
+
+def test_polygons_tell_the_least_confidence_and_the_perimeter(tmp_path: Path) -> None:
+    codes = np.zeros((5, 5), np.uint8)
+    codes[1:4, 1:4] = 1
+    codes[2, 2] = 255
+    confidence = np.where(codes == 255, 255, 30 + np.arange(25).reshape(5, 5)).astype(np.uint8)
+    grid = SceneGrid(UTM, 5, 5, CRS.from_epsg(32618))
+    write_polygons(ClassMap(codes, confidence, grid, LEGEND), tmp_path / "a.gpkg")
+    frame = geopandas.read_file(tmp_path / "a.gpkg", layer="land_use").sort_values("class_value")
+    assert frame["min_confidence"].tolist() == [30, 36]
+    assert frame["perimeter_m"].tolist() == [160 * (20 + 12), 160 * (12 + 4)]  # holes have a border too
+    assert frame["mean_confidence"].tolist() == [pytest.approx(42), pytest.approx(42)]
+
+
+def test_the_summary_tells_of_every_class(tmp_path: Path) -> None:
+    class_map = make_map(np.where(CODES == 1, 255, CODES).astype(np.uint8))
+    write_polygons(class_map, tmp_path / "a.gpkg")
+    summary = geopandas.read_file(tmp_path / "a.gpkg", layer="summary")
+    polygons = geopandas.read_file(tmp_path / "a.gpkg", layer="land_use")
+    assert summary["class_name"].tolist() == ["Sea", "Wood", "Town"]
+    assert summary["class_title"].tolist() == [c.title for c in LEGEND]
+    assert summary["polygons"].tolist() == [2, 0, 1]
+    assert summary["cells"].tolist() == [5, 0, 2]
+    assert summary["area_ha"].tolist() == pytest.approx([5 * 2.56, 0, 2 * 2.56])
+    assert summary["share_percent"].sum() == pytest.approx(100)
+    assert np.isnan(summary["mean_confidence"][1])
+    assert summary["area_ha"].sum() == pytest.approx(polygons["area_ha"].sum(), rel=1e-12)
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 1, 2, 255])))
@@ -158,6 +188,17 @@ def test_areas_in_degrees_are_geodesic(tmp_path: Path) -> None:
     )
     assert frame["area_ha"].sum() == pytest.approx(abs(ring_area) / 1e4, rel=1e-6)
     assert class_areas(class_map)[0]["area_ha"] == pytest.approx(frame["area_ha"].sum(), rel=1e-12)
+    _, along = Geod(ellps="WGS84").polygon_area_perimeter(
+        [*np.linspace(10, 10.06, 200), *np.linspace(10.06, 10, 200)], [60] * 200 + [59.96] * 200
+    )
+    assert frame["perimeter_m"].tolist() == [pytest.approx(along, rel=1e-6)]
+
+
+@pytest.mark.parametrize(("crs", "metres"), [("EPSG:2263", 1200 / 3937), ("EPSG:32618", 1.0)])
+def test_perimeters_are_in_metres(crs: str, metres: float) -> None:
+    box = np.array([shapely.box(100, 200, 400, 300)], dtype=object)
+    assert perimeters_m(box, CRS.from_user_input(crs)).tolist() == [pytest.approx(800 * metres)]
+    assert perimeters_m(box, None).tolist() == [800]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (64, 64)])

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 @o.nodata_option
 @o.min_valid_share_option
 @o.min_confidence_option
+@o.smooth_option
+@o.min_area_option
+@o.simplify_option
+@o.probabilities_option
 @o.workers_option
 @o.processes_option
 @o.scheduler_option
@@ -57,7 +61,8 @@ def classify(
 
     With --json, one line of JSON a scene goes to stdout: what the .json file holds.
     """
-    from geokd.mapping.jobs import ClassifyOptions, plan_jobs, plan_what_can_be
+    from geokd.mapping.jobs import plan_jobs, plan_what_can_be
+    from geokd.mapping.options import ClassifyOptions
 
     options = ClassifyOptions(engine="processes" if choices.pop("processes") else "threads", **choices)
     errors: dict[str, GeokdError] = {}
@@ -156,6 +161,7 @@ def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
         f"  confidence {area['mean_confidence']:.0f} %"
         for area in areas
     ] or ["  no cell could be mapped: no patch has enough valid pixels"]
+    lines += _what_filters_did(manifest["filters"])
     left_out = manifest["unmapped_cells"]["in_no_classified_patch"]
     if left_out:
         share = f"{100 * job.options.min_valid_share:g} %"
@@ -168,6 +174,18 @@ def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
         lines.append(f"  {resumed} of {manifest['blocks']['all']} blocks were there from the interrupted run")
     lines += [
         f"  {manifest['patches']['classified']:,} patches, {manifest['patches_per_second']:,.0f} a second; {seconds}",
-        f"  written to {job.folder}: {', '.join(job.names)}",
+        f"  written to {job.folder}: {', '.join(job.outputs.values())}",
     ]
     return "\n".join(lines)
+
+
+def _what_filters_did(filters: dict[str, int] | None) -> list[str]:
+    if filters is None:
+        return []
+    lines = [
+        f"  {filters['changed_cells']:,} cells changed their class by filters, {filters['merged_regions']:,} regions"
+        " went to a neighbour"
+    ]
+    if filters["regions_left"]:
+        lines.append(f"  {filters['regions_left']:,} regions are below --min-area still: they touch no class")
+    return lines

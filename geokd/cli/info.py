@@ -23,7 +23,7 @@ from geokd.cli import options as o
 def info(path: str, model: str | None, as_json: bool, **choices: Any) -> None:
     """Describe a model, a scene, or what mapping the scene by a model would take, without doing it."""
     from geokd.mapping.info import info as describe
-    from geokd.mapping.jobs import ClassifyOptions
+    from geokd.mapping.options import ClassifyOptions
 
     about = describe(path, model, ClassifyOptions(**choices))
     if as_json:

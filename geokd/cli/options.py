@@ -94,6 +94,33 @@ min_confidence_option = click.option(
     show_default=True,
     help="Confidence below which a cell is left unclassified.",
 )
+smooth_option = click.option(
+    "--smooth",
+    "smooth_cells",
+    type=int,
+    default=1,
+    metavar="CELLS",
+    help="Majority filter: each cell takes the class that is the most frequent in a window of CELLS x CELLS; odd.",
+)
+min_area_option = click.option(
+    "--min-area",
+    "min_area_ha",
+    type=float,
+    default=0.0,
+    metavar="HECTARES",
+    help="Minimum mapping unit: smaller regions go to the class with which they share the longest border.",
+)
+simplify_option = click.option(
+    "--simplify",
+    "simplify_m",
+    type=float,
+    default=0.0,
+    metavar="METRES",
+    help="Simplify the outlines of polygons, borders that they share alike; rasters stay as they are.",
+)
+probabilities_option = click.option(
+    "--probabilities", is_flag=True, help="Write <scene>_probabilities.tif, too: a band a class, in percent."
+)
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=1),

@@ -45,7 +45,7 @@ def robustness(
     --labels. Writes <scene>_robustness.json (all figures) and .png (all maps beside the scene).
     """
     from geokd.assessment.shifts import SHIFTS
-    from geokd.mapping.jobs import ClassifyOptions
+    from geokd.mapping.options import ClassifyOptions
     from geokd.mapping.robustness import RobustnessOptions
     from geokd.mapping.robustness import robustness as measure
 

@@ -8,26 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from geokd.bundle import DEFAULT_MODEL, InputContract
+from geokd.bundle import DEFAULT_MODEL
 from geokd.errors import GeokdError, SceneError
-from geokd.mapping.assembly import assemble
+from geokd.mapping.assembly import assemble, probability_rows
 from geokd.mapping.blocks import BlockResult, BlockTask, classify_block
-from geokd.mapping.jobs import ClassifyOptions, MappingJob, plan_jobs, source_identity
+from geokd.mapping.jobs import MappingJob, plan_jobs, source_identity
 from geokd.mapping.journal import Journal, Layout
 from geokd.mapping.manifest import describe_map
 from geokd.mapping.mosaic import Mosaic
+from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.parallel import run_tasks
+from geokd.mapping.writing import write_map, write_probabilities
 from geokd.outputs.class_map import ClassMap
-from geokd.outputs.geopackage import write_polygons
-from geokd.outputs.geotiff import read_class_map, write_class_raster, write_confidence_raster
+from geokd.outputs.geotiff import read_class_map
 from geokd.outputs.manifest import read_manifest, write_manifest
-from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
-from geokd.outputs.quicklook import ScenePicture, write_quicklook
-from geokd.outputs.staging import made_folders, staged, sweep, unmake, write_bytes
-from geokd.scenes.bands import find_band
+from geokd.outputs.staging import made_folders, staged, sweep, unmake
 
 OnError = Literal["fail", "skip"]
 
@@ -257,11 +252,15 @@ class _SceneRun:
     def _write(self, journal: Journal) -> "ClassifyResult":
         """Put the map together and write all outputs."""
         job, seconds = self.job, self._seconds
-        with staged(job.folder, job.names, overwrite=job.options.overwrite, prefix=job.hidden) as folder:
+        names, overwrite = job.outputs.values(), job.options.overwrite
+        outdated = set(job.names) - set(names)
+        with staged(job.folder, names, overwrite=overwrite, prefix=job.hidden, outdated=outdated) as folder:
             start = time.perf_counter()
             mosaic = assemble(job, self.blocks, journal.read)
             seconds["mosaic"] = time.perf_counter() - start
             write_map(job, mosaic, folder)
+            if job.options.probabilities:
+                write_probabilities(job, probability_rows(job, self.blocks, journal.read), folder)
             seconds["write"] = time.perf_counter() - start - seconds["mosaic"]
             manifest = describe_map(job, mosaic, {stage: round(spent, 3) for stage, spent in seconds.items()})
             manifest["patches_per_second"] = round(self._patches / max(seconds["classify"], 1e-3), 1)
@@ -296,7 +295,7 @@ def block_tasks(job: MappingJob, scene: int = 0) -> Iterator[BlockTask]:
 
 
 def _outputs(job: MappingJob) -> dict[str, Path]:
-    return {field: job.folder / name for field, name in job.names._asdict().items()}
+    return {field: job.folder / name for field, name in job.outputs.items()}
 
 
 def _read_result(job: MappingJob) -> ClassifyResult:
@@ -304,24 +303,3 @@ def _read_result(job: MappingJob) -> ClassifyResult:
     outputs = _outputs(job)
     class_map = read_class_map(outputs["class_raster"], outputs["confidence_raster"], job.legend)
     return ClassifyResult(class_map, outputs, read_manifest(outputs["manifest"]))
-
-
-def write_map(job: MappingJob, mosaic: Mosaic, folder: Path) -> None:
-    """Write all outputs but the manifest."""
-    names, bundle, class_map = job.names, job.bundle, mosaic.class_map
-    tags = {"GEOKD_MODEL": bundle.name, "GEOKD_MODEL_SHA256": bundle.sha256, "GEOKD_SCENE": Path(job.plan.path).name}
-    write_class_raster(class_map, folder / names.class_raster, tags)
-    write_bytes(folder / names.class_attributes, class_attributes_pam(class_map).encode())
-    write_bytes(folder / names.class_style, class_raster_qml(class_map.legend).encode())
-    write_confidence_raster(class_map, folder / names.confidence_raster, tags)
-    write_bytes(folder / names.confidence_style, confidence_raster_qml().encode())
-    write_polygons(class_map, folder / names.polygons)
-    picture = ScenePicture(true_colour(mosaic.picture, bundle.contract), mosaic.picture_valid, job.plan.grid)
-    subtitle = f"Land use by the model {bundle.name} ({bundle.precision})"
-    write_quicklook(class_map, picture, folder / names.quicklook, Path(job.plan.path).name, subtitle)
-
-
-def true_colour(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.uint8]:
-    """Choose red, green and blue of bands (C, h, w) by the contract's names; without them, the first band as grey."""
-    bands = [find_band(contract.bands, colour) for colour in ("red", "green", "blue")]
-    return pixels[[band - 1 for band in bands] if all(bands) else [0, 0, 0]]

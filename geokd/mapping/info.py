@@ -11,8 +11,9 @@ from rasterio.errors import CRSError
 from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import BundleError, CallError, SceneError
 from geokd.mapping.engine import BATCH_PATCHES, Student, open_student
-from geokd.mapping.jobs import ClassifyOptions, check_unclassified, plan_job
+from geokd.mapping.jobs import check_unclassified, plan_job
 from geokd.mapping.manifest import describe_grid, describe_options, json_number
+from geokd.mapping.options import ClassifyOptions
 from geokd.scenes.plan import SceneInfo
 from geokd.scenes.reader import describe_scene, read_preview
 

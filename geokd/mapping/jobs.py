@@ -1,7 +1,7 @@
 """What is to be mapped, and how: everything is checked and decided here, before any work is done."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -13,99 +13,14 @@ from geokd.errors import CallError, GeokdError, one_message
 from geokd.legend import Legend
 from geokd.mapping.engine import open_student
 from geokd.mapping.journal import check_journal
-from geokd.mapping.parallel import Crew, Engine, available_cores
+from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks
-from geokd.outputs.staging import OutputNames, check_outputs, output_names
+from geokd.outputs.staging import ON_REQUEST, OutputNames, check_outputs, output_names
 from geokd.scenes.grid import PatchGrid
-from geokd.scenes.plan import SceneInfo, SceneOptions, ScenePlan
+from geokd.scenes.plan import SceneInfo, ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
 
 _MOST_CELLS = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class ClassifyOptions:
-    """How to classify; None leaves it to the scene, the model or the machine.
-
-    Parameters
-    ----------
-    stride_px : int or None
-        Distance between patches and side of a cell, in scene pixels; divides the model's patch. None: a quarter patch.
-    bidx : tuple of int or None
-        Bands to use, 1-based, in the model's order.
-    value_scale, value_offset : float or None
-        Reflectance x 10,000 = DN * value_scale + value_offset.
-    nodata : float or None
-        Value that marks missing pixels.
-    min_valid_share : float
-        Share of valid pixels below which a patch is not classified, 0 to 1.
-    min_confidence : float
-        Confidence, 0 to 1, below which a cell is left unclassified; with 0 every cell gets a class of the model's.
-    workers : int or None
-        Threads, or processes. None: as many as this process may use cores.
-    engine : {"threads", "processes"}
-    scheduler : str or None
-        Address or scheduler file of a running Dask cluster, which then does the work.
-    block_px : int or None
-        Side of the blocks the scene is read in; the map does not depend on it. None: by size and layout of the scene.
-    memory_mb : int
-        Memory to keep within, in MB.
-    overwrite : bool
-        Replace outputs that exist.
-    resume : bool
-        Go on with a run that was interrupted, and skip a scene whose map is there already.
-
-    Raises
-    ------
-    CallError
-        If an option is out of its range: all of them in one message.
-    """
-
-    stride_px: int | None = None
-    bidx: tuple[int, ...] | None = None
-    value_scale: float | None = None
-    value_offset: float | None = None
-    nodata: float | None = None
-    min_valid_share: float = 0.25
-    min_confidence: float = 0.0
-    workers: int | None = None
-    engine: Engine = "threads"
-    scheduler: str | None = None
-    block_px: int | None = None
-    memory_mb: int = 1000
-    overwrite: bool = False
-    resume: bool = False
-
-    def __post_init__(self) -> None:
-        problems = []
-        if self.stride_px is not None and self.stride_px < 1:
-            problems.append(f"the stride of {self.stride_px} px must be at least 1")
-        if not 0 <= self.min_valid_share <= 1:
-            problems.append(f"the least valid share {self.min_valid_share:g} is not within 0..1")
-        if not 0 <= self.min_confidence <= 1:
-            problems.append(f"the least confidence {self.min_confidence:g} is not within 0..1")
-        if self.workers is not None and self.workers < 1:
-            problems.append(f"{self.workers} workers cannot work; at least 1 is needed")
-        if self.scheduler is not None and (self.workers is not None or self.engine == "processes"):
-            problems.append("a Dask cluster brings its own workers: leave out the number of workers and processes")
-        if self.block_px is not None and self.block_px < 1:
-            problems.append(f"the block of {self.block_px} px must be at least 1")
-        if self.memory_mb < 1:
-            problems.append(f"{self.memory_mb} MB of memory are none; at least 1 is needed")
-        if self.resume and self.overwrite:
-            problems.append("--resume keeps what is there and --overwrite replaces it: give one of the two")
-        if problems:
-            raise CallError(one_message(problems))
-
-    @property
-    def scene_options(self) -> SceneOptions:
-        """The part that tells how to read the scene."""
-        return SceneOptions(self.bidx, self.value_scale, self.value_offset, self.nodata)
-
-    @property
-    def crew(self) -> Crew:
-        """Who does the work."""
-        return Crew(self.workers or available_cores(), self.engine, self.scheduler)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,13 +70,20 @@ class MappingJob:
     @property
     def fingerprint(self) -> str:
         """What tells this map from those of other scenes, models and options."""
-        known = self.run | {"min_confidence": self.options.min_confidence, "block_px": None}
+        chosen = ("min_confidence", "smooth_cells", "min_area_ha", "simplify_m")
+        known = self.run | {name: getattr(self.options, name) for name in chosen} | {"block_px": None}
         return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     @property
     def names(self) -> OutputNames:
-        """File names of the outputs."""
+        """File names of all outputs there can be."""
         return output_names(Path(self.plan.path).stem)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """File names of the outputs that are asked for, by the fields of `names`."""
+        asked = self.options.probabilities
+        return {field: name for field, name in self.names._asdict().items() if asked or field not in ON_REQUEST}
 
     @property
     def legend(self) -> Legend:
@@ -184,6 +106,22 @@ class MappingJob:
             f"patches with less than {100 * self.options.min_valid_share:g} % valid pixels are not classified; in"
             " others the mean of the valid ones stands for the invalid",
             *unsure,
+            *_notes_of_filters(self.options),
+        )
+
+
+def _notes_of_filters(options: ClassifyOptions) -> Iterator[str]:
+    if options.smooth_cells > 1:
+        side = options.smooth_cells
+        yield f"each cell takes the class that most of the {side} x {side} cells around it have, if one has the most"
+    if options.min_area_ha > 0:
+        yield f"regions below {options.min_area_ha:g} ha go to the class with which they share the longest border"
+    if options.filters:
+        yield "the confidence of a cell whose class is changed so is the model's in the new class"
+    if options.simplify_m > 0:
+        yield (
+            f"outlines of polygons are simplified by {options.simplify_m:g} m; their area_ha stays that of the cells,"
+            " their perimeter_m is the outline's"
         )
 
 
@@ -294,7 +232,9 @@ def _is_finished(job: MappingJob) -> bool:
     """Whether all outputs are there, and the manifest says that they are of this scene, model and options."""
     try:
         manifest = json.loads((job.folder / job.names.manifest).read_text(encoding="utf-8"))
-        return manifest["fingerprint"] == job.fingerprint and all((job.folder / name).exists() for name in job.names)
+        return manifest["fingerprint"] == job.fingerprint and all(
+            (job.folder / name).exists() for name in job.outputs.values()
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

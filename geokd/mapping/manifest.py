@@ -51,8 +51,10 @@ def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> 
         "fingerprint": job.fingerprint,
         "notes": list(job.notes),
         "warnings": [*job.plan.warnings, *(drift.warnings if drift else ())],
+        "filters": None if mosaic.filtered is None else asdict(mosaic.filtered),
         "drift": describe_drift(drift),
-        "map": describe_grid(class_map.grid) | {"cell_size_m": [size_x_m, size_y_m]},
+        "map": describe_grid(class_map.grid)
+        | {"cell_size_m": [size_x_m, size_y_m], "areas_measured": where_areas_are_measured(class_map.grid)},
         "valid_cells": mapped,
         "unmapped_cells": {
             "without_valid_pixel": class_map.codes.size - mosaic.valid_cells,
@@ -63,7 +65,7 @@ def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> 
         "patches": {"all": rows * cols, "classified": mosaic.classified_patches},
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb(job.options.crew),
-        "outputs": job.names._asdict(),
+        "outputs": job.outputs,
         "versions": package_versions(),
     }
 
@@ -109,6 +111,10 @@ def describe_options(job: MappingJob) -> dict[str, Any]:
         "nodata": json_number(job.plan.nodata),
         "min_valid_share": job.options.min_valid_share,
         "min_confidence": job.options.min_confidence,
+        "smooth_cells": job.options.smooth_cells,
+        "min_area_ha": job.options.min_area_ha,
+        "simplify_m": job.options.simplify_m,
+        "probabilities": job.options.probabilities,
         **crew,
         "block_px": list(job.blocks_px),
         "memory_mb": job.options.memory_mb,
@@ -125,6 +131,11 @@ def describe_grid(grid: SceneGrid) -> dict[str, Any]:
         "crs": None if grid.crs is None else grid.crs.to_string(),
         "transform": list(grid.transform)[:6],
     }
+
+
+def where_areas_are_measured(grid: SceneGrid) -> str:
+    """Say what kind of areas those of :func:`geokd.outputs.class_map.cell_areas_ha` are."""
+    return "on the ellipsoid" if grid.crs is not None and grid.crs.is_geographic else "in the plane of the CRS"
 
 
 def json_number(value: float | None) -> float | str | None:

@@ -42,6 +42,25 @@ class PatchPredictions:
             raise ValueError(f"probabilities of {shape} patches have the shape {self.probabilities.shape}")
 
 
+@dataclass(frozen=True)
+class Filtered:
+    """What filters did to a map.
+
+    Parameters
+    ----------
+    changed_cells : int
+        Cells that have another class than the model's.
+    merged_regions : int
+        Regions below the minimum mapping unit that went to a neighbour.
+    regions_left : int
+        Regions that stayed below it, since they touch no class.
+    """
+
+    changed_cells: int
+    merged_regions: int
+    regions_left: int
+
+
 @dataclass(frozen=True, eq=False)
 class Mosaic:
     """What all blocks of a scene come to.
@@ -52,6 +71,8 @@ class Mosaic:
     classified_patches : int
     valid_cells : int
         Cells that hold a valid pixel.
+    filtered : Filtered or None
+        None if no filter was asked for.
     drift : Drift or None
         None if the model does not tell what it has seen.
     picture : uint8 array (C, h, w)
@@ -62,6 +83,7 @@ class Mosaic:
     class_map: ClassMap
     classified_patches: int
     valid_cells: int
+    filtered: Filtered | None
     drift: Drift | None
     picture: NDArray[np.uint8]
     picture_valid: NDArray[np.bool_]
@@ -157,6 +179,16 @@ def codes_and_confidence(
     codes[mapped & (highest < min_confidence)] = cells.shape[-1]
     confidence = np.where(mapped, np.rint(100 * highest), NODATA).astype(np.uint8)
     return codes, confidence
+
+
+def percentages(cells: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Round probabilities (height, width, K) to percent, uint8 (K, height, width); 255 where a cell is not mapped.
+
+    At the class of a cell it is what :func:`codes_and_confidence` gives as its confidence.
+    """
+    mapped = valid & ~np.isnan(cells[..., 0])
+    percent = np.rint(100 * np.where(mapped[..., np.newaxis], cells, 0)).astype(np.uint8)
+    return np.where(mapped, np.moveaxis(percent, -1, 0), np.uint8(NODATA))
 
 
 def _spread(values: NDArray[Any], span: int, axis: int) -> NDArray[Any]:

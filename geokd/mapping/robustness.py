@@ -21,9 +21,11 @@ from rasterio.windows import Window
 from geokd.assessment.shifts import SHIFTS
 from geokd.bundle import DEFAULT_MODEL
 from geokd.errors import CallError, SceneError
-from geokd.mapping.classify import make_map, true_colour
-from geokd.mapping.jobs import ClassifyOptions, MappingJob, plan_jobs
+from geokd.mapping.classify import make_map
+from geokd.mapping.jobs import MappingJob, plan_jobs
 from geokd.mapping.manifest import describe_drift, describe_options, package_versions
+from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.writing import true_colour
 from geokd.mapping.yardstick import YardstickOptions, judge_map, lay_yardstick
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.contact_sheet import Panel, write_contact_sheet

@@ -76,9 +76,7 @@ class ClassMap:
 
     def strips(self) -> Iterator[slice]:
         """Cut the rows into strips of about :data:`STRIP_CELLS` cells, so that no copy of a large map is made."""
-        step = max(1, STRIP_CELLS // self.grid.width)
-        for row in range(0, self.grid.height, step):
-            yield slice(row, min(row + step, self.grid.height))
+        yield from row_strips(self.grid.height, self.grid.width)
 
     def part(self, rows: slice) -> "ClassMap":
         """Return some rows as a map of their own, as views."""
@@ -101,14 +99,22 @@ class ClassMap:
         return counts[: len(self.legend)]
 
 
-def cell_areas_ha(grid: SceneGrid) -> NDArray[np.float64]:
-    """Return the ground area of each cell of `grid` in hectares, (rows, cols), as a read-only array.
+def row_strips(height: int, width: int) -> Iterator[slice]:
+    """Cut rows into strips of about :data:`STRIP_CELLS` cells."""
+    step = max(1, STRIP_CELLS // width)
+    for row in range(0, height, step):
+        yield slice(row, min(row + step, height))
+
+
+def cell_areas_ha(grid: SceneGrid, rows: slice | None = None) -> NDArray[np.float64]:
+    """Return the ground area of each cell of `grid`, or of some rows of it, in hectares, as a read-only array.
 
     In a geographic CRS it is the area on the ellipsoid, M N cos(lat) dlat dlon, with M and N the radii of
     curvature at the cell's centre (Snyder 1987, Map Projections, section 4): good to 1e-8 for cells of 0.01 degree.
     Otherwise it is the planar area of the CRS; where there is no CRS, in metres.
     """
-    shape = (grid.height, grid.width)
+    start, stop = (0, grid.height) if rows is None else (rows.start, rows.stop)
+    shape = (stop - start, grid.width)
     plane = abs(grid.transform.determinant)
     if grid.crs is None:
         return np.broadcast_to(plane / _SQUARE_METRES_PER_HECTARE, shape)
@@ -120,8 +126,8 @@ def cell_areas_ha(grid: SceneGrid) -> NDArray[np.float64]:
     radians = float(grid.crs.units_factor[1])
     t = grid.transform
     cols = np.arange(grid.width if t.d else 1) + 0.5  # in a grid that is not rotated all cells of a row are alike
-    rows = np.arange(grid.height)[:, np.newaxis] + 0.5
-    latitude = (t.d * cols + t.e * rows + t.f) * radians
+    lines = np.arange(start, stop)[:, np.newaxis] + 0.5
+    latitude = (t.d * cols + t.e * lines + t.f) * radians
     bulge = 1 - ellipsoid.es * np.sin(latitude) ** 2
     radii = ellipsoid.a**2 * (1 - ellipsoid.es) / bulge**2  # M N, in square metres
     areas = plane * radians**2 * radii * np.cos(latitude).clip(0)

@@ -1,8 +1,9 @@
-"""The map as cloud-optimised GeoTIFFs: one of classes, one of confidence."""
+"""The map as cloud-optimised GeoTIFFs: one of classes, one of confidence, one of the probability of each class."""
 
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import rasterio
@@ -18,8 +19,18 @@ from geokd.outputs.class_map import ClassMap
 from geokd.outputs.staging import plainly_named
 from geokd.scenes.grid import SceneGrid
 
+Strip = tuple[slice, NDArray[np.uint8]]
+"""Some rows of a raster, and the values (band, row, col) there."""
+
 _Overviews = Literal["MODE", "AVERAGE"]
 _CACHE_MB = 64  # GDAL's own default is a twentieth of the machine's memory
+
+
+class _Shape(NamedTuple):
+    """Bands and pixels of a raster."""
+
+    bands: int
+    grid: SceneGrid
 
 
 def write_class_raster(class_map: ClassMap, path: Path, tags: Mapping[str, str]) -> None:
@@ -38,7 +49,8 @@ def write_class_raster(class_map: ClassMap, path: Path, tags: Mapping[str, str])
         raster.set_band_description(1, "land use class")
         raster.update_tags(**tags)
 
-    _write_cloud_optimised(class_map.codes, class_map, path, describe, overviews="MODE")
+    strips = ((rows, class_map.codes[np.newaxis, rows]) for rows in class_map.strips())
+    _write_cloud_optimised(strips, _Shape(1, class_map.grid), path, describe, overviews="MODE")
 
 
 def write_confidence_raster(class_map: ClassMap, path: Path, tags: Mapping[str, str]) -> None:
@@ -55,7 +67,38 @@ def write_confidence_raster(class_map: ClassMap, path: Path, tags: Mapping[str, 
         raster.set_band_unit(1, "percent")
         raster.update_tags(**tags)
 
-    _write_cloud_optimised(class_map.confidence, class_map, path, describe, overviews="AVERAGE")
+    strips = ((rows, class_map.confidence[np.newaxis, rows]) for rows in class_map.strips())
+    _write_cloud_optimised(strips, _Shape(1, class_map.grid), path, describe, overviews="AVERAGE")
+
+
+def write_probability_raster(
+    strips: Iterable[Strip], grid: SceneGrid, legend: Legend, path: Path, tags: Mapping[str, str]
+) -> None:
+    """Write the probability of each class: uint8 percent, a band a class named by its title, nodata 255.
+
+    Parameters
+    ----------
+    strips : iterable of (slice, uint8 array (K, rows, cols))
+        All rows of the map from above, and the probabilities there.
+    grid : SceneGrid
+    legend : Legend
+        Of K classes.
+    path : Path
+    tags : mapping
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+
+    def describe(raster: DatasetWriter) -> None:
+        for c in legend:
+            raster.set_band_description(c.value + 1, c.title)
+            raster.set_band_unit(c.value + 1, "percent")
+        raster.update_tags(**tags)
+
+    _write_cloud_optimised(strips, _Shape(len(legend), grid), path, describe, overviews="AVERAGE")
 
 
 def read_class_map(class_raster: Path, confidence_raster: Path, legend: Legend) -> ClassMap:
@@ -75,8 +118,8 @@ def read_class_map(class_raster: Path, confidence_raster: Path, legend: Legend) 
 
 
 def _write_cloud_optimised(
-    values: NDArray[np.uint8],
-    class_map: ClassMap,
+    strips: Iterable[Strip],
+    shape: _Shape,
     path: Path,
     describe: Callable[[DatasetWriter], None],
     *,
@@ -86,28 +129,36 @@ def _write_cloud_optimised(
 
     GDAL does not report a full disk reliably, so what is written is read again.
     """
-    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "nodata": NODATA}
-    grid = class_map.grid
+    profile = {"driver": "GTiff", "dtype": "uint8", "nodata": NODATA, "interleave": "band", "bigtiff": "if_safer"}
+    bands, grid = shape
+    place = {"height": grid.height, "width": grid.width, "transform": grid.transform, "crs": grid.crs}
+    checksums = []
     try:
         with plainly_named(path) as whole, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
             plain = whole.with_name("plain.tif")
-            with rasterio.open(
-                plain, "w", **profile, height=grid.height, width=grid.width, transform=grid.transform, crs=grid.crs
-            ) as raster:
+            with rasterio.open(plain, "w", **profile, **place, count=bands) as raster:
                 describe(raster)
-                for rows in class_map.strips():
-                    raster.write(values[rows], 1, window=Window(0, rows.start, grid.width, rows.stop - rows.start))
+                for rows, values in strips:
+                    raster.write(values, window=_window(rows, grid))
+                    checksums.append((rows, zlib.crc32(values.tobytes())))
             rasterio.shutil.copy(
-                plain, whole, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE=512, OVERVIEW_RESAMPLING=overviews
+                plain,
+                whole,
+                driver="COG",
+                COMPRESS="DEFLATE",
+                BLOCKSIZE=512,
+                BIGTIFF="IF_SAFER",
+                OVERVIEW_RESAMPLING=overviews,
             )
             with rasterio.open(whole) as raster:
                 alike = all(
-                    np.array_equal(
-                        raster.read(1, window=Window(0, rows.start, grid.width, rows.stop - rows.start)), values[rows]
-                    )
-                    for rows in class_map.strips()
+                    zlib.crc32(raster.read(window=_window(rows, grid))) == checksum for rows, checksum in checksums
                 )
     except RasterioError as error:
         raise OutputError(f"cannot write {path.name}: {error}; make room or choose another folder") from error
     if not alike:
         raise OutputError(f"cannot write {path.name} to its end; make room or choose another folder")
+
+
+def _window(rows: slice, grid: SceneGrid) -> Window:
+    return Window(0, rows.start, grid.width, rows.stop - rows.start)

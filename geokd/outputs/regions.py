@@ -2,14 +2,17 @@
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import rasterio.features
 import shapely
 from numpy.typing import NDArray
 
-from geokd.outputs.class_map import ClassMap, cell_areas_ha
+from geokd.legend import NODATA
+from geokd.outputs.class_map import ClassMap, cell_areas_ha, sum_by_label
+from geokd.outputs.connected import connected_labels, first_of_each_group
+from geokd.outputs.simplify import simplify_outlines
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +22,7 @@ class Regions:
     Parameters
     ----------
     polygons : object array (N,)
-        Shapely polygons along the edges of the cells; nothing is simplified.
+        Shapely polygons along the edges of the cells, or simplified.
     codes : uint8 array (N,)
         Class of each region.
     cells : int64 array (N,)
@@ -28,6 +31,8 @@ class Regions:
         Sum of the areas of its cells (see :func:`geokd.outputs.class_map.cell_areas_ha`), in hectares.
     confidence : float64 array (N,)
         Sum of the confidences of its cells in percent.
+    least_confidence : uint8 array (N,)
+        The lowest of them.
     """
 
     polygons: NDArray[np.object_]
@@ -35,6 +40,7 @@ class Regions:
     cells: NDArray[np.int64]
     areas_ha: NDArray[np.float64]
     confidence: NDArray[np.float64]
+    least_confidence: NDArray[np.uint8]
 
     def __len__(self) -> int:
         """Return how many regions there are."""
@@ -49,47 +55,54 @@ class Regions:
         return Regions(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
 
 
-def regions_of(class_map: ClassMap) -> Iterator[Regions]:
+def regions_of(class_map: ClassMap, simplify_m: float = 0.0) -> Iterator[Regions]:
     """Dissolve the cells of a map into its connected regions, in world coordinates, as soon as they are complete.
 
-    What a strip ends with waits for the next strip; no region is cut, whatever the size of the strips.
+    What a strip ends with waits for the next strip; no region is cut, whatever the size of the strips. With
+    `simplify_m` outlines are simplified (see :func:`geokd.outputs.simplify.simplify_outlines`), except for the corners
+    on the lines between strips; cells, areas and confidences stay those of the cells.
     """
     transform = class_map.grid.transform
     waiting: Regions | None = None
     for rows in class_map.strips():
         found = _regions_of_strip(class_map.part(rows), rows.start)
+        if simplify_m > 0:
+            found = replace(found, polygons=simplify_outlines(found.polygons, class_map, rows, simplify_m))
         if waiting is not None:
-            found = _joined_at(rows.start, waiting, found, class_map.grid.width)
+            found = _joined_at(rows.start, waiting, found, class_map.grid.width, straight_corners=simplify_m > 0)
         unfinished = shapely.bounds(found.polygons)[:, 3] == rows.stop
         if rows.stop == class_map.grid.height:
             unfinished[:] = False
         waiting = found.take(unfinished)
         complete = found.take(~unfinished)
         world = shapely.transform(complete.polygons, lambda x, y: transform @ (x, y), interleaved=False)
-        yield Regions(world, complete.codes, complete.cells, complete.areas_ha, complete.confidence)
+        yield replace(complete, polygons=world)
 
 
 def _regions_of_strip(strip: ClassMap, top: int) -> Regions:
     """Dissolve a strip of a map that begins at row `top`; corners of the polygons are whole (col, row) of the map."""
-    outlines, codes = _outlines(strip)
-    cell_ha = cell_areas_ha(strip.grid)
-    least_ha = float(cell_ha.min())  # in a projected CRS all cells are alike: their sum is exact
-    cells = sum_over(outlines, np.ones(cell_ha.shape))
+    labels, count = connected_labels(strip.codes)
+    flat, confidence = labels.ravel(), strip.confidence.ravel().astype(np.float64)
+    codes, least = np.empty(count, np.uint8), np.full(count, NODATA, np.uint8)
+    codes[flat] = strip.codes.ravel()
+    np.minimum.at(least, flat, strip.confidence.ravel())
+    outlines, which = _outlines(labels, strip.mapped)
     return Regions(
         shapely.transform(outlines, lambda xy: np.add(xy, (0, top))) if len(outlines) else outlines,
-        codes,
-        cells.astype(np.int64),
-        cells * least_ha + sum_over(outlines, cell_ha - least_ha),
-        sum_over(outlines, strip.confidence.astype(np.float64)),
+        codes[which],
+        np.bincount(flat, minlength=count)[which],
+        sum_by_label(flat, cell_areas_ha(strip.grid).ravel(), count)[which],  # exact where all cells are alike
+        sum_by_label(flat, confidence, count)[which],
+        least[which],
     )
 
 
-def _outlines(strip: ClassMap) -> tuple[NDArray[np.object_], NDArray[np.uint8]]:
-    """Outline regions as polygons whose corners are whole (col, row) of the strip; and the class of each."""
-    corners, codes = array("d"), bytearray()
+def _outlines(labels: NDArray[np.int32], mapped: NDArray[np.bool_]) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+    """Outline regions as polygons whose corners are whole (col, row) of the strip; and the label of each."""
+    corners, which = array("d"), array("q")
     rings, polygons = array("q", [0]), array("q", [0])  # where each ring and each polygon ends
-    for outline, code in rasterio.features.shapes(strip.codes, mask=strip.mapped, connectivity=4):
-        codes.append(int(code))
+    for outline, label in rasterio.features.shapes(labels, mask=mapped, connectivity=4):
+        which.append(int(label))
         for ring in outline["coordinates"]:
             for corner in ring:
                 corners.extend(corner)
@@ -98,11 +111,14 @@ def _outlines(strip: ClassMap) -> tuple[NDArray[np.object_], NDArray[np.uint8]]:
     offsets = np.frombuffer(rings, np.int64), np.frombuffer(polygons, np.int64)
     places = np.frombuffer(corners, np.float64).reshape(-1, 2)
     found = shapely.from_ragged_array(shapely.GeometryType.POLYGON, places, offsets)
-    return np.asarray(found, dtype=object), np.frombuffer(codes, np.uint8)
+    return np.asarray(found, dtype=object), np.frombuffer(which, np.int64)
 
 
-def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions:
-    """Join regions of the same class that meet at a row; all of `above` end there, some of `below` begin there."""
+def _joined_at(seam: int, above: Regions, below: Regions, width: int, *, straight_corners: bool) -> Regions:
+    """Join regions of the same class that meet at a row; all of `above` end there, some of `below` begin there.
+
+    Corners at which outlines go straight on are left out, unless `straight_corners` are to stay.
+    """
     upper, lower = _regions_along(above, seam, width), _regions_along(below, seam, width)
     every = above.join(below)
     lower = np.where(lower >= 0, lower + len(above), -1)
@@ -110,19 +126,21 @@ def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions
     meet[meet] = every.codes[upper[meet]] == every.codes[lower[meet]]
     if not meet.any():
         return every
-    first = _first_of_each_group(len(every), np.unique(np.stack([upper[meet], lower[meet]], axis=1), axis=0))
+    first = first_of_each_group(len(every), np.stack([upper[meet], lower[meet]], axis=1))
     members = np.argsort(first, kind="stable")
     heads, starts = np.unique(first[members], return_index=True)
     groups = np.split(members, starts[1:])
     polygons = np.array(
         [
-            every.polygons[g[0]] if len(g) == 1 else _without_straight_corners(shapely.union_all(every.polygons[g]))
+            every.polygons[g[0]] if len(g) == 1 else _union(every.polygons[g], straight_corners=straight_corners)
             for g in groups
         ],
         dtype=object,
     )
-    sums = (np.add.reduceat(values[members], starts) for values in (every.cells, every.areas_ha, every.confidence))
-    return Regions(polygons, every.codes[heads], *sums)
+    cells, areas_ha = (np.add.reduceat(values[members], starts) for values in (every.cells, every.areas_ha))
+    confidence = np.add.reduceat(every.confidence[members], starts)
+    least = np.minimum.reduceat(every.least_confidence[members], starts)
+    return Regions(polygons, every.codes[heads], cells, areas_ha, confidence, least)
 
 
 def _regions_along(regions: Regions, seam: int, width: int) -> NDArray[np.int64]:
@@ -137,20 +155,9 @@ def _regions_along(regions: Regions, seam: int, width: int) -> NDArray[np.int64]
     return along
 
 
-def _first_of_each_group(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return, for each of `count` things of which `pairs` (n, 2) belong together, the first of its group."""
-    first = list(range(count))
-
-    def find(thing: int) -> int:
-        while first[thing] != thing:
-            first[thing] = first[first[thing]]
-            thing = first[thing]
-        return thing
-
-    for one, other in pairs.tolist():
-        low, high = sorted((find(one), find(other)))
-        first[high] = low
-    return np.array([find(thing) for thing in range(count)], np.int64)
+def _union(polygons: NDArray[np.object_], *, straight_corners: bool) -> shapely.Polygon:
+    joined = shapely.union_all(polygons)
+    return joined if straight_corners else _without_straight_corners(joined)
 
 
 def _without_straight_corners(polygon: shapely.Polygon) -> shapely.Polygon:
@@ -163,21 +170,3 @@ def _without_straight_corners(polygon: shapely.Polygon) -> shapely.Polygon:
         return np.asarray(corners[turns], np.float64)
 
     return shapely.Polygon(ring(polygon.exterior), [ring(hole) for hole in polygon.interiors])
-
-
-def sum_over(outlines: NDArray[np.object_], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sum `values` (rows, cols), none negative, over the cells within each of the rectilinear polygons `outlines`.
-
-    Corners of `outlines` are whole numbers (col, row). By Green's theorem the sum within a ring is the sum, over its
-    vertical edges and signed by their direction, of all values left of the edge; a summed-area table holds these.
-    """
-    table = np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    rings, polygon_of_ring = shapely.get_rings(outlines, return_index=True)
-    corners, ring_of_corner = shapely.get_coordinates(rings, return_index=True)
-    cols, rows = corners.astype(np.intp).T
-    vertical = (np.diff(cols) == 0) & (np.diff(ring_of_corner) == 0)
-    left_of_edge = np.diff(table[rows, cols])[vertical]
-    of_ring = np.abs(np.bincount(ring_of_corner[1:][vertical], left_of_edge, minlength=len(rings)))
-    is_hole = np.diff(polygon_of_ring, prepend=-1) == 0  # the first ring of a polygon is its outer one
-    signed = np.where(is_hole, -of_ring, of_ring)
-    return np.bincount(polygon_of_ring, signed, minlength=len(outlines)).astype(np.float64)

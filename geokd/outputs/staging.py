@@ -16,6 +16,9 @@ from geokd.errors import CallError, OutputError, one_message
 _SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # GDAL reads them with a raster; those of the one replaced would lie
 _DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage that is open, and would replay them
 
+ON_REQUEST = ("probability_raster", "probability_style")
+"""Fields of :class:`OutputNames` that are written only if they are asked for."""
+
 
 class OutputNames(NamedTuple):
     """File names of all outputs of one scene."""
@@ -25,6 +28,8 @@ class OutputNames(NamedTuple):
     class_style: str
     confidence_raster: str
     confidence_style: str
+    probability_raster: str
+    probability_style: str
     polygons: str
     quicklook: str
     manifest: str
@@ -38,6 +43,8 @@ def output_names(stem: str) -> OutputNames:
         class_style=f"{stem}_landuse.qml",
         confidence_raster=f"{stem}_confidence.tif",
         confidence_style=f"{stem}_confidence.qml",
+        probability_raster=f"{stem}_probabilities.tif",
+        probability_style=f"{stem}_probabilities.qml",
         polygons=f"{stem}_landuse.gpkg",
         quicklook=f"{stem}_landuse.png",
         manifest=f"{stem}_landuse.json",
@@ -81,12 +88,20 @@ def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> Non
 
 
 @contextmanager
-def staged(folder: Path, names: Iterable[str], *, overwrite: bool, prefix: str = ".geokd-") -> Iterator[Path]:
+def staged(
+    folder: Path,
+    names: Iterable[str],
+    *,
+    overwrite: bool,
+    prefix: str = ".geokd-",
+    outdated: Iterable[str] = (),
+) -> Iterator[Path]:
     """Write the outputs `names` of `folder`, all or none.
 
     Yields an empty temporary folder on the same disk; the body writes each output there under its final name. When
     the body ends, all are moved to `folder` together. When it fails, nothing is left and what `folder` held stays as
-    it was. The temporary folder's name begins with `prefix`.
+    it was. The temporary folder's name begins with `prefix`. Files `outdated`, which a former run may have left and
+    which would not belong to the new ones, count as outputs that are replaced: by nothing.
 
     Raises
     ------
@@ -95,8 +110,8 @@ def staged(folder: Path, names: Iterable[str], *, overwrite: bool, prefix: str =
     OutputError
         If `folder` cannot be made or written, or the body wrote other files than `names`.
     """
-    names = sorted(names)
-    check_outputs(folder, names, overwrite=overwrite)
+    names, outdated = sorted(names), sorted(outdated)
+    check_outputs(folder, names + outdated, overwrite=overwrite)
     made = made_folders(folder)
     temporary = None
     try:
@@ -106,8 +121,8 @@ def staged(folder: Path, names: Iterable[str], *, overwrite: bool, prefix: str =
         written = sorted(path.name for path in temporary.iterdir())
         if written != names:
             raise OutputError(f"the outputs of {folder} should be {', '.join(names)}, but are {', '.join(written)}")
-        check_outputs(folder, names, overwrite=overwrite)
-        _move_all(names, temporary, folder)
+        check_outputs(folder, names + outdated, overwrite=overwrite)
+        _move_all(names, outdated, temporary, folder)
         made = []
     finally:
         if temporary is not None:
@@ -197,18 +212,18 @@ def _refused_by(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _move_all(names: list[str], source: Path, target: Path) -> None:
+def _move_all(names: list[str], outdated: list[str], source: Path, target: Path) -> None:
     """Move files from `source` into `target`, files of the same names there being replaced; undo it all on failure.
 
-    Side files that GDAL or QGIS made for a raster that is replaced go with it.
+    What is outdated there goes; and so do side files that GDAL or QGIS made for a raster that is replaced or goes.
     """
     aside = source / "replaced"
     aside.mkdir()
-    rasters = [name for name in names if name.endswith(".tif") and (target / name).exists()]
+    rasters = [name for name in names + outdated if name.endswith(".tif") and (target / name).exists()]
     side_files = {f"{name}{end}" for name in rasters for end in _SIDE_FILES} - set(names)
     done: list[str] = []
     try:
-        for name in sorted(side_files):
+        for name in [*sorted(side_files), *outdated]:
             done.append(name)
             if (target / name).exists():
                 (target / name).replace(aside / name)

@@ -11,7 +11,8 @@ import torch
 
 from geokd.bundle import load_bundle, resolve_model
 from geokd.mapping.classify import run_jobs
-from geokd.mapping.jobs import ClassifyOptions, plan_jobs
+from geokd.mapping.jobs import plan_jobs
+from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.parallel import available_cores
 from geokd.recipe import recipe_from_json
 from geokd.training.export import read_weights

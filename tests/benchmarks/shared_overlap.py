@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geokd.mapping.blocks import cut_patches
-from geokd.mapping.jobs import ClassifyOptions, plan_jobs
+from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.mosaic import mean_over_patches
+from geokd.mapping.options import ClassifyOptions
 from geokd.recipe import recipe_from_json
 from geokd.scenes.reader import read_window
 from geokd.training.export import read_weights

@@ -1,0 +1,121 @@
+"""How to classify, as the user has it."""
+
+import math
+from dataclasses import dataclass
+
+from geokd.errors import CallError, one_message
+from geokd.mapping.parallel import Crew, Engine, available_cores
+from geokd.scenes.plan import SceneOptions
+
+_MOST_SMOOTH_CELLS = 99
+
+
+@dataclass(frozen=True)
+class ClassifyOptions:
+    """How to classify; None leaves it to the scene, the model or the machine.
+
+    Parameters
+    ----------
+    stride_px : int or None
+        Distance between patches and side of a cell, in scene pixels; divides the model's patch. None: a quarter patch.
+    bidx : tuple of int or None
+        Bands to use, 1-based, in the model's order.
+    value_scale, value_offset : float or None
+        Reflectance x 10,000 = DN * value_scale + value_offset.
+    nodata : float or None
+        Value that marks missing pixels.
+    min_valid_share : float
+        Share of valid pixels below which a patch is not classified, 0 to 1.
+    min_confidence : float
+        Confidence, 0 to 1, below which a cell is left unclassified; with 0 every cell gets a class of the model's.
+    smooth_cells : int
+        Side of the window, in cells, of a majority filter; odd. 1 leaves the map as it is.
+    min_area_ha : float
+        Area below which a region goes to its neighbours; 0 leaves the map as it is. After smoothing.
+    simplify_m : float
+        How far the outlines of polygons are simplified: corners are left out whose triangle covers less than a square
+        of this side. 0 leaves them along the cells.
+    probabilities : bool
+        Write the probability of each class, too.
+    workers : int or None
+        Threads, or processes. None: as many as this process may use cores.
+    engine : {"threads", "processes"}
+    scheduler : str or None
+        Address or scheduler file of a running Dask cluster, which then does the work.
+    block_px : int or None
+        Side of the blocks the scene is read in; the map does not depend on it. None: by size and layout of the scene.
+    memory_mb : int
+        Memory to keep within, in MB.
+    overwrite : bool
+        Replace outputs that exist.
+    resume : bool
+        Go on with a run that was interrupted, and skip a scene whose map is there already.
+
+    Raises
+    ------
+    CallError
+        If an option is out of its range: all of them in one message.
+    """
+
+    stride_px: int | None = None
+    bidx: tuple[int, ...] | None = None
+    value_scale: float | None = None
+    value_offset: float | None = None
+    nodata: float | None = None
+    min_valid_share: float = 0.25
+    min_confidence: float = 0.0
+    smooth_cells: int = 1
+    min_area_ha: float = 0.0
+    simplify_m: float = 0.0
+    probabilities: bool = False
+    workers: int | None = None
+    engine: Engine = "threads"
+    scheduler: str | None = None
+    block_px: int | None = None
+    memory_mb: int = 1000
+    overwrite: bool = False
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.stride_px is not None and self.stride_px < 1:
+            problems.append(f"the stride of {self.stride_px} px must be at least 1")
+        if not 0 <= self.min_valid_share <= 1:
+            problems.append(f"the least valid share {self.min_valid_share:g} is not within 0..1")
+        if not 0 <= self.min_confidence <= 1:
+            problems.append(f"the least confidence {self.min_confidence:g} is not within 0..1")
+        if self.smooth_cells not in range(1, _MOST_SMOOTH_CELLS + 1, 2):
+            problems.append(
+                f"a window of {self.smooth_cells} cells cannot smooth the map; take an odd number from 1 to"
+                f" {_MOST_SMOOTH_CELLS}"
+            )
+        for name, value, unit in (("least area", self.min_area_ha, "ha"), ("simplification", self.simplify_m, "m")):
+            if not 0 <= value < math.inf:
+                problems.append(f"the {name} of {value:g} {unit} must be 0 or more")
+        if self.workers is not None and self.workers < 1:
+            problems.append(f"{self.workers} workers cannot work; at least 1 is needed")
+        if self.scheduler is not None and (self.workers is not None or self.engine == "processes"):
+            problems.append("a Dask cluster brings its own workers: leave out the number of workers and processes")
+        if self.block_px is not None and self.block_px < 1:
+            problems.append(f"the block of {self.block_px} px must be at least 1")
+        if self.memory_mb < 1:
+            problems.append(f"{self.memory_mb} MB of memory are none; at least 1 is needed")
+        if self.resume and self.overwrite:
+            problems.append("--resume keeps what is there and --overwrite replaces it: give one of the two")
+        if problems:
+            raise CallError(one_message(problems))
+
+    @property
+    def scene_options(self) -> SceneOptions:
+        """The part that tells how to read the scene."""
+        return SceneOptions(self.bidx, self.value_scale, self.value_offset, self.nodata)
+
+    @property
+    def filters(self) -> bool:
+        """Whether classes are changed after the model had its say."""
+        return self.smooth_cells > 1 or self.min_area_ha > 0
+
+    @property
+    def crew(self) -> Crew:
+        """Who does the work."""
+        return Crew(self.workers or available_cores(), self.engine, self.scheduler)
