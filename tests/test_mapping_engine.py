@@ -1,6 +1,7 @@
 """The engine: checks on opening, and answers that depend on nothing but the patch."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,16 @@ from numpy.typing import NDArray
 from geokd.bundle import DEFAULT_MODEL, Golden, InputContract, load_bundle, resolve_model
 from geokd.errors import BundleError
 from geokd.legend import default_legend
-from geokd.mapping.engine import BATCH_PATCHES, Student, make_student, open_student, softmax, sums_bytes_exactly
+from geokd.mapping.engine import (
+    BATCH_PATCHES,
+    Student,
+    make_student,
+    open_student,
+    softmax,
+    sums_bytes_exactly,
+    trace_layers,
+)
+from tests.bad_input import unpacks_to
 from tests.tiny import PATCH_PX, tiny_bundle, tiny_graph, tiny_logits
 
 
@@ -107,6 +117,22 @@ def test_graphs_that_do_not_fit_their_bundle(graph: bytes, message: str) -> None
 def test_both_mismatches_in_one_message() -> None:
     with pytest.raises(BundleError, match="2 problems"):
         make_student(tiny_bundle(tiny_graph(channels=4, classes=5)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to a bound")
+def test_network_that_takes_more_than_its_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx = pytest.importorskip("onnx", reason="needs the extra geokd[train]")
+    monkeypatch.setattr("geokd.mapping.engine.fair_share_bytes", lambda: 2**28)
+    network = onnx.load_from_string(tiny_graph())
+    unpacks_to(2**29)(network)
+    graph = network.SerializeToString()
+    with pytest.raises(
+        BundleError, match=r"^ONNX Runtime cannot run the model tiny: it takes more memory than the 0\.2 GiB"
+    ):
+        make_student(tiny_bundle(graph))
+    with pytest.raises(BundleError, match=r"node by node: it takes more memory than the 0\.2 GiB"):
+        trace_layers(graph, (3, PATCH_PX, PATCH_PX))
+    make_student(tiny_bundle())  # others are not held to it
 
 
 def test_session_is_kept_and_a_changed_file_is_noticed(tmp_path: Path) -> None:

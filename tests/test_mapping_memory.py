@@ -1,7 +1,9 @@
 """The bound on the memory of foreign code."""
 
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,5 +50,32 @@ def test_threads_that_set_it_at_once_leave_none_behind() -> None:
     assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
-def test_the_share_is_at_least_a_gibibyte() -> None:
-    assert fair_share_bytes() >= 2**30
+@pytest.mark.parametrize(
+    ("available_gib", "container_gib", "share_gib"),
+    [(8, None, 4), (8, 4, 2), (8, 64, 4), (0.5, None, 1), (8, 0.25, 1)],
+)
+def test_the_share_is_half_of_the_least_of_all_limits(
+    monkeypatch: pytest.MonkeyPatch, available_gib: float, container_gib: float | None, share_gib: float
+) -> None:
+    files = {
+        "/proc/meminfo": f"MemTotal: 99999999 kB\nMemAvailable:   {int(available_gib * 2**20)} kB\n",
+        "/sys/fs/cgroup/memory.max": "max\n" if container_gib is None else f"{int(container_gib * 2**30)}\n",
+    }
+
+    def read_text(path: Path, encoding: str) -> str:
+        if str(path) not in files:
+            raise FileNotFoundError(path)
+        return files[str(path)].encode().decode(encoding)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert fair_share_bytes() == share_gib * 2**30
+
+
+def test_the_share_of_a_process_that_is_held_to_less() -> None:
+    held_to = 5 * 2**30
+    code = (
+        "import resource; from geokd.mapping.memory import fair_share_bytes;"
+        f"resource.setrlimit(resource.RLIMIT_AS, ({held_to}, {held_to})); print(fair_share_bytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 2**30 <= int(done.stdout) < held_to // 2

@@ -54,7 +54,7 @@ class Student:
         Raises
         ------
         BundleError
-            If the answers are not finite, or not one a class.
+            If ONNX Runtime cannot run these pixels, or the answers are not finite, or not one a class.
         """
         name = self.session.get_inputs()[0].name
         logits = np.empty((len(pixels), len(self.bundle.legend)), np.float32)
@@ -63,7 +63,10 @@ class Student:
             count = len(batch)
             if count < BATCH_PATCHES:
                 batch = np.concatenate([batch, np.zeros((BATCH_PATCHES - count, *batch.shape[1:]), np.uint8)])
-            (answer,) = self.session.run(None, {name: np.ascontiguousarray(batch)})
+            try:
+                (answer,) = self.session.run(None, {name: np.ascontiguousarray(batch)})
+            except Exception as error:  # ONNX Runtime's own errors share no base class
+                raise BundleError(f"ONNX Runtime cannot run the model {self.bundle.name}: {_reason(error)}") from error
             if answer.shape != (BATCH_PATCHES, logits.shape[1]) or not np.isfinite(answer[:count]).all():
                 raise BundleError(
                     f"the model {self.bundle.name} answers {BATCH_PATCHES} patches with {answer.shape} numbers, some"
@@ -151,7 +154,7 @@ def trace_layers(graph: bytes, shape: tuple[int, int, int]) -> list[Layer]:
     Raises
     ------
     BundleError
-        If ONNX Runtime cannot run it.
+        If ONNX Runtime cannot run it, at least not within half of the memory that there is.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -159,13 +162,15 @@ def trace_layers(graph: bytes, shape: tuple[int, int, int]) -> list[Layer]:
     options.add_session_config_entry("session.disable_prepacking", "1")  # weights packed away have no shape any more
     options.log_severity_level = _SEVERITY_FATAL
     options.enable_profiling = True
+    most = fair_share_bytes()
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder, "profile"))
         try:
-            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-            session.run(None, {session.get_inputs()[0].name: np.zeros((1, *shape), np.uint8)})
+            with bounded_growth(most):
+                session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+                session.run(None, {session.get_inputs()[0].name: np.zeros((1, *shape), np.uint8)})
         except Exception as error:  # ONNX Runtime's own errors share no base class
-            raise BundleError(f"ONNX Runtime cannot run the network node by node: {_first_line(error)}") from error
+            raise BundleError(f"ONNX Runtime cannot run the network node by node: {_reason(error, most)}") from error
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
 
     def shapes(typed: list[dict[str, list[int]]]) -> tuple[tuple[int, ...], ...]:
@@ -218,15 +223,9 @@ def _signature_problems(bundle: Bundle, session: onnxruntime.InferenceSession) -
     return problems
 
 
-def _reason(error: Exception, most_bytes: int) -> str:
-    """Return what ONNX Runtime says, in one line, or what it means."""
-    if isinstance(error, MemoryError) or re.search("alloc", str(error)):
-        return (
-            f"it takes more than {most_bytes / 2**30:.1f} GiB of memory for {BATCH_PATCHES} patches, half of what there"
-            " is; take a smaller model or a larger machine"
-        )
-    return _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception, most_bytes: int | None = None) -> str:
+    """Return what ONNX Runtime says, in one line, or what it means where it was held to so many bytes, if it was."""
+    if isinstance(error, MemoryError) or re.search("bad_alloc|[Ff]ailed to allocate memory", str(error)):
+        limit = "there is" if most_bytes is None else f"the {most_bytes / 2**30:.1f} GiB that it may take here"
+        return f"it takes more memory than {limit}; take a smaller model or a larger machine"
     return str(error).strip().splitlines()[0]

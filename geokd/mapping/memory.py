@@ -13,7 +13,7 @@ _ONE_AT_A_TIME = threading.Lock()  # the limit is the process's
 
 
 def fair_share_bytes() -> int:
-    """Return half of the memory that is available on this machine, or in this container; at least 1 GiB."""
+    """Return half of the memory that this machine, container and process (`ulimit -v`) has left; at least 1 GiB."""
     available = [_LEAST_BYTES * 2]
     with contextlib.suppress(OSError):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -21,6 +21,12 @@ def fair_share_bytes() -> int:
     for path in _LIMITS_OF_CONTAINERS:
         with contextlib.suppress(OSError, ValueError):  # "max" where there is none
             available.append(int(Path(path).read_text(encoding="ascii")))
+    if sys.platform == "linux":
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            available.append(soft - _address_space_bytes())
     return max(_LEAST_BYTES, min(available) // 2)
 
 
@@ -28,8 +34,8 @@ def fair_share_bytes() -> int:
 def bounded_growth(most_bytes: int) -> Iterator[None]:
     """Within, the process can grow by so many bytes; what asks for more is told that there is none.
 
-    It is the address space that counts. Other threads share the bound while it lasts, and a bound that the user has
-    set holds as well. On other systems than Linux, nothing is bounded.
+    It is the address space that counts. Other threads share the bound while it lasts, and a process that one of them
+    starts inherits it; a bound that the user has set holds as well. On other systems than Linux, nothing is bounded.
     """
     if sys.platform != "linux":
         yield
@@ -38,11 +44,16 @@ def bounded_growth(most_bytes: int) -> Iterator[None]:
 
     with _ONE_AT_A_TIME:
         before = resource.getrlimit(resource.RLIMIT_AS)
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         bounds = [bound for bound in before if bound != resource.RLIM_INFINITY]
-        most = min(pages * os.sysconf("SC_PAGE_SIZE") + most_bytes, *bounds, sys.maxsize)
+        most = min(_address_space_bytes() + most_bytes, *bounds, sys.maxsize)
         resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
         try:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _address_space_bytes() -> int:
+    """Return how much address space this process has taken; on Linux."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    return pages * os.sysconf("SC_PAGE_SIZE")
