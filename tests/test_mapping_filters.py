@@ -1,5 +1,6 @@
 """Majority and minimum mapping unit, against doing it cell by cell and region by region."""
 
+import tracemalloc
 from collections import Counter
 from unittest import mock
 
@@ -122,6 +123,23 @@ def test_strips_do_not_matter_in_a_map_of_noise(strip: int) -> None:
     twice, nothing = sieved(whole, grid, 12)
     assert np.array_equal(twice, whole)
     assert nothing == Sieved(0, done.left)
+
+
+def test_memory_does_not_grow_with_the_map() -> None:
+    """Of noise, in which nearly all regions are too small and hang together."""
+
+    def peak(height: int) -> int:
+        codes = np.random.default_rng(5).integers(0, CLASSES, (height, 60), dtype=np.uint8)
+        grid = grid_of(codes)
+        tracemalloc.start()
+        with mock.patch("geokd.outputs.class_map.STRIP_CELLS", 1200):
+            sieve(codes, grid, CLASSES, 9)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(100)  # what is loaded and cached once
+    assert peak(1600) < 1.25 * peak(200)
 
 
 def test_a_region_goes_to_the_longest_border_not_to_the_largest_neighbour() -> None:
