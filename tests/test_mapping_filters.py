@@ -65,8 +65,10 @@ def taken_one_by_one(codes: NDArray[np.uint8], grid: SceneGrid, least_ha: float)
     """What the sieve's text says, with everything looked at anew after each region."""
     codes, areas, merged = codes.copy(), np.rint(cell_areas_ha(grid) * 1e8), 0
     across, down = (round(1000 * side) for side in grid.pixel_size_m)
+    least = round(least_ha * 1e8)
+    step = 2 * areas.min()
     while True:
-        labels, count = connected_labels(codes)
+        labels, count = connected_labels(codes)  # in the order of their first cells
         sizes = np.bincount(labels.ravel(), areas.ravel(), minlength=count)
         borders: list[Counter[int]] = [Counter() for _ in range(count)]
         for row, col in np.ndindex(*codes.shape):
@@ -76,13 +78,15 @@ def taken_one_by_one(codes: NDArray[np.uint8], grid: SceneGrid, least_ha: float)
                         if codes[a, b] < CLASSES and codes[y, x] < CLASSES:
                             borders[labels[a, b]][int(codes[y, x])] += side
         classified = [codes[labels == n][0] < CLASSES for n in range(count)]
-        small = [n for n in range(count) if classified[n] and sizes[n] < round(least_ha * 1e8)]
-        going = [n for n in small if borders[n]]
-        if not going:
+        small = [n for n in range(count) if classified[n] and sizes[n] < min(step, least)]
+        going = next((n for n in small if borders[n]), None)
+        if going is not None:
+            codes[labels == going] = max(borders[going], key=lambda code: (borders[going][code], -code))
+            merged += 1
+        elif step < least:
+            step *= 2
+        else:
             return codes, Sieved(merged, len(small))
-        region = min(going, key=lambda n: (sizes[n], n))
-        codes[labels == region] = max(borders[region], key=lambda code: (borders[region][code], -code))
-        merged += 1
 
 
 @given(CODES, st.sampled_from([1, 3, 5, 9]), st.integers(1, 40))

@@ -1,23 +1,23 @@
 """A minimum mapping unit: regions smaller than it go to their neighbours.
 
-The smallest region goes first (of equals the one whose first cell, row by row, comes first), to the class with which it
-shares the longest border (of equals the one of the lowest code). It then is one with what it touches of that class, and
-goes again if both together are too small still. So no region below the unit is left that touches another class at all.
+Regions smaller than two cells go first, then those smaller than four, and so on, each step twice the one before, up to
+the unit. Within a step they go in the order of their first cells, row by row. A region goes to the class with which it
+shares the longest border (of equals the one of the lowest code), as its neighbours are by then; with what it touches of
+that class it is one from there on, and has the area of the step. So no region below the unit is left that touches
+another class at all.
 
-Strips of the map are taken from above downwards. Regions of enough area never change, so what becomes of a small
-region depends on those small ones alone that hang together with it. They are held until the strips have passed all of
-them, and nothing depends on how high strips are. That few hang together is seen to by taking the unit in steps, each
-twice the one before: since the smallest goes first anyway, the result is the same.
+Strips of the map are taken from above downwards. What becomes of a region depends on those alone that go before it, and
+a region that may go soon is complete a few rows below its first cell: regions wait until all that go before them are
+complete. So nothing depends on how high strips are, and little is held besides a strip, whatever the map.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from heapq import heapify, heappop, heappush
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.mapping.small_regions import BorderGraph, SmallRegions
+from geokd.mapping.small_regions import SmallRegions, give_away, no_regions
 from geokd.outputs.class_map import cell_areas_ha, row_strips
 from geokd.outputs.connected import first_of_each_group, runs_of
 from geokd.scenes.grid import SceneGrid
@@ -77,9 +77,9 @@ def sieve(codes: NDArray[np.uint8], grid: SceneGrid, classes: int, min_area_ha: 
         On the ground, as :func:`geokd.outputs.class_map.cell_areas_ha` measures it, each cell to a square centimetre.
     """
     least_cm2 = min(round(min_area_ha * _CM2_PER_HECTARE), _MOST_CM2)
-    cell_cm2 = max(1, int(_cell_areas_cm2(grid, slice(0, 1)).min()))
+    cell_cm2 = min(int(_cell_areas_cm2(grid, rows).min()) for rows in row_strips(grid.height, grid.width))
     merged = left = 0
-    for step_cm2 in _steps(2 * cell_cm2, least_cm2):
+    for step_cm2 in _steps(2 * max(1, cell_cm2), least_cm2):
         done = _sieve_once(codes, grid, classes, step_cm2)
         merged, left = merged + done.merged, done.left
     return Sieved(merged, left)
@@ -95,26 +95,26 @@ def _steps(first: int, last: int) -> Iterator[int]:
 
 def _sieve_once(codes: NDArray[np.uint8], grid: SceneGrid, classes: int, least_cm2: int) -> Sieved:
     merged = left = 0
-    seam = _Seam(codes[0], np.zeros(0, np.int64), _no_regions())
+    seam = _Seam(codes[0], np.zeros(0, np.int64), no_regions())
     for rows in row_strips(grid.height, grid.width):
         line = codes[rows.stop - 1].copy()
         regions, of_line = _look(codes[rows], rows, grid, seam)
-        classified = regions.codes < classes
-        small = classified & (regions.areas < least_cm2)
-        regions = _with_outer(regions, classified, small)
-
-        cluster = first_of_each_group(len(regions), regions.borders[:, :2])
         on_line = np.zeros(len(regions), np.bool_)
         if rows.stop < grid.height:
             on_line[of_line] = True
-        waiting = small & np.isin(cluster, cluster[small & on_line])
-        ready = regions.take(small & ~waiting)
-        after, done = _merge(ready, least_cm2)
-        _fill(codes, ready, after)
-        merged, left = merged + done.merged, left + done.left
 
+        classified = regions.codes < classes
+        small = classified & (regions.areas < least_cm2)
+        incomplete = regions.first[small & on_line & ~regions.settled]
+        going = small & (regions.first < incomplete.min(initial=codes.size))
+        after, went = give_away(regions.with_borders_of(small, classified), going)
+        merged, left = merged + int(went.sum()), left + int((going & ~after.settled).sum())
+        _fill(codes, after, went)
+
+        waiting = small & ~going
         carried = waiting | on_line
-        seam = _Seam(line, (np.cumsum(carried) - 1)[of_line], regions.take(carried))
+        after = after.with_borders_of(waiting, classified).take(carried)
+        seam = _Seam(line, (np.cumsum(carried) - 1)[of_line], after)
     return Sieved(merged, left)
 
 
@@ -134,7 +134,7 @@ def _look(
     begin = (rows.start - above + runs.rows) * grid.width + runs.starts
     end = begin + runs.stops - runs.starts
     summed = np.pad(_cell_areas_cm2(grid, rows).cumsum(axis=1), ((above, 0), (1, 0)))
-    areas, first = np.zeros(len(head), np.int64), np.full(len(head), codes.size + end[-1])
+    areas, first = np.zeros(len(head), np.int64), np.full(len(head), end[-1])
     run_areas = summed[runs.rows, runs.stops] - summed[runs.rows, runs.starts]
     np.add.at(areas, region, np.concatenate([seam.regions.areas, run_areas]))
     np.minimum.at(first, region, np.concatenate([seam.regions.first, begin]))
@@ -143,10 +143,13 @@ def _look(
     beside = np.flatnonzero((np.diff(runs.rows) == 0) & own[:-1])
     upper, lower = runs.touching[~alike].T
     cells, borders = seam.regions.cells, seam.regions.borders
+    settled = np.zeros(len(head), np.bool_)
+    settled[before[seam.regions.settled]] = True
     return SmallRegions(
         np.concatenate([seam.regions.codes, runs.codes])[head],
         areas,
         first,
+        settled,
         np.concatenate(
             [
                 np.column_stack([before[borders[:, :2]], borders[:, 2]]),
@@ -164,52 +167,13 @@ def _look(
     ), of_run[runs.rows == runs.rows[-1]]
 
 
-def _with_outer(regions: SmallRegions, classified: NDArray[np.bool_], small: NDArray[np.bool_]) -> SmallRegions:
-    """Keep borders between small regions; those with others count for the others' classes."""
-    one, other, _ = regions.borders.T
-    both = regions.borders[small[one] & small[other]]
-    outer = [regions.outer[small[regions.outer[:, 0]]]]
-    for inside, outside in ((0, 1), (1, 0)):
-        near, far = regions.borders[:, inside], regions.borders[:, outside]
-        mixed = small[near] & ~small[far] & classified[far]
-        outer.append(np.column_stack([near, regions.codes[far], regions.borders[:, 2]])[mixed])
-    cells = regions.cells[small[regions.cells[:, 2]]]
-    return replace(regions, borders=both, outer=np.concatenate(outer), cells=cells)
-
-
-def _merge(regions: SmallRegions, least_cm2: int) -> tuple[NDArray[np.uint8], Sieved]:
-    """Decide what class small regions have in the end; of all of them nothing more is to come."""
-    graph = BorderGraph(regions, least_cm2)
-    queue = [graph.key(region) for region in range(len(regions))]
-    heapify(queue)
-    merged = left = 0
-    while queue:
-        *_, region = key = heappop(queue)
-        if key != graph.key(region):
-            continue  # it has joined another, or another it
-        lengths = graph.border_lengths(region)
-        if not lengths:
-            left += 1
-            continue
-        merged += 1
-        graph.give(region, max(lengths, key=lambda code: (lengths[code], -code)))
-        if graph.is_small(region):
-            heappush(queue, graph.key(region))
-    return graph.codes_at_the_end(), Sieved(merged, left)
-
-
-def _fill(codes: NDArray[np.uint8], regions: SmallRegions, after: NDArray[np.uint8]) -> None:
-    """Write what classes regions have now, (N,)."""
-    begin, end, region = regions.cells[after[regions.cells[:, 2]] != regions.codes[regions.cells[:, 2]]].T
+def _fill(codes: NDArray[np.uint8], regions: SmallRegions, which: NDArray[np.bool_]) -> None:
+    """Write the codes of some regions into their cells."""
+    begin, end, region = regions.cells[which[regions.cells[:, 2]]].T
     lengths = end - begin
     offsets = np.cumsum(lengths) - lengths
     places = np.repeat(begin - offsets, lengths) + np.arange(lengths.sum())
-    codes.reshape(-1)[places] = np.repeat(after[region], lengths)
-
-
-def _no_regions() -> SmallRegions:
-    none, triples = np.zeros(0, np.int64), np.zeros((0, 3), np.int64)
-    return SmallRegions(np.zeros(0, np.uint8), none, none, triples, triples, triples)
+    codes.reshape(-1)[places] = np.repeat(regions.codes[region], lengths)
 
 
 def _cell_areas_cm2(grid: SceneGrid, rows: slice) -> NDArray[np.int64]:

@@ -1,9 +1,11 @@
 """Regions of a map that may be too small, and the borders by which they go to their neighbours."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from geokd.legend import NODATA
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,6 +17,8 @@ class SmallRegions:
     codes : uint8 array (N,)
     areas : int64 array (N,), in square centimetres
     first : int64 array (N,), number of the first cell
+    settled : bool array (N,)
+        Which have their class for good.
     borders : int64 array (M, 3)
         Two of the regions, and the length of a border between them in millimetres.
     outer : int64 array (L, 3)
@@ -26,6 +30,7 @@ class SmallRegions:
     codes: NDArray[np.uint8]
     areas: NDArray[np.int64]
     first: NDArray[np.int64]
+    settled: NDArray[np.bool_]
     borders: NDArray[np.int64]
     outer: NDArray[np.int64]
     cells: NDArray[np.int64]
@@ -33,6 +38,16 @@ class SmallRegions:
     def __len__(self) -> int:
         """Return how many regions there are."""
         return len(self.codes)
+
+    def with_borders_of(self, small: NDArray[np.bool_], classified: NDArray[np.bool_]) -> "SmallRegions":
+        """Keep cells of small regions and borders between them; borders with others count for the others' classes."""
+        one, other, _ = self.borders.T
+        outer = [self.outer[small[self.outer[:, 0]]]]
+        for near, far in ((one, other), (other, one)):
+            mixed = small[near] & ~small[far] & classified[far]
+            outer.append(np.column_stack([near, self.codes[far], self.borders[:, 2]])[mixed])
+        cells = self.cells[small[self.cells[:, 2]]]
+        return replace(self, borders=self.borders[small[one] & small[other]], outer=np.concatenate(outer), cells=cells)
 
     def take(self, which: NDArray[np.bool_]) -> "SmallRegions":
         """Return some of the regions, and the borders between them."""
@@ -43,78 +58,52 @@ class SmallRegions:
             self.codes[which],
             self.areas[which],
             self.first[which],
+            self.settled[which],
             np.column_stack([number[borders[:, :2]], borders[:, 2]]),
             np.column_stack([number[outer[:, 0]], outer[:, 1:]]),
             np.column_stack([cells[:, :2], number[cells[:, 2]]]),
         )
 
 
-class BorderGraph:
-    """Small regions, and the borders they have with one another and with classes around; it changes as they merge."""
-
-    def __init__(self, regions: SmallRegions, least_cm2: int) -> None:
-        self._least = least_cm2
-        self._codes: list[int] = regions.codes.tolist()
-        self._areas: list[int] = regions.areas.tolist()
-        self._first: list[int] = regions.first.tolist()
-        self._joined_to = list(range(len(regions)))
-        self._near: list[dict[int, int]] = [{} for _ in self._codes]  # by region, the length of the border with it
-        self._outer: list[dict[int, int]] = [{} for _ in self._codes]  # by class
-        for one, other, length in regions.borders.tolist():
-            self._add_border(one, other, length)
-        for region, code, length in regions.outer.tolist():
-            _add(self._outer[region], code, length)
-
-    def key(self, region: int) -> tuple[int, int, int]:
-        """Area, first cell and number of a region: the lowest goes first. It changes when something joins."""
-        end = self._joined_to[region]
-        return self._areas[end], self._first[end], end
-
-    def is_small(self, region: int) -> bool:
-        """Whether a region is below the least area."""
-        return self._areas[region] < self._least
-
-    def border_lengths(self, region: int) -> dict[int, int]:
-        """Return the length of the border of a region with each class."""
-        lengths = dict(self._outer[region])
-        for other, length in self._near[region].items():
-            _add(lengths, self._codes[other], length)
-        return lengths
-
-    def give(self, region: int, code: int) -> None:
-        """Give a region to a class it touches, and join to it what it touches of that class."""
-        self._codes[region] = code
-        if code in self._outer[region]:
-            self._areas[region] = max(self._areas[region], self._least)
-        for other in [other for other in self._near[region] if self._codes[other] == code]:
-            self._join(region, other)
-        if not self.is_small(region):
-            for other, length in self._near[region].items():
-                del self._near[other][region]
-                _add(self._outer[other], code, length)
-
-    def codes_at_the_end(self) -> NDArray[np.uint8]:
-        """Return the class that each region ended up in, (N,)."""
-        end = np.array(self._joined_to, np.int64)
-        while not np.array_equal(further := end[end], end):
-            end = further
-        return np.array(self._codes, np.uint8)[end]
-
-    def _join(self, region: int, other: int) -> None:
-        self._joined_to[other] = region
-        self._areas[region] += self._areas[other]
-        self._first[region] = min(self._first[region], self._first[other])
-        del self._near[region][other], self._near[other][region]
-        for third, length in self._near[other].items():
-            del self._near[third][other]
-            self._add_border(region, third, length)
-        for code, length in self._outer[other].items():
-            _add(self._outer[region], code, length)
-
-    def _add_border(self, one: int, other: int, length: int) -> None:
-        _add(self._near[one], other, length)
-        _add(self._near[other], one, length)
+def no_regions() -> SmallRegions:
+    """Return none."""
+    none, triples = np.zeros(0, np.int64), np.zeros((0, 3), np.int64)
+    return SmallRegions(np.zeros(0, np.uint8), none, none, np.zeros(0, np.bool_), triples, triples, triples)
 
 
-def _add(lengths: dict[int, int], key: int, length: int) -> None:
-    lengths[key] = lengths.get(key, 0) + length
+def give_away(regions: SmallRegions, going: NDArray[np.bool_]) -> tuple[SmallRegions, NDArray[np.bool_]]:
+    """Give regions to the classes with which they share the longest borders, in the order of their first cells.
+
+    One that another has joined before stays as it is, and so does one that touches no class. Of those that go all
+    borders must be known.
+
+    Returns
+    -------
+    regions : SmallRegions
+        With their codes of now; what went and what was joined is settled.
+    went : bool array (N,)
+    """
+    count = len(regions)
+    codes = [*regions.codes.tolist(), *range(NODATA)]  # behind the regions, the classes of what lies around them
+    settled = [*regions.settled.tolist(), *[True] * NODATA]
+    borders, outer = regions.borders, regions.outer
+    owner = np.concatenate([borders[:, 0], borders[:, 1], outer[:, 0]])
+    order = np.argsort(owner, kind="stable")
+    sides = np.concatenate([borders[:, 1], borders[:, 0], count + outer[:, 1]])[order].tolist()
+    lengths = np.concatenate([borders[:, 2], borders[:, 2], outer[:, 2]])[order].tolist()
+    begin = np.searchsorted(owner[order], np.arange(count + 1)).tolist()
+    went = np.zeros(count, np.bool_)
+    numbers = np.flatnonzero(going)
+    for region in numbers[np.argsort(regions.first[numbers])].tolist():
+        mine = slice(begin[region], begin[region + 1])
+        if settled[region] or not sides[mine]:
+            continue
+        by_class: dict[int, int] = {}
+        for side, length in zip(sides[mine], lengths[mine], strict=True):
+            by_class[codes[side]] = by_class.get(codes[side], 0) + length
+        code = max(by_class, key=lambda c: (by_class[c], -c))
+        codes[region], settled[region], went[region] = code, True, True
+        for side in sides[mine]:
+            settled[side] = settled[side] or codes[side] == code
+    now = np.array(codes[:count], np.uint8), np.array(settled[:count], np.bool_)
+    return replace(regions, codes=now[0], settled=now[1]), went
