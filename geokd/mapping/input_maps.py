@@ -10,7 +10,7 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from geokd.errors import CallError, GeokdError, SceneError, one_message
+from geokd.errors import CallError, GeokdError, SceneError
 from geokd.legend import NODATA, UNCLASSIFIED
 from geokd.mapping.overlay import Part
 from geokd.outputs.map_file import MapFile, open_map
@@ -97,14 +97,8 @@ class InputMap:
             )
 
 
-def find_maps(paths: Sequence[str | Path]) -> list[InputMap]:
-    """Open maps and see that they go together.
-
-    Raises
-    ------
-    CallError, SceneError
-        If they cannot be joined: everything that is wrong, in one message.
-    """
+def find_maps(paths: Sequence[str | Path]) -> tuple[list[InputMap], list[GeokdError]]:
+    """Open maps and see whether they go together; returns those that could be opened, and everything that is wrong."""
     problems: list[GeokdError] = []
     maps = []
     if len(paths) < 2:
@@ -118,12 +112,8 @@ def find_maps(paths: Sequence[str | Path]) -> list[InputMap]:
             maps.append(_find(path))
         except GeokdError as error:
             problems.append(error)
-    if maps:
-        problems += [SceneError(text) for other in maps[1:] for text in _differences(maps[0], other)]
-    if problems:
-        kind = CallError if any(isinstance(problem, CallError) for problem in problems) else SceneError
-        raise kind(one_message([str(problem) for problem in problems]))
-    return maps
+    problems += [SceneError(text) for other in maps[1:] for text in _differences(maps[0], other)]
+    return maps, problems
 
 
 def _find(path: str | Path) -> InputMap:

@@ -142,57 +142,41 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
 
 def _plan(paths: Sequence[str | Path], path: Path, options: MosaicOptions) -> _Plan:
     """Check everything that can be before a cell is read, and decide how maps are joined."""
-    problems: list[GeokdError] = []
-    maps: list[InputMap] = []
+    maps, problems = find_maps(paths)
+    problems += _problems_of_call(paths, maps, path, options)
+    grid = None
     try:
-        maps = find_maps(paths)
+        check_outputs(path.parent, names_of(path), overwrite=options.overwrite)
+        grid = union_grid([source.file.grid for source in maps], options.grid) if maps else None
     except GeokdError as error:
         problems.append(error)
-    if not path.name.endswith(ENDING):
-        problems.append(
-            CallError(f"the mosaic {path} is to be called <stem>{ENDING}, as {path.with_name(_named(path))}")
-        )
-    elif path.resolve() in [Path(p).resolve() for p in paths]:
-        problems.append(CallError(f"the mosaic {path} is one of the maps; call it something else"))
-    else:
-        try:
-            check_outputs(path.parent, names_of(path), overwrite=options.overwrite)
-        except GeokdError as error:
-            problems.append(error)
-    if options.sources and len(paths) > _MOST_SOURCES:
-        problems.append(CallError(f"sources can be told of {_MOST_SOURCES} maps, not of {len(paths)}; leave them out"))
-    bare = [source.file.path for source in maps if source.probabilities is None]
-    if options.by == "probability":
-        if bare:
-            problems.append(
-                CallError(
-                    f"without probabilities beside them: {', '.join(bare)}; map these scenes by geokd classify"
-                    " --probabilities, or join by confidence"
-                )
-            )
-        if maps and maps[0].file.unclassified is not None:
-            problems.append(
-                CallError(
-                    "probabilities do not tell which cells are unclassified, as these maps do; join by confidence"
-                )
-            )
-    grid = None
-    if maps:
-        try:
-            grid = union_grid([source.file.grid for source in maps], options.grid)
-        except GeokdError as error:
-            problems.append(error)
-    if problems:
+    if problems or grid is None:
         kind = type(problems[0]) if len(problems) == 1 else CallError
         raise kind(one_message([str(problem) for problem in problems]))
-    assert grid is not None
     by, why = _decider(maps, options.by)
     windows = tuple(place(source.file.grid, grid) for source in maps)
-    return _Plan(tuple(maps), grid, windows, by, (_about_grid(maps, grid), *_about_resampling(maps, grid), why))
+    return _Plan(tuple(maps), grid, windows, by, (_about_grid(maps, grid), _about_resampling(maps, grid), why))
 
 
-def _named(path: Path) -> str:
-    return path.stem + ENDING
+def _problems_of_call(
+    paths: Sequence[str | Path], maps: Sequence[InputMap], path: Path, options: MosaicOptions
+) -> Iterator[CallError]:
+    if not path.name.endswith(ENDING):
+        yield CallError(f"the mosaic {path} is to be called <stem>{ENDING}, as {path.with_name(path.stem + ENDING)}")
+    if path.resolve() in [Path(p).resolve() for p in paths]:
+        yield CallError(f"the mosaic {path} is one of the maps; call it something else")
+    if options.sources and len(paths) > _MOST_SOURCES:
+        yield CallError(f"sources can be told of {_MOST_SOURCES} maps, not of {len(paths)}; leave them out")
+    if options.by != "probability":
+        return
+    bare = [source.file.path for source in maps if source.probabilities is None]
+    if bare:
+        yield CallError(
+            f"no probabilities lie beside {', '.join(bare)}; map these scenes by geokd classify --probabilities, or"
+            " join by confidence"
+        )
+    if any(source.file.unclassified is not None for source in maps):
+        yield CallError("probabilities do not tell which cells are unclassified, as these maps do; join by confidence")
 
 
 def _decider(maps: Sequence[InputMap], by: By | None) -> tuple[By, str]:
@@ -222,12 +206,11 @@ def _about_grid(maps: Sequence[InputMap], grid: SceneGrid) -> str:
     return f"{grid.width:,} x {grid.height:,} cells of {size_x} x {size_y} m in {crs}{first}"
 
 
-def _about_resampling(maps: Sequence[InputMap], grid: SceneGrid) -> Iterator[str]:
+def _about_resampling(maps: Sequence[InputMap], grid: SceneGrid) -> str:
     moved = [source.name for source in maps if not lies_on(source.file.grid, grid)]
-    if moved:
-        yield f"not on this grid: {', '.join(moved)}; each cell takes that cell there in which its centre lies (nearest)"
-    else:
-        yield "all maps lie on this grid, nothing is resampled"
+    if not moved:
+        return "all maps lie on this grid, nothing is resampled"
+    return f"on other grids, resampled to the nearest cell: {', '.join(moved)}"
 
 
 def _rows(window: Window) -> tuple[int, int]:
