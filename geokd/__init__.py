@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from geokd.mapping.compare import compare
     from geokd.mapping.evaluate import evaluate
     from geokd.mapping.info import info
+    from geokd.mapping.join_maps import MosaicOptions, mosaic
+    from geokd.mapping.map_grid import StatedGrid
     from geokd.mapping.models import models
     from geokd.mapping.options import ClassifyOptions
     from geokd.mapping.robustness import RobustnessOptions, robustness
@@ -29,8 +31,10 @@ __all__ = [
     "AblationResult",
     "ClassifyOptions",
     "ClassifyResult",
+    "MosaicOptions",
     "RobustnessOptions",
     "SampleOptions",
+    "StatedGrid",
     "TileOptions",
     "TileResult",
     "VerifyResult",
@@ -43,6 +47,7 @@ __all__ = [
     "export",
     "info",
     "models",
+    "mosaic",
     "robustness",
     "sample",
     "tile",
@@ -55,8 +60,10 @@ _MODULES = {
     "AblationResult": "geokd.training.ablation",
     "ClassifyOptions": "geokd.mapping.options",
     "ClassifyResult": "geokd.mapping.classify",
+    "MosaicOptions": "geokd.mapping.join_maps",
     "RobustnessOptions": "geokd.mapping.robustness",
     "SampleOptions": "geokd.mapping.sample",
+    "StatedGrid": "geokd.mapping.map_grid",
     "TileOptions": "geokd.scenes.tiling",
     "TileResult": "geokd.scenes.tiling",
     "VerifyResult": "geokd.mapping.verify",
@@ -68,6 +75,7 @@ _MODULES = {
     "export": "geokd.training.export",
     "info": "geokd.mapping.info",
     "models": "geokd.mapping.models",
+    "mosaic": "geokd.mapping.join_maps",
     "robustness": "geokd.mapping.robustness",
     "sample": "geokd.mapping.sample",
     "tile": "geokd.scenes.tiling",

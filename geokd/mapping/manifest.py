@@ -15,7 +15,7 @@ from geokd.assessment.drift import Drift
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.mosaic import Mosaic
 from geokd.mapping.parallel import Crew
-from geokd.outputs.class_map import class_areas
+from geokd.outputs.class_map import ClassMap, class_areas
 from geokd.scenes.grid import SceneGrid
 
 _PACKAGES = ("geokd", "numpy", "rasterio", "pyogrio", "shapely", "onnxruntime", "dask")
@@ -33,9 +33,7 @@ def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> 
     """
     class_map, drift = mosaic.class_map, mosaic.drift
     mapped = int(class_map.cell_counts().sum())
-    areas = class_areas(class_map)
     rows, cols = job.patches.shape
-    size_x_m, size_y_m = class_map.grid.pixel_size_m
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "scene": describe_input(job),
@@ -53,21 +51,33 @@ def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> 
         "warnings": [*job.plan.warnings, *(drift.warnings if drift else ())],
         "filters": None if mosaic.filtered is None else asdict(mosaic.filtered),
         "drift": describe_drift(drift),
-        "map": describe_grid(class_map.grid)
-        | {"cell_size_m": [size_x_m, size_y_m], "areas_measured": where_areas_are_measured(class_map.grid)},
+        "map": describe_cells(class_map.grid),
         "valid_cells": mapped,
         "unmapped_cells": {
             "without_valid_pixel": class_map.codes.size - mosaic.valid_cells,
             "in_no_classified_patch": mosaic.valid_cells - mapped,
         },
-        "area_ha": math.fsum(area["area_ha"] for area in areas),
-        "areas": [dict(area) for area in areas],
+        **describe_areas(class_map),
         "patches": {"all": rows * cols, "classified": mosaic.classified_patches},
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb(job.options.crew),
         "outputs": job.outputs,
         "versions": package_versions(),
     }
+
+
+def describe_cells(grid: SceneGrid) -> dict[str, Any]:
+    """Return the grid of a map, the ground size of its cells, and how areas are measured, as a JSON object."""
+    return describe_grid(grid) | {
+        "cell_size_m": list(grid.pixel_size_m),
+        "areas_measured": where_areas_are_measured(grid),
+    }
+
+
+def describe_areas(class_map: ClassMap) -> dict[str, Any]:
+    """Return the area of all classes, and of each, as a JSON object."""
+    areas = class_areas(class_map)
+    return {"area_ha": math.fsum(area["area_ha"] for area in areas), "areas": [dict(area) for area in areas]}
 
 
 def describe_drift(drift: Drift | None) -> dict[str, Any] | None:

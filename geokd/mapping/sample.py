@@ -186,7 +186,9 @@ def _pictures(
     made_from = class_map.manifest.get("scene", {})
     path = scene or made_from.get("path")
     if path is None:
-        return [""] * len(rows), ["the points carry no pictures of the scene: the map has no manifest; give --scene"]
+        return [""] * len(rows), [
+            "the points carry no pictures of the scene: nothing tells the scene of the map; give --scene"
+        ]
     used = made_from.get("bands_used", [])
     names = tuple(str(band["taken_as"]) for band in used)
     found = [find_band(names, colour) for colour in ("red", "green", "blue")]

@@ -1,6 +1,6 @@
 """Everything of a map that is written, but the manifest."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,27 +9,32 @@ from numpy.typing import NDArray
 from geokd.bundle import InputContract
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.mosaic import Mosaic
+from geokd.outputs.class_map import ClassMap
 from geokd.outputs.geopackage import write_polygons
 from geokd.outputs.geotiff import Strip, write_class_raster, write_confidence_raster, write_probability_raster
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
 from geokd.outputs.quicklook import ScenePicture, write_quicklook
-from geokd.outputs.staging import write_bytes
+from geokd.outputs.staging import OutputNames, write_bytes
 from geokd.scenes.bands import find_band
 
 
 def write_map(job: MappingJob, mosaic: Mosaic, folder: Path) -> None:
     """Write all outputs but the manifest and what comes on request only."""
     names, bundle, class_map = job.names, job.bundle, mosaic.class_map
-    tags = _tags(job)
+    write_layers(class_map, names, folder, _tags(job))
+    write_polygons(class_map, folder / names.polygons, job.options.simplify_m)
+    picture = ScenePicture(true_colour(mosaic.picture, bundle.contract), mosaic.picture_valid, job.plan.grid)
+    subtitle = f"Land use by the model {bundle.name} ({bundle.precision})"
+    write_quicklook(class_map, picture, folder / names.quicklook, Path(job.plan.path).name, subtitle)
+
+
+def write_layers(class_map: ClassMap, names: OutputNames, folder: Path, tags: Mapping[str, str]) -> None:
+    """Write the rasters of classes and confidence, with names and styles."""
     write_class_raster(class_map, folder / names.class_raster, tags)
     write_bytes(folder / names.class_attributes, class_attributes_pam(class_map).encode())
     write_bytes(folder / names.class_style, class_raster_qml(class_map.legend).encode())
     write_confidence_raster(class_map, folder / names.confidence_raster, tags)
     write_bytes(folder / names.confidence_style, confidence_raster_qml().encode())
-    write_polygons(class_map, folder / names.polygons, job.options.simplify_m)
-    picture = ScenePicture(true_colour(mosaic.picture, bundle.contract), mosaic.picture_valid, job.plan.grid)
-    subtitle = f"Land use by the model {bundle.name} ({bundle.precision})"
-    write_quicklook(class_map, picture, folder / names.quicklook, Path(job.plan.path).name, subtitle)
 
 
 def write_probabilities(job: MappingJob, strips: Iterable[Strip], folder: Path) -> None:

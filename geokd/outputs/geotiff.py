@@ -32,10 +32,13 @@ class _Shape(NamedTuple):
     grid: SceneGrid
 
 
-def write_class_raster(class_map: ClassMap, path: Path, tags: Mapping[str, str]) -> None:
+def write_class_raster(
+    class_map: ClassMap, path: Path, tags: Mapping[str, str], description: str = "land use class"
+) -> None:
     """Write the classes: uint8, nodata 255, the legend's colours as palette, overviews by the most frequent class.
 
-    `tags` are written as TIFF metadata, for example the software and the model's name and hash.
+    `tags` are written as TIFF metadata, for example the software and the model's name and hash; `description` says what
+    the band holds.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def write_class_raster(class_map: ClassMap, path: Path, tags: Mapping[str, str])
 
     def describe(raster: DatasetWriter) -> None:
         raster.write_colormap(1, {c.value: c.rgb for c in class_map.legend} | {NODATA: (0, 0, 0, 0)})
-        raster.set_band_description(1, "land use class")
+        raster.set_band_description(1, description)
         raster.update_tags(**tags)
 
     strips = ((rows, class_map.codes[np.newaxis, rows]) for rows in class_map.strips())

@@ -73,8 +73,8 @@ class _Entry:
     colour: _Colour | None
 
 
-def write_quicklook(class_map: ClassMap, scene: ScenePicture, path: Path, title: str, subtitle: str) -> None:
-    """Write a PNG of the scene and its map, both of the same ground at the same size.
+def write_quicklook(class_map: ClassMap, scene: ScenePicture | None, path: Path, title: str, subtitle: str) -> None:
+    """Write a PNG of the scene and its map, both of the same ground at the same size; or of the map alone.
 
     `subtitle` stands below `title`, for example the model's name. Classes without cells are left out of the legend; the
     north arrow is drawn only where up is north.
@@ -90,15 +90,17 @@ def write_quicklook(class_map: ClassMap, scene: ScenePicture, path: Path, title:
     write_bytes(path, content.getvalue())
 
 
-def _draw(class_map: ClassMap, scene: ScenePicture, title: str, subtitle: str) -> Image.Image:
-    size = _panel_size(scene.grid)
-    panels = {"Scene": _scene_panel(scene, size), "Land use": _map_panel(class_map, scene.grid, size)}
+def _draw(class_map: ClassMap, scene: ScenePicture | None, title: str, subtitle: str) -> Image.Image:
+    grid = class_map.grid if scene is None else scene.grid
+    size = _panel_size(grid)
+    panels = {} if scene is None else {"Scene": _scene_panel(scene, size)}
+    panels["Land use"] = _map_panel(class_map, grid, size)
     stacked = size[0] > _STACKED_FROM * size[1]
-    step_x = 0 if stacked else max(size[0], _CAPTIONED_PX) + _GAP_PX
-    step_y = size[1] + _CAPTION_PX + _GAP_PX if stacked else 0
+    step_x = 0 if stacked or scene is None else max(size[0], _CAPTIONED_PX) + _GAP_PX
+    step_y = size[1] + _CAPTION_PX + _GAP_PX if stacked and scene is not None else 0
     body = max(step_y + size[1] + _CAPTION_PX, _BODY_PX)
 
-    entries = _legend_entries(class_map, all_valid=bool(scene.valid.all()))
+    entries = _legend_entries(class_map, all_valid=scene is None or bool(scene.valid.all()))
     rows = (body - _CAPTION_PX - _KEY_FOOT_PX) // _ROW_PX
     key_x = _MARGIN_PX + step_x + max(size[0], _CAPTIONED_PX) + _GAP_PX
     key_width = -(-len(entries) // rows) * (_KEY_WIDTH_PX + _GAP_PX) - _GAP_PX
@@ -121,7 +123,7 @@ def _draw(class_map: ClassMap, scene: ScenePicture, title: str, subtitle: str) -
         column, row = divmod(number, rows)
         _draw_entry(image, (key_x + column * (_KEY_WIDTH_PX + _GAP_PX), body_y + _CAPTION_PX + row * _ROW_PX), entry)
     foot_y = body_y + _CAPTION_PX + min(len(entries), rows) * _ROW_PX + _GAP_PX
-    _draw_foot(draw, (key_x, foot_y), class_map.grid, max(_ground_size_m(scene.grid)) / _PANEL_PX)
+    _draw_foot(draw, (key_x, foot_y), class_map.grid, max(_ground_size_m(grid)) / _PANEL_PX)
     return image
 
 

@@ -19,9 +19,12 @@ _DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage
 ON_REQUEST = ("probability_raster", "probability_style")
 """Fields of :class:`OutputNames` that are written only if they are asked for."""
 
+OF_MOSAICS = ("source_raster", "source_attributes", "source_style")
+"""Fields of :class:`OutputNames` that only a mosaic of maps has, if they are asked for."""
+
 
 class OutputNames(NamedTuple):
-    """File names of all outputs of one scene."""
+    """File names of all outputs of one scene, or of one mosaic."""
 
     class_raster: str
     class_attributes: str
@@ -33,6 +36,9 @@ class OutputNames(NamedTuple):
     polygons: str
     quicklook: str
     manifest: str
+    source_raster: str
+    source_attributes: str
+    source_style: str
 
 
 def output_names(stem: str) -> OutputNames:
@@ -48,6 +54,9 @@ def output_names(stem: str) -> OutputNames:
         polygons=f"{stem}_landuse.gpkg",
         quicklook=f"{stem}_landuse.png",
         manifest=f"{stem}_landuse.json",
+        source_raster=f"{stem}_sources.tif",
+        source_attributes=f"{stem}_sources.tif.aux.xml",
+        source_style=f"{stem}_sources.qml",
     )
 
 

@@ -1,0 +1,71 @@
+"""`geokd mosaic`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from geokd.cli import options as o
+
+if TYPE_CHECKING:
+    from geokd.mapping.join_maps import By
+
+
+@click.command()
+@click.argument("maps", nargs=-1, required=True, metavar="MAP...")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Class raster to write, <stem>_landuse.tif; the other files of a map come beside it.",
+)
+@click.option(
+    "--by",
+    type=click.Choice(["probability", "confidence"]),
+    help="What decides where maps overlap; without, probability if all maps have them and none was filtered.",
+)
+@click.option("--crs", metavar="CRS", help="CRS of the mosaic, as EPSG:32618; that of the first map without.")
+@click.option(
+    "--resolution", type=float, metavar="SIDE", help="Side of a cell in units of the CRS; the first map's without."
+)
+@click.option("--sources", is_flag=True, help="Write <stem>_sources.tif, too: from which map each cell comes.")
+@o.overwrite_option
+@o.json_option
+def mosaic(
+    maps: tuple[str, ...],
+    output: Path,
+    by: "By | None",
+    crs: str | None,
+    resolution: float | None,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Join maps of neighbouring or overlapping scenes, each a <scene>_landuse.tif of geokd classify, into one.
+
+    The maps may lie in different UTM zones; their legends must be equal. Where grids agree, nothing is resampled. The
+    order of maps decides ties, and the first gives the grid unless it is stated.
+    """
+    from geokd.mapping.join_maps import MosaicOptions
+    from geokd.mapping.join_maps import mosaic as join
+    from geokd.mapping.map_grid import StatedGrid
+
+    made = join(maps, output, MosaicOptions(by=by, grid=StatedGrid(crs, resolution), **choices))
+    click.echo(_summary(made, output), err=True)
+    if as_json:
+        click.echo(json.dumps(made, allow_nan=False))
+
+
+def _summary(made: dict[str, Any], output: Path) -> str:
+    areas = sorted((area for area in made["areas"] if area["cells"]), key=lambda area: -area["area_ha"])
+    width = max((len(area["title"]) for area in areas), default=0)
+    lines = [f"{output}:", *(f"  {note}" for note in made["notes"])]
+    lines += [f"  {source['cells_taken']:>14,} cells from {source['path']}" for source in made["maps"]]
+    lines += [
+        f"  {area['title']:<{width}}  {area['area_ha']:>14,.1f} ha  {area['share_percent']:5.1f} %"
+        f"  confidence {area['mean_confidence']:.0f} %"
+        for area in areas
+    ]
+    return "\n".join([*lines, f"  written to {output.parent}: {', '.join(made['outputs'].values())}"])
