@@ -82,8 +82,10 @@ class MappingJob:
     @property
     def outputs(self) -> dict[str, str]:
         """File names of the outputs that are asked for, by the fields of `names`."""
-        asked = self.options.probabilities
-        return {field: name for field, name in self.names._asdict().items() if asked or field not in ON_REQUEST}
+        asked = {"report"} if self.options.report else set()
+        if self.options.probabilities:
+            asked |= {"probability_raster", "probability_style"}
+        return {f: name for f, name in self.names._asdict().items() if f not in ON_REQUEST or f in asked}
 
     @property
     def legend(self) -> Legend:

@@ -16,7 +16,7 @@ from geokd.errors import CallError, OutputError, one_message
 _SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # GDAL reads them with a raster; those of the one replaced would lie
 _DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage that is open, and would replay them
 
-ON_REQUEST = ("probability_raster", "probability_style")
+ON_REQUEST = ("probability_raster", "probability_style", "report")
 """Fields of :class:`OutputNames` that are written only if they are asked for."""
 
 
@@ -32,6 +32,7 @@ class OutputNames(NamedTuple):
     probability_style: str
     polygons: str
     quicklook: str
+    report: str
     manifest: str
 
 
@@ -47,6 +48,7 @@ def output_names(stem: str) -> OutputNames:
         probability_style=f"{stem}_probabilities.qml",
         polygons=f"{stem}_landuse.gpkg",
         quicklook=f"{stem}_landuse.png",
+        report=f"{stem}_report.html",
         manifest=f"{stem}_landuse.json",
     )
 
