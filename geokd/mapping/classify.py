@@ -100,7 +100,7 @@ def run_jobs(
     Parameters
     ----------
     jobs : sequence of MappingJob
-        At least one; all of the same options.
+        All of the same options.
     on_error : {"fail", "skip"}
         When a scene fails: begin no other, or go on.
     progress : callable, optional
@@ -114,6 +114,8 @@ def run_jobs(
     outcome : ClassifyResult or GeokdError
         What came of it; in the order of `jobs`, of those that were begun.
     """
+    if not jobs:
+        return
     runs = [_SceneRun(number, job, command) for number, job in enumerate(jobs)]
     waiting = list(runs)
     total = sum(len(run.blocks) for run in runs)
