@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,19 @@ def test_text_is_escaped_and_markup_is_not() -> None:
     assert element("p", inner, "<", hidden=True, class_=None) == f"<p hidden>{inner}&lt;</p>"
     assert isinstance(inner, Html)
     assert b"<title>&lt;$title</title>" in page("<$title", "")
+
+
+def test_every_file_of_the_package_is_installed() -> None:
+    package = Path(geokd.__file__).parent
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["geokd"]
+    left_out = {
+        path.relative_to(package)
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+        if not any(path.relative_to(package).match(pattern) for pattern in patterns)
+    }
+    assert left_out == set()
 
 
 def test_a_map_of_nothing_has_a_report(model: Path, tmp_path: Path) -> None:
