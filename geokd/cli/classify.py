@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @o.min_area_option
 @o.simplify_option
 @o.probabilities_option
+@o.report_option
 @o.workers_option
 @o.processes_option
 @o.scheduler_option
@@ -59,6 +60,9 @@ def classify(
 
     What is done is kept until a map is written: --resume goes on after a crash, a full disk or Ctrl-C.
 
+    With --report, <scene>_report.html is a page that shows all this; for several scenes, index.html leads to
+    these.
+
     With --json, one line of JSON a scene goes to stdout: what the .json file holds.
     """
     from geokd.mapping.jobs import plan_jobs, plan_what_can_be
@@ -71,13 +75,20 @@ def classify(
     else:
         jobs = plan_jobs(scenes, model, output, options)
     from geokd.mapping.classify import run_jobs  # after the checks: the writers take a second to import
+    from geokd.mapping.reporting import check_index, index_entry, write_index
 
+    with_index = options.report and len(scenes) > 1
+    if with_index:
+        check_index(output, options)
+    entries = {path: index_entry(path, error) for path, error in errors.items()} if with_index else {}
     for job in jobs:
         _announce(job, quiet=quiet, verbose=verbose)
     command = shlex.join(["geokd", *sys.argv[1:]])
     try:
         with _Bar(shown=not quiet and sys.stderr.isatty()) as bar:
             for job, outcome in run_jobs(jobs, on_error=on_error, progress=bar, command=command):
+                if with_index:
+                    entries[job.plan.path] = index_entry(job.plan.path, outcome)
                 if isinstance(outcome, GeokdError):
                     errors[job.plan.path] = outcome
                 else:
@@ -85,6 +96,10 @@ def classify(
     except KeyboardInterrupt:
         _say_what_is_kept(jobs)
         raise
+    if with_index:
+        written = write_index(scenes, entries, output, options)
+        if written is not None and not quiet:
+            click.echo(f"{written} leads to the reports", err=True)
     if errors:
         raise _summed_up(errors, len(scenes))
 

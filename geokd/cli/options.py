@@ -121,6 +121,11 @@ simplify_option = click.option(
 probabilities_option = click.option(
     "--probabilities", is_flag=True, help="Write <scene>_probabilities.tif, too: a band a class, in percent."
 )
+report_option = click.option(
+    "--report",
+    is_flag=True,
+    help="Write <scene>_report.html, too: a page to look at and hand on; for several scenes also index.html.",
+)
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=1),

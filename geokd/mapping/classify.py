@@ -18,7 +18,7 @@ from geokd.mapping.manifest import describe_map
 from geokd.mapping.mosaic import Mosaic
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.parallel import run_tasks
-from geokd.mapping.writing import write_map, write_probabilities
+from geokd.mapping.writing import write_map, write_probabilities, write_report
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.geotiff import read_class_map
 from geokd.outputs.manifest import read_manifest, write_manifest
@@ -100,7 +100,7 @@ def run_jobs(
     Parameters
     ----------
     jobs : sequence of MappingJob
-        At least one; all of the same options.
+        All of the same options.
     on_error : {"fail", "skip"}
         When a scene fails: begin no other, or go on.
     progress : callable, optional
@@ -114,6 +114,8 @@ def run_jobs(
     outcome : ClassifyResult or GeokdError
         What came of it; in the order of `jobs`, of those that were begun.
     """
+    if not jobs:
+        return
     runs = [_SceneRun(number, job, command) for number, job in enumerate(jobs)]
     waiting = list(runs)
     total = sum(len(run.blocks) for run in runs)
@@ -267,6 +269,8 @@ class _SceneRun:
             manifest["blocks"] = {"all": len(self.blocks), "resumed": self._resumed}
             manifest["command"] = self.command
             write_manifest(manifest, folder / job.names.manifest)
+            if job.options.report:
+                write_report(job, mosaic, manifest, folder)
         journal.forget()
         return ClassifyResult(mosaic.class_map, _outputs(job), manifest)
 

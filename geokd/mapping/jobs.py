@@ -15,7 +15,7 @@ from geokd.mapping.engine import open_student
 from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks
-from geokd.outputs.staging import OF_MOSAICS, ON_REQUEST, OutputNames, check_outputs, output_names
+from geokd.outputs.staging import OF_MOSAICS, PROBABILITIES, REPORT, OutputNames, check_outputs, output_names
 from geokd.scenes.grid import PatchGrid
 from geokd.scenes.plan import SceneInfo, ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
@@ -82,7 +82,8 @@ class MappingJob:
     @property
     def outputs(self) -> dict[str, str]:
         """File names of the outputs that are asked for, by the fields of `names`."""
-        left_out = OF_MOSAICS if self.options.probabilities else OF_MOSAICS + ON_REQUEST
+        asked = self.options
+        left_out = OF_MOSAICS + PROBABILITIES * (not asked.probabilities) + REPORT * (not asked.report)
         return {field: name for field, name in self.names._asdict().items() if field not in left_out}
 
     @property

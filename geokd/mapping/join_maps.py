@@ -23,7 +23,7 @@ from geokd.outputs.geotiff import Strip, write_class_raster, write_probability_r
 from geokd.outputs.manifest import write_manifest
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
 from geokd.outputs.quicklook import write_quicklook
-from geokd.outputs.staging import OF_MOSAICS, ON_REQUEST, check_outputs, staged, write_bytes
+from geokd.outputs.staging import OF_MOSAICS, PROBABILITIES, REPORT, check_outputs, staged, write_bytes
 from geokd.scenes.grid import SceneGrid
 
 By = Literal["probability", "confidence"]
@@ -116,7 +116,7 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
     options, path = options or MosaicOptions(), Path(output)
     plan = _plan(maps, path, options)
     names = names_of(path)
-    left_out = (() if plan.by == "probability" else ON_REQUEST) + (() if options.sources else OF_MOSAICS)
+    left_out = REPORT + PROBABILITIES * (plan.by != "probability") + OF_MOSAICS * (not options.sources)
     outputs = {field: name for field, name in names._asdict().items() if field not in left_out}
     outdated = set(names) - set(outputs.values())
     with staged(path.parent, outputs.values(), overwrite=options.overwrite, outdated=outdated) as folder:

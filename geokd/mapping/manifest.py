@@ -15,7 +15,7 @@ from geokd.assessment.drift import Drift
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.mosaic import Mosaic
 from geokd.mapping.parallel import Crew
-from geokd.outputs.class_map import ClassMap, class_areas
+from geokd.outputs.class_map import ClassMap, class_areas, confidence_histogram
 from geokd.scenes.grid import SceneGrid
 
 _PACKAGES = ("geokd", "numpy", "rasterio", "pyogrio", "shapely", "onnxruntime", "dask")
@@ -58,6 +58,7 @@ def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> 
             "in_no_classified_patch": mosaic.valid_cells - mapped,
         },
         **describe_areas(class_map),
+        "cells_by_confidence": confidence_histogram(class_map),
         "patches": {"all": rows * cols, "classified": mosaic.classified_patches},
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb(job.options.crew),
@@ -125,6 +126,7 @@ def describe_options(job: MappingJob) -> dict[str, Any]:
         "min_area_ha": job.options.min_area_ha,
         "simplify_m": job.options.simplify_m,
         "probabilities": job.options.probabilities,
+        "report": job.options.report,
         **crew,
         "block_px": list(job.blocks_px),
         "memory_mb": job.options.memory_mb,

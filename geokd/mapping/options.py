@@ -37,6 +37,8 @@ class ClassifyOptions:
         of this side. 0 leaves them along the cells.
     probabilities : bool
         Write the probability of each class, too.
+    report : bool
+        Write a page that shows the map and all that is known about it, too.
     workers : int or None
         Threads, or processes. None: as many as this process may use cores.
     engine : {"threads", "processes"}
@@ -68,6 +70,7 @@ class ClassifyOptions:
     min_area_ha: float = 0.0
     simplify_m: float = 0.0
     probabilities: bool = False
+    report: bool = False
     workers: int | None = None
     engine: Engine = "threads"
     scheduler: str | None = None

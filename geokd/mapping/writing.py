@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from geokd.outputs.geopackage import write_polygons
 from geokd.outputs.geotiff import Strip, write_class_raster, write_confidence_raster, write_probability_raster
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
 from geokd.outputs.quicklook import ScenePicture, write_quicklook
+from geokd.outputs.report import draw_pictures, report_page
 from geokd.outputs.staging import OutputNames, write_bytes
 from geokd.scenes.bands import find_band
 
@@ -23,7 +25,7 @@ def write_map(job: MappingJob, mosaic: Mosaic, folder: Path) -> None:
     names, bundle, class_map = job.names, job.bundle, mosaic.class_map
     write_layers(class_map, names, folder, _tags(job))
     write_polygons(class_map, folder / names.polygons, job.options.simplify_m)
-    picture = ScenePicture(true_colour(mosaic.picture, bundle.contract), mosaic.picture_valid, job.plan.grid)
+    picture = _scene_picture(job, mosaic)
     subtitle = f"Land use by the model {bundle.name} ({bundle.precision})"
     write_quicklook(class_map, picture, folder / names.quicklook, Path(job.plan.path).name, subtitle)
 
@@ -42,6 +44,16 @@ def write_probabilities(job: MappingJob, strips: Iterable[Strip], folder: Path) 
     grid, legend = job.patches.cell_grid, job.bundle.legend
     write_probability_raster(strips, grid, legend, folder / job.names.probability_raster, _tags(job))
     write_bytes(folder / job.names.probability_style, confidence_raster_qml().encode())
+
+
+def write_report(job: MappingJob, mosaic: Mosaic, manifest: Mapping[str, Any], folder: Path) -> None:
+    """Write the page that shows the map and tells what its manifest does."""
+    pictures = draw_pictures(mosaic.class_map, _scene_picture(job, mosaic))
+    write_bytes(folder / job.names.report, report_page(manifest, pictures))
+
+
+def _scene_picture(job: MappingJob, mosaic: Mosaic) -> ScenePicture:
+    return ScenePicture(true_colour(mosaic.picture, job.bundle.contract), mosaic.picture_valid, job.plan.grid)
 
 
 def _tags(job: MappingJob) -> dict[str, str]:

@@ -99,6 +99,16 @@ class ClassMap:
         return counts[: len(self.legend)]
 
 
+def confidence_histogram(class_map: ClassMap) -> list[int]:
+    """Count the mapped cells by confidence, in steps of 10 percent; the last step holds 100, too."""
+    counts = np.zeros(NODATA + 1, np.int64)
+    for rows in class_map.strips():
+        counts += np.bincount(class_map.confidence[rows].ravel(), minlength=NODATA + 1)
+    steps = counts[:100].reshape(10, 10).sum(axis=1)
+    steps[-1] += counts[100]
+    return [int(count) for count in steps]
+
+
 def row_strips(height: int, width: int) -> Iterator[slice]:
     """Cut rows into strips of about :data:`STRIP_CELLS` cells."""
     step = max(1, STRIP_CELLS // width)

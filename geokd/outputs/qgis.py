@@ -20,8 +20,8 @@ _QGIS_VERSION = "3.22.0"  # the oldest these styles were loaded in; later ones c
 _INTEGER, _STRING = 0, 2
 _PIXEL_COUNT, _NAME, _MIN_MAX, _RED, _GREEN, _BLUE, _ALPHA = 1, 2, 5, 6, 7, 8, 9
 
-# ColorBrewer YlGnBu: one direction of lightness, told apart by the colour-blind too
-_CONFIDENCE_COLOURS = ((0, "ffffd9"), (25, "c7e9b4"), (50, "41b6c4"), (75, "225ea8"), (100, "081d58"))
+CONFIDENCE_COLOURS = ((0, "ffffd9"), (25, "c7e9b4"), (50, "41b6c4"), (75, "225ea8"), (100, "081d58"))
+"""Percent and colour: ColorBrewer YlGnBu, one direction of lightness, told apart by the colour-blind too."""
 
 
 def class_attributes_pam(class_map: ClassMap) -> str:
@@ -76,7 +76,7 @@ def confidence_raster_qml() -> str:
         maximumValue="100",
         clip="0",
     )
-    for percent, colour in _CONFIDENCE_COLOURS:
+    for percent, colour in CONFIDENCE_COLOURS:
         ET.SubElement(shader, "item", value=str(percent), color=_hash(colour), alpha="255", label=f"{percent} %")
     return _text(root)
 

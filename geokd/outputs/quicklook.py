@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from geokd.legend import NODATA
+from geokd.legend import NODATA, Legend
 from geokd.outputs.class_map import ClassMap, class_areas
 from geokd.outputs.staging import write_bytes
 from geokd.scenes.grid import SceneGrid
@@ -92,9 +92,9 @@ def write_quicklook(class_map: ClassMap, scene: ScenePicture | None, path: Path,
 
 def _draw(class_map: ClassMap, scene: ScenePicture | None, title: str, subtitle: str) -> Image.Image:
     grid = class_map.grid if scene is None else scene.grid
-    size = _panel_size(grid)
-    panels = {} if scene is None else {"Scene": _scene_panel(scene, size)}
-    panels["Land use"] = _map_panel(class_map, grid, size)
+    size = panel_size(grid, _PANEL_PX)
+    panels = {} if scene is None else {"Scene": scene_panel(scene, size)}
+    panels["Land use"] = cells_panel(class_map.codes, class_palette(class_map.legend), (class_map.grid, grid), size)
     stacked = size[0] > _STACKED_FROM * size[1]
     step_x = 0 if stacked or scene is None else max(size[0], _CAPTIONED_PX) + _GAP_PX
     step_y = size[1] + _CAPTION_PX + _GAP_PX if stacked and scene is not None else 0
@@ -133,14 +133,15 @@ def _ground_size_m(grid: SceneGrid) -> tuple[float, float]:
     return grid.width * size_x, grid.height * size_y
 
 
-def _panel_size(grid: SceneGrid) -> tuple[int, int]:
+def panel_size(grid: SceneGrid, longest_px: int) -> tuple[int, int]:
     """Return width and height of a panel in pixels: true to scale, but never too slim to be seen."""
     ground = _ground_size_m(grid)
-    scale = _PANEL_PX / max(ground)
+    scale = longest_px / max(ground)
     return max(_SLIM_PX, round(ground[0] * scale)), max(_SLIM_PX, round(ground[1] * scale))
 
 
-def _scene_panel(scene: ScenePicture, size: tuple[int, int]) -> Image.Image:
+def scene_panel(scene: ScenePicture, size: tuple[int, int]) -> Image.Image:
+    """Draw the scene, hatched where it holds no data."""
     enlarged = size[0] > scene.rgb.shape[2]
     how = Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
     picture = Image.fromarray(np.ascontiguousarray(scene.rgb.transpose(1, 2, 0))).resize(size, how)
@@ -148,17 +149,37 @@ def _scene_panel(scene: ScenePicture, size: tuple[int, int]) -> Image.Image:
     return Image.composite(picture, _hatched(size), valid)
 
 
-def _map_panel(class_map: ClassMap, scene_grid: SceneGrid, size: tuple[int, int]) -> Image.Image:
-    """Draw the part of the map that the scene covers: the last cells of a map may reach past their scene."""
-    cell, pixel = class_map.grid.transform, scene_grid.transform
-    cells_wide = scene_grid.width * math.hypot(pixel.a, pixel.d) / math.hypot(cell.a, cell.d)
-    cells_high = scene_grid.height * math.hypot(pixel.b, pixel.e) / math.hypot(cell.b, cell.e)
-    cols = ((np.arange(size[0]) + 0.5) / size[0] * cells_wide).astype(int).clip(max=class_map.grid.width - 1)
-    rows = ((np.arange(size[1]) + 0.5) / size[1] * cells_high).astype(int).clip(max=class_map.grid.height - 1)
-    codes = class_map.codes[rows[:, np.newaxis], cols]
+def class_palette(legend: Legend) -> NDArray[np.uint8]:
+    """Return the colour of each code, uint8 (256, 3)."""
     palette = np.zeros((NODATA + 1, 3), np.uint8)
-    palette[: len(class_map.legend)] = [c.rgb for c in class_map.legend]
-    return Image.composite(Image.fromarray(palette[codes]), _hatched(size), Image.fromarray(codes != NODATA))
+    palette[: len(legend)] = [c.rgb for c in legend]
+    return palette
+
+
+def cells_panel(
+    values: NDArray[np.uint8], palette: NDArray[np.uint8], grids: tuple[SceneGrid, SceneGrid], size: tuple[int, int]
+) -> Image.Image:
+    """Draw the part of a map that the scene covers: the last cells of a map may reach past their scene.
+
+    Parameters
+    ----------
+    values : uint8 array (rows, cols)
+        Of the cells; 255, not mapped, is hatched.
+    palette : uint8 array (256, 3)
+        The colour of each value.
+    grids : pair of SceneGrid
+        The cells', the scene's.
+    size : two ints
+        Width and height of the panel.
+    """
+    cells, scene = grids
+    cell, pixel = cells.transform, scene.transform
+    cells_wide = scene.width * math.hypot(pixel.a, pixel.d) / math.hypot(cell.a, cell.d)
+    cells_high = scene.height * math.hypot(pixel.b, pixel.e) / math.hypot(cell.b, cell.e)
+    cols = ((np.arange(size[0]) + 0.5) / size[0] * cells_wide).astype(int).clip(max=cells.width - 1)
+    rows = ((np.arange(size[1]) + 0.5) / size[1] * cells_high).astype(int).clip(max=cells.height - 1)
+    shown = values[rows[:, np.newaxis], cols]
+    return Image.composite(Image.fromarray(palette[shown]), _hatched(size), Image.fromarray(shown != NODATA))
 
 
 def _hatched(size: tuple[int, int]) -> Image.Image:
@@ -172,14 +193,15 @@ def _legend_entries(class_map: ClassMap, *, all_valid: bool) -> list[_Entry]:
     """List the classes that occur, the largest first, then the hatch where anything is not mapped."""
     present = sorted((row for row in class_areas(class_map) if row["cells"]), key=lambda row: -row["area_ha"])
     entries = [
-        _Entry(row["title"], _percent(row["share_percent"]), class_map.legend[row["value"]].rgb) for row in present
+        _Entry(row["title"], percent(row["share_percent"]), class_map.legend[row["value"]].rgb) for row in present
     ]
     if not (all_valid and class_map.cell_counts().sum() == class_map.codes.size):
         entries.append(_Entry("Not mapped", "", None))
     return entries
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Write a share in percent; of what there is, none as nothing."""
     return f"{share:.1f} %" if share >= 0.05 else "< 0.1 %"
 
 

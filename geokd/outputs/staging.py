@@ -16,11 +16,10 @@ from geokd.errors import CallError, OutputError, one_message
 _SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # GDAL reads them with a raster; those of the one replaced would lie
 _DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage that is open, and would replay them
 
-ON_REQUEST = ("probability_raster", "probability_style")
-"""Fields of :class:`OutputNames` that are written only if they are asked for."""
-
+# Fields of OutputNames that are written only if they are asked for.
+PROBABILITIES = ("probability_raster", "probability_style")
+REPORT = ("report",)
 OF_MOSAICS = ("source_raster", "source_attributes", "source_style")
-"""Fields of :class:`OutputNames` that only a mosaic of maps has, if they are asked for."""
 
 
 class OutputNames(NamedTuple):
@@ -35,6 +34,7 @@ class OutputNames(NamedTuple):
     probability_style: str
     polygons: str
     quicklook: str
+    report: str
     manifest: str
     source_raster: str
     source_attributes: str
@@ -53,6 +53,7 @@ def output_names(stem: str) -> OutputNames:
         probability_style=f"{stem}_probabilities.qml",
         polygons=f"{stem}_landuse.gpkg",
         quicklook=f"{stem}_landuse.png",
+        report=f"{stem}_report.html",
         manifest=f"{stem}_landuse.json",
         source_raster=f"{stem}_sources.tif",
         source_attributes=f"{stem}_sources.tif.aux.xml",
