@@ -196,6 +196,7 @@ def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
         "min_area_ha": 0.0,
         "simplify_m": 0.0,
         "probabilities": False,
+        "report": False,
         "workers": 1,
         "engine": "threads",
         "scheduler": None,
