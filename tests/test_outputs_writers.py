@@ -7,6 +7,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import pandas
 import pyogrio
 import pytest
 import rasterio
@@ -31,6 +32,7 @@ from geokd.outputs.perimeter import perimeters_m
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml, polygons_qml
 from geokd.outputs.quicklook import ScenePicture, write_quicklook
 from geokd.outputs.staging import staged
+from geokd.outputs.summary import write_summary
 from geokd.scenes.grid import SceneGrid
 
 LEGEND = Legend(
@@ -129,7 +131,7 @@ def test_polygons_and_their_style(tmp_path: Path) -> None:
         contents = dict(database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall())
     assert [(r[0], r[1], r[2]) for r in style] == [("land_use", "geom", 1)]
     assert ET.fromstring(style[0][3].split("?>")[-1].split("'qgis.dtd'>")[-1]).tag == "qgis"
-    assert contents == {"land_use": "features", "layer_styles": "attributes", "summary": "attributes"}
+    assert contents == {"land_use": "features", "layer_styles": "attributes"}
     assert [p.name for p in tmp_path.iterdir()] == ["a.gpkg"]
 
 
@@ -155,15 +157,15 @@ def test_polygons_tell_the_least_confidence_and_the_perimeter(tmp_path: Path) ->
 
 def test_the_summary_tells_of_every_class(tmp_path: Path) -> None:
     class_map = make_map(np.where(CODES == 1, 255, CODES).astype(np.uint8))
-    write_polygons(class_map, tmp_path / "a.gpkg")
-    summary = geopandas.read_file(tmp_path / "a.gpkg", layer="summary")
+    write_summary(class_map, write_polygons(class_map, tmp_path / "a.gpkg"), tmp_path / "a.csv")
+    summary = pandas.read_csv(tmp_path / "a.csv")
     polygons = geopandas.read_file(tmp_path / "a.gpkg", layer="land_use")
     assert summary["class_name"].tolist() == ["Sea", "Wood", "Town"]
     assert summary["class_title"].tolist() == [c.title for c in LEGEND]
     assert summary["polygons"].tolist() == [2, 0, 1]
     assert summary["cells"].tolist() == [5, 0, 2]
     assert summary["area_ha"].tolist() == pytest.approx([5 * 2.56, 0, 2 * 2.56])
-    assert summary["share_percent"].sum() == pytest.approx(100)
+    assert summary["share_percent"].tolist() == pytest.approx([500 / 7, 0, 200 / 7], rel=1e-5)
     assert np.isnan(summary["mean_confidence"][1])
     assert summary["area_ha"].sum() == pytest.approx(polygons["area_ha"].sum(), rel=1e-12)
 

@@ -1,7 +1,5 @@
 """A sample opened and labelled by QGIS itself, in its own Python; skipped where QGIS is not installed."""
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +7,12 @@ import numpy as np
 import pytest
 
 import geokd
+from tests.in_qgis import run_in_qgis
 from tests.maps import LEGEND, write_map
-from tests.test_outputs_in_qgis import QGIS_PYTHON, has_qgis
 
 # Opens the layer as a user does, tells what the form offers, and labels three points.
 SCRIPT = """
-import json, sys
-from qgis.core import (QgsApplication, QgsExpression, QgsExpressionContext, QgsExpressionContextUtils, QgsVectorLayer)
-application = QgsApplication([], False)
-application.initQgis()
-layer = QgsVectorLayer(sys.argv[1] + "|layername=sample", "sample", "ogr")
+layer = QgsVectorLayer(arguments[0] + "|layername=sample", "sample", "ogr")
 fields = layer.fields()
 widget = layer.editorWidgetSetup(fields.indexOf("reference"))
 categories = layer.renderer().categories()
@@ -26,7 +20,7 @@ square = categories[0].symbol().symbolLayer(0)
 features = sorted(layer.getFeatures(), key=lambda feature: feature["point"])
 context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
 context.setFeature(features[0])
-answer = {
+answer |= {
     "widget": widget.type(),
     "choices": widget.config()["map"],
     "hidden": [name for name in fields.names() if layer.editorWidgetSetup(fields.indexOf(name)).type() == "Hidden"],
@@ -41,28 +35,17 @@ layer.startEditing()
 for feature, value in zip(features, (0, 1, -1)):
     layer.changeAttributeValue(feature.id(), fields.indexOf("reference"), value)
 answer["committed"] = layer.commitChanges()
-print(json.dumps(answer))
 """
 
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], dict[str, Any]]:
-    if not has_qgis():
-        pytest.skip(f"{QGIS_PYTHON} has no qgis module")
     folder: Path = tmp_path_factory.mktemp("sample")
     codes = np.repeat(np.array([0, 1, 2, 3], np.uint8), 25).reshape(10, 10)
     class_map = write_map(folder / "a_landuse.tif", codes, LEGEND.with_unclassified())
     geokd.sample(class_map, 20, folder / "sample.gpkg")
-    run = subprocess.run(
-        [QGIS_PYTHON, "-c", SCRIPT, str(folder / "sample.gpkg")],
-        env={"QT_QPA_PLATFORM": "offscreen", "HOME": str(folder), "LC_ALL": "C.UTF-8"},
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=120,
-    )
-    assert run.stdout, run.stderr
-    return json.loads(run.stdout.splitlines()[-1]), geokd.assess(class_map, folder / "sample.gpkg")
+    opened = run_in_qgis(SCRIPT, folder / "sample.gpkg")
+    return opened, geokd.assess(class_map, folder / "sample.gpkg")
 
 
 def test_the_class_is_picked_from_a_list(labelled: tuple[dict[str, Any], dict[str, Any]]) -> None:

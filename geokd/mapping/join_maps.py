@@ -18,7 +18,6 @@ from geokd.mapping.map_grid import StatedGrid, lies_on, place, union_grid
 from geokd.mapping.overlay import Overlay, by_confidence, by_probability
 from geokd.mapping.writing import write_layers
 from geokd.outputs.class_map import ClassMap, row_strips
-from geokd.outputs.geopackage import write_polygons
 from geokd.outputs.geotiff import Strip, write_class_raster, write_probability_raster
 from geokd.outputs.manifest import write_manifest
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
@@ -123,7 +122,6 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
         class_map, sources, taken = _join(plan, keep_sources=options.sources)
         tags = {"GEOKD_MOSAIC_OF": ", ".join(source.name for source in plan.maps)}
         write_layers(class_map, names, folder, tags)
-        write_polygons(class_map, folder / names.polygons)
         subtitle = f"Mosaic of {len(plan.maps)} maps by {plan.by}"
         write_quicklook(class_map, None, folder / names.quicklook, path.name.removesuffix(ENDING), subtitle)
         if plan.by == "probability":

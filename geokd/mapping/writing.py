@@ -17,26 +17,30 @@ from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidenc
 from geokd.outputs.quicklook import ScenePicture, write_quicklook
 from geokd.outputs.report import draw_pictures, report_page
 from geokd.outputs.staging import OutputNames, write_bytes
+from geokd.outputs.summary import write_summary
 from geokd.scenes.bands import find_band
 
 
 def write_map(job: MappingJob, mosaic: Mosaic, folder: Path) -> None:
     """Write all outputs but the manifest and what comes on request only."""
     names, bundle, class_map = job.names, job.bundle, mosaic.class_map
-    write_layers(class_map, names, folder, _tags(job))
-    write_polygons(class_map, folder / names.polygons, job.options.simplify_m)
+    write_layers(class_map, names, folder, _tags(job), job.options.simplify_m)
     picture = _scene_picture(job, mosaic)
     subtitle = f"Land use by the model {bundle.name} ({bundle.precision})"
     write_quicklook(class_map, picture, folder / names.quicklook, Path(job.plan.path).name, subtitle)
 
 
-def write_layers(class_map: ClassMap, names: OutputNames, folder: Path, tags: Mapping[str, str]) -> None:
-    """Write the rasters of classes and confidence, with names and styles."""
+def write_layers(
+    class_map: ClassMap, names: OutputNames, folder: Path, tags: Mapping[str, str], simplify_m: float = 0.0
+) -> None:
+    """Write the rasters of classes and confidence with names and styles, the polygons, and the summary."""
     write_class_raster(class_map, folder / names.class_raster, tags)
     write_bytes(folder / names.class_attributes, class_attributes_pam(class_map).encode())
     write_bytes(folder / names.class_style, class_raster_qml(class_map.legend).encode())
     write_confidence_raster(class_map, folder / names.confidence_raster, tags)
     write_bytes(folder / names.confidence_style, confidence_raster_qml().encode())
+    polygons = write_polygons(class_map, folder / names.polygons, simplify_m)
+    write_summary(class_map, polygons, folder / names.summary)
 
 
 def write_probabilities(job: MappingJob, strips: Iterable[Strip], folder: Path) -> None:

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geokd.errors import OutputError
-from geokd.outputs.class_map import ClassMap, class_areas
+from geokd.outputs.class_map import ClassMap
 from geokd.outputs.perimeter import perimeters_m
 from geokd.outputs.qgis import polygons_qml
 from geokd.outputs.regions import Regions, regions_of
 from geokd.outputs.staging import plainly_named
 
 LAYER = "land_use"
-SUMMARY = "summary"
 
 # The columns, in the order and spelling that QGIS writes itself.
 _STYLE_TABLE = """
@@ -39,29 +38,19 @@ CREATE TABLE layer_styles (
 )
 """
 
-_SUMMARY_TABLE = f"""
-CREATE TABLE {SUMMARY} (
-    fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
-    class_value INTEGER,
-    class_name TEXT,
-    class_title TEXT,
-    polygons INTEGER,
-    cells INTEGER,
-    area_ha REAL,
-    share_percent REAL,
-    mean_confidence REAL
-)
-"""
 
-
-def write_polygons(class_map: ClassMap, path: Path, simplify_m: float = 0.0) -> None:
+def write_polygons(class_map: ClassMap, path: Path, simplify_m: float = 0.0) -> NDArray[np.int64]:
     """Write the connected regions as layer `land_use`, with the legend's colours and titles as its default style.
 
     Columns: class_value, class_name, class_title, area_ha, perimeter_m, mean_confidence and min_confidence (percent).
-    A map without classes gives an empty layer. The table `summary` has a row a class of the legend (see
-    :func:`geokd.outputs.class_map.class_areas`), and how many polygons it has. With `simplify_m` outlines are
-    simplified (see :func:`geokd.outputs.regions.regions_of`): area_ha stays that of the cells, so that it agrees with
-    the rasters, while perimeter_m is that of the simplified outline.
+    A map without classes gives an empty layer. It is the only layer, so that QGIS asks nothing when it is dragged in.
+    With `simplify_m` outlines are simplified (see :func:`geokd.outputs.regions.regions_of`): area_ha stays that of the
+    cells, so that it agrees with the rasters, while perimeter_m is that of the simplified outline.
+
+    Returns
+    -------
+    int64 (K,)
+        How many polygons each class of the legend has.
 
     Raises
     ------
@@ -78,11 +67,11 @@ def write_polygons(class_map: ClassMap, path: Path, simplify_m: float = 0.0) -> 
             with closing(sqlite3.connect(plain)) as database:
                 ((kept,),) = database.execute(f"SELECT count(*) FROM {LAYER}")
                 add_style(database, LAYER, polygons_qml(class_map.legend), "Colours and titles of the land-use classes")
-                _add_summary(database, class_map, written)
     except (DataSourceError, DataLayerError, sqlite3.Error) as error:
         raise OutputError(f"cannot write {path.name}: {error}; make room or choose another folder") from error
     if kept != written.sum():
         raise OutputError(f"cannot write {path.name} to its end; make room or choose another folder")
+    return written
 
 
 def _append(regions: Regions, class_map: ClassMap, path: Path, *, append: bool) -> None:
@@ -130,28 +119,9 @@ def add_style(database: sqlite3.Connection, layer: str, qml: str, description: s
         " VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '', NULL, ?)",
         (layer, geometry_column, layer, qml, description, changed),
     )
-    _register(database, "layer_styles", changed)
-    database.commit()
-
-
-def _add_summary(database: sqlite3.Connection, class_map: ClassMap, polygons: NDArray[np.int64]) -> None:
-    """Add the table `summary`, registered as GeoPackage contents; `polygons` tells how many each class has."""
-    ((changed,),) = database.execute("SELECT last_change FROM gpkg_contents WHERE table_name = ?", (LAYER,))
-    database.execute(_SUMMARY_TABLE)
-    database.executemany(
-        f"INSERT INTO {SUMMARY} (class_value, class_name, class_title, polygons, cells, area_ha, share_percent,"
-        " mean_confidence) VALUES (:value, :name, :title, :polygons, :cells, :area_ha, :share_percent,"
-        " :mean_confidence)",
-        [area | {"polygons": int(polygons[area["value"]])} for area in class_areas(class_map)],
-    )
-    _register(database, SUMMARY, changed)
-    database.commit()
-
-
-def _register(database: sqlite3.Connection, table: str, changed: str) -> None:
-    """List a table without geometries among the GeoPackage's contents."""
     database.execute(
         "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change)"
-        " VALUES (?, 'attributes', ?, '', ?)",
-        (table, table, changed),
+        " VALUES ('layer_styles', 'attributes', 'layer_styles', '', ?)",
+        (changed,),
     )
+    database.commit()

@@ -33,6 +33,7 @@ class OutputNames(NamedTuple):
     probability_raster: str
     probability_style: str
     polygons: str
+    summary: str
     quicklook: str
     report: str
     manifest: str
@@ -52,6 +53,7 @@ def output_names(stem: str) -> OutputNames:
         probability_raster=f"{stem}_probabilities.tif",
         probability_style=f"{stem}_probabilities.qml",
         polygons=f"{stem}_landuse.gpkg",
+        summary=f"{stem}_summary.csv",
         quicklook=f"{stem}_landuse.png",
         report=f"{stem}_report.html",
         manifest=f"{stem}_landuse.json",
