@@ -242,8 +242,9 @@ def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
         If the file is missing or no TOML, or has unknown keys or unusable values: all of them in one message.
     """
     document = {} if path is None else _read_toml(path)
-    for change in changes:
-        _set(document, change)
+    malformed = [problem for change in changes if (problem := _set(document, change))]
+    if malformed:
+        raise RecipeError(one_message(malformed))
     try:
         return recipe_from_json(document)
     except RecipeError as error:
@@ -265,12 +266,12 @@ def _read_toml(path: str | Path) -> dict[str, Any]:
         raise RecipeError(f"the recipe {path} is not TOML: {error}") from error
 
 
-def _set(document: dict[str, Any], change: str) -> None:
-    """Carry out one change `section.key=value`."""
+def _set(document: dict[str, Any], change: str) -> str | None:
+    """Carry out one change `section.key=value`; return what is wrong with it, if anything."""
     key, equals, text = change.partition("=")
     *sections, last = (part.strip() for part in key.split("."))
     if not equals or not last or not all(sections):
-        raise RecipeError(f"the change {change!r} is not of the form section.key=value")
+        return f"the change {change!r} is not of the form section.key=value"
     try:
         value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
@@ -278,8 +279,9 @@ def _set(document: dict[str, Any], change: str) -> None:
     for section in sections:
         document = document.setdefault(section, {})
         if not isinstance(document, dict):
-            raise RecipeError(f"the change {change!r} names {section!r}, which is no section")
+            return f"the change {change!r} names {section!r}, which is no section"
     document[last] = value
+    return None
 
 
 def recipe_from_json(document: Mapping[str, Any]) -> Recipe:

@@ -1,7 +1,11 @@
 """Every way to spread work gives every result once, and every error as it was."""
 
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -109,6 +113,39 @@ def test_tasks_of_a_worker_that_died_are_run_again(tmp_path: Path) -> None:
 def test_workers_that_die_again_and_again() -> None:
     with pytest.raises(GeokdError, match="workers died again and again"):
         list(run_tasks(die, TASKS, Crew(1, "processes")))
+
+
+def test_workers_without_geokd_are_refused(tmp_path: Path) -> None:
+    """A real scheduler, and a real worker in which geokd cannot be imported."""
+    (tmp_path / "without.py").write_text('import sys\nsys.modules["geokd"] = None\n')
+    file = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    start = partial(subprocess.Popen[bytes], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    options = ["--scheduler-file", str(file), "--no-dashboard"]
+    with (
+        start([*dask, "scheduler", *options, "--port", "0"]) as scheduler,
+        start([*dask, "worker", *options, "--no-nanny", "--preload", "without.py"]) as worker,
+    ):
+        try:
+            with pytest.raises(CallError, match=r"^worker tcp://\S+ of the Dask scheduler at .* has no geokd; install"):
+                until_there_are_workers(lambda: list(run_tasks(square, TASKS, Crew(1, scheduler=str(file)))), file)
+        finally:
+            worker.kill()
+            scheduler.kill()
+
+
+def until_there_are_workers(call: Callable[[], object], file: Path, seconds: float = 60) -> None:
+    """Call again and again while the cluster is still starting."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if file.is_file():
+                call()
+                return
+        except CallError as error:
+            if "has no workers" not in str(error):
+                raise
+        time.sleep(0.2)
 
 
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:

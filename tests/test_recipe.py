@@ -78,5 +78,7 @@ def test_changes_of_a_recipe(tmp_path: Path) -> None:
     for wrong in ("loss.kl", "=3", "loss.=3", ".kl=3"):
         with pytest.raises(RecipeError, match=r"is not of the form section\.key=value"):
             load_recipe(path, [wrong])
+    with pytest.raises(RecipeError, match=r"(?s)the change 'a' is not.*the change 'b' is not"):
+        load_recipe(path, ["a", "b", "loss.kl=2"])
     with pytest.raises(RecipeError, match="names 'kl', which is no section"):
         load_recipe(path, ["loss.kl.x=1"])

@@ -13,12 +13,16 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from geokd.errors import CallError, GeokdError
+from geokd.errors import CallError, GeokdError, one_message
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -77,7 +81,7 @@ def run_tasks(function: Callable[[T], R], tasks: Iterable[T], crew: Crew) -> Gen
     Raises
     ------
     CallError
-        If the cluster does not answer or has no workers.
+        If the cluster does not answer, has no workers, or some without this version of geokd.
     GeokdError
         If workers died again and again.
     """
@@ -147,7 +151,38 @@ def _cluster(scheduler: str) -> Iterator[_Hands]:
         threads = sum(client.nthreads().values())
         if threads == 0:
             raise CallError(f"the Dask scheduler at {scheduler!r} has no workers; start some by `dask worker`")
+        _check_workers(client, scheduler)
         yield client.get_executor(pure=False), threads, (KilledWorker,)
+
+
+def _check_workers(client: "Client", scheduler: str) -> None:
+    """Refuse workers without geokd, which could not run tasks, or of another version, which might run them otherwise.
+
+    Raises
+    ------
+    CallError
+        If there are any: all of them in one message.
+    """
+
+    def version_there() -> str:  # within a function, so that it is sent as code and not by the name of this module
+        from importlib import import_module, metadata
+
+        try:
+            import_module("geokd")
+            return metadata.version("geokd")
+        except ImportError:  # PackageNotFoundError is one
+            return ""
+
+    here = version("geokd")
+    found: dict[str, str] = client.run(version_there)
+    problems = [
+        f"worker {address} of the Dask scheduler at {scheduler!r} has {f'geokd {there}' if there else 'no geokd'};"
+        f" install geokd {here} there"
+        for address, there in sorted(found.items())
+        if there != here
+    ]
+    if problems:
+        raise CallError(one_message(problems))
 
 
 def _cgroup_limits() -> Iterator[tuple[int, int]]:
