@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @o.simplify_option
 @o.probabilities_option
 @o.report_option
+@o.acquired_option
 @o.workers_option
 @o.processes_option
 @o.scheduler_option
@@ -55,8 +56,8 @@ def classify(
 ) -> None:
     """Map the land use of each SCENE, anything GDAL opens.
 
-    Writes <scene>_landuse.tif (classes), .qml (style), .gpkg (polygons), .png (picture) and .json (how it came about),
-    and <scene>_confidence.tif (percent). All scenes are checked before the first is mapped.
+    Writes <scene>_landuse.tif (classes), .qml (style), .gpkg (polygons), .png (picture), .json (how it came about) and
+    .stac.json (for catalogues), and <scene>_confidence.tif (percent). All scenes are checked before the first is mapped.
 
     What is done is kept until a map is written: --resume goes on after a crash, a full disk or Ctrl-C.
 

@@ -126,6 +126,11 @@ report_option = click.option(
     is_flag=True,
     help="Write <scene>_report.html, too: a page to look at and hand on; for several scenes also index.html.",
 )
+acquired_option = click.option(
+    "--acquired",
+    metavar="DATE[/DATE]",
+    help="When the scene was taken, as 2016-01-12 or 2016-01-12T15:59Z; as its metadata or name tell without.",
+)
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=1),

@@ -16,6 +16,7 @@ from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks
 from geokd.outputs.staging import OF_MOSAICS, PROBABILITIES, REPORT, OutputNames, check_outputs, output_names
+from geokd.scenes.acquisition import Acquisition, stated_acquisition
 from geokd.scenes.grid import PatchGrid
 from geokd.scenes.plan import SceneInfo, ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
@@ -70,7 +71,7 @@ class MappingJob:
     @property
     def fingerprint(self) -> str:
         """What tells this map from those of other scenes, models and options."""
-        chosen = ("min_confidence", "smooth_cells", "min_area_ha", "simplify_m")
+        chosen = ("min_confidence", "smooth_cells", "min_area_ha", "simplify_m", "acquired")
         known = self.run | {name: getattr(self.options, name) for name in chosen} | {"block_px": None}
         return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
@@ -93,6 +94,12 @@ class MappingJob:
         return legend.with_unclassified() if self.options.min_confidence > 0 else legend
 
     @property
+    def acquisition(self) -> Acquisition | None:
+        """When the scene was taken, if that is known."""
+        stated = self.options.acquired
+        return self.info.acquisition if stated is None else stated_acquisition(stated)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Choices that affect the map, one sentence each."""
         stride, patch = self.patches.stride_px, self.patches.patch_px
@@ -108,6 +115,7 @@ class MappingJob:
             " others the mean of the valid ones stands for the invalid",
             *unsure,
             *_notes_of_filters(self.options),
+            _note_of_acquisition(self.acquisition),
         )
 
 
@@ -124,6 +132,12 @@ def _notes_of_filters(options: ClassifyOptions) -> Iterator[str]:
             f"outlines of polygons are simplified by {options.simplify_m:g} m; their area_ha stays that of the cells,"
             " their perimeter_m is the outline's"
         )
+
+
+def _note_of_acquisition(acquisition: Acquisition | None) -> str:
+    if acquisition is None:
+        return "nothing tells when the scene was taken: its STAC item has the time of mapping, unless --acquired is given"
+    return f"the scene was taken {acquisition}, by {acquisition.source}"
 
 
 def plan_jobs(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from geokd.errors import CallError, one_message
 from geokd.mapping.parallel import Crew, Engine, available_cores
+from geokd.scenes.acquisition import stated_acquisition
 from geokd.scenes.plan import SceneOptions
 
 _MOST_SMOOTH_CELLS = 99
@@ -39,6 +40,9 @@ class ClassifyOptions:
         Write the probability of each class, too.
     report : bool
         Write a page that shows the map and all that is known about it, too.
+    acquired : str or None
+        When the scene was taken: a date or a date with its time, in UTC, or two of them with a slash between. None: as
+        its metadata or the name of its product tell.
     workers : int or None
         Threads, or processes. None: as many as this process may use cores.
     engine : {"threads", "processes"}
@@ -71,6 +75,7 @@ class ClassifyOptions:
     simplify_m: float = 0.0
     probabilities: bool = False
     report: bool = False
+    acquired: str | None = None
     workers: int | None = None
     engine: Engine = "threads"
     scheduler: str | None = None
@@ -95,6 +100,11 @@ class ClassifyOptions:
         for name, value, unit in (("least area", self.min_area_ha, "ha"), ("simplification", self.simplify_m, "m")):
             if not 0 <= value < math.inf:
                 problems.append(f"the {name} of {value:g} {unit} must be 0 or more")
+        if self.acquired is not None:
+            try:
+                stated_acquisition(self.acquired)
+            except ValueError as error:
+                problems.append(f"the time of acquisition {self.acquired!r} cannot be used: {error}")
         if self.workers is not None and self.workers < 1:
             problems.append(f"{self.workers} workers cannot work; at least 1 is needed")
         if self.scheduler is not None and (self.workers is not None or self.engine == "processes"):

@@ -37,6 +37,7 @@ class OutputNames(NamedTuple):
     quicklook: str
     report: str
     manifest: str
+    stac_item: str
     source_raster: str
     source_attributes: str
     source_style: str
@@ -57,6 +58,7 @@ def output_names(stem: str) -> OutputNames:
         quicklook=f"{stem}_landuse.png",
         report=f"{stem}_report.html",
         manifest=f"{stem}_landuse.json",
+        stac_item=f"{stem}_landuse.stac.json",
         source_raster=f"{stem}_sources.tif",
         source_attributes=f"{stem}_sources.tif.aux.xml",
         source_style=f"{stem}_sources.qml",

@@ -12,6 +12,7 @@ from rasterio.errors import CRSError
 
 from geokd.bundle import InputContract, ValueScaling
 from geokd.errors import SceneError, one_message
+from geokd.scenes.acquisition import Acquisition
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.grid import SceneGrid
 
@@ -53,6 +54,8 @@ class SceneInfo:
         Height and width of the tiles or strips that the file is stored in.
     placing : {"transform", "control points", "rational polynomials"}
         What tells where the pixels lie; the transform too where nothing does.
+    acquisition : Acquisition or None
+        When it was taken, if its metadata or the name of its product tell.
     """
 
     path: str
@@ -66,6 +69,7 @@ class SceneInfo:
     offsets: tuple[float, ...]
     storage_px: tuple[int, int]
     placing: Placing = "transform"
+    acquisition: Acquisition | None = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from rasterio.windows import Window
 
 from geokd.bundle import InputContract
 from geokd.errors import CallError, ChipError, SceneError, one_message
+from geokd.scenes.acquisition import told_acquisition
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.grid import METRES_PER_DEGREE_LATITUDE, SceneGrid
 from geokd.scenes.plan import Placing, SceneInfo, SceneOptions, ScenePlan, choose_values, fix_plan
@@ -300,6 +301,7 @@ def _info(dataset: DatasetReader, path: str) -> SceneInfo:
         offsets=tuple(dataset.offsets),
         storage_px=dataset.block_shapes[0],
         placing=_placing(dataset),
+        acquisition=told_acquisition(path, dataset.tags() | dataset.tags(ns="IMAGERY")),
     )
 
 
