@@ -22,6 +22,7 @@ from geokd.mapping.writing import write_map, write_probabilities, write_report
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.geotiff import read_class_map
 from geokd.outputs.manifest import read_manifest, write_manifest
+from geokd.outputs.stac import derived_from, write_item
 from geokd.outputs.staging import made_folders, staged, sweep, unmake
 
 OnError = Literal["fail", "skip"]
@@ -271,6 +272,8 @@ class _SceneRun:
             write_manifest(manifest, folder / job.names.manifest)
             if job.options.report:
                 write_report(job, mosaic, manifest, folder)
+            scene = derived_from(job.plan.path, job.folder)
+            write_item(manifest, mosaic.class_map.grid, [scene], folder, job.folder)
         journal.forget()
         return ClassifyResult(mosaic.class_map, _outputs(job), manifest)
 

@@ -136,7 +136,9 @@ def _notes_of_filters(options: ClassifyOptions) -> Iterator[str]:
 
 def _note_of_acquisition(acquisition: Acquisition | None) -> str:
     if acquisition is None:
-        return "nothing tells when the scene was taken: its STAC item has the time of mapping, unless --acquired is given"
+        return (
+            "nothing tells when the scene was taken: its STAC item has the time of mapping, unless --acquired is given"
+        )
     return f"the scene was taken {acquisition}, by {acquisition.source}"
 
 
