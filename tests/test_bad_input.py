@@ -82,5 +82,5 @@ def test_bad_input(case: Case, tmp_path: Path, model: Path, monkeypatch: pytest.
     else:
         assert code == 0, stderr
         files = {path for path in made if path.is_file()}
-        assert len(files) == 8
+        assert len(files) == 11
         case.check(Made(*read_outputs(files, place), json.loads(stdout)))

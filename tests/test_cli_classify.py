@@ -32,7 +32,7 @@ def test_json_is_on_stdout_and_talk_on_stderr(scene: Path, model: Path, tmp_path
     assert manifests[0]["command"].split()[0] == "geokd"
     for word in ("tiny", "bands 1, 2, 3", "Meadow", " ha", "fields_landuse.gpkg"):
         assert word in result.stderr
-    assert len(list((tmp_path / "out").iterdir())) == 2 * 8
+    assert len(list((tmp_path / "out").iterdir())) == 2 * 11
 
 
 def test_without_json_stdout_is_empty(scene: Path, model: Path, tmp_path: Path) -> None:

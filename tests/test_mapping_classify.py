@@ -197,6 +197,7 @@ def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
         "simplify_m": 0.0,
         "probabilities": False,
         "report": False,
+        "acquired": None,
         "workers": 1,
         "engine": "threads",
         "scheduler": None,

@@ -263,7 +263,7 @@ def test_a_killed_process_loses_nothing(engine: list[str], model: Path, tmp_path
     assert (running.returncode, talk) == (0, "")
     assert json.loads(printed)["blocks"]["resumed"] >= 3
     assert rasters(out) == rasters(tmp_path / "whole")
-    assert len(list(out.iterdir())) == 8
+    assert len(list(out.iterdir())) == 11
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")

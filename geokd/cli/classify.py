@@ -57,7 +57,8 @@ def classify(
     """Map the land use of each SCENE, anything GDAL opens.
 
     Writes <scene>_landuse.tif (classes), .qml (style), .gpkg (polygons), .png (picture), .json (how it came about) and
-    .stac.json (for catalogues), and <scene>_confidence.tif (percent). All scenes are checked before the first is mapped.
+    .stac.json (for catalogues), and <scene>_confidence.tif (percent). All scenes are checked before the first is
+    mapped.
 
     What is done is kept until a map is written: --resume goes on after a crash, a full disk or Ctrl-C.
 

@@ -100,11 +100,7 @@ class ClassifyOptions:
         for name, value, unit in (("least area", self.min_area_ha, "ha"), ("simplification", self.simplify_m, "m")):
             if not 0 <= value < math.inf:
                 problems.append(f"the {name} of {value:g} {unit} must be 0 or more")
-        if self.acquired is not None:
-            try:
-                stated_acquisition(self.acquired)
-            except ValueError as error:
-                problems.append(f"the time of acquisition {self.acquired!r} cannot be used: {error}")
+        problems += self._problems_of_acquired()
         if self.workers is not None and self.workers < 1:
             problems.append(f"{self.workers} workers cannot work; at least 1 is needed")
         if self.scheduler is not None and (self.workers is not None or self.engine == "processes"):
@@ -117,6 +113,14 @@ class ClassifyOptions:
             problems.append("--resume keeps what is there and --overwrite replaces it: give one of the two")
         if problems:
             raise CallError(one_message(problems))
+
+    def _problems_of_acquired(self) -> list[str]:
+        try:
+            if self.acquired is not None:
+                stated_acquisition(self.acquired)
+        except ValueError as error:
+            return [f"the time of acquisition {self.acquired!r} cannot be used: {error}"]
+        return []
 
     @property
     def scene_options(self) -> SceneOptions:

@@ -6,7 +6,8 @@ from pathlib import Path
 from geokd.errors import GeokdError
 from geokd.mapping.classify import ClassifyResult
 from geokd.mapping.options import ClassifyOptions
-from geokd.outputs.report_index import INDEX_NAME, MARK, IndexEntry, draw_thumbnail, index_page
+from geokd.outputs.quicklook import draw_thumbnail
+from geokd.outputs.report_index import INDEX_NAME, MARK, THUMBNAIL_PX, IndexEntry, index_page
 from geokd.outputs.staging import check_outputs, staged, write_bytes
 
 _HEAD_BYTES = 2000  # within which a page says what made it
@@ -29,7 +30,7 @@ def index_entry(path: str, outcome: ClassifyResult | GeokdError) -> IndexEntry:
     if isinstance(outcome, GeokdError):
         return IndexEntry(path, error=str(outcome))
     report = outcome.outputs["report"]
-    return IndexEntry(path, "", outcome.manifest, draw_thumbnail(outcome.class_map), report.name)
+    return IndexEntry(path, "", outcome.manifest, draw_thumbnail(outcome.class_map, THUMBNAIL_PX), report.name)
 
 
 def write_index(

@@ -14,7 +14,7 @@ from geokd.outputs.class_map import ClassMap
 from geokd.outputs.geopackage import write_polygons
 from geokd.outputs.geotiff import Strip, write_class_raster, write_confidence_raster, write_probability_raster
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
-from geokd.outputs.quicklook import ScenePicture, write_quicklook
+from geokd.outputs.quicklook import ScenePicture, write_quicklook, write_thumbnail
 from geokd.outputs.report import draw_pictures, report_page
 from geokd.outputs.staging import OutputNames, write_bytes
 from geokd.outputs.summary import write_summary
@@ -33,7 +33,7 @@ def write_map(job: MappingJob, mosaic: Mosaic, folder: Path) -> None:
 def write_layers(
     class_map: ClassMap, names: OutputNames, folder: Path, tags: Mapping[str, str], simplify_m: float = 0.0
 ) -> None:
-    """Write the rasters of classes and confidence with names and styles, the polygons, and the summary."""
+    """Write the rasters of classes and confidence with names and styles, polygons, summary and thumbnail."""
     write_class_raster(class_map, folder / names.class_raster, tags)
     write_bytes(folder / names.class_attributes, class_attributes_pam(class_map).encode())
     write_bytes(folder / names.class_style, class_raster_qml(class_map.legend).encode())
@@ -41,6 +41,7 @@ def write_layers(
     write_bytes(folder / names.confidence_style, confidence_raster_qml().encode())
     polygons = write_polygons(class_map, folder / names.polygons, simplify_m)
     write_summary(class_map, polygons, folder / names.summary)
+    write_thumbnail(class_map, folder / names.thumbnail)
 
 
 def write_probabilities(job: MappingJob, strips: Iterable[Strip], folder: Path) -> None:

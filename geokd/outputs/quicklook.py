@@ -16,6 +16,7 @@ from geokd.outputs.staging import write_bytes
 from geokd.scenes.grid import SceneGrid
 
 _PANEL_PX = 800  # longer side of scene and map
+_THUMBNAIL_PX = 512  # longer side; catalogues expect less than 600
 _SLIM_PX = 24  # shorter side at least, so that a strip of one cell can be seen
 _CAPTIONED_PX = 110  # room that a panel's caption needs
 _STACKED_FROM = 1.6  # scenes wider than this many times their height lie above their map, others beside it
@@ -84,7 +85,27 @@ def write_quicklook(class_map: ClassMap, scene: ScenePicture | None, path: Path,
     OutputError
         If it cannot be written.
     """
-    picture = _draw(class_map, scene, title, subtitle)
+    _write_png(_draw(class_map, scene, title, subtitle), path)
+
+
+def write_thumbnail(class_map: ClassMap, path: Path) -> None:
+    """Write a small PNG of the map alone, for lists of many.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    _write_png(draw_thumbnail(class_map, _THUMBNAIL_PX), path)
+
+
+def draw_thumbnail(class_map: ClassMap, longest_px: int) -> Image.Image:
+    """Draw the map alone, small."""
+    grid = class_map.grid
+    return cells_panel(class_map.codes, class_palette(class_map.legend), (grid, grid), panel_size(grid, longest_px))
+
+
+def _write_png(picture: Image.Image, path: Path) -> None:
     content = io.BytesIO()
     picture.save(content, "PNG", compress_level=_COMPRESS_LEVEL)
     write_bytes(path, content.getvalue())

@@ -7,9 +7,8 @@ from typing import Any
 
 from PIL import Image
 
-from geokd.outputs.class_map import ClassMap
 from geokd.outputs.page import Html, element, page, picture, section, table
-from geokd.outputs.quicklook import cells_panel, class_palette, panel_size, percent
+from geokd.outputs.quicklook import percent
 from geokd.outputs.report import area_table, link, warnings_box
 
 INDEX_NAME = "index.html"
@@ -18,7 +17,8 @@ INDEX_NAME = "index.html"
 MARK = b'<meta name="generator" content="geokd">'
 """What tells a page of this package from others."""
 
-_THUMBNAIL_PX = 220
+THUMBNAIL_PX = 220
+"""Longer side of a map among others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +43,6 @@ class IndexEntry:
     manifest: Mapping[str, Any] | None = None
     thumbnail: Image.Image | None = None
     report: str = ""
-
-
-def draw_thumbnail(class_map: ClassMap) -> Image.Image:
-    """Draw a map, small."""
-    grid = class_map.grid
-    size = panel_size(grid, _THUMBNAIL_PX)
-    return cells_panel(class_map.codes, class_palette(class_map.legend), (grid, grid), size)
 
 
 def index_page(entries: Sequence[IndexEntry]) -> bytes:

@@ -1,7 +1,7 @@
 """The STAC item of a map: what catalogues read (https://stacspec.org, version 1.1.0, and its extensions).
 
-It tells what the manifest does, in the words of the extensions. Bands are told twice: by `bands`, which is the way of STAC
-1.1, and by `raster:bands` of the raster extension 1.1, which is what GDAL, pystac and the extension `mlm` read.
+It tells what the manifest does, in the words of the extensions. Bands are told twice: by `bands`, which is the way of
+STAC 1.1, and by `raster:bands` of the raster extension 1.1, which is what GDAL, pystac and the extension `mlm` read.
 """
 
 import json
@@ -58,7 +58,8 @@ _KINDS = {
     "probability_style": _Kind("Style of the probabilities, for QGIS", "application/xml", ("metadata", "style")),
     "polygons": _Kind("Polygons of land use", "application/geopackage+sqlite3", ("data",)),
     "summary": _Kind("Areas of the classes", "text/csv", ("metadata",)),
-    "quicklook": _Kind("Picture of the map", "image/png", ("thumbnail", "overview")),
+    "quicklook": _Kind("Picture of the map", "image/png", ("overview",)),
+    "thumbnail": _Kind("Thumbnail", "image/png", ("thumbnail",)),
     "report": _Kind("Report", "text/html", ("metadata",)),
     "manifest": _Kind("Manifest: how the map came about", "application/json", ("metadata",)),
     "source_raster": _Kind("Number of the map that each cell comes from", _COG, ("data",)),
@@ -304,7 +305,7 @@ def _model_asset(model: Mapping[str, Any], place: Path) -> dict[str, Any]:
 
 
 def _plain(name: str) -> str:
-    """Return a name as `mlm` allows it: ASCII letters, digits, `_`, `.`, `-` and blanks, from a letter to a letter or digit."""
+    """Return a name as `mlm` allows it: ASCII letters, digits, `_`, `.`, `-`, blanks; a letter first, no sign last."""
     kept = re.sub(r"[^A-Za-z0-9_. -]+", "_", name)
     fits = re.fullmatch(r"[A-Za-z][A-Za-z0-9_. -]+[A-Za-z0-9]", kept)
     return kept if fits else f"model {kept.strip('_. -')}".strip()

@@ -35,6 +35,7 @@ class OutputNames(NamedTuple):
     polygons: str
     summary: str
     quicklook: str
+    thumbnail: str
     report: str
     manifest: str
     stac_item: str
@@ -56,6 +57,7 @@ def output_names(stem: str) -> OutputNames:
         polygons=f"{stem}_landuse.gpkg",
         summary=f"{stem}_summary.csv",
         quicklook=f"{stem}_landuse.png",
+        thumbnail=f"{stem}_thumbnail.png",
         report=f"{stem}_report.html",
         manifest=f"{stem}_landuse.json",
         stac_item=f"{stem}_landuse.stac.json",

@@ -10,7 +10,7 @@ from typing import Any
 _YEARS = range(1900, 2200)  # of others, a date is one that was never set
 _SECONDS_A_DAY = 86_400
 
-# Names of tags, and what may follow to tell the end; the surest first. TIFFTAG_DATETIME may be when the file was written.
+# Names of tags, and of those that tell the end; the surest first. TIFFTAG_DATETIME may be when the file was written.
 _TAGS = (
     ("ACQUISITION_DATETIME", None),
     ("ACQUISITIONDATETIME", None),
