@@ -34,7 +34,7 @@ from geokd.errors import CallError
 from geokd.mapping.join_maps import MosaicOptions
 from geokd.mapping.options import ClassifyOptions
 from geokd.outputs.footprint import footprint
-from geokd.outputs.stac import _KINDS, _plain, derived_from, href
+from geokd.outputs.stac import _KINDS, _plain, derived_from, href, map_item
 from geokd.outputs.staging import OutputNames
 from geokd.scenes.acquisition import Acquisition, stated_acquisition, told_acquisition
 from geokd.scenes.grid import SceneGrid
@@ -311,6 +311,20 @@ def test_footprints_hold_their_grid(zone: int, latitude: float, aside: float, tu
 def test_what_lies_nowhere_has_no_footprint(crs: str | None) -> None:
     grid = SceneGrid(Affine(1e6, 0, -1e7, 0, -1e6, 1e7), 20, 20, None if crs is None else CRS.from_user_input(crs))
     assert footprint(grid) is None
+
+
+@pytest.mark.parametrize("crs", [None, "+proj=laea +lat_0=37 +lon_0=-75 +ellps=GRS80", "EPSG:4326", "ESRI:102003"])
+def test_items_of_any_system(crs: str | None, item_file: Path, validator: JsonSchemaSTACValidator) -> None:
+    manifest = read(item_file.with_name("fields_landuse.json"))
+    grid = SceneGrid(Affine(0.01, 0, -76, 0, -0.01, 38), 10, 20, None if crs is None else CRS.from_user_input(crs))
+    item = map_item(manifest, grid, [], {}, item_file.parent)
+    check(item, validator)
+    properties = item["properties"]
+    assert (item["geometry"] is None, "bbox" in item) == (crs is None, crs is not None)
+    assert properties["proj:code"] == (None if crs is None or crs.startswith("+") else crs)
+    assert ("proj:projjson" in properties) == (crs is not None and crs.startswith("+"))
+    if crs is not None:
+        assert CRS.from_wkt(properties["proj:wkt2"]) == grid.crs
 
 
 # What tells when a scene was taken, and what it tells.
