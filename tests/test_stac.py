@@ -30,11 +30,12 @@ from rasterio.crs import CRS
 
 import geokd
 from geokd.cli import main
-from geokd.errors import CallError
+from geokd.errors import CallError, SceneError
 from geokd.mapping.join_maps import MosaicOptions
 from geokd.mapping.options import ClassifyOptions
 from geokd.outputs.footprint import footprint
-from geokd.outputs.stac import _KINDS, _plain, derived_from, href, map_item
+from geokd.outputs.stac import _KINDS, map_item
+from geokd.outputs.stac_links import derived_from, href, model_name
 from geokd.outputs.staging import OutputNames
 from geokd.scenes.acquisition import Acquisition, stated_acquisition, told_acquisition
 from geokd.scenes.grid import SceneGrid
@@ -221,7 +222,7 @@ def test_of_every_output_it_is_known_what_it_is() -> None:
 @pytest.mark.parametrize("name", ["eurosat-rgb", "école", "1st", "ab", "x", "", "_", "a.", "my model", "地図"])
 def test_models_may_have_any_name(name: str, item_file: Path, validator: JsonSchemaSTACValidator) -> None:
     item = read(item_file)
-    item["properties"]["mlm:name"] = _plain(name)
+    item["properties"]["mlm:name"] = model_name(name)
     check(item, validator)
 
 
@@ -426,6 +427,9 @@ def test_a_mosaic_leads_to_its_maps(model: Path, tmp_path: Path, validator: Json
 
     maps[1].with_name("2_landuse.stac.json").unlink()
     manifest = read(maps[1].with_name("2_landuse.json"))
+    maps[1].with_name("2_landuse.json").write_text(json.dumps(manifest | {"acquired": {"start": "winter"}}))
+    with pytest.raises(SceneError, match="no time in `acquired`"):
+        geokd.mosaic(maps, tmp_path / "else" / "both_landuse.tif")
     del manifest["acquired"]
     maps[1].with_name("2_landuse.json").write_text(json.dumps(manifest))
     joined = geokd.mosaic(maps, tmp_path / "else" / "both_landuse.tif")

@@ -22,7 +22,8 @@ from geokd.mapping.writing import write_map, write_probabilities, write_report
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.geotiff import read_class_map
 from geokd.outputs.manifest import read_manifest, write_manifest
-from geokd.outputs.stac import derived_from, write_item
+from geokd.outputs.stac import write_item
+from geokd.outputs.stac_links import derived_from
 from geokd.outputs.staging import made_folders, staged, sweep, unmake
 
 OnError = Literal["fail", "skip"]

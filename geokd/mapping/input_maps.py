@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,9 @@ from geokd.errors import CallError, GeokdError, SceneError
 from geokd.legend import NODATA, UNCLASSIFIED
 from geokd.mapping.overlay import Part
 from geokd.outputs.map_file import MapFile, open_map
+from geokd.outputs.stac_links import GEOTIFF, ITEM_TYPE, derived_from
 from geokd.outputs.staging import OutputNames, output_names
+from geokd.scenes.acquisition import Acquisition
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.reader import GdalErrors, gdal_reason, open_scene
 
@@ -54,6 +57,22 @@ class InputMap:
         options = self.file.manifest.get("options", {})
         used = any(options.get(name, none) != none for name, none in _FILTERS)
         return used or self.file.unclassified is not None
+
+    @property
+    def acquisition(self) -> Acquisition | None:
+        """When its scene was taken, if its manifest tells; SceneError if it tells no time."""
+        told = self.file.manifest.get("acquired")
+        try:
+            return None if told is None else Acquisition.from_json(told)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SceneError(f"the manifest of {self.file.path} has no time in `acquired`: {told!r}") from error
+
+    def link(self, folder: Path) -> dict[str, Any]:
+        """Return a link of a STAC item in `folder` to this map: to its own item or, where it has none, its classes."""
+        model = self.file.manifest.get("model") or {}
+        item = Path(self.file.path).with_name(names_of(self.file.path).stac_item)
+        path, media_type = (str(item), ITEM_TYPE) if item.exists() else (self.file.path, GEOTIFF)
+        return derived_from(path, folder, media_type, model.get("name"))
 
     def read(self, number: int, grid: SceneGrid, window: Window, *, percent: bool) -> Part:
         """Read the cells of a window of `grid`: each is that of the map in which its centre lies.

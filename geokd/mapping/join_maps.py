@@ -22,9 +22,9 @@ from geokd.outputs.geotiff import Strip, write_class_raster, write_probability_r
 from geokd.outputs.manifest import write_manifest
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
 from geokd.outputs.quicklook import write_quicklook
-from geokd.outputs.stac import GEOTIFF, ITEM_TYPE, derived_from, write_item
+from geokd.outputs.stac import write_item
 from geokd.outputs.staging import OF_MOSAICS, PROBABILITIES, REPORT, check_outputs, staged, write_bytes
-from geokd.scenes.acquisition import Acquisition
+from geokd.scenes.acquisition import spanned
 from geokd.scenes.grid import SceneGrid
 
 By = Literal["probability", "confidence"]
@@ -137,7 +137,7 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
             write_bytes(folder / names.source_style, class_raster_qml(numbered.legend).encode())
         manifest = _describe(plan, class_map, taken, options) | {"outputs": outputs, "versions": package_versions()}
         write_manifest(manifest, folder / names.manifest)
-        write_item(manifest, plan.grid, [_link(source, path.parent) for source in plan.maps], folder, path.parent)
+        write_item(manifest, plan.grid, [source.link(path.parent) for source in plan.maps], folder, path.parent)
     return manifest
 
 
@@ -232,24 +232,6 @@ def _join(plan: _Plan, *, keep_sources: bool) -> tuple[ClassMap, NDArray[np.uint
     return ClassMap(codes, confidence, plan.grid, plan.legend), sources, taken[1:]
 
 
-def _link(source: InputMap, folder: Path) -> dict[str, Any]:
-    """Link to a map by its STAC item or, where it has none, its classes."""
-    model = source.file.manifest.get("model") or {}
-    item = Path(source.file.path).with_name(names_of(source.file.path).stac_item)
-    told = (str(item), ITEM_TYPE) if item.exists() else (source.file.path, GEOTIFF)
-    return derived_from(told[0], folder, told[1], model.get("name"))
-
-
-def _acquired(maps: Sequence[InputMap]) -> dict[str, Any] | None:
-    """Return when the scenes of all maps were taken, from the first to the last; None if that of one is not known."""
-    told = [source.file.manifest.get("acquired") for source in maps]
-    known = [Acquisition.from_json(one) for one in told if one is not None]
-    if len(known) < len(maps):
-        return None
-    start, end = min(one.start for one in known), max(one.end for one in known)
-    return Acquisition(start, end, "the manifests of the maps").to_json()
-
-
 def _percent(plan: _Plan) -> Iterator[Strip]:
     for rows, overlay in plan.overlays():
         assert overlay.percent is not None, "joined by probability"
@@ -270,6 +252,7 @@ def _legend_of_sources(maps: Sequence[InputMap]) -> Legend:
 
 def _describe(plan: _Plan, class_map: ClassMap, taken: NDArray[np.int64], options: MosaicOptions) -> dict[str, Any]:
     """Return the manifest, as a JSON object."""
+    acquisition = spanned([source.acquisition for source in plan.maps])
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "maps": [
@@ -284,7 +267,7 @@ def _describe(plan: _Plan, class_map: ClassMap, taken: NDArray[np.int64], option
             }
             for number, (source, cells) in enumerate(zip(plan.maps, taken, strict=True), 1)
         ],
-        "acquired": _acquired(plan.maps),
+        "acquired": None if acquisition is None else acquisition.to_json(),
         "by": plan.by,
         "legend": plan.legend.to_json(),
         "options": {

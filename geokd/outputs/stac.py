@@ -5,26 +5,22 @@ STAC 1.1, and by `raster:bands` of the raster extension 1.1, which is what GDAL,
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from PIL import Image
 
 from geokd.legend import NODATA
 from geokd.outputs.footprint import footprint
+from geokd.outputs.stac_links import GEOTIFF, href, href_of, model_name
 from geokd.outputs.staging import write_bytes
 from geokd.scenes.acquisition import Acquisition, in_words
 from geokd.scenes.grid import SceneGrid
 
 STAC_VERSION = "1.1.0"
-GEOTIFF = "image/tiff; application=geotiff"
-ITEM_TYPE = "application/geo+json"
 
 _EXTENSIONS = {
     "classification": "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
@@ -80,7 +76,7 @@ def write_item(
     grid : SceneGrid
         Of the map.
     links : iterable of mapping
-        What the map was derived from, by :func:`derived_from`.
+        What the map was derived from, by :func:`geokd.outputs.stac_links.derived_from`.
     folder : Path
         Where the map's files are now.
     place : Path
@@ -142,45 +138,6 @@ def map_item(
         "links": [dict(link) for link in links],
         "assets": assets,
     }
-
-
-def derived_from(path: str, folder: Path, media_type: str | None = None, model: str | None = None) -> dict[str, Any]:
-    """Return a link to what a map was made of.
-
-    Parameters
-    ----------
-    path : str
-        As the user gave it; relative to the working directory.
-    folder : Path
-        Where the item will be.
-    media_type : str, optional
-        Of a TIFF it is known.
-    model : str, optional
-        Name of the model that made it.
-    """
-    if media_type is None and path.lower().endswith((".tif", ".tiff")):
-        media_type = GEOTIFF
-    told = {
-        "rel": "derived_from",
-        "href": href_of(path, folder),
-        "type": media_type,
-        "title": re.split(r"[/\\]", path)[-1],
-    }
-    return {name: value for name, value in told.items() if value} | ({"mlm:name": _plain(model)} if model else {})
-
-
-def href(name: str) -> str:
-    """Return a relative reference to a file: an IRI, in which letters of all scripts may stand as they are."""
-    return "".join(c if c > "\x7f" and c.isprintable() else quote(c) for c in name)
-
-
-def href_of(path: str, folder: Path) -> str:
-    """Return a reference from a folder to anything GDAL opens: relative to what lies in the folder, else absolute."""
-    with suppress(OSError):  # of a name that is too long for one
-        if Path(path).exists():
-            file, beside = Path(path).resolve(), folder.resolve()
-            return href(file.relative_to(beside).as_posix()) if file.is_relative_to(beside) else file.as_uri()
-    return re.sub(r"^/vsi(curl|s3|gs)/", lambda by: {"curl": "", "s3": "s3://", "gs": "gs://"}[by[1]], path)
 
 
 def _file_facts(path: Path) -> dict[str, Any]:
@@ -262,7 +219,7 @@ def _model_fields(model: Mapping[str, Any]) -> dict[str, Any]:
     wanted = model["input"]
     scaling = wanted["value_scaling"]
     return {
-        "mlm:name": _plain(model["name"]),
+        "mlm:name": model_name(model["name"]),
         "mlm:architecture": model["architecture"],
         "mlm:tasks": ["scene-classification"],
         "mlm:framework": "ONNX",
@@ -302,10 +259,3 @@ def _model_asset(model: Mapping[str, Any], place: Path) -> dict[str, Any]:
         "file:checksum": _SHA2_256 + model["sha256"],
         "raster:bands": [{"name": band, "data_type": model["input"]["data_type"]} for band in model["input"]["bands"]],
     }
-
-
-def _plain(name: str) -> str:
-    """Return a name as `mlm` allows it: ASCII letters, digits, `_`, `.`, `-`, blanks; a letter first, no sign last."""
-    kept = re.sub(r"[^A-Za-z0-9_. -]+", "_", name)
-    fits = re.fullmatch(r"[A-Za-z][A-Za-z0-9_. -]+[A-Za-z0-9]", kept)
-    return kept if fits else f"model {kept.strip('_. -')}".strip()

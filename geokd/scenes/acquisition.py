@@ -2,7 +2,7 @@
 
 import datetime
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -113,6 +113,14 @@ def told_acquisition(path: str, tags: Mapping[str, str]) -> Acquisition | None:
         with suppress(ValueError):
             return Acquisition(_moment(start)[0], _moment(end)[1], source)
     return None
+
+
+def spanned(parts: Sequence[Acquisition | None]) -> Acquisition | None:
+    """Return the time from the first to the last of what was joined; None if that of one is not known."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return Acquisition(min(part.start for part in known), max(part.end for part in known), "what was joined")
 
 
 def _candidates(path: str, tags: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.benchmarks.scene import SAMPLE
 
-OUTPUTS = 8
+OUTPUTS = 11
 
 
 def main(kills: int = 200) -> None:
