@@ -116,6 +116,18 @@ class Legend:
         """Machine-readable names in the order of the codes."""
         return tuple(c.name for c in self.classes)
 
+    def code_of(self, text: str) -> int | None:
+        """Find a class by its name, title or value, whatever the case; names go before titles, these before values.
+
+        Of ASCII texts letters and digits alone count where nothing fits as it is: `annual crop` finds `Annual_crop`.
+        """
+        codes = {str(c.value): c.value for c in self.classes}
+        codes |= {machine_name(c.title).casefold(): c.value for c in self.classes if c.title.isascii()}
+        codes |= {c.title.casefold(): c.value for c in self.classes}
+        codes |= {c.name.casefold(): c.value for c in self.classes}
+        plain = text.strip().casefold()
+        return codes.get(plain, codes.get(machine_name(plain)) if plain.isascii() else None)
+
     def with_unclassified(self) -> "Legend":
         """Add, as the last class, that of cells that are left unclassified.
 

@@ -24,6 +24,8 @@ RANKS = {
     "recipe": 1,
     "bundle": 1,
     "legend": 1,
+    "legend_file": 1,
+    "regrouping": 1,
     "familiarity": 1,
     "errors": 0,
 }

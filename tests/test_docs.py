@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SETUP_BLOCKS = 2  # the first two bash blocks set up; .ci/run runs them
-NEEDS_TRAINING = ("geokd train", "geokd export", "geokd ablate", "my-run")
+NEEDS_TRAINING = ("geokd train", "geokd export", "geokd ablate", "geokd style", "my-run")
 
 
 def blocks(language: str) -> list[str]:
@@ -47,7 +47,7 @@ def test_commands(clone: Path, number: int) -> None:
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
 def test_python_examples(clone: Path, number: int) -> None:
     block = blocks("python")[number]
-    if any(word in block for word in ("geokd.train", "geokd.export", "geokd.ablate")):
+    if any(word in block for word in ("geokd.train", "geokd.export", "geokd.ablate", "geokd.style_model")):
         pytest.importorskip("torch", reason="needs the extra geokd[train]")
     done = run([sys.executable, "-c", block], clone)
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"

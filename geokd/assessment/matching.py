@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geokd.errors import CallError, one_message
-from geokd.legend import UNCLASSIFIED, Legend, machine_name
+from geokd.legend import UNCLASSIFIED, Legend
 
 SEPARATOR = "|"
 """Stands between the classes that an interpreter would accept."""
@@ -70,17 +70,16 @@ def match_classes(
     CallError
         If classes are unknown: all of them in one message.
     """
-    codes = _codes(legend)
     by_table: dict[str, list[str]] = {}
     for of_map, of_reference in table:
         by_table.setdefault(of_reference.strip().casefold(), []).append(of_map.strip())
-    strange_in_table = [name for name, _ in table if name.strip() and _code(name, codes) is None]
+    strange_in_table = [name for name, _ in table if name.strip() and legend.code_of(name) is None]
     found: dict[str, list[int] | None] = {}
     strangers = []
     for text in sorted(set(reference)):
         named = by_table.get(text.strip().casefold())
         wanted = [part for part in (text.split(SEPARATOR) if named is None else named) if part.strip()]
-        matched = [_code(part, codes) for part in wanted]
+        matched = [legend.code_of(part) for part in wanted]
         if named is None and (None in matched or not matched):
             strangers.append(text)
         found[text] = [code for code in matched if code is not None]
@@ -104,19 +103,6 @@ def read_table(path: Path) -> list[tuple[str, str]]:
     if not rows or [cell.strip() for cell in rows[0]] != _COLUMNS or any(len(row) != 2 for row in rows):
         raise CallError(f"the table {path} should have the columns {','.join(_COLUMNS)}, named in its first line")
     return [(row[0], row[1]) for row in rows[1:]]
-
-
-def _codes(legend: Legend) -> Mapping[str, int]:
-    """Code by value, title and name; names go before titles, these before values."""
-    codes = {str(c.value): c.value for c in legend}
-    codes |= {machine_name(c.title).casefold(): c.value for c in legend}
-    codes |= {c.title.casefold(): c.value for c in legend}
-    return codes | {c.name.casefold(): c.value for c in legend}
-
-
-def _code(text: str, codes: Mapping[str, int]) -> int | None:
-    plain = text.strip().casefold()
-    return codes.get(plain, codes.get(machine_name(plain)))
 
 
 def _refuse(legend: Legend, in_table: list[str], strangers: list[str], source: str) -> None:

@@ -14,6 +14,7 @@ _COMMANDS = {
     "info": ("geokd.cli.info:info", "Describe a model, a scene, or what mapping it would take."),
     "sample": ("geokd.cli.sample:sample", "Draw a random sample of a map, to be labelled in QGIS."),
     "mosaic": ("geokd.cli.mosaic:mosaic", "Join maps of neighbouring scenes into one."),
+    "style": ("geokd.cli.style:style", "Give a map or a model names, colours and classes of your own."),
     "assess": ("geokd.cli.assess:assess", "Tell how right a map is, and the areas corrected for its errors."),
     "verify": ("geokd.cli.verify:verify", "Check that a model answers here as where it was made."),
     "tile": ("geokd.cli.tile:tile", "Cut a scene into chips, labelled by polygons."),

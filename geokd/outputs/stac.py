@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from geokd.legend import NODATA
+from geokd.legend import NODATA, UNCLASSIFIED
 from geokd.outputs.footprint import footprint
 from geokd.outputs.stac_links import GEOTIFF, href, href_of, model_name
 from geokd.outputs.staging import write_bytes
@@ -197,7 +197,7 @@ def _bands(field: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
     if field == "confidence_raster":
         return _raster(manifest, [("confidence", "Probability of the class that is shown")], "%")
     if field == "probability_raster":
-        classes = manifest["legend"][: manifest.get("model", {}).get("classes")]  # without that of unsure cells
+        classes = [c for c in manifest["legend"] if c["name"] != UNCLASSIFIED]
         return _raster(manifest, [(c["name"], c["title"]) for c in classes], "%")
     return {}
 

@@ -6,11 +6,12 @@ layers, so they are written down here: batch normalisation stays apart under tor
 when it opens the file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ from geokd.training.networks import Network
 
 _OPSET = 17  # the newest that ONNX Runtime's quantiser handles without converting
 _IR_VERSION = 8
+_LEAST = 1e-30  # of a probability: its logarithm is finite
 
 
 def to_onnx(network: Network, contract: InputContract, name: str = "student") -> bytes:
@@ -58,16 +60,56 @@ def to_onnx(network: Network, contract: InputContract, name: str = "student") ->
     return bytes(model.SerializeToString())
 
 
+def merge_logits(model: bytes, groups: Sequence[Sequence[int]], temperature: float) -> bytes:
+    """Add to an ONNX model what merges its classes, so that probabilities are the sums of those of each group.
+
+    Of logits z the new ones are T log(sum over the group of softmax(z / T)), T the temperature by which a bundle
+    divides them. A sum below 1e-30 counts as that.
+
+    Parameters
+    ----------
+    model : bytes
+        With one output, logits (n, K).
+    groups : sequence of sequences of int
+        For each new class its old ones.
+    temperature : float
+    """
+    merged = onnx.load_from_string(model)
+    graph = merged.graph
+    (logits,) = graph.output
+    prefix = f"merge{len(graph.node)}_"  # another one where a merged model is merged again
+    inner = f"{prefix}logits"
+    for node in graph.node:
+        node.output[:] = [inner if name == logits.name else name for name in node.output]
+        node.input[:] = [inner if name == logits.name else name for name in node.input]
+    members = np.zeros((sum(len(group) for group in groups), len(groups)), np.float32)
+    for new, group in enumerate(groups):
+        members[list(group), new] = 1
+    end = _Graph(prefix)
+    x = end.node("Div", [inner, end.constant(f"{prefix}temperature", temperature)])
+    x = end.node("Softmax", [x], axis=1)
+    x = end.node("MatMul", [x, end.constant(f"{prefix}members", torch.from_numpy(members))])
+    x = end.node("Log", [end.node("Max", [x, end.constant(f"{prefix}least", _LEAST)])])
+    end.node("Mul", [x, f"{prefix}temperature"], output=logits.name)
+    end.nodes[-1].name = f"{prefix}mul"
+    graph.node.extend(end.nodes)
+    graph.initializer.extend(end.initialisers)
+    graph.output[0].CopyFrom(helper.make_tensor_value_info(logits.name, TensorProto.FLOAT, ["n", len(groups)]))
+    onnx.checker.check_model(merged)
+    return bytes(merged.SerializeToString())
+
+
 class _Graph:
     """Nodes and initialisers under construction."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix  # of the names of nodes
         self.nodes: list[onnx.NodeProto] = []
         self.initialisers: list[onnx.TensorProto] = []
 
     def node(self, kind: str, inputs: list[str], output: str | None = None, **attributes: Any) -> str:
         """Append a node and return the name of its output."""
-        name = output or f"{kind.lower()}_{len(self.nodes)}"
+        name = output or f"{self._prefix}{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 

@@ -1,0 +1,93 @@
+"""`geokd style`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from geokd.cli import options as o
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="[LEGEND] TARGET")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What to write: <stem>_landuse.tif of a map, the other files beside it; <name>.onnx of a model.",
+)
+@click.option("--template", is_flag=True, help="Print TARGET's legend as TOML, to be changed, and do nothing else.")
+@o.overwrite_option
+@o.json_option
+def style(paths: tuple[str, ...], output: Path | None, template: bool, overwrite: bool, as_json: bool) -> None:
+    """Give TARGET, a map or a model, the names, colours and classes of LEGEND.
+
+    TARGET is a <scene>_landuse.tif with the files of the map beside it, or a model: a bundle, or the name of one that
+    ships. LEGEND is a .toml as --template prints it, a .csv with the columns from,title,color_hint, or a .qml saved by
+    QGIS. Classes that are not in it stay as they are; several of one title, or in one `from`, are merged.
+    """
+    target = paths[-1]
+    is_model = target.endswith(".onnx") or target in _shipped()
+    if template:
+        if len(paths) != 1 or output is not None:
+            raise click.UsageError("--template takes a TARGET alone")
+        click.echo(_template(target, is_model=is_model), nl=False)
+        return
+    if len(paths) != 2:
+        raise click.UsageError("give a LEGEND and a TARGET, or a TARGET with --template")
+    if output is None:
+        raise click.UsageError("say by -o/--output what to write")
+    if is_model:
+        from geokd.training.style_model import style_model
+
+        made = style_model(paths[0], target, output, overwrite=overwrite)
+        click.echo(_about_model(made), err=True)
+    else:
+        from geokd.mapping.style_map import style_map
+
+        made = style_map(paths[0], target, output, overwrite=overwrite)
+        click.echo(_about_map(made, output), err=True)
+    if as_json:
+        click.echo(json.dumps(made, allow_nan=False))
+
+
+def _shipped() -> list[str]:
+    from geokd.bundle import shipped_models
+
+    return shipped_models()
+
+
+def _template(target: str, *, is_model: bool) -> str:
+    from geokd.bundle import load_bundle
+    from geokd.legend_file import legend_as_toml
+    from geokd.outputs.map_file import open_map
+
+    return legend_as_toml(load_bundle(target).legend if is_model else open_map(target).legend, target)
+
+
+def _about_model(made: dict[str, Any]) -> str:
+    origin = made["derived_from"]
+    return "\n".join(
+        [f"{made['output']}, from {origin['name']} ({origin['sha256'][:12]}):", *_classes(made["classes"])]
+    )
+
+
+def _about_map(made: dict[str, Any], output: Path) -> str:
+    styled = made["styled"]
+    areas = [f"  {a['area_ha']:>14,.1f} ha  {a['share_percent']:5.1f} %" for a in made["areas"]]
+    rows = [row + area for row, area in zip(_classes(styled["classes"]), areas, strict=True)]
+    notes = [f"  {note}" for note in made["notes"][-1:]]
+    written = f"  written to {output.parent}: {', '.join(made['outputs'].values())}"
+    return "\n".join([f"{output}, from {styled['from']}:", *notes, *rows, written])
+
+
+def _classes(classes: list[dict[str, Any]]) -> list[str]:
+    width = max(len(c["title"]) for c in classes)
+    origins = [" + ".join(c["from"]) for c in classes]
+    wide = max(map(len, origins))
+    return [
+        f"  {c['value']:>3}  {c['title']:<{width}}  #{c['color_hint']}  from {origin:<{wide}}"
+        for c, origin in zip(classes, origins, strict=True)
+    ]

@@ -1,0 +1,84 @@
+"""A bundle with names, colours and classes of an analyst's own."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from geokd.bundle import Bundle, Golden, load_bundle, resolve_model
+from geokd.errors import CallError
+from geokd.legend_file import read_legend_file
+from geokd.outputs.staging import check_outputs, staged, write_bytes
+from geokd.regrouping import Regrouping, regroup
+
+
+def style_model(
+    legend: str | Path, model: str | Path, output: str | Path, *, overwrite: bool = False
+) -> dict[str, Any]:
+    """Write a bundle anew with other names and colours, and with classes merged.
+
+    The probability of a merged class is the sum of those of its classes: the graph gets a few nodes at its end. That
+    takes the package onnx; without merging, the graph stays as it is, and so do codes. Metrics in the provenance are of
+    the old classes, so a bundle with merged ones keeps them under `derived_from` only.
+
+    Parameters
+    ----------
+    legend : path
+        As :func:`geokd.legend_file.read_legend_file` reads it.
+    model : path
+        A bundle, or the name of one that ships.
+    output : path
+        Bundle to write, `<name>.onnx`; the file's name becomes the model's.
+    overwrite : bool
+        Whether a file that exists is replaced.
+
+    Returns
+    -------
+    dict
+        output, name, sha256, derived_from (name, sha256), and classes (value, name, title, color_hint, from).
+
+    Raises
+    ------
+    CallError
+        If the legend cannot be used, or the output may not be written.
+    BundleError
+        If the model is missing or broken.
+    OutputError
+        If the output cannot be written.
+    """
+    path, source = Path(output), resolve_model(model)
+    if path.suffix != ".onnx":
+        raise CallError(f"the model {path} is to be called <name>.onnx, as {path.with_suffix('.onnx').name}")
+    if path.resolve() == Path(source).resolve():
+        raise CallError(f"the output {path} is the model itself; call it something else")
+    check_outputs(path.parent, [path.name], overwrite=overwrite)
+    bundle = load_bundle(source)
+    regrouping = regroup(bundle.legend, read_legend_file(legend), str(legend))
+    made = _restyled(bundle, regrouping, path.stem)
+    with staged(path.parent, [path.name], overwrite=overwrite) as folder:
+        write_bytes(folder / path.name, made.onnx_bytes)
+    return {
+        "output": str(path),
+        "name": made.name,
+        "sha256": made.sha256,
+        "derived_from": {"name": bundle.name, "sha256": bundle.sha256},
+        "classes": regrouping.told(bundle.legend),
+    }
+
+
+def _restyled(bundle: Bundle, regrouping: Regrouping, name: str) -> Bundle:
+    origin = {"name": bundle.name, "sha256": bundle.sha256, "classes": regrouping.told(bundle.legend)}
+    if not regrouping.merges:
+        provenance = {**bundle.provenance, "derived_from": origin}
+        return replace(bundle, name=name, legend=regrouping.legend, provenance=provenance)
+    from geokd.training.export import run_graph  # these need onnx
+    from geokd.training.onnx_graph import merge_logits
+
+    graph = merge_logits(bundle.graph, regrouping.groups, bundle.temperature)
+    return replace(
+        bundle,
+        graph=graph,
+        name=name,
+        legend=regrouping.legend,
+        provenance={"derived_from": origin | {"provenance": dict(bundle.provenance)}},
+        golden=Golden(bundle.golden.pixels, run_graph(graph, bundle.golden.pixels)),
+    )
