@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from geokd.mapping.options import ClassifyOptions
     from geokd.mapping.robustness import RobustnessOptions, robustness
     from geokd.mapping.sample import SampleOptions, sample
-    from geokd.mapping.style_map import style_map
     from geokd.mapping.verify import VerifyResult, verify
     from geokd.scenes.tiling import TileOptions, TileResult, tile
+    from geokd.styling import style
     from geokd.training.ablation import AblationOptions, AblationResult, ablate
     from geokd.training.export import export
-    from geokd.training.style_model import style_model
     from geokd.training.train import train
 
     __version__: str
@@ -52,8 +51,7 @@ __all__ = [
     "mosaic",
     "robustness",
     "sample",
-    "style_map",
-    "style_model",
+    "style",
     "tile",
     "train",
     "verify",
@@ -82,8 +80,7 @@ _MODULES = {
     "mosaic": "geokd.mapping.join_maps",
     "robustness": "geokd.mapping.robustness",
     "sample": "geokd.mapping.sample",
-    "style_map": "geokd.mapping.style_map",
-    "style_model": "geokd.training.style_model",
+    "style": "geokd.styling",
     "tile": "geokd.scenes.tiling",
     "train": "geokd.training.train",
     "verify": "geokd.mapping.verify",

@@ -14,8 +14,9 @@ PACKAGE = Path(geokd.__file__).parent
 
 # From the top down. A room may import rooms of lower rank, and itself.
 RANKS = {
-    "cli": 6,
-    "__main__": 7,
+    "cli": 7,
+    "styling": 6,
+    "__main__": 8,
     "mapping": 5,
     "training": 5,
     "assessment": 4,

@@ -47,7 +47,7 @@ def test_commands(clone: Path, number: int) -> None:
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
 def test_python_examples(clone: Path, number: int) -> None:
     block = blocks("python")[number]
-    if any(word in block for word in ("geokd.train", "geokd.export", "geokd.ablate", "geokd.style_model")):
+    if any(word in block for word in ("geokd.train", "geokd.export", "geokd.ablate", "geokd.style(")):
         pytest.importorskip("torch", reason="needs the extra geokd[train]")
     done = run([sys.executable, "-c", block], clone)
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"

@@ -81,7 +81,7 @@ def check_agreement(path: Path, manifest: dict[str, Any], cell_ha: float) -> Non
 def test_merged_classes_compete_by_the_sum_of_their_probabilities(patchy: Path, model: Path, tmp_path: Path) -> None:
     old = mapped(patchy, model, tmp_path / "out", probabilities=True)
     new = tmp_path / "styled" / "land_landuse.tif"
-    manifest = geokd.style_map(write(tmp_path / "a.toml"), old, new)
+    manifest = geokd.style(write(tmp_path / "a.toml"), old, new)
     check_agreement(new, manifest, 0.64)
     percent = bands(old.with_name("patchy_probabilities.tif")).astype(int)
     empty = bands(old)[0] == 255
@@ -107,7 +107,7 @@ def test_merged_classes_compete_by_the_sum_of_their_probabilities(patchy: Path, 
 def test_a_map_without_probabilities_keeps_its_classes(patchy: Path, model: Path, tmp_path: Path) -> None:
     old = mapped(patchy, model, tmp_path / "out")
     new = tmp_path / "land_landuse.tif"
-    manifest = geokd.style_map(write(tmp_path / "a.toml"), old, new)
+    manifest = geokd.style(write(tmp_path / "a.toml"), old, new)
     check_agreement(new, manifest, 0.64)
     assert np.array_equal(bands(new), np.array([0, 0, 1, *[255] * 253], np.uint8)[bands(old)])
     before, after = (path.with_name(path.name.replace("landuse", "confidence")) for path in (old, new))
@@ -121,7 +121,7 @@ def test_filters_and_unsure_cells_hold(patchy: Path, model: Path, tmp_path: Path
     options = {"min_confidence": 0.5, "min_area_ha": 3.0, "simplify_m": 40.0, "probabilities": True}
     old = mapped(patchy, model, tmp_path / "out", **options)
     new = tmp_path / "land_landuse.tif"
-    manifest = geokd.style_map(write(tmp_path / "a.toml"), old, new)
+    manifest = geokd.style(write(tmp_path / "a.toml"), old, new)
     check_agreement(new, manifest, 0.64)
     table = np.full(256, 255, np.uint8)
     table[:4] = 0, 0, 1, 2
@@ -139,7 +139,7 @@ def test_filters_and_unsure_cells_hold(patchy: Path, model: Path, tmp_path: Path
 def test_other_names_and_colours_leave_the_cells(patchy: Path, model: Path, tmp_path: Path) -> None:
     old = mapped(patchy, model, tmp_path / "out", probabilities=True)
     new = tmp_path / "mine_landuse.tif"
-    manifest = geokd.style_map(write(tmp_path / "a.csv", "from,title,color_hint\nBare,Rock,#010203\n"), old, new)
+    manifest = geokd.style(write(tmp_path / "a.csv", "from,title,color_hint\nBare,Rock,#010203\n"), old, new)
     check_agreement(new, manifest, 0.64)
     for name in ("landuse", "confidence", "probabilities"):
         before, after = (path.with_name(path.name.replace("landuse", name)) for path in (old, new))
@@ -147,14 +147,14 @@ def test_other_names_and_colours_leave_the_cells(patchy: Path, model: Path, tmp_
     with rasterio.open(new) as raster:
         assert raster.colormap(1)[0] == (1, 2, 3, 255)
     assert [c["title"] for c in manifest["legend"]] == ["Rock", "Meadow", "Lake"]
-    again = geokd.style_map(write(tmp_path / "b.toml"), old, new, overwrite=True)
+    again = geokd.style(write(tmp_path / "b.toml"), old, new, overwrite=True)
     assert again["legend"][0]["title"] == "Land"
 
 
 @pytest.mark.parametrize("name", ["eurosat-rgb", "eurosat-rgb-fp32"])
 def test_probabilities_of_a_merged_model_are_sums(name: str, tmp_path: Path) -> None:
     legend = write(tmp_path / "a.csv", "from,title\nAnnualCrop,Crop\nPermanentCrop,Crop\nRiver,Water\nSeaLake,Water\n")
-    made = geokd.style_model(legend, name, tmp_path / "merged.onnx")
+    made = geokd.style(legend, name, tmp_path / "merged.onnx")
     old, new = load_bundle(name), load_bundle(tmp_path / "merged.onnx")
     assert (new.name, new.sha256, made["derived_from"]["sha256"]) == ("merged", made["sha256"], old.sha256)
     pixels = np.random.default_rng(0).integers(0, 256, (40, 3, 64, 64), np.uint8)
@@ -167,13 +167,13 @@ def test_probabilities_of_a_merged_model_are_sums(name: str, tmp_path: Path) -> 
     assert new.familiarity is not None
     assert "validation_before_rounding" not in new.provenance  # it was of other classes
     twice = write(tmp_path / "b.csv", "from,title\nCrop,Green\nForest,Green\n")
-    geokd.style_model(twice, tmp_path / "merged.onnx", tmp_path / "twice.onnx")
+    geokd.style(twice, tmp_path / "merged.onnx", tmp_path / "twice.onnx")
     assert len(load_bundle(tmp_path / "twice.onnx").legend) == 7
     assert geokd.verify(tmp_path / "twice.onnx").passed
 
 
 def test_a_model_that_is_only_renamed_answers_as_before(model: Path, tmp_path: Path) -> None:
-    geokd.style_model(write(tmp_path / "a.csv", "from,title\nBare,Fels\n"), model, tmp_path / "mine.onnx")
+    geokd.style(write(tmp_path / "a.csv", "from,title\nBare,Fels\n"), model, tmp_path / "mine.onnx")
     old, new = load_bundle(model), load_bundle(tmp_path / "mine.onnx")
     assert (new.graph, new.temperature) == (old.graph, old.temperature)
     assert new.legend[0].title == "Fels"
@@ -189,12 +189,12 @@ def test_a_merged_model_maps_as_the_map_is_merged(tmp_path: Path) -> None:
             clip.write(pixels)
             clip.descriptions = source.descriptions
     legend = write(tmp_path / "a.csv", "from,title\nAnnualCrop,Crop\nPermanentCrop,Crop\nPasture,Crop\n")
-    geokd.style_model(legend, "eurosat-rgb", tmp_path / "crop.onnx")
+    geokd.style(legend, "eurosat-rgb", tmp_path / "crop.onnx")
     direct = geokd.classify(tmp_path / "clip.tif", tmp_path / "crop.onnx", tmp_path / "direct").class_map.codes
     whole = geokd.classify(
         tmp_path / "clip.tif", output=tmp_path / "whole", options=geokd.ClassifyOptions(probabilities=True)
     )
-    geokd.style_map(legend, whole.outputs["class_raster"], tmp_path / "styled_landuse.tif")
+    geokd.style(legend, whole.outputs["class_raster"], tmp_path / "styled_landuse.tif")
     styled = bands(tmp_path / "styled_landuse.tif")[0]
     assert (styled != direct).mean() < 0.01  # where percentages, as rounded, are equal
     assert (whole.class_map.codes != direct).mean() > 0.02
@@ -231,11 +231,11 @@ def test_command(patchy: Path, model: Path, tmp_path: Path) -> None:
 
 def test_everything_is_wrong_at_once(tmp_path: Path) -> None:
     with pytest.raises(CallError) as caught:
-        geokd.style_map(tmp_path / "no.toml", SAMPLE.with_name("eastern_shore_landuse.png"), tmp_path / "x.tif")
+        geokd.style(tmp_path / "no.toml", SAMPLE.with_name("eastern_shore_landuse.png"), tmp_path / "x.tif")
     assert "is no class raster" in str(caught.value)
     assert "is to be called" in str(caught.value)
     with pytest.raises(SceneError, match="is no class raster"):
-        geokd.style_map(tmp_path / "no.toml", SAMPLE, tmp_path / "x_landuse.tif")
+        geokd.style(tmp_path / "no.toml", SAMPLE, tmp_path / "x_landuse.tif")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -263,7 +263,7 @@ polygons.saveNamedStyle(saved.replace("raster", "polygons"))
 def test_there_and_back_through_qgis(patchy: Path, model: Path, tmp_path: Path) -> None:
     old = mapped(patchy, model, tmp_path / "out", probabilities=True)
     new = tmp_path / "land_landuse.tif"
-    geokd.style_map(write(tmp_path / "a.toml"), old, new)
+    geokd.style(write(tmp_path / "a.toml"), old, new)
     answer = run_in_qgis(IN_QGIS, new, tmp_path / "raster.qml")
     assert answer["seen"][0] == [0, "Land", "#123456"]
     assert answer["polygons"] == [[0, "Land"], [1, "Wasser & <See>"]]
@@ -271,7 +271,7 @@ def test_there_and_back_through_qgis(patchy: Path, model: Path, tmp_path: Path) 
         ("raster", [("Fels", "010203"), ("Wasser & <See>", None)]),
         ("polygons", [("Land", "123456"), ("Gewässer", "090807")]),
     ):
-        made = geokd.style_map(tmp_path / f"{name}.qml", new, tmp_path / f"{name}_landuse.tif")
+        made = geokd.style(tmp_path / f"{name}.qml", new, tmp_path / f"{name}_landuse.tif")
         for c, (title, colour) in zip(made["legend"], expected, strict=True):
             assert c["title"] == title
             assert colour in (None, c["color_hint"])

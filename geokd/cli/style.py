@@ -28,43 +28,24 @@ def style(paths: tuple[str, ...], output: Path | None, template: bool, overwrite
     ships. LEGEND is a .toml as --template prints it, a .csv with the columns from,title,color_hint, or a .qml saved by
     QGIS. Classes that are not in it stay as they are; several of one title, or in one `from`, are merged.
     """
+    from geokd.styling import is_model
+    from geokd.styling import style as restyle
+    from geokd.styling import template as legend_of
+
     target = paths[-1]
-    is_model = target.endswith(".onnx") or target in _shipped()
     if template:
         if len(paths) != 1 or output is not None:
             raise click.UsageError("--template takes a TARGET alone")
-        click.echo(_template(target, is_model=is_model), nl=False)
+        click.echo(legend_of(target), nl=False)
         return
     if len(paths) != 2:
         raise click.UsageError("give a LEGEND and a TARGET, or a TARGET with --template")
     if output is None:
         raise click.UsageError("say by -o/--output what to write")
-    if is_model:
-        from geokd.training.style_model import style_model
-
-        made = style_model(paths[0], target, output, overwrite=overwrite)
-        click.echo(_about_model(made), err=True)
-    else:
-        from geokd.mapping.style_map import style_map
-
-        made = style_map(paths[0], target, output, overwrite=overwrite)
-        click.echo(_about_map(made, output), err=True)
+    made = restyle(paths[0], target, output, overwrite=overwrite)
+    click.echo(_about_model(made) if is_model(target) else _about_map(made, output), err=True)
     if as_json:
         click.echo(json.dumps(made, allow_nan=False))
-
-
-def _shipped() -> list[str]:
-    from geokd.bundle import shipped_models
-
-    return shipped_models()
-
-
-def _template(target: str, *, is_model: bool) -> str:
-    from geokd.bundle import load_bundle
-    from geokd.legend_file import legend_as_toml
-    from geokd.outputs.map_file import open_map
-
-    return legend_as_toml(load_bundle(target).legend if is_model else open_map(target).legend, target)
 
 
 def _about_model(made: dict[str, Any]) -> str:
