@@ -109,14 +109,23 @@ def find_maps(paths: Sequence[str | Path]) -> tuple[list[InputMap], list[GeokdEr
         problems.append(CallError(f"{', '.join(twice)} is named more than once; name each map once"))
     for path in paths:
         try:
-            maps.append(_find(path))
+            maps.append(find_map(path))
         except GeokdError as error:
             problems.append(error)
     problems += [SceneError(text) for other in maps[1:] for text in _differences(maps[0], other)]
     return maps, problems
 
 
-def _find(path: str | Path) -> InputMap:
+def find_map(path: str | Path) -> InputMap:
+    """Open a map and find what lies beside it.
+
+    Raises
+    ------
+    CallError
+        If there is no such map, or no confidence beside it.
+    SceneError
+        If it cannot be read, or what lies beside it is of another map.
+    """
     found = open_map(path)
     if not str(path).endswith(ENDING):
         raise CallError(f"{path} is not called <stem>{ENDING}, so its confidence cannot be found; name it so again")
