@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from geokd.mapping.map_grid import StatedGrid
     from geokd.mapping.models import models
     from geokd.mapping.options import ClassifyOptions
+    from geokd.mapping.review import ReviewOptions, review
     from geokd.mapping.robustness import RobustnessOptions, robustness
     from geokd.mapping.sample import SampleOptions, sample
     from geokd.mapping.verify import VerifyResult, verify
@@ -33,6 +34,7 @@ __all__ = [
     "ClassifyOptions",
     "ClassifyResult",
     "MosaicOptions",
+    "ReviewOptions",
     "RobustnessOptions",
     "SampleOptions",
     "StatedGrid",
@@ -49,6 +51,7 @@ __all__ = [
     "info",
     "models",
     "mosaic",
+    "review",
     "robustness",
     "sample",
     "style",
@@ -63,6 +66,7 @@ _MODULES = {
     "ClassifyOptions": "geokd.mapping.options",
     "ClassifyResult": "geokd.mapping.classify",
     "MosaicOptions": "geokd.mapping.join_maps",
+    "ReviewOptions": "geokd.mapping.review",
     "RobustnessOptions": "geokd.mapping.robustness",
     "SampleOptions": "geokd.mapping.sample",
     "StatedGrid": "geokd.mapping.map_grid",
@@ -78,6 +82,7 @@ _MODULES = {
     "info": "geokd.mapping.info",
     "models": "geokd.mapping.models",
     "mosaic": "geokd.mapping.join_maps",
+    "review": "geokd.mapping.review",
     "robustness": "geokd.mapping.robustness",
     "sample": "geokd.mapping.sample",
     "style": "geokd.styling",

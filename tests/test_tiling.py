@@ -135,7 +135,7 @@ def test_patches_with_invalid_pixels_are_left_out_and_counted(tmp_path: Path, ki
             dataset.write_mask(mask)
     result = tile(scene, tmp_path / "chips", options=SMALL)
     assert result.chips == ("a_r00_c08.tif", "a_r08_c00.tif", "a_r08_c08.tif")
-    assert asdict(result.left_out) == {"past_the_edge": 0, "not_labelled": 0, "mixed": 0, "invalid_pixels": 1}
+    assert result.left_out == LeftOut(past_the_edge=0, not_labelled=0, mixed=0, invalid_pixels=1)
     with rasterio.open(result.folder / result.chips[0]) as chip, rasterio.open(scene) as dataset:
         assert chip.colorinterp == dataset.colorinterp
 
@@ -235,7 +235,7 @@ def test_the_manifest_tells_what_was_cut_how(tmp_path: Path) -> None:
         "field": "use",
         "options": {"patch_px": 8, "stride_px": 4, "min_cover": 0.6, "bidx": None},
         "counts": {"wood": 1},
-        "left_out": {"past_the_edge": 0, "not_labelled": 2, "mixed": 0, "invalid_pixels": 0},
+        "left_out": asdict(LeftOut(past_the_edge=0, not_labelled=2, mixed=0, invalid_pixels=0)),
         "nameless_labels": 0,
         "credit": {"CREDIT": "Copernicus", "LICENSE": "CC0"},
         "chips": ["wood/a_r00_c00.tif"],

@@ -13,6 +13,7 @@ _COMMANDS = {
     "models": ("geokd.cli.models:models", "List the models that ship, with what they want and know."),
     "info": ("geokd.cli.info:info", "Describe a model, a scene, or what mapping it would take."),
     "sample": ("geokd.cli.sample:sample", "Draw a random sample of a map, to be labelled in QGIS."),
+    "review": ("geokd.cli.review:review", "Choose the cells of a map most worth a look, to correct in QGIS."),
     "mosaic": ("geokd.cli.mosaic:mosaic", "Join maps of neighbouring scenes into one."),
     "style": ("geokd.cli.style:style", "Give a map or a model names, colours and classes of your own."),
     "assess": ("geokd.cli.assess:assess", "Tell how right a map is, and the areas corrected for its errors."),

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("scene")
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="Folder for the chips; must be new or empty.")
-@click.option("--patch", "patch_px", type=int, default=64, show_default=True, metavar="PIXELS", help="Side of a chip.")
+@click.option(
+    "--patch",
+    "patch_px",
+    type=int,
+    metavar="PIXELS",
+    help="Side of a chip; without, that of the patches that labelled cells were mapped from, else 64.",
+)
 @click.option(
     "--stride",
     "stride_px",
@@ -22,8 +28,10 @@ if TYPE_CHECKING:
     metavar="PIXELS",
     help="Distance between chips, which must divide the patch; the patch itself without: chips lie side by side.",
 )
-@click.option("--labels", metavar="FILE", help="Polygons that give chips their class.")
-@click.option("--field", metavar="NAME", help="Attribute of the labels that holds the class.")
+@click.option(
+    "--labels", metavar="FILE", help="Polygons that give chips their class, or cells labelled in a review or sample."
+)
+@click.option("--field", metavar="NAME", help="Attribute of the polygons that holds the class.")
 @click.option(
     "--min-cover",
     type=float,
@@ -41,6 +49,7 @@ def tile(scene: str, output: str, labels: str | None, field: str | None, as_json
     """Cut SCENE into georeferenced chips, in class folders when labels are given.
 
     Patches that reach past the scene, hold invalid pixels, or are not clearly of one class are left out and counted.
+    Of the cells of a file of `geokd review` or `geokd sample` each that is labelled gives the chip about it.
     """
     from geokd.scenes.tiling import TileOptions
     from geokd.scenes.tiling import tile as cut

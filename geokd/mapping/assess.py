@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from geokd.assessment.area_estimation import StratifiedSample
 from geokd.assessment.figures import figures_of_census, figures_of_polygons, figures_of_sample
 from geokd.assessment.matching import ClassMatch, match_classes, read_table
-from geokd.errors import ChipError
+from geokd.errors import CallError, ChipError
 from geokd.legend import NODATA, UNCLASSIFIED
 from geokd.mapping.sample import map_hash
 from geokd.outputs.map_file import MapFile, Strata, class_names, count_cells, open_map
-from geokd.outputs.qgis import NONE_OF_THESE
-from geokd.outputs.sample_points import SampleDesign, read_design
+from geokd.scenes.cell_labels import NONE_OF_THESE, CellDesign, read_cell_design
 from geokd.scenes.ground_truth import (
     GroundTruth,
     Pair,
@@ -83,7 +82,12 @@ def assess(
     if not is_vector(reference):
         judgement = _by_raster(source, reference, table)
     else:
-        design = read_design(Path(reference))
+        design = read_cell_design(Path(reference))
+        if design and design.layer == "review":
+            raise CallError(
+                f"{reference} holds cells that geokd review chose because the map is in doubt there: they are no random"
+                " sample, so neither accuracies nor areas can be told from them; draw one by geokd sample"
+            )
         others = ("stratum",) if design else ()
         truth = read_ground_truth(reference, field, source.grid, *others)
         if design:  # codes are those of the map it was drawn from, which may be of another legend
@@ -97,7 +101,7 @@ def assess(
 
 
 def _by_points(
-    source: MapFile, truth: GroundTruth, match: ClassMatch, strata: Strata, design: SampleDesign | None
+    source: MapFile, truth: GroundTruth, match: ClassMatch, strata: Strata, design: CellDesign | None
 ) -> _Judgement:
     labels = np.array([-1 if not t or match.of_reference[t] is None else match.of_reference[t] for t in truth.texts])
     rows, cols, inside = source.cells_of(shapely.get_x(truth.geometries), shapely.get_y(truth.geometries))
@@ -153,7 +157,7 @@ def _by_points(
 
 def _design_notes(
     source: MapFile,
-    design: SampleDesign,
+    design: CellDesign,
     layers: NDArray[np.int64],
     codes: NDArray[np.int64],
     mapped: NDArray[np.bool_],
@@ -170,7 +174,7 @@ def _design_notes(
 
 
 def _by_polygons(
-    source: MapFile, truth: GroundTruth, match: ClassMatch, strata: Strata, _: SampleDesign | None
+    source: MapFile, truth: GroundTruth, match: ClassMatch, strata: Strata, _: CellDesign | None
 ) -> _Judgement:
     of_map = np.array([*match.of_map, *[0] * (NODATA + 1 - len(match.of_map))])
     cells, labels = [], []

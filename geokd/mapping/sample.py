@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.assessment.sampling import LEAST, Draw, allocate, usual_least
-from geokd.errors import CallError, SceneError, one_message
+from geokd.errors import CallError, one_message
 from geokd.legend import NODATA
+from geokd.outputs.cell_points import CellForm, CellPoints, Column, complete, write_cell_points
 from geokd.outputs.map_file import MapFile, Strata, count_cells, open_map
-from geokd.outputs.sample_points import SamplePoints, labelled_points, write_sample
-from geokd.outputs.scene_pictures import draw_pictures
+from geokd.outputs.qgis import sample_qml
+from geokd.outputs.scene_pictures import picture_cells
 from geokd.outputs.staging import staged
-from geokd.scenes.bands import find_band
+from geokd.scenes.cell_labels import FIELD, labelled_cells
+
+_DESCRIPTION = "Cells of a land-use map, drawn at random in each of its classes, to be labelled for geokd assess"
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def sample(
         If the output cannot be written.
     """
     options, path = options or SampleOptions(), Path(output)
-    _check_output(path)
+    check_cell_file(path)
     source = open_map(class_map)
     strata = count_cells(source)
     least = options.min_per_class
@@ -96,12 +99,13 @@ def sample(
     units = _allocated(source, strata, points, least)
     with staged(path.parent, [path.name], overwrite=options.overwrite) as folder:
         rows, cols, codes = _drawn(source, units, options.seed)
-        pictures, notes = _pictures(source, options.scene, rows, cols)
+        pictures, notes = picture_cells(source, options.scene, rows, cols)
         digest = map_hash(source)
         design = {"map": Path(source.path).name, "map_sha256": digest, "seed": str(options.seed)}
         design |= {"allocation": f"by area, at least {least} points of each class"}
         design |= {"draw": "random cells of each class, without replacement, chances in proportion to their areas"}
-        write_sample(SamplePoints(rows, cols, codes, pictures), source, strata, design, folder / path.name)
+        form = CellForm("sample", _DESCRIPTION, sample_qml(source.offered, source.cell_size), strata, design)
+        write_cell_points(CellPoints(rows, cols, codes, _columns(codes, pictures)), source, form, folder / path.name)
     return {
         "output": str(path),
         "map": {"path": source.path, "sha256": digest},
@@ -131,12 +135,30 @@ def map_hash(class_map: MapFile) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def _check_output(path: Path) -> None:
+def check_cell_file(path: Path) -> None:
+    """Refuse to write cells to be labelled over what is labelled already, or to what is no GeoPackage.
+
+    Raises
+    ------
+    CallError
+    """
     if path.suffix.lower() != ".gpkg":
-        raise CallError(f"the sample {path} is to be a GeoPackage; call it {path.with_suffix('.gpkg')}")
-    labelled = labelled_points(path)
+        raise CallError(f"the output {path} is to be a GeoPackage; call it {path.with_suffix('.gpkg')}")
+    labelled = labelled_cells(path)
     if labelled:
         raise CallError(f"{path} holds {labelled} labelled points, which are not replaced; move it away first")
+
+
+def _columns(codes: NDArray[np.int64], pictures: list[str]) -> dict[str, Column]:
+    """Columns of a sample: the class and a note, both empty, the map's code, the picture."""
+    number = len(codes)
+    nobody = np.ones(number, np.bool_)
+    return {
+        FIELD: (np.zeros(number, np.int32), nobody),
+        "note": (np.full(number, None, object), nobody),
+        "stratum": complete(codes.astype(np.int32)),
+        "picture": complete(np.array(pictures, object)),
+    }
 
 
 def _allocated(class_map: MapFile, strata: Strata, points: int, least: int) -> NDArray[np.int64]:
@@ -177,25 +199,3 @@ def _drawn(
     strata = np.repeat(np.array(list(draws), np.int64), [len(draw.cells) for draw in draws.values()])
     order = np.random.default_rng([seed]).permutation(len(cells))
     return cells[order, 0], cells[order, 1], strata[order]
-
-
-def _pictures(
-    class_map: MapFile, scene: str | None, rows: NDArray[np.int64], cols: NDArray[np.int64]
-) -> tuple[list[str], list[str]]:
-    """Draw the pictures, or say why there are none. A scene that was asked for must be there."""
-    made_from = class_map.manifest.get("scene", {})
-    path = scene or made_from.get("path")
-    if path is None:
-        return [""] * len(rows), [
-            "the points carry no pictures of the scene: nothing tells the scene of the map; give --scene"
-        ]
-    used = made_from.get("bands_used", [])
-    names = tuple(str(band["taken_as"]) for band in used)
-    found = [find_band(names, colour) for colour in ("red", "green", "blue")]
-    bidx = [used[band - 1]["bidx"] for band in found] if all(found) else [used[0]["bidx"] if used else 1] * 3
-    try:
-        return list(draw_pictures(path, (bidx[0], bidx[1], bidx[2]), class_map, rows, cols)), []
-    except (CallError, SceneError) as error:
-        if scene is not None:
-            raise
-        return [""] * len(rows), [f"the points carry no pictures of the scene: {error}; --scene says where it is"]

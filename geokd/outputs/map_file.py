@@ -49,6 +49,16 @@ class MapFile:
         """Code of the cells that were left unclassified, if there can be any."""
         return len(self.legend) - 1 if self.legend.names[-1] == UNCLASSIFIED else None
 
+    @property
+    def offered(self) -> Legend:
+        """The classes that a cell may be of: all but unclassified."""
+        return self.legend if self.unclassified is None else Legend(self.legend.classes[:-1])
+
+    @property
+    def cell_size(self) -> float:
+        """Side of a cell in units of the CRS."""
+        return float(abs(self.grid.transform.determinant) ** 0.5)
+
     def windows(self) -> Iterator[tuple[Window, NDArray[np.uint8], NDArray[np.float64]]]:
         """Yield each window, from the upper left, with the codes and the areas in hectares of its cells.
 

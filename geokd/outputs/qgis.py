@@ -6,19 +6,19 @@ without a declaration, in UTF-8 when encoded.
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from geokd.legend import LandUseClass, Legend
 from geokd.outputs.class_map import ClassMap
-
-NONE_OF_THESE = -1
-"""What an analyst picks for a place that is of no class of the legend."""
+from geokd.scenes.cell_labels import FIELD, LOOKED_AT, MAPPED, NONE_OF_THESE
 
 _QGIS_VERSION = "3.22.0"  # the oldest these styles were loaded in; later ones convert on reading
 
 # GDAL's GDALRATFieldType and GDALRATFieldUsage, numbered as in gdal.h
 _INTEGER, _STRING = 0, 2
 _PIXEL_COUNT, _NAME, _MIN_MAX, _RED, _GREEN, _BLUE, _ALPHA = 1, 2, 5, 6, 7, 8, 9
+
+_STRIKING = (255, 0, 0)
 
 CONFIDENCE_COLOURS = ((0, "ffffd9"), (25, "c7e9b4"), (50, "41b6c4"), (75, "225ea8"), (100, "081d58"))
 """Percent and colour: ColorBrewer YlGnBu, one direction of lightness, told apart by the colour-blind too."""
@@ -108,54 +108,108 @@ def sample_qml(legend: Legend, cell_size: float) -> str:
     cell_size : float
         Side of a cell in units of the CRS: squares of this size are drawn.
     """
+    fields = {"point": "", FIELD: "ValueMap", "note": "TextEdit", "stratum": "Hidden", "picture": "Hidden"}
+    root = _cells_style(legend, cell_size, "To be labelled", "")
+    _form(root, legend, fields, {FIELD: "Class seen on the ground"})
+    return _text(root)
+
+
+def review_qml(legend: Legend, cell_size: float) -> str:
+    """Return the style and form of a review: the class is the map's until it is changed, a tick says it was looked at.
+
+    Cells that nobody has looked at yet bear a red cross. Parameters as of :func:`sample_qml`.
+    """
+    changed = f'("{FIELD}" <> "{MAPPED}" or ("{FIELD}" is null) <> ("{MAPPED}" is null))'
+    to_be_seen = f'not (coalesce("{LOOKED_AT}", false) or {changed})'
+    root = _cells_style(legend, cell_size, "No class", to_be_seen)
+    told = {"second": "ValueMap", "confidence": "TextEdit", "margin": "TextEdit"}
+    fields = {"point": "", FIELD: "ValueMap", LOOKED_AT: "CheckBox", "note": "TextEdit"} | told
+    fields |= {MAPPED: "Hidden", "picture": "Hidden"}
+    aliases = {FIELD: "Class, the map's until you change it", LOOKED_AT: "Looked at: the class is right"}
+    aliases |= {"second": "Next likeliest", "confidence": "Confidence, percent", "margin": "Lead over the next, points"}
+    _form(root, legend, fields, aliases)
+    editable = ET.SubElement(root, "editable")
+    for name in told:
+        ET.SubElement(editable, "field", name=name, editable="0")
+    return _text(root)
+
+
+def _cells_style(legend: Legend, cell_size: float, unlabelled: str, crossed: str) -> ET.Element:
+    """Begin a style with AllStyleCategories: squares of the size of a cell, by class; `unlabelled` names those without.
+
+    `crossed` is the expression of the cells that bear a cross; all do, in the colour of their class, if it is empty.
+    """
     root = ET.Element("qgis", version=_QGIS_VERSION, styleCategories="AllStyleCategories")
-    renderer = ET.SubElement(root, "renderer-v2", type="categorizedSymbol", attr="reference")
+    renderer = ET.SubElement(root, "renderer-v2", type="categorizedSymbol", attr=FIELD)
     categories = ET.SubElement(renderer, "categories")
     symbols = ET.SubElement(renderer, "symbols")
-    entries = [(str(c.value), c.title, c.rgb) for c in legend]
-    entries += [(str(NONE_OF_THESE), "None of these", (0, 0, 0)), ("", "To be labelled", (255, 0, 0))]
-    for number, (value, label, rgb) in enumerate(entries):
+    for number, (value, label, rgb) in enumerate([*_choices(legend), ("", unlabelled, _STRIKING)]):
         symbol_name = str(number)
         ET.SubElement(categories, "category", value=value, symbol=symbol_name, label=label, render="true")
         symbol = ET.SubElement(symbols, "symbol", name=symbol_name, type="marker", alpha="1")
-        for shape, size, unit in (("square", cell_size, "MapUnit"), ("cross", 3, "MM")):
-            _marker(symbol, shape, size, unit, ",".join(str(part) for part in (*rgb, 255)))
+        _marker(symbol, "square", (cell_size, "MapUnit"), rgb)
+        cross = _marker(symbol, "cross", (3, "MM"), _STRIKING if crossed else rgb)
+        if crossed:
+            _enable_where(cross, crossed)
+    return root
+
+
+def _choices(legend: Legend) -> list[tuple[str, str, tuple[int, int, int]]]:
+    """Value, label and colour of what can be picked."""
+    return [*((str(c.value), c.title, c.rgb) for c in legend), (str(NONE_OF_THESE), "None of these", (0, 0, 0))]
+
+
+def _form(root: ET.Element, legend: Legend, widgets: Mapping[str, str], aliases: Mapping[str, str]) -> None:
+    """Add the form: the widget of each field in order, QGIS's own where it is empty; map tips show the picture."""
     fields = ET.SubElement(root, "fieldConfiguration")
-    choices = [{label: value} for value, label, _ in entries[:-1]]
-    for name, widget in (("reference", "ValueMap"), ("note", "TextEdit"), ("stratum", "Hidden"), ("picture", "Hidden")):
+    for name, widget in widgets.items():
+        if not widget:
+            continue
         editor = ET.SubElement(ET.SubElement(fields, "field", name=name), "editWidget", type=widget)
         options = ET.SubElement(ET.SubElement(editor, "config"), "Option", type="Map")
         if widget == "ValueMap":
             values = ET.SubElement(options, "Option", type="List", name="map")
-            for choice in choices:
+            for value, label, _ in _choices(legend):
                 pair = ET.SubElement(values, "Option", type="Map")
-                for label, value in choice.items():
-                    ET.SubElement(pair, "Option", type="QString", name=label, value=value)
-    aliases = ET.SubElement(root, "aliases")
-    ET.SubElement(aliases, "alias", field="reference", index="2", name="Class seen on the ground")
+                ET.SubElement(pair, "Option", type="QString", name=label, value=value)
+    names = ET.SubElement(root, "aliases")
+    for name, alias in aliases.items():
+        ET.SubElement(names, "alias", field=name, index=str(list(widgets).index(name) + 1), name=alias)
     columns = ET.SubElement(ET.SubElement(root, "attributetableconfig"), "columns")
-    for name, hidden in (("point", "0"), ("reference", "0"), ("note", "0"), ("stratum", "1"), ("picture", "1")):
-        ET.SubElement(columns, "column", type="field", name=name, hidden=hidden, width="-1")
+    for name, widget in widgets.items():
+        ET.SubElement(columns, "column", type="field", name=name, hidden=str(int(widget == "Hidden")), width="-1")
     ET.SubElement(root, "previewExpression").text = '"point"'
     ET.SubElement(root, "mapTip").text = '<img src="data:image/jpeg;base64,[% "picture" %]"/>'
-    return _text(root)
 
 
-def _marker(symbol: ET.Element, shape: str, size: float, unit: str, colour: str) -> None:
-    """Add an outline to a marker."""
+def _marker(symbol: ET.Element, shape: str, size: tuple[float, str], rgb: tuple[int, int, int]) -> ET.Element:
+    """Add an outline, `size` in a unit, to a marker."""
     layer = ET.SubElement(symbol, "layer", {"class": "SimpleMarker", "enabled": "1", "pass": "0", "locked": "0"})
     options = ET.SubElement(layer, "Option", type="Map")
     for name, option in (
         ("name", shape),
-        ("size", f"{size:.12g}"),
-        ("size_unit", unit),
+        ("size", f"{size[0]:.12g}"),
+        ("size_unit", size[1]),
         ("color", "0,0,0,0"),
-        ("outline_color", colour),
+        ("outline_color", ",".join(str(part) for part in (*rgb, 255))),
         ("outline_style", "solid"),
         ("outline_width", "0.5"),
         ("outline_width_unit", "MM"),
     ):
         ET.SubElement(options, "Option", name=name, type="QString", value=option)
+    return layer
+
+
+def _enable_where(layer: ET.Element, expression: str) -> None:
+    """Show a layer of a symbol only where an expression is true."""
+    properties = ET.SubElement(ET.SubElement(layer, "data_defined_properties"), "Option", type="Map")
+    ET.SubElement(properties, "Option", type="QString", name="name", value="")
+    enabled = ET.SubElement(ET.SubElement(properties, "Option", type="Map", name="properties"), "Option")
+    enabled.attrib |= {"type": "Map", "name": "enabled"}
+    ET.SubElement(enabled, "Option", type="bool", name="active", value="true")
+    ET.SubElement(enabled, "Option", type="QString", name="expression", value=expression)
+    ET.SubElement(enabled, "Option", type="int", name="type", value="3")
+    ET.SubElement(properties, "Option", type="QString", name="type", value="collection")
 
 
 def _fill_options(c: LandUseClass) -> Iterable[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Small pictures of the scene about each point of a sample, for whoever labels it."""
+"""Small pictures of the scene about each cell of a sample or review, for whoever labels it."""
 
 import base64
 import io
@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from geokd.errors import SceneError
+from geokd.errors import CallError, SceneError
 from geokd.outputs.map_file import MapFile
+from geokd.scenes.bands import find_band
 from geokd.scenes.reader import GdalErrors, gdal_reason, open_scene
 
 _SIDE_PX = 192
@@ -22,27 +23,51 @@ _STRETCH = (2, 98)  # percentiles of the scene that become black and white
 _LOOK_PX = 512
 
 
-def draw_pictures(
-    scene: str, bidx: tuple[int, int, int], class_map: MapFile, rows: NDArray[np.int64], cols: NDArray[np.int64]
-) -> Iterator[str]:
-    """Draw the scene about each cell, the cell framed in white, as JPEG in base64.
+def picture_cells(
+    class_map: MapFile, scene: str | None, rows: NDArray[np.int64], cols: NDArray[np.int64]
+) -> tuple[list[str], list[str]]:
+    """Draw the scene about each cell, or say why there are no pictures.
 
     Parameters
     ----------
-    scene : str
-        The scene that the map was made from.
-    bidx : three ints
-        1-based bands to show as red, green and blue.
     class_map : MapFile
+    scene : str or None
+        None: what the map's manifest says. One that is named must be there.
     rows, cols : int64 arrays (N,)
+
+    Returns
+    -------
+    pictures : list of str
+        JPEG in base64 each, or the empty text.
+    notes : list of str
 
     Raises
     ------
-    CallError
-        If there is no such scene.
-    SceneError
-        If it cannot be read, or is not of the map's grid.
+    CallError, SceneError
+        If a scene that is named cannot be used.
     """
+    made_from = class_map.manifest.get("scene", {})
+    path = scene or made_from.get("path")
+    if path is None:
+        return [""] * len(rows), [
+            "the points carry no pictures of the scene: nothing tells the scene of the map; give --scene"
+        ]
+    used = made_from.get("bands_used", [])
+    names = tuple(str(band["taken_as"]) for band in used)
+    found = [find_band(names, colour) for colour in ("red", "green", "blue")]
+    bidx = [used[band - 1]["bidx"] for band in found] if all(found) else [used[0]["bidx"] if used else 1] * 3
+    try:
+        return list(_draw(path, (bidx[0], bidx[1], bidx[2]), class_map, rows, cols)), []
+    except (CallError, SceneError) as error:
+        if scene is not None:
+            raise
+        return [""] * len(rows), [f"the points carry no pictures of the scene: {error}; --scene says where it is"]
+
+
+def _draw(
+    scene: str, bidx: tuple[int, int, int], class_map: MapFile, rows: NDArray[np.int64], cols: NDArray[np.int64]
+) -> Iterator[str]:
+    """Draw the scene about each cell, the cell framed in white; `bidx` are shown as red, green and blue."""
     with open_scene(scene) as dataset:
         if dataset.crs != rasterio.crs.CRS.from_user_input(class_map.grid.crs) or max(bidx) > dataset.count:
             raise SceneError(f"{scene} is not what {class_map.path} was made from: its CRS or bands are others")

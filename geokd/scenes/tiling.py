@@ -3,9 +3,9 @@
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,14 +19,16 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geokd.errors import CallError, ChipError, OutputError, SceneError, one_message
+from geokd.scenes.cell_labels import read_cell_labels
 from geokd.scenes.chip_folder import check_folder, staged_chips, write_manifest
 from geokd.scenes.grid import PatchGrid
-from geokd.scenes.labels import Labels, cover_of_row, read_labels
+from geokd.scenes.labelled_patches import patches_about, patches_of_grid
+from geokd.scenes.labels import read_labels
 from geokd.scenes.reader import describe_scene, gdal_reason, open_scene
 from geokd.scenes.validity import valid_pixels
 
 _CREDIT_TAGS = ("credit", "license", "copyright", "attribution", "tifftag_copyright")
-_ROUNDING = 1e-9  # a patch wholly inside a polygon may come to a share just below 1
+_USUAL_PATCH_PX = 64
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,11 @@ class TileOptions:
 
     Parameters
     ----------
-    patch_px : int
-        Side of a chip in pixels.
+    patch_px : int or None
+        Side of a chip in pixels. None: that of the patches that labelled cells were mapped from, else 64.
     stride_px : int or None
         Distance between neighbouring chips in pixels; divides `patch_px`. None: `patch_px`, so chips lie side by side.
+        Of labelled cells each has a chip of its own, whatever the distance.
     min_cover : float
         Share of a chip that the polygons of one class must cover: above 0.5, so that it prevails, to 1.
     bidx : tuple of int or None
@@ -52,7 +55,7 @@ class TileOptions:
         If values are out of their range: all of them in one message.
     """
 
-    patch_px: int = 64
+    patch_px: int | None = None
     stride_px: int | None = None
     min_cover: float = 0.6
     bidx: tuple[int, ...] | None = None
@@ -60,12 +63,13 @@ class TileOptions:
 
     def __post_init__(self) -> None:
         problems = []
-        if not 8 <= self.patch_px <= 4096:
-            problems.append(f"a patch of {self.patch_px} px is outside 8..4096")
-        elif self.stride_px is not None and (self.stride_px < 1 or self.patch_px % self.stride_px):
+        patch_px = _USUAL_PATCH_PX if self.patch_px is None else self.patch_px
+        if not 8 <= patch_px <= 4096:
+            problems.append(f"a patch of {patch_px} px is outside 8..4096")
+        elif self.stride_px is not None and (self.stride_px < 1 or patch_px % self.stride_px):
             problems.append(
-                f"stride {self.stride_px} px does not divide the patch of {self.patch_px} px;"
-                f" take {self.patch_px} for chips side by side, or a fraction of it for overlapping ones"
+                f"stride {self.stride_px} px does not divide the patch of {patch_px} px;"
+                f" take {patch_px} for chips side by side, or a fraction of it for overlapping ones"
             )
         if not 0.5 < self.min_cover <= 1:
             problems.append(f"min-cover {self.min_cover:g} is outside 0.5..1; above 0.5 one class prevails")
@@ -87,12 +91,18 @@ class LeftOut:
         Labels cover enough, but not those of one class; or those of two, where polygons overlap.
     invalid_pixels : int
         They hold nodata, masked pixels or values that are not finite.
+    none_of_these : int
+        Somebody found that they are of no class of the map.
+    repeated : int
+        Another labelled cell has the same patch, as at the scene's edge.
     """
 
     past_the_edge: int
     not_labelled: int
     mixed: int
     invalid_pixels: int
+    none_of_these: int = 0
+    repeated: int = 0
 
     def __str__(self) -> str:
         reasons = {
@@ -100,6 +110,8 @@ class LeftOut:
             "are not labelled": self.not_labelled,
             "are mixed": self.mixed,
             "hold invalid pixels": self.invalid_pixels,
+            "are of no class of the map": self.none_of_these,
+            "share the patch of another": self.repeated,
         }
         return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count) or "none"
 
@@ -157,9 +169,10 @@ def tile(
     output : str or Path
         A new or empty folder; or that of an earlier call, if `options.overwrite`.
     labels : str or Path, optional
-        Vector file with one layer of polygons, in any CRS.
+        Vector file with one layer of polygons, in any CRS; or cells that were labelled in a file of
+        :func:`geokd.review` or :func:`geokd.sample`, of each of which the patch about it is cut.
     field : str, optional
-        The attribute of the labels that holds the class; goes with `labels`.
+        The attribute of the polygons that holds the class.
     options : TileOptions, optional
 
     Raises
@@ -175,24 +188,36 @@ def tile(
     """
     options = options or TileOptions()
     folder = Path(output)
-    if (labels is None) != (field is None):
+    scene_grid = describe_scene(scene).grid
+    cells = None if labels is None else read_cell_labels(Path(labels), scene_grid)
+    if cells is None and (labels is None) != (field is None):
         raise CallError(
             "--labels and --field go together: the file of polygons, and the attribute that holds the class"
         )
+    if cells is not None and (field or options.stride_px):
+        raise CallError(f"{labels} holds labelled cells, each with a chip of its own: leave --field and --stride out")
     check_folder(folder, overwrite=options.overwrite)
-    grid = PatchGrid(describe_scene(scene).grid, options.patch_px, options.stride_px or options.patch_px)
-    polygons = None if labels is None or field is None else read_labels(labels, field, grid.scene_grid)
+    patch_px = options.patch_px or (cells and cells.design.patch_px) or _USUAL_PATCH_PX
+    options = replace(options, patch_px=patch_px)
+    grid = PatchGrid(scene_grid, patch_px, options.stride_px or patch_px)
+    polygons = None if cells or labels is None or field is None else read_labels(labels, field, scene_grid)
     with _no_georeferencing_warnings(), open_scene(str(scene)) as dataset:
         source = _Source(dataset, str(scene), grid, _checked_bands(dataset, options.bidx))
         with staged_chips(folder) as stage:
-            chips, left_out = _cut(source, polygons, options.min_cover, stage)
+            reasons = Counter[str]()
+            if cells is None:
+                wanted = patches_of_grid(grid, polygons, options.min_cover, reasons)
+            else:
+                wanted = patches_about(cells, grid, reasons)
+            chips, left_out = _cut(source, wanted, reasons, stage)
             if not chips:
                 raise ChipError(f"no chip can be cut from {scene}: of its patches {left_out}")
             found = Counter(PurePosixPath(chip).parent.name for chip in chips)
+            classes = cells.classes if cells else polygons.classes if polygons else ()
             result = TileResult(
                 folder=folder,
                 chips=tuple(chips),
-                counts={name: found[name] for name in polygons.classes} if polygons else {},
+                counts={name: found[name] for name in classes},
                 left_out=left_out,
                 nameless_labels=polygons.nameless if polygons else 0,
             )
@@ -232,44 +257,24 @@ def _checked_bands(dataset: DatasetReader, bidx: tuple[int, ...] | None) -> tupl
     return bidx
 
 
-def _cut(source: _Source, labels: Labels | None, min_cover: float, folder: Path) -> tuple[list[str], LeftOut]:
+def _cut(
+    source: _Source, wanted: Iterable[tuple[Window, str]], reasons: Counter[str], folder: Path
+) -> tuple[list[str], LeftOut]:
     """Write all chips below `folder`; return their paths in it, and how many patches came to none."""
     chips: list[str] = []
-    reasons = Counter[str]()
     stem = re.sub(r'[\\/:*?"<>|]', "_", Path(source.path).stem)  # of a URL or subdataset it may hold these
     scene = source.grid.scene_grid
     digits = len(str(max(scene.height, scene.width)))
-    for row in range(source.grid.shape[0]):
-        for window, class_name in _candidates(source.grid, labels, min_cover, row, reasons):
-            values = _read_if_valid(source, window)
-            if values is None:
-                reasons["invalid_pixels"] += 1
-                continue
-            name = f"{stem}_r{window.row_off:0{digits}}_c{window.col_off:0{digits}}.tif"
-            chip = folder / class_name / name
-            _write_chip(chip, source, window, values)
-            chips.append(chip.relative_to(folder).as_posix())
+    for window, class_name in wanted:
+        values = _read_if_valid(source, window)
+        if values is None:
+            reasons["invalid_pixels"] += 1
+            continue
+        name = f"{stem}_r{window.row_off:0{digits}}_c{window.col_off:0{digits}}.tif"
+        chip = folder / class_name / name
+        _write_chip(chip, source, window, values)
+        chips.append(chip.relative_to(folder).as_posix())
     return chips, LeftOut(**{field.name: reasons[field.name] for field in fields(LeftOut)})
-
-
-def _candidates(
-    grid: PatchGrid, labels: Labels | None, min_cover: float, row: int, reasons: Counter[str]
-) -> Iterator[tuple[Window, str]]:
-    """Yield the patches of a row that geometry admits, each with its class ("" without labels); count the others."""
-    scene = grid.scene_grid
-    cover = None if labels is None else cover_of_row(labels, grid, row)
-    for col in range(grid.shape[1]):
-        window = grid.window(row, col)
-        if window.row_off + window.height > scene.height or window.col_off + window.width > scene.width:
-            reasons["past_the_edge"] += 1
-        elif labels is None or cover is None:
-            yield window, ""
-        elif cover[col].sum() < min_cover - _ROUNDING:
-            reasons["not_labelled"] += 1
-        elif (cover[col] >= min_cover - _ROUNDING).sum() != 1:
-            reasons["mixed"] += 1
-        else:
-            yield window, labels.classes[cover[col].argmax()]
 
 
 def _read_if_valid(source: _Source, window: Window) -> NDArray[np.generic] | None:
