@@ -70,7 +70,9 @@ def read_legend_file(path: str | Path) -> list[Restyle]:
         found = list(readers[file.suffix.lower()](file.read_bytes(), problems))
     except OSError as error:
         raise CallError(f"the legend {path} cannot be read: {error.strerror}") from error
-    except (ValueError, csv.Error, ET.ParseError) as error:  # of TOML and UTF-8, too
+    except UnicodeDecodeError as error:
+        raise CallError(f"the legend {path} is not in UTF-8; save it so") from error
+    except (ValueError, csv.Error, ET.ParseError) as error:  # of TOML, too
         raise CallError(f"the legend {path} cannot be read as {file.suffix[1:].upper()}: {error}") from error
     if not found and not problems:
         problems.append("it names no class")
@@ -115,43 +117,36 @@ def _from_toml(content: bytes, problems: list[str]) -> Iterator[Restyle]:
 
 
 def _from_csv(content: bytes, problems: list[str]) -> Iterator[Restyle]:
-    rows = list(csv.DictReader(content.decode("utf-8-sig").splitlines(), skipinitialspace=True))
-    header = set(rows[0]) if rows else set()
-    if not {"from", "title"} <= header <= set(_COLUMNS):
-        problems.append(
-            f"its first line should name the columns from, title and perhaps color_hint, name, not"
-            f" {', '.join(str(name) for name in header) or 'none'}"
-        )
+    lines = content.decode("utf-8-sig").splitlines()
+    first = lines[0] if lines else ""
+    delimiter = max(",;\t", key=first.count)  # spreadsheets write semicolons where the comma is decimal
+    header, *rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)] or [[]]
+    if not {"from", "title"} <= set(header) <= set(_COLUMNS) or len(set(header)) < len(header):
+        problems.append(f"its first line should name the columns from,title and perhaps color_hint,name, not {first!r}")
         return
-    if any(value is None for row in rows for value in row.values()):
+    rows = [row for row in rows if any(row)]
+    if any(len(row) != len(header) for row in rows):
         problems.append("not all of its lines have as many columns as the first")
         return
-    stripped = [{key: value.strip() for key, value in row.items()} for row in rows]
-    yield from _merged((row for row in stripped if any(row.values())), problems)
+    yield from _merged((dict(zip(header, row, strict=True)) for row in rows), problems)
 
 
 def _from_qml(content: bytes, problems: list[str]) -> Iterator[Restyle]:
     root = ET.fromstring(content)
-    entries = [
-        {"from": e.get("value", ""), "title": e.get("label", ""), "color_hint": e.get("color", "")}
-        for e in root.iter("paletteEntry")
-    ]
+    entries = [(e.get("value", ""), e.get("label", ""), e.get("color", "")) for e in root.iter("paletteEntry")]
     if not entries:
         renderer = root.find(".//renderer-v2[@type='categorizedSymbol']")
         if renderer is None:
             problems.append("it is the style of neither a paletted raster nor categorised polygons")
             return
         colours = {symbol.get("name", ""): _symbol_colour(symbol) for symbol in renderer.iterfind("symbols/symbol")}
-        entries = [
-            {
-                "from": e.get("value", ""),
-                "title": e.get("label", ""),
-                "color_hint": colours.get(e.get("symbol", ""), ""),
-            }
-            for e in renderer.iterfind("categories/category")
-        ]
-    kept = (entry for entry in entries if entry["from"])  # without QGIS's "all other values"
-    yield from _merged(kept, problems)
+        for category in renderer.iterfind("categories/category"):
+            values = [val.get("value", "") for val in category.iterfind("val")] or [category.get("value", "")]
+            entries += [
+                (value, category.get("label", ""), colours.get(category.get("symbol", ""), "")) for value in values
+            ]
+    kept = [entry for entry in entries if entry[0]]  # without QGIS's "all other values"
+    yield from _merged((dict(zip(("from", "title", "color_hint"), entry, strict=True)) for entry in kept), problems)
 
 
 def _symbol_colour(symbol: ET.Element) -> str:

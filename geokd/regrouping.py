@@ -98,7 +98,9 @@ def _append(
 ) -> None:
     """Append a new class, or say why it cannot be."""
     members = [old[code] for code in group]
-    title = restyle.title or (members[0].title if len(members) == 1 else None) or restyle.name
+    title = restyle.title
+    if title is None:
+        title = members[0].title if len(members) == 1 else restyle.name
     if title is None:
         problems.append(f"the class of {' and '.join(c.title for c in members)} needs a title")
         return
@@ -119,7 +121,7 @@ def _append(
 
 
 def _name(title: str, members: Sequence[LandUseClass]) -> str:
-    if [title] == [c.title for c in members] or not title.isascii():
+    if [title] == [c.title for c in members] or not title.strip() or not title.isascii():
         return "_".join(c.name for c in members)
     return machine_name(title)
 

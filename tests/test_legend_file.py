@@ -32,7 +32,16 @@ TOML = '[[legend]]\nfrom = ["AnnualCrop", "Permanent crop"]\ntitle = "Cropland"\
 CSV = "title,color_hint,from\nCropland,#abcdef,AnnualCrop\nCropland,, Permanent crop\n\n"
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.toml", TOML), ("A.CSV", CSV), ("b.csv", "\ufeff" + CSV)])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.toml", TOML),
+        ("A.CSV", CSV),
+        ("b.csv", "\ufeff" + CSV.replace("\n", "\r\n")),
+        ("c.csv", CSV.replace(",", ";")),
+        ("d.csv", CSV.replace(",", "\t")),
+    ],
+)
 def test_one_legend_three_ways(name: str, text: str, tmp_path: Path) -> None:
     assert read(tmp_path, name, text) == [CROPLAND]
 
@@ -50,11 +59,15 @@ POLYGONS = (
     "<category value='' symbol='b' label='all other values'/></categories><symbols>"
     "<symbol name='a'><layer>{}</layer></symbol><symbol name='b'><layer/></symbol></symbols></renderer-v2></qgis>"
 )
+LIST = POLYGONS.replace("<category value='2' symbol='b' label='Cropland'/>", "").replace(
+    "<category value='0' symbol='a' label='Cropland'/>",
+    "<category value='' type='List' symbol='a' label='Cropland'><val value='0'/><val value='2'/></category>",
+)
 OPTION = "<Option type='Map'><Option name='color' value='171,205,239,255,rgb:0.67,0.8,0.94,1'/></Option>"
 PROP = "<prop k='color' v='171,205,239,255'/>"
 
 
-@pytest.mark.parametrize("text", [RASTER, POLYGONS.format(OPTION), POLYGONS.format(PROP)])
+@pytest.mark.parametrize("text", [RASTER, POLYGONS.format(OPTION), POLYGONS.format(PROP), LIST.format(OPTION)])
 def test_styles_of_qgis(text: str, tmp_path: Path) -> None:
     assert read(tmp_path, "a.qml", text) == [Restyle(("0", "2"), None, "Cropland", "ABCDEF")]
 
@@ -124,18 +137,20 @@ def test_everything_that_does_not_fit_is_told_at_once() -> None:
         Restyle(("Forest", "River")),
         Restyle(("forest",), title="Permanent crop"),
         Restyle(("0",), name="a b"),
+        Restyle(("PermanentCrop",), title=""),
     ]
     with pytest.raises(CallError) as caught:
         regroup(OLD, wanted, "mine.toml")
     told = str(caught.value).splitlines()
     assert told == [
-        "5 problems:",
+        "6 problems:",
         "  - the legend mine.toml does not fit: 'AnualCrop' is no class; did you mean 'AnnualCrop'?",
         "  - the legend mine.toml does not fit: 'moor' is no class; the classes are AnnualCrop, Forest, PermanentCrop,"
         " River",
         "  - the legend mine.toml does not fit: 'Forest' is mentioned more than once",
         "  - the legend mine.toml does not fit: the class of Forest and River needs a title",
         "  - the legend mine.toml does not fit: class name 'a b' may hold letters, digits, '_' and '-' only",
+        "  - the legend mine.toml does not fit: class 'PermanentCrop' has an empty title",
     ]
     with pytest.raises(CallError, match="several classes would have the title 'Forest'; merge them"):
         regroup(OLD, [Restyle(("River",), title="Forest")], "a")
@@ -154,8 +169,9 @@ def test_everything_that_does_not_fit_is_told_at_once() -> None:
         ("a.toml", "[[legend]]\nname = 'a'\ncolour = 'x'", "unknown key colour; it may have from, title"),
         ("a.toml", "[[legend]]\nname = 'a'\ncolor_hint = 3", "color_hint should be in quotes"),
         ("a.toml", "[[legend]]\nname = 'a'\ncolor_hint = 'red'", "the colour 'red' of class 1 is not six digits"),
-        ("a.csv", "class,colour\na,b\n", "should name the columns from, title"),
-        ("a.csv", "", "should name the columns from, title"),
+        ("a.csv", "class,colour\na,b\n", "should name the columns from,title"),
+        ("a.csv", "", "should name the columns from,title"),
+        ("a.csv", "from,title,title\na,b,c\n", "should name the columns from,title"),
         ("a.csv", "from,title\na\n", "not all of its lines have as many columns"),
         ("a.csv", "from,title,name\na,x,m\nb,x,n\n", "class 'x' has several names: m, n"),
         ("a.qml", "<qgis", "cannot be read as QML"),
@@ -170,6 +186,9 @@ def test_files_that_are_no_legend(name: str, text: str, told: str, tmp_path: Pat
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(CSV, encoding="utf-16")
+    with pytest.raises(CallError, match=r"the legend .*a\.csv is not in UTF-8; save it so"):
+        read_legend_file(tmp_path / "a.csv")
     with pytest.raises(CallError, match=r"the legend .*no\.toml cannot be read: No such file"):
         read_legend_file(tmp_path / "no.toml")
 

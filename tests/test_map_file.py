@@ -35,6 +35,14 @@ def test_the_manifest_goes_before(tmp_path: Path) -> None:
     assert source.manifest["scene"] == {"path": "x.tif"}
 
 
+@pytest.mark.parametrize("key", ["legend", "options", "notes", "scene", "model"])
+def test_a_manifest_of_wrong_types_is_refused(key: str, tmp_path: Path) -> None:
+    path = write_map(tmp_path / "a_landuse.tif", CODES)
+    write_manifest({"legend": LEGEND.to_json(), key: "x"}, tmp_path / "a_landuse.json")
+    with pytest.raises(SceneError, match=f"the manifest .*a_landuse.json is broken at {key}; make the map again"):
+        open_map(path)
+
+
 def test_cells_are_counted_whatever_the_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = np.random.default_rng(2).choice(np.array([0, 1, 2, 255], np.uint8), (70, 45))
     degrees = Affine(0.1, 0, 10, 0, -0.1, 65)

@@ -20,6 +20,8 @@ from geokd.outputs.manifest import read_manifest
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.reader import GdalErrors, gdal_reason, open_scene
 
+_MANIFEST: dict[str, type] = {"legend": list, "options": dict, "notes": list, "scene": dict, "model": dict}
+
 WINDOW_CELLS = 1024
 """Side of the windows that a map is read in; a multiple of its blocks."""
 
@@ -151,6 +153,9 @@ def open_map(path: str | Path) -> MapFile:
         palette = _palette(dataset)
     beside = _manifest_of(path)
     manifest = read_manifest(beside) if beside.is_file() else {}
+    broken = [key for key, kind in _MANIFEST.items() if not isinstance(manifest.get(key, kind()), kind)]
+    if broken:
+        raise SceneError(f"the manifest {beside} is broken at {', '.join(broken)}; make the map again, or remove it")
     names = category_names(path)
     try:
         if "legend" in manifest:
