@@ -192,7 +192,8 @@ def test_nodata_gives_way_and_ties_go_to_the_first(tmp_path: Path) -> None:
     manifest = geokd.mosaic([first, second], tmp_path / "c_landuse.tif")
     assert read(tmp_path / "c_landuse.tif").tolist() == [[0, 2, 255]]
     assert manifest["by"] == "confidence"
-    assert "no probabilities beside a_landuse.tif, b_landuse.tif" in manifest["notes"][-1]
+    assert "no probabilities beside a_landuse.tif, b_landuse.tif" in manifest["notes"][2]
+    assert "the STAC item has the time of joining" in manifest["notes"][3]
     geokd.mosaic([second, first], tmp_path / "d_landuse.tif")
     assert read(tmp_path / "d_landuse.tif").tolist() == [[1, 2, 255]]
 
@@ -202,9 +203,9 @@ def test_filters_make_confidence_the_default(maps: Maps, tmp_path: Path) -> None
     smooth = geokd.classify(SAMPLE, output=tmp_path, options=options).outputs["class_raster"]
     by_default = geokd.mosaic([maps.west, smooth], tmp_path / "a_landuse.tif")
     assert by_default["by"] == "confidence"
-    assert "filters" in by_default["notes"][-1]
+    assert "filters" in by_default["notes"][2]
     asked = geokd.mosaic([maps.west, smooth], tmp_path / "b_landuse.tif", geokd.MosaicOptions(by="probability"))
-    assert "do not hold there" in asked["notes"][-1]
+    assert "do not hold there" in asked["notes"][2]
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidenc
 from geokd.outputs.quicklook import write_quicklook
 from geokd.outputs.stac import write_item
 from geokd.outputs.staging import OF_MOSAICS, PROBABILITIES, REPORT, check_outputs, staged, write_bytes
-from geokd.scenes.acquisition import spanned
+from geokd.scenes.acquisition import Acquisition, spanned
 from geokd.scenes.grid import SceneGrid
 
 By = Literal["probability", "confidence"]
@@ -63,6 +63,7 @@ class _Plan:
     grid: SceneGrid
     windows: tuple[Window, ...]
     by: By
+    acquisition: Acquisition | None
     notes: tuple[str, ...]
 
     @property
@@ -156,7 +157,11 @@ def _plan(paths: Sequence[str | Path], path: Path, options: MosaicOptions) -> _P
         raise kind(one_message([str(problem) for problem in problems]))
     by, why = _decider(maps, options.by)
     windows = tuple(place(source.file.grid, grid) for source in maps)
-    return _Plan(tuple(maps), grid, windows, by, (_about_grid(maps, grid), _about_resampling(maps, grid), why))
+    acquisition = spanned([source.acquisition for source in maps])
+    notes = [_about_grid(maps, grid), _about_resampling(maps, grid), why]
+    if acquisition is None:
+        notes.append("not all maps tell when their scene was taken: the STAC item has the time of joining")
+    return _Plan(tuple(maps), grid, windows, by, acquisition, tuple(notes))
 
 
 def _problems_of_call(
@@ -252,7 +257,6 @@ def _legend_of_sources(maps: Sequence[InputMap]) -> Legend:
 
 def _describe(plan: _Plan, class_map: ClassMap, taken: NDArray[np.int64], options: MosaicOptions) -> dict[str, Any]:
     """Return the manifest, as a JSON object."""
-    acquisition = spanned([source.acquisition for source in plan.maps])
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "maps": [
@@ -267,7 +271,7 @@ def _describe(plan: _Plan, class_map: ClassMap, taken: NDArray[np.int64], option
             }
             for number, (source, cells) in enumerate(zip(plan.maps, taken, strict=True), 1)
         ],
-        "acquired": None if acquisition is None else acquisition.to_json(),
+        "acquired": None if plan.acquisition is None else plan.acquisition.to_json(),
         "by": plan.by,
         "legend": plan.legend.to_json(),
         "options": {
