@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from geokd.mapping.verify import VerifyResult, verify
     from geokd.scenes.tiling import TileOptions, TileResult, tile
     from geokd.training.ablation import AblationOptions, AblationResult, ablate
+    from geokd.training.continuing import continuing_recipe
     from geokd.training.export import export
     from geokd.training.train import train
 
@@ -45,6 +46,7 @@ __all__ = [
     "assess",
     "classify",
     "compare",
+    "continuing_recipe",
     "evaluate",
     "export",
     "info",
@@ -75,6 +77,7 @@ _MODULES = {
     "assess": "geokd.mapping.assess",
     "classify": "geokd.mapping.classify",
     "compare": "geokd.mapping.compare",
+    "continuing_recipe": "geokd.training.continuing",
     "evaluate": "geokd.mapping.evaluate",
     "export": "geokd.training.export",
     "info": "geokd.mapping.info",
