@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from geokd.scenes.tiling import TileOptions, TileResult, tile
     from geokd.styling import style
     from geokd.training.ablation import AblationOptions, AblationResult, ablate
+    from geokd.training.continuing import continuing_recipe
     from geokd.training.export import export
     from geokd.training.train import train
 
@@ -46,6 +47,7 @@ __all__ = [
     "assess",
     "classify",
     "compare",
+    "continuing_recipe",
     "evaluate",
     "export",
     "info",
@@ -77,6 +79,7 @@ _MODULES = {
     "assess": "geokd.mapping.assess",
     "classify": "geokd.mapping.classify",
     "compare": "geokd.mapping.compare",
+    "continuing_recipe": "geokd.training.continuing",
     "evaluate": "geokd.mapping.evaluate",
     "export": "geokd.training.export",
     "info": "geokd.mapping.info",

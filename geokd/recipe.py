@@ -27,6 +27,8 @@ StudentArchitecture = Literal["mobilenet_v2"]
 CosineOn = Literal["features", "logits"]
 TeacherViews = Literal["same", "mean"]
 Unlabelled = Literal["leave out", "teacher"]
+TeacherOn = Literal["all", "unlabelled"]
+BatchStatistics = Literal["learned", "kept"]
 
 LOSS_TERMS = ("ce", "kl", "cosine", "standardised_kl")
 """Terms of a student's loss: the names of their weights in :class:`LossRecipe`."""
@@ -85,12 +87,14 @@ class TeacherRecipe:
     `initial_weights` is "auto" (ImageNet's if they can be had, else none; said and recorded), "imagenet", "none", or
     the path of a .safetensors file; `frozen_layers` counts torchvision's `features` from the input.
     `from_run` names the folder of a run on the same chips, whose teacher and answers are taken over instead of being
-    made again; all else here must be as it was there.
+    made again; all else here must be as it was there. `from_bundle` is the name or path of an fp32 bundle whose
+    student is the teacher instead, as it is (see :func:`geokd.training.continuing.continuing_recipe`).
     """
 
     architecture: TeacherArchitecture = "vgg16"
     initial_weights: str = "auto"
     from_run: str | None = None
+    from_bundle: str | None = None
     frozen_layers: int = field(default=10, metadata=_at_least(0, 44))
     epochs: int = field(default=5, metadata=_at_least(0, 10_000))
     batch_size: int = field(default=64, metadata=_at_least(1))
@@ -109,7 +113,8 @@ class StudentRecipe:
 
     `stem_stride` is the stride of the first convolution: 1 keeps every pixel of small patches, at four times the cost.
     `ema_decay` is the decay per step of the running mean of the weights that is validated and exported; 0 turns it off.
-    The last `int8_epochs` of the `epochs` are trained under the rounding of int8.
+    The last `int8_epochs` of the `epochs` are trained under the rounding of int8. With `batch_statistics` "kept",
+    batch normalisation goes by the statistics of the initial weights, for few chips and small steps.
     """
 
     architecture: StudentArchitecture = "mobilenet_v2"
@@ -123,6 +128,7 @@ class StudentRecipe:
     stem_stride: int = field(default=2, metadata=_at_least(1, 2))
     ema_decay: float = field(default=0.9, metadata=_at_least(0, 0.99999))
     int8_epochs: int = field(default=0, metadata=_at_least(0, 10_000))
+    batch_statistics: BatchStatistics = "learned"
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,8 @@ class LossRecipe:
     `standardised_kl` is the weight of a KL of logits that were standardised first, for comparison (Sun et al. 2024).
     The cosine compares penultimate features, the student's led through a linear projection, or the logits.
     With `teacher_views` "same" the teacher is asked about the very view the student sees; with "mean" it answers with
-    the mean of its logits and features over the 8 dihedral views.
+    the mean of its logits and features over the 8 dihedral views. With `teacher_on` "unlabelled" its probabilities
+    count only for chips without a label.
     """
 
     ce: float = field(default=1.0, metadata=_at_least(0))
@@ -142,6 +149,11 @@ class LossRecipe:
     temperature: float = field(default=4.0, metadata=_at_least(0.1, 100))
     cosine_on: CosineOn = "features"
     teacher_views: TeacherViews = "same"
+    teacher_on: TeacherOn = "all"
+
+    def __post_init__(self) -> None:
+        if self.teacher_on == "unlabelled" and (self.cosine or self.standardised_kl):
+            raise ValueError("teacher_on = 'unlabelled' is for kl alone: cosine and standardised_kl must be 0")
 
     @property
     def needs_teacher(self) -> bool:
@@ -249,6 +261,17 @@ def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
         return recipe_from_json(document)
     except RecipeError as error:
         what = "the defaults" if path is None else f"the recipe {path}"
+        raise RecipeError(f"{what}{' as changed' if changes else ''} cannot be used: {error}") from error
+
+
+def changed(recipe: Recipe, changes: Sequence[str], what: str) -> Recipe:
+    """Set keys of a recipe anew, as :func:`load_recipe` does; `what` names it in messages."""
+    document = recipe.to_json()
+    for change in changes:
+        _set(document, change)
+    try:
+        return recipe_from_json(document)
+    except RecipeError as error:
         raise RecipeError(f"{what}{' as changed' if changes else ''} cannot be used: {error}") from error
 
 

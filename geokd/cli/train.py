@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +12,16 @@ from geokd.cli.options import json_option
 @click.command()
 @click.argument("chips", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the run; must be new.")
+@click.option(
+    "--init",
+    metavar="BUNDLE",
+    help="Go on with the student of this bundle, its own teacher, instead of making one; CHIPS may be few.",
+)
+@click.option(
+    "--unlabelled",
+    metavar="SCENE|FOLDER",
+    help="With --init: where the old student's answers are kept; the scene that CHIPS were cut from without.",
+)
 @click.option("--recipe", type=click.Path(path_type=Path), help="TOML recipe; the defaults without.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe, as loss.kl=0.")
 @click.option(
@@ -23,21 +34,28 @@ from geokd.cli.options import json_option
 def train(
     chips: Path,
     output: Path,
+    init: str | None,
     recipe: Path | None,
     changes: tuple[str, ...],
-    validation: Path | None,
-    resume: bool,
     as_json: bool,
+    **choices: Any,
 ) -> None:
     """Train a student on CHIPS, a folder or zip archive with one sub-folder a class.
 
     A VGG16 teacher is trained first, its answers are kept, and a MobileNetV2 student learns from labels and answers.
     Give the run to `geokd export` for a bundle to map with.
+
+    With --init the student of a bundle goes on: chips, as `geokd tile` cuts them of the cells of a review, teach it
+    what it got wrong, and its own answers on the rest of the scene keep it from forgetting.
     """
     from geokd.recipe import load_recipe
+    from geokd.training.continuing import continuing_recipe
     from geokd.training.train import train as train_student
 
-    result = train_student(chips, output, load_recipe(recipe, changes), validation=validation, resume=resume)
+    if init is not None and recipe is not None:
+        raise click.UsageError("--init makes its own recipe: leave --recipe out, or change keys by --set")
+    resolved = load_recipe(recipe, changes) if init is None else continuing_recipe(init, changes)
+    result = train_student(chips, output, resolved, **choices)
     click.echo(f"run written to {result.folder}; next: geokd export {result.folder}", err=True)
     if as_json:
         click.echo(json.dumps({"run": str(result.folder), "metrics": result.metrics}, indent=2))

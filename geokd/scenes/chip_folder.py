@@ -136,6 +136,15 @@ def write_manifest(folder: Path, document: dict[str, Any]) -> None:
         raise OutputError(f"cannot write {MANIFEST}: {error.strerror}; make room or choose another folder") from error
 
 
+def origin_of(folder: Path) -> str | None:
+    """Path of the scene that the chips of a folder were cut from, by its manifest; None if nothing tells it."""
+    try:
+        scene = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["scene"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return scene if isinstance(scene, str) else None
+
+
 def _is_chip_name(name: Any) -> bool:
     """Whether `name` is a .tif in the folder itself or in a class folder of it, and cannot lead elsewhere."""
     if not isinstance(name, str) or "\\" in name or ":" in name:

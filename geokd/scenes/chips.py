@@ -103,18 +103,7 @@ def index_chips(path: str | Path) -> ChipIndex:
         If there are no class folders with images in it.
     """
     root = Path(path)
-    if root.is_dir():
-        names = [p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()]
-    elif root.is_file() and zipfile.is_zipfile(root):
-        with zipfile.ZipFile(root) as archive:
-            names = [i.filename for i in archive.infolist() if not i.is_dir()]
-    else:
-        raise CallError(f"no chips at {root}: it is neither a folder nor a zip archive; give a folder of class folders")
-    images = sorted(
-        name
-        for name in names
-        if name.lower().endswith(IMAGE_SUFFIXES) and not any(part.startswith(".") for part in PurePosixPath(name).parts)
-    )
+    images = _images(root)
     parents = {PurePosixPath(name).parent for name in images} - {PurePosixPath()}
     if not parents:
         raise ChipError(
@@ -132,6 +121,39 @@ def index_chips(path: str | Path) -> ChipIndex:
     number = {name: i for i, name in enumerate(classes)}
     labelled = [name for name in images if PurePosixPath(name).parent.parts]
     return ChipIndex(root, tuple(labelled), tuple(number[PurePosixPath(n).parent.name] for n in labelled), classes)
+
+
+def index_unlabelled(path: str | Path, most: int) -> ChipIndex:
+    """List up to `most` images below `path`, evenly among all, in whatever folders, as if of one class.
+
+    Raises
+    ------
+    CallError
+        If there is no such folder or archive, or no image in it.
+    """
+    root = Path(path)
+    images = _images(root)
+    if not images:
+        raise CallError(f"{root} holds no {', '.join(IMAGE_SUFFIXES)} images")
+    step = max(1.0, len(images) / most)
+    kept = tuple(images[int(i * step)] for i in range(min(most, len(images))))
+    return ChipIndex(root, kept, (0,) * len(kept), ("unlabelled",))
+
+
+def _images(root: Path) -> list[str]:
+    """Paths of the images in a folder or archive, sorted, hidden ones left out."""
+    if root.is_dir():
+        names = [p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()]
+    elif root.is_file() and zipfile.is_zipfile(root):
+        with zipfile.ZipFile(root) as archive:
+            names = [i.filename for i in archive.infolist() if not i.is_dir()]
+    else:
+        raise CallError(f"no chips at {root}: it is neither a folder nor a zip archive; give a folder of class folders")
+    return sorted(
+        name
+        for name in names
+        if name.lower().endswith(IMAGE_SUFFIXES) and not any(part.startswith(".") for part in PurePosixPath(name).parts)
+    )
 
 
 def probe_chips(index: ChipIndex, sample: int = 48) -> ChipProbe:

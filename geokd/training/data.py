@@ -34,6 +34,10 @@ class TrainingData:
     training, validation : Chips
     split : str
         How they were parted, in words.
+    unlabelled : Chips or None
+        Patches without a label that are held out, where an old student is gone on with.
+    derived_from : dict or None
+        Name, precision and hash of the bundle of that student.
     """
 
     name: str
@@ -42,12 +46,14 @@ class TrainingData:
     training: Chips
     validation: Chips
     split: str
+    unlabelled: Chips | None = None
+    derived_from: dict[str, str] | None = None
 
     @property
     def labelled(self) -> Chips:
         """Training chips that have a label: those the teacher learns from."""
         labelled = self.training.labels != NO_LABEL
-        return self.training if labelled.all() else _subset(self.training, np.flatnonzero(labelled))
+        return self.training if labelled.all() else subset(self.training, np.flatnonzero(labelled))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -68,6 +74,17 @@ class TrainingData:
         }
 
 
+def join(labelled: Chips, others: Chips) -> Chips:
+    """Put chips and further ones, without coordinates, together."""
+    return Chips(
+        pixels=np.concatenate([labelled.pixels, others.pixels]),
+        labels=np.concatenate([labelled.labels, others.labels]),
+        bounds=None,
+        fingerprint=hashlib.sha256(f"{labelled.fingerprint} {others.fingerprint}".encode()).hexdigest(),
+        notes=(*labelled.notes, *others.notes),
+    )
+
+
 def read_training_data(
     chips: str | Path, recipe: Recipe, validation: str | Path | None, say: Callable[[str], None]
 ) -> TrainingData:
@@ -81,12 +98,12 @@ def read_training_data(
         If they cannot be read, do not fit the recipe, or are too few.
     """
     index = index_chips(chips)
-    contract = _contract(recipe, index, say)
+    contract = contract_of(recipe, index, say)
     legend = _legend(recipe, index)
     training, apart, how = _read_and_split(recipe, index, contract, validation)
     twins = np.isin(pictures(training.pixels), pictures(apart.pixels))
     if twins.any():  # what was learned by heart would be called right
-        training = _subset(training, np.flatnonzero(~twins))
+        training = subset(training, np.flatnonzero(~twins))
         how += f"; {twins.sum()} training chips left out that equal validation chips"
     _check_enough(training, index.classes)
     data = TrainingData(index.root.name, contract, legend, training, apart, how)
@@ -112,7 +129,7 @@ def with_labels(data: TrainingData, recipe: Recipe, say: Callable[[str], None]) 
         training = replace(data.training, labels=np.where(kept, labels, NO_LABEL))
     else:
         how += ", the others are left out"
-        training = _subset(data.training, np.flatnonzero(kept))
+        training = subset(data.training, np.flatnonzero(kept))
     say(how)
     return replace(data, training=training, split=f"{data.split}; {how}")
 
@@ -132,7 +149,7 @@ def spread(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64
     return np.sort(order[np.argsort(rank[order], kind="stable")][:count])
 
 
-def _contract(recipe: Recipe, index: ChipIndex, say: Callable[[str], None]) -> InputContract:
+def contract_of(recipe: Recipe, index: ChipIndex, say: Callable[[str], None]) -> InputContract:
     """Complete the recipe's input by what the chips tell, and say so."""
     probe = probe_chips(index)
     patch_px = recipe.input.patch_px or probe.side_px
@@ -228,7 +245,7 @@ def _read_and_split(
     unseen = [name for k, name in enumerate(index.classes) if k not in chips.labels[apart_at]]
     if unseen:
         how += f"; no validation chip of {', '.join(unseen)}"
-    return _subset(chips, training), _subset(chips, apart_at), how
+    return subset(chips, training), subset(chips, apart_at), how
 
 
 def _check_enough(training: Chips, classes: tuple[str, ...]) -> None:
@@ -244,7 +261,8 @@ def _check_enough(training: Chips, classes: tuple[str, ...]) -> None:
         )
 
 
-def _subset(chips: Chips, which: NDArray[np.int64]) -> Chips:
+def subset(chips: Chips, which: NDArray[np.int64]) -> Chips:
+    """Take some chips, by number."""
     bounds = None if chips.bounds is None else chips.bounds[which]
     return replace(chips, pixels=chips.pixels[which], labels=chips.labels[which], bounds=bounds)
 

@@ -40,8 +40,13 @@ def distillation_loss(
             return total
         teacher_logits = answers(outputs.logits, batch)
         if recipe.kl:
-            teacher = batch.mean(torch.softmax(teacher_logits / recipe.temperature, dim=1))
-            total = total + recipe.kl * kl_loss(logits, teacher, recipe.temperature)
+            teacher = torch.softmax(teacher_logits / recipe.temperature, dim=1)
+            if recipe.teacher_on == "unlabelled":
+                teacher = batch.mean(teacher * (batch.labels == NO_LABEL)[:, None])
+                asked = (len(teacher) / teacher.sum().clamp_min(1)).detach()  # mean over these chips alone
+                total = total + recipe.kl * asked * kl_loss(logits, teacher, recipe.temperature)
+            else:
+                total = total + recipe.kl * kl_loss(logits, batch.mean(teacher), recipe.temperature)
         if recipe.standardised_kl:
             teacher = batch.mean(torch.softmax(standardise(teacher_logits) / recipe.temperature, dim=1))
             total = total + recipe.standardised_kl * kl_loss(standardise(logits), teacher, recipe.temperature)

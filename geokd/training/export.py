@@ -95,6 +95,11 @@ def export(
     folder = Path(run)
     facts = _read_run(folder)
     stages: tuple[Stage, ...] = ("student", "teacher") if teacher else ("student",)
+    if teacher and facts["recipe"]["teacher"].get("from_bundle"):
+        raise CallError(
+            f"the teacher of the run in {folder} is the bundle {facts['recipe']['teacher']['from_bundle']}, which is"
+            " there already; leave --teacher out"
+        )
     if teacher and (facts["metrics"]["teacher"] is None or not (folder / "teacher.safetensors").is_file()):
         raise CallError(f"the run in {folder} holds no teacher, as where the student learns alone; leave --teacher out")
     target = folder if output is None else Path(output)
@@ -225,7 +230,7 @@ def _fp32_bundle(folder: Path, stage: Stage, facts: dict[str, Any]) -> Bundle:
         temperature=facts["temperature"] if student else facts["metrics"]["teacher"].get("temperature", 1.0),
         provenance=_provenance(facts) | ({} if student else {"notes": list(_teacher_notes(facts))}),
         golden=Golden(golden, run_graph(graph, golden)),
-        familiarity=Familiarity.from_json(facts["familiarity"]) if student else None,
+        familiarity=Familiarity.from_json(facts["familiarity"]) if student and facts["familiarity"] else None,
     )
 
 
@@ -269,4 +274,6 @@ def _provenance(facts: dict[str, Any]) -> dict[str, Any]:
     }
     versions = facts["versions"] | {p: importlib.metadata.version(p) for p in ("onnx", "onnxruntime")}
     kept = {key: facts[key] for key in ("recipe", "recipe_sha256", "data", "initial_weights", "machine", "date")}
+    if "derived_from" in facts:
+        kept |= {key: facts[key] for key in ("derived_from", "notes")}
     return kept | {"validation_before_rounding": metrics, "versions": versions}

@@ -157,6 +157,8 @@ def fit(job: TrainingJob) -> Network:
         generator = epoch_generator(job.seed, job.stage, epoch, device)
         started = time.perf_counter()
         network.train()
+        if getattr(recipe, "batch_statistics", "learned") == "kept":
+            _keep_statistics(network)
         total = torch.zeros((), device=device)
         rounded = epoch >= recipe.epochs - getattr(recipe, "int8_epochs", 0)
         for step, plain in enumerate(_batches(job.chips, recipe.batch_size, steps, generator)):
@@ -270,6 +272,13 @@ def _show(
         return pixels, batch
     pixels, shares = augment(pixels, batch.labels, traits, augmentation, generator)
     return pixels, replace(batch, shares=shares)
+
+
+def _keep_statistics(network: Network) -> None:
+    """Let batch normalisation go by its running statistics, and leave these as they are."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 def _schedule(progress: float) -> float:

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from geokd.assessment.calibration import fit_temperature
 from geokd.assessment.drift import chip_features, learn_familiarity
+from geokd.assessment.intervals import wilson
 from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
-from geokd.bundle import InputContract
-from geokd.errors import GeokdError, TrainingError
+from geokd.bundle import InputContract, load_bundle
+from geokd.errors import CallError, GeokdError, TrainingError
 from geokd.familiarity import Familiarity
 from geokd.legend import Legend, machine_name
 from geokd.recipe import Recipe, expanded, load_recipe
@@ -27,6 +28,7 @@ from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.chips import Chips
 from geokd.training.augmentation import Traits
 from geokd.training.checkpoint import read_tensors, write_tensors
+from geokd.training.continuing import read_corrected_data
 from geokd.training.curves import draw_curves
 from geokd.training.data import TrainingData, read_training_data, spread
 from geokd.training.distillation import distillation_loss, label_loss
@@ -44,6 +46,12 @@ Say = Callable[[str], None]
 
 _USEFUL_TEACHER = 0.8
 _FEWEST_WATCHED = 256
+_WHO: dict[Stage, str] = {"teacher": "old student", "student": "student"}
+_KEPT_OF_THE_OLD = (
+    "temperature and statistics of familiar chips are those of the bundle it went on from: corrected cells are chosen"
+    " because they are doubtful, so neither can be told from them",
+    "validation chips are corrected cells that were held out: their accuracies are of doubtful cells, not of a map",
+)
 
 
 @dataclass(frozen=True)
@@ -72,11 +80,12 @@ def train(
     output: str | Path,
     recipe: Recipe | str | Path | None = None,
     *,
+    unlabelled: str | Path | None = None,
     validation: str | Path | None = None,
     resume: bool = False,
     say: Say = to_stderr,
 ) -> TrainResult:
-    """Train a student on labelled chips by knowledge distillation from a VGG16 teacher.
+    """Train a student on labelled chips by distillation from a VGG16 teacher, or go on with one that is there.
 
     Parameters
     ----------
@@ -85,7 +94,12 @@ def train(
     output : path
         Folder of the run; must be new or empty, unless `resume`.
     recipe : Recipe or path, optional
-        Defaults of :class:`geokd.recipe.Recipe` without.
+        Defaults of :class:`geokd.recipe.Recipe` without. With one of :func:`geokd.continuing_recipe` the student of a
+        bundle goes on to learn from `chips`, perhaps of some of its classes, and is its own teacher, so that it does
+        not forget; no VGG16 is needed.
+    unlabelled : path, optional
+        For such a recipe: a scene or a folder of chips on which the old student's answers are kept; without, the scene
+        that `chips` were cut from, as their chips.json tells.
     validation : path, optional
         Validation chips; without, a share of `chips` is set apart (see :class:`geokd.recipe.SplitRecipe`).
     resume : bool
@@ -95,10 +109,18 @@ def train(
 
     Raises
     ------
-    CallError, RecipeError, ChipError, TrainingError
+    CallError, RecipeError, BundleError, ChipError, SceneError, TrainingError
     """
     resolved = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    return train_on(read_training_data(chips, resolved, validation, say), output, resolved, resume=resume, say=say)
+    if resolved.teacher.from_bundle is None:
+        if unlabelled is not None:
+            raise CallError("--unlabelled is for going on with a bundle by --init; leave it out")
+        data = read_training_data(chips, resolved, validation, say)
+    else:
+        data = read_corrected_data(chips, resolved, validation, unlabelled, say)
+        if data.unlabelled is None:  # then the corrected chips are all there is to be followed on
+            resolved = replace(resolved, loss=replace(resolved.loss, teacher_on="all"))
+    return train_on(data, output, resolved, resume=resume, say=say)
 
 
 def train_on(
@@ -156,15 +178,22 @@ def _train_on(
     if teacher_only:
         return TrainResult(folder, {"teacher": teacher, "student": None})
     network, student = stages.student(outputs)
-    familiarity = stages.familiarity(network, student["temperature"])
+    metrics: dict[str, dict[str, Any] | None] = {"teacher": teacher, "student": student}
+    known: Familiarity | None
+    if stages.old is None:
+        known = stages.familiarity(network, student["temperature"])
+    else:
+        known = stages.old.familiarity
+        metrics["remembered"] = stages.remembered(network, data.unlabelled)
+        run |= {"derived_from": data.derived_from, "notes": list(_KEPT_OF_THE_OLD)}
     chosen = spread(data.training.labels, CALIBRATION_CHIPS, recipe.seed)
     write_tensors(folder / "calibration.safetensors", {"pixels": torch.from_numpy(data.training.pixels[chosen])})
 
     run |= {
         "complete": True,
         "temperature": student["temperature"],
-        "familiarity": familiarity.to_json(),
-        "metrics": {"teacher": teacher, "student": student},
+        "familiarity": None if known is None else known.to_json(),
+        "metrics": metrics,
         "machine": {
             "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
             "cores": os.cpu_count(),
@@ -195,6 +224,8 @@ class _Stages:
     ) -> None:
         self.recipe, self.legend, self.networks = recipe, data.legend, networks
         self.folder, self.device, self.say = folder, device, say
+        source = recipe.teacher.from_bundle
+        self.old = None if source is None else load_bundle(source)
         self.labelled, self.validation = (_on_device(chips, device) for chips in (data.labelled, data.validation))
         self.chips = self.labelled
         if len(data.training.labels) > len(self.labelled.labels):
@@ -217,13 +248,15 @@ class _Stages:
         """Whether bfloat16 pays: on a GPU always; on CPUs with native support for VGG16, never for depthwise layers."""
         if self.device.type == "cuda":
             return bool(torch.cuda.is_bf16_supported())
-        return stage == "teacher" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        return stage == "teacher" and self.old is None and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
     def teacher(self) -> tuple[Network, dict[str, Any]]:
-        """Train the teacher on hard labels, or read it back."""
+        """Train the teacher on hard labels, or read it back; the old student is one already."""
         recipe = self.recipe.teacher
         network, origin = self.networks["teacher"]
         network = network.to(memory_format=torch.channels_last).to(self.device)
+        if self.old is not None:
+            return network.eval(), self._figures(network, "teacher", origin)
 
         loss = label_loss(recipe.label_smoothing)
         network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)
@@ -262,6 +295,21 @@ class _Stages:
         chosen = spread(self.validation.labels.cpu().numpy(), FAMILIAR_CHIPS, self.recipe.seed)
         unvaried = chip_features(self.validation.pixels[chosen].cpu().numpy())
         return learn_familiarity(np.concatenate(features), np.concatenate(confidence), unvaried)
+
+    def remembered(self, student: Network, patches: Chips | None) -> dict[str, Any] | None:
+        """Tell how often a student that went on answers as the old one did, on patches that taught it nothing."""
+        if patches is None or self.old is None:
+            return None
+        pixels = torch.from_numpy(patches.pixels).to(self.device)
+        old = _old_student(self.recipe, len(self.old.contract.bands), self.legend.names)[0].to(self.device)
+        now, before = (predict(network, pixels, bf16=False)[0].argmax(1) for network in (student, old))
+        same, n = int((now == before).sum()), len(pixels)
+        low, high = wilson(same, n)
+        self.say(
+            f"remembered: the old student's answer on {100 * same / n:.1f} % of {n} patches that taught nothing"
+            f" (95 % interval {100 * low:.1f}-{100 * high:.1f} %); corrections are among what changed"
+        )
+        return {"n": n, "agreement": same / n, "interval_95": [low, high]}
 
     def _fit_or_read(
         self, stage: Stage, network: Network, projection: nn.Module, loss: LossFunction, origin: str
@@ -307,7 +355,7 @@ class _Stages:
         found, _ = read_tensors(path)
         logits, truth = found["logits"].numpy(), found["labels"].numpy()
         confusion = confusion_matrix(truth, logits.argmax(1), len(self.legend))
-        temperature = fit_temperature(logits, truth)
+        temperature = fit_temperature(logits, truth) if self.old is None else self.old.temperature
         calibrated = torch.softmax(found["logits"] / temperature, dim=1).numpy()
         figures = {
             **accuracy(confusion),
@@ -318,8 +366,9 @@ class _Stages:
             "per_class": per_class(confusion, self.legend.names),
         }
         low, high = figures["interval_95"]
+        who, what = (stage, "") if self.old is None else (_WHO[stage], " corrected")
         self.say(
-            f"{stage}: {100 * figures['accuracy']:.2f} % of {figures['n']} validation chips"
+            f"{who}: {100 * figures['accuracy']:.2f} % of {figures['n']}{what} validation chips"
             f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %)"
         )
         return figures
@@ -329,7 +378,9 @@ def _build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> 
     """Networks with their initial weights and the weights' origin; no teacher if the loss does not ask for one."""
     channels, classes = len(contract.bands), legend.names
     networks: dict[Stage, tuple[Network, str]] = {}
-    if recipe.teacher.epochs and recipe.loss.needs_teacher:
+    if recipe.teacher.from_bundle is not None and recipe.loss.needs_teacher:
+        networks["teacher"] = _old_student(recipe, channels, classes)
+    elif recipe.teacher.epochs and recipe.loss.needs_teacher:
         torch.manual_seed(recipe.seed)
         source = recipe.teacher.from_run
         if source is None:
@@ -340,6 +391,10 @@ def _build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> 
     torch.manual_seed(recipe.seed + 1)
     networks["student"] = build_student(recipe.student, channels, classes)
     return networks
+
+
+def _old_student(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> tuple[Network, str]:
+    return build_student(recipe.student, channels, classes, initial_weights=recipe.teacher.from_bundle)
 
 
 def _on_device(chips: Chips, device: torch.device) -> ChipSet:

@@ -1,0 +1,232 @@
+"""Going on with a student that is there: what it is taught by corrected chips, and what keeps it from forgetting.
+
+The old student is the teacher. Corrected chips teach their labels; patches without labels, of the same scene, are
+answered as the old student answers them (learning without forgetting, Li and Hoiem 2016, arXiv 1606.09282).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from geokd.bundle import Bundle, InputContract, load_bundle, resolve_model
+from geokd.errors import BundleError, CallError, ChipError, GeokdError, RecipeError, SceneError
+from geokd.legend import Legend, machine_name
+from geokd.recipe import (
+    InputRecipe,
+    LegendEntry,
+    LossRecipe,
+    Recipe,
+    SplitRecipe,
+    StudentRecipe,
+    TeacherRecipe,
+    changed,
+    recipe_from_json,
+)
+from geokd.scenes.chip_folder import origin_of
+from geokd.scenes.chips import ChipIndex, Chips, index_chips, read_chips
+from geokd.scenes.unlabelled import read_unlabelled
+from geokd.training.data import TrainingData, contract_of, join, subset
+from geokd.training.loop import NO_LABEL
+from geokd.training.split import plain_block_split, stratified_split
+
+_FOR_EACH_LABEL = 4
+"""Patches without a label that are shown for each corrected chip, at most."""
+
+_FEWEST_UNLABELLED = 256
+_HELD_OUT = 5  # one of so many patches without a label is kept to see what was forgotten
+_REVIEWED = "-reviewed"
+
+
+def continuing_recipe(model: str | Path, changes: Sequence[str] = ()) -> Recipe:
+    """Make the recipe that goes on with the student of a bundle.
+
+    Input, classes, network and augmentation are the bundle's, but chips are not mixed: corrected ones show several
+    land uses as they are. Few steps, small ones; the statistics of batch normalisation stay the old student's.
+
+    Parameters
+    ----------
+    model : path
+        A bundle, or the name of one that ships; of one in int8 the fp32 one beside it is taken.
+    changes : sequence of str
+        Keys that are set anew, as `section.key=value`.
+
+    Raises
+    ------
+    BundleError
+        If there is no such bundle, or none in fp32, or it does not tell how its student was made.
+    RecipeError
+        If the changes cannot be made.
+    """
+    name, bundle = _fp32(model)
+    before = _recipe_of(bundle)
+    contract = bundle.contract
+    recipe = Recipe(
+        name=bundle.name if bundle.name.endswith(_REVIEWED) else bundle.name + _REVIEWED,
+        seed=before.seed,
+        input=InputRecipe(contract.bands, contract.patch_px, contract.ground_resolution_m, contract.value_scaling),
+        split=SplitRecipe(block_m=2 * contract.patch_px * contract.ground_resolution_m),
+        teacher=TeacherRecipe(from_bundle=name, epochs=0),
+        student=StudentRecipe(
+            initial_weights=name,
+            epochs=10,
+            batch_size=32,
+            learning_rate=1e-4,
+            weight_decay=before.student.weight_decay,
+            dropout=before.student.dropout,
+            stem_stride=before.student.stem_stride,
+            int8_epochs=min(before.student.int8_epochs, 2),
+            batch_statistics="kept",
+        ),
+        loss=LossRecipe(kl=1.0, cosine=0.0, temperature=2.0, teacher_on="unlabelled", teacher_views="mean"),
+        augmentation=replace(before.augmentation, mix_share=0.0),
+        legend=tuple(LegendEntry(c.name, c.title, c.color_hint) for c in bundle.legend),
+    )
+    return changed(recipe, changes, f"the recipe that goes on with {model}")
+
+
+def read_corrected_data(
+    chips: str | Path,
+    recipe: Recipe,
+    validation: str | Path | None,
+    unlabelled: str | Path | None,
+    say: Callable[[str], None],
+) -> TrainingData:
+    """Read corrected chips, of some or all classes of the old student, and patches without a label.
+
+    Parameters
+    ----------
+    chips, validation
+        As of :func:`geokd.training.data.read_training_data`.
+    recipe : Recipe
+        Of :func:`continuing_recipe`.
+    unlabelled : path, optional
+        A scene, or a folder of chips; without, the scene that `chips` were cut from, if it is there.
+    say : callable
+
+    Raises
+    ------
+    CallError, ChipError, SceneError, BundleError
+        If chips cannot be read, are too few, or are of classes that the old student does not know.
+    """
+    assert recipe.teacher.from_bundle is not None
+    old = load_bundle(recipe.teacher.from_bundle)
+    index = _indexed(chips, old)
+    contract = contract_of(recipe, index, say)
+    if contract != old.contract:
+        raise CallError("[input] of the recipe is not that of the bundle that it goes on with; leave it as it is")
+    labelled = read_chips(index, contract)
+    if validation is None:
+        training, apart, how = _split(labelled, recipe)
+    else:
+        training, apart = labelled, read_chips(_indexed(validation, old), contract)
+        how = f"given: {len(training.labels)} corrected chips and {len(apart.labels)} validation chips"
+    if not len(training.labels):
+        raise ChipError(f"{chips} leaves no chips for training, {len(apart.labels)} are for validation; correct more")
+    say(f"split {how}")
+    rest, held_out, source = _unlabelled(chips, unlabelled, contract, len(training.labels), say)
+    data = TrainingData(
+        name=index.root.name,
+        contract=contract,
+        legend=old.legend,
+        training=training if rest is None else join(training, rest),
+        validation=apart,
+        split=how + source,
+        unlabelled=held_out,
+        derived_from={"name": old.name, "precision": old.precision, "sha256": old.sha256},
+    )
+    for note in data.notes:
+        say(note)
+    return data
+
+
+def _fp32(model: str | Path) -> tuple[str, Bundle]:
+    """Find the fp32 bundle to go on with: the name or path, and the bundle."""
+    bundle = load_bundle(model)
+    if bundle.precision == "fp32":
+        return str(model), bundle
+    path = resolve_model(model)
+    beside = path.with_name(f"{path.stem}-fp32.onnx")
+    if beside.is_file():
+        other = load_bundle(beside)
+        if other.precision == "fp32" and other.name == bundle.name and other.legend == bundle.legend:
+            return (f"{model}-fp32" if path.name == f"{model}.onnx" else str(beside)), other
+    raise BundleError(
+        f"{model} is {bundle.precision}, and training goes on with fp32 alone; name the fp32 bundle of the same"
+        f" student, which geokd export wrote as {beside.name} and which does not lie beside it"
+    )
+
+
+def _recipe_of(bundle: Bundle) -> Recipe:
+    if bundle.architecture != "mobilenet_v2":
+        raise BundleError(f"the bundle {bundle.name} holds {bundle.architecture}, no student to go on with")
+    try:
+        return recipe_from_json(bundle.provenance["recipe"])
+    except (KeyError, TypeError, AttributeError, RecipeError) as error:
+        raise BundleError(
+            f"the bundle {bundle.name} does not tell the recipe of its student ({error}), so it cannot be gone on with;"
+            " train a student of your own without --init"
+        ) from error
+
+
+def _indexed(chips: str | Path, old: Bundle) -> ChipIndex:
+    """List chips, numbered by the classes of the old student."""
+    index = index_chips(chips)
+    legend: Legend = old.legend
+    codes = {text.casefold(): c.value for c in legend for text in (machine_name(c.title), c.name)}
+    strangers = [name for name in index.classes if machine_name(name).casefold() not in codes]
+    if strangers:
+        raise ChipError(
+            f"{index.root} has chips of {', '.join(strangers)}, which {old.name} does not know; it knows"
+            f" {', '.join(legend.names)}: name the folders so, or train a student of your own classes without --init"
+        )
+    labels = tuple(codes[machine_name(index.classes[label]).casefold()] for label in index.labels)
+    return ChipIndex(index.root, index.files, labels, legend.names)
+
+
+def _split(chips: Chips, recipe: Recipe) -> tuple[Chips, Chips, str]:
+    """Hold some corrected chips out, in blocks of ground if they carry coordinates."""
+    seed = recipe.seed if recipe.split.seed is None else recipe.split.seed
+    share = recipe.split.validation_share
+    if chips.bounds is None:
+        how = "at random, stratified"
+        training, apart = stratified_split(chips.labels, share, seed)
+    else:
+        how = f"in blocks of {recipe.split.block_m:g} m"
+        training, apart = plain_block_split(chips.bounds, share, recipe.split.block_m, seed)
+    how += f": {len(training)} corrected chips to learn from, {len(apart)} held out"
+    left_out = len(chips.labels) - len(training) - len(apart)
+    how += f", {left_out} left out since they overlap these" if left_out else ""
+    return subset(chips, training), subset(chips, apart), how
+
+
+def _unlabelled(
+    chips: str | Path,
+    unlabelled: str | Path | None,
+    contract: InputContract,
+    labels: int,
+    say: Callable[[str], None],
+) -> tuple[Chips | None, Chips | None, str]:
+    """Read patches without a label, to learn from and to be held out; the text tells of them."""
+    source = unlabelled or origin_of(Path(chips))
+    if source is None:
+        lacking: GeokdError | str = "nothing tells the scene that the chips were cut from"
+    else:
+        most = max(_FEWEST_UNLABELLED, _FOR_EACH_LABEL * labels)
+        try:
+            found = read_unlabelled(source, contract, most)
+        except (CallError, SceneError) as error:
+            if unlabelled is not None:
+                raise
+            lacking = error
+        else:
+            found = replace(found, labels=np.full(len(found.labels), NO_LABEL))
+            held_out = np.arange(len(found.labels)) % _HELD_OUT == _HELD_OUT - 1
+            how = f"; {(~held_out).sum()} patches of {Path(source).name} on which the old student is followed"
+            how += f", {held_out.sum()} on which it is compared"
+            say(how.removeprefix("; "))
+            return subset(found, np.flatnonzero(~held_out)), subset(found, np.flatnonzero(held_out)), how
+    how = f"no patches without a label, on which the old student would be followed: {lacking}"
+    say(f"warning: {how}; without them more is forgotten: give a scene, or a folder of chips, by --unlabelled")
+    return None, None, f"; {how}"
