@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def train(
     output: str | Path,
     recipe: Recipe | str | Path | None = None,
     *,
-    unlabelled: str | Path | None = None,
+    unlabelled: Sequence[str | Path] = (),
     validation: str | Path | None = None,
     resume: bool = False,
     say: Say = to_stderr,
@@ -97,8 +97,8 @@ def train(
         Defaults of :class:`geokd.recipe.Recipe` without. With one of :func:`geokd.continuing_recipe` the student of a
         bundle goes on to learn from `chips`, perhaps of some of its classes, and is its own teacher, so that it does
         not forget; no VGG16 is needed.
-    unlabelled : path, optional
-        For such a recipe: a scene or a folder of chips on which the old student's answers are kept; without, the scene
+    unlabelled : sequence of paths
+        For such a recipe: scenes or folders of chips on which the old student's answers are kept; without, the scene
         that `chips` were cut from, as their chips.json tells.
     validation : path, optional
         Validation chips; without, a share of `chips` is set apart (see :class:`geokd.recipe.SplitRecipe`).
@@ -113,7 +113,7 @@ def train(
     """
     resolved = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if resolved.teacher.from_bundle is None:
-        if unlabelled is not None:
+        if unlabelled:
             raise CallError("--unlabelled is for going on with a bundle by --init; leave it out")
         data = read_training_data(chips, resolved, validation, say)
     else:
