@@ -38,7 +38,8 @@ def write_maps(
     codes, best = percent.argmax(axis=0).astype(np.uint8), percent.max(axis=0)
     if legend != LEGEND:
         codes[best < 40] = len(legend) - 1
-    grid = SceneGrid(CELLS, *codes.shape, CRS.from_epsg(32618))
+    height, width = codes.shape
+    grid = SceneGrid(CELLS, height, width, CRS.from_epsg(32618))
     class_map = ClassMap(codes, best, grid, legend)
     path = folder / "a_landuse.tif"
     write_class_raster(class_map, path, {})
@@ -46,7 +47,6 @@ def write_maps(
     write_manifest({"legend": legend.to_json(), "options": {"patch_px": PATCH_PX}}, folder / "a_landuse.json")
     if probabilities:
         profile = {"driver": "GTiff", "count": len(percent), "dtype": "uint8", "nodata": 255, "crs": grid.crs}
-        height, width = codes.shape
         with rasterio.open(
             folder / "a_probabilities.tif", "w", height=height, width=width, transform=CELLS, **profile
         ) as raster:

@@ -197,6 +197,11 @@ def _split(chips: Chips, recipe: Recipe) -> tuple[Chips, Chips, str]:
     else:
         how = f"in blocks of {recipe.split.block_m:g} m"
         training, apart = plain_block_split(chips.bounds, share, recipe.split.block_m, seed)
+        if not len(apart):
+            raise ChipError(
+                f"the corrected chips lie within one square of {recipe.split.block_m:g} m, so none can be held out;"
+                " review more of the map, give validation chips, or make split.block_m smaller"
+            )
     how += f": {len(training)} corrected chips to learn from, {len(apart)} held out"
     left_out = len(chips.labels) - len(training) - len(apart)
     how += f", {left_out} left out since they overlap these" if left_out else ""
