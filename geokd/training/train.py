@@ -50,7 +50,8 @@ _WHO: dict[Stage, str] = {"teacher": "old student", "student": "student"}
 _KEPT_OF_THE_OLD = (
     "temperature and statistics of familiar chips are those of the bundle it went on from: corrected cells are chosen"
     " because they are doubtful, so neither can be told from them",
-    "validation chips are corrected cells that were held out: their accuracies are of doubtful cells, not of a map",
+    "validation chips are corrected cells that were held out, unless others were given: doubtful ones, whose accuracies"
+    " are not those of a map",
 )
 
 
@@ -366,9 +367,9 @@ class _Stages:
             "per_class": per_class(confusion, self.legend.names),
         }
         low, high = figures["interval_95"]
-        who, what = (stage, "") if self.old is None else (_WHO[stage], " corrected")
+        who = stage if self.old is None else _WHO[stage]
         self.say(
-            f"{who}: {100 * figures['accuracy']:.2f} % of {figures['n']}{what} validation chips"
+            f"{who}: {100 * figures['accuracy']:.2f} % of {figures['n']} validation chips"
             f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %)"
         )
         return figures
