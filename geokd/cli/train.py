@@ -19,8 +19,9 @@ from geokd.cli.options import json_option
 )
 @click.option(
     "--unlabelled",
+    multiple=True,
     metavar="SCENE|FOLDER",
-    help="With --init: where the old student's answers are kept; the scene that CHIPS were cut from without.",
+    help="With --init: where the old student's answers are kept, may be repeated; CHIPS' own scene without.",
 )
 @click.option("--recipe", type=click.Path(path_type=Path), help="TOML recipe; the defaults without.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe, as loss.kl=0.")

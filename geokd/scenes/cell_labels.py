@@ -152,7 +152,7 @@ def read_cell_labels(path: Path, grid: SceneGrid) -> CellLabels | None:
     codes = frame[FIELD].fillna(UNLABELLED).to_numpy(np.int64)
     if of_review:
         mapped = frame[MAPPED].fillna(UNLABELLED).to_numpy(np.int64)
-        looked_at = frame[LOOKED_AT].fillna(value=False).to_numpy(np.bool_)
+        looked_at = frame[LOOKED_AT].eq(1).to_numpy(np.bool_)
         codes = np.where(looked_at | (codes != mapped), codes, UNLABELLED)
     classes = tuple(name for name in design.names if name != UNCLASSIFIED)
     strange = sorted(set(codes.tolist()) - {NONE_OF_THESE, UNLABELLED, *range(len(classes))})

@@ -199,6 +199,8 @@ def _check(base: Recipe, folder: Path, wanted: AblationOptions, *, resume: bool)
     problems = []
     if base.teacher.from_run is not None:
         problems.append("the recipe takes its teacher from a run (teacher.from_run): an ablation trains its own")
+    if base.teacher.from_bundle is not None:
+        problems.append("the recipe goes on with a bundle (teacher.from_bundle): an ablation trains its own teacher")
     taught = any(set(loss.split("+")) != {"ce"} for loss in wanted.losses)
     if taught and base.teacher.epochs == 0:
         problems.append("the recipe gives the teacher no epochs (teacher.epochs), and some of the losses need one")

@@ -6,6 +6,7 @@ answered as the old student answers them (learning without forgetting, Li and Ho
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def read_corrected_data(
     chips: str | Path,
     recipe: Recipe,
     validation: str | Path | None,
-    unlabelled: str | Path | None,
+    unlabelled: Sequence[str | Path],
     say: Callable[[str], None],
 ) -> TrainingData:
     """Read corrected chips, of some or all classes of the old student, and patches without a label.
@@ -101,8 +102,8 @@ def read_corrected_data(
         As of :func:`geokd.training.data.read_training_data`.
     recipe : Recipe
         Of :func:`continuing_recipe`.
-    unlabelled : path, optional
-        A scene, or a folder of chips; without, the scene that `chips` were cut from, if it is there.
+    unlabelled : sequence of paths
+        Scenes, or folders of chips; if empty, the scene that `chips` were cut from, if it is there.
     say : callable
 
     Raises
@@ -125,7 +126,8 @@ def read_corrected_data(
     if not len(training.labels):
         raise ChipError(f"{chips} leaves no chips for training, {len(apart.labels)} are for validation; correct more")
     say(f"split {how}")
-    rest, held_out, source = _unlabelled(chips, unlabelled, contract, len(training.labels), say)
+    most = max(_FEWEST_UNLABELLED, _FOR_EACH_LABEL * len(training.labels))
+    rest, held_out, source = _unlabelled(chips, unlabelled, contract, most, say)
     data = TrainingData(
         name=index.root.name,
         contract=contract,
@@ -195,6 +197,11 @@ def _split(chips: Chips, recipe: Recipe) -> tuple[Chips, Chips, str]:
     else:
         how = f"in blocks of {recipe.split.block_m:g} m"
         training, apart = plain_block_split(chips.bounds, share, recipe.split.block_m, seed)
+        if not len(apart):
+            raise ChipError(
+                f"the corrected chips lie within one square of {recipe.split.block_m:g} m, so none can be held out;"
+                " review more of the map, give validation chips, or make split.block_m smaller"
+            )
     how += f": {len(training)} corrected chips to learn from, {len(apart)} held out"
     left_out = len(chips.labels) - len(training) - len(apart)
     how += f", {left_out} left out since they overlap these" if left_out else ""
@@ -202,31 +209,30 @@ def _split(chips: Chips, recipe: Recipe) -> tuple[Chips, Chips, str]:
 
 
 def _unlabelled(
-    chips: str | Path,
-    unlabelled: str | Path | None,
-    contract: InputContract,
-    labels: int,
-    say: Callable[[str], None],
+    chips: str | Path, sources: Sequence[str | Path], contract: InputContract, most: int, say: Callable[[str], None]
 ) -> tuple[Chips | None, Chips | None, str]:
-    """Read patches without a label, to learn from and to be held out; the text tells of them."""
-    source = unlabelled or origin_of(Path(chips))
-    if source is None:
-        lacking: GeokdError | str = "nothing tells the scene that the chips were cut from"
-    else:
-        most = max(_FEWEST_UNLABELLED, _FOR_EACH_LABEL * labels)
+    """Read up to `most` patches without a label, to learn from and to be held out; the text tells of them."""
+    wanted: list[str | Path] = list(sources)
+    if not wanted:
+        origin = origin_of(Path(chips))
+        wanted = [origin] if origin else []
+    lacking: GeokdError | str = "nothing tells the scene that the chips were cut from"
+    found = []
+    for source in wanted:
         try:
-            found = read_unlabelled(source, contract, most)
+            found.append(read_unlabelled(source, contract, most // len(wanted)))
         except (CallError, SceneError) as error:
-            if unlabelled is not None:
+            if sources:
                 raise
             lacking = error
-        else:
-            found = replace(found, labels=np.full(len(found.labels), NO_LABEL))
-            held_out = np.arange(len(found.labels)) % _HELD_OUT == _HELD_OUT - 1
-            how = f"; {(~held_out).sum()} patches of {Path(source).name} on which the old student is followed"
-            how += f", {held_out.sum()} on which it is compared"
-            say(how.removeprefix("; "))
-            return subset(found, np.flatnonzero(~held_out)), subset(found, np.flatnonzero(held_out)), how
-    how = f"no patches without a label, on which the old student would be followed: {lacking}"
-    say(f"warning: {how}; without them more is forgotten: give a scene, or a folder of chips, by --unlabelled")
-    return None, None, f"; {how}"
+    if not found:
+        how = f"no patches without a label, on which the old student would be followed: {lacking}"
+        say(f"warning: {how}; without them more is forgotten: give a scene, or a folder of chips, by --unlabelled")
+        return None, None, f"; {how}"
+    patches = reduce(join, found)
+    patches = replace(patches, labels=np.full(len(patches.labels), NO_LABEL))
+    held_out = np.arange(len(patches.labels)) % _HELD_OUT == _HELD_OUT - 1
+    how = f"{(~held_out).sum()} patches of {' and '.join(Path(source).name for source in wanted)} on which the old"
+    how += f" student is followed, {held_out.sum()} on which it is compared"
+    say(how)
+    return subset(patches, np.flatnonzero(~held_out)), subset(patches, np.flatnonzero(held_out)), f"; {how}"

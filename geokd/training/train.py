@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,8 @@ _WHO: dict[Stage, str] = {"teacher": "old student", "student": "student"}
 _KEPT_OF_THE_OLD = (
     "temperature and statistics of familiar chips are those of the bundle it went on from: corrected cells are chosen"
     " because they are doubtful, so neither can be told from them",
-    "validation chips are corrected cells that were held out: their accuracies are of doubtful cells, not of a map",
+    "validation chips are corrected cells that were held out, unless others were given: doubtful ones, whose accuracies"
+    " are not those of a map",
 )
 
 
@@ -80,7 +81,7 @@ def train(
     output: str | Path,
     recipe: Recipe | str | Path | None = None,
     *,
-    unlabelled: str | Path | None = None,
+    unlabelled: Sequence[str | Path] = (),
     validation: str | Path | None = None,
     resume: bool = False,
     say: Say = to_stderr,
@@ -97,8 +98,8 @@ def train(
         Defaults of :class:`geokd.recipe.Recipe` without. With one of :func:`geokd.continuing_recipe` the student of a
         bundle goes on to learn from `chips`, perhaps of some of its classes, and is its own teacher, so that it does
         not forget; no VGG16 is needed.
-    unlabelled : path, optional
-        For such a recipe: a scene or a folder of chips on which the old student's answers are kept; without, the scene
+    unlabelled : sequence of paths
+        For such a recipe: scenes or folders of chips on which the old student's answers are kept; without, the scene
         that `chips` were cut from, as their chips.json tells.
     validation : path, optional
         Validation chips; without, a share of `chips` is set apart (see :class:`geokd.recipe.SplitRecipe`).
@@ -113,7 +114,7 @@ def train(
     """
     resolved = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if resolved.teacher.from_bundle is None:
-        if unlabelled is not None:
+        if unlabelled:
             raise CallError("--unlabelled is for going on with a bundle by --init; leave it out")
         data = read_training_data(chips, resolved, validation, say)
     else:
@@ -366,9 +367,9 @@ class _Stages:
             "per_class": per_class(confusion, self.legend.names),
         }
         low, high = figures["interval_95"]
-        who, what = (stage, "") if self.old is None else (_WHO[stage], " corrected")
+        who = stage if self.old is None else _WHO[stage]
         self.say(
-            f"{who}: {100 * figures['accuracy']:.2f} % of {figures['n']}{what} validation chips"
+            f"{who}: {100 * figures['accuracy']:.2f} % of {figures['n']} validation chips"
             f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %)"
         )
         return figures
