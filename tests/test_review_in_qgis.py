@@ -1,7 +1,5 @@
 """A review opened and corrected by QGIS itself, in its own Python; skipped where QGIS is not installed."""
 
-import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +10,12 @@ import rasterio
 import geokd
 from geokd.scenes.cell_labels import NONE_OF_THESE, UNLABELLED, read_cell_labels
 from geokd.scenes.grid import SceneGrid
-from tests.test_outputs_in_qgis import QGIS_PYTHON, has_qgis
+from tests.in_qgis import run_in_qgis
 from tests.test_review import write_maps
 
 # Opens the layer as a user does, tells what the form offers, and corrects three points.
 SCRIPT = """
-import json, sys
-from qgis.core import QgsApplication, QgsExpression, QgsExpressionContext, QgsProperty, QgsSymbolLayer, QgsVectorLayer
-application = QgsApplication([], False)
-application.initQgis()
-layer = QgsVectorLayer(sys.argv[1] + "|layername=review", "review", "ogr")
+layer = QgsVectorLayer(arguments[0] + "|layername=review", "review", "ogr")
 fields = layer.fields()
 def widget(name):
     return layer.editorWidgetSetup(fields.indexOf(name))
@@ -37,7 +31,7 @@ def crossed():
         assert shown.isActive()
         found.append(bool(shown.value(context)[0]))
     return found
-answer = {
+answer |= {
     "widgets": {name: widget(name).type() for name in fields.names()},
     "choices": widget("reference").config()["map"],
     "read only": [n for n in fields.names() if layer.editFormConfig().readOnly(fields.indexOf(n))],
@@ -56,35 +50,24 @@ layer.changeAttributeValue(features[1].id(), fields.indexOf("reference"), (featu
 layer.changeAttributeValue(features[2].id(), fields.indexOf("reference"), -1)
 answer["committed"] = layer.commitChanges()
 answer["crossed after"] = crossed()
-print(json.dumps(answer))
 """
 
 
 @pytest.fixture(scope="module")
 def corrected(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[int], list[int]]:
     """What QGIS said, the codes that are read back, and the map's."""
-    if not has_qgis():
-        pytest.skip(f"{QGIS_PYTHON} has no qgis module")
     folder: Path = tmp_path_factory.mktemp("review")
     shares = (100 * np.random.default_rng(4).dirichlet((1, 1, 1), (12, 12)).transpose(2, 0, 1)).astype(np.uint8)
     class_map = write_maps(folder, shares)
     geokd.review(class_map, 10, folder / "review.gpkg")
-    run = subprocess.run(
-        [QGIS_PYTHON, "-c", SCRIPT, str(folder / "review.gpkg")],
-        env={"QT_QPA_PLATFORM": "offscreen", "HOME": str(folder), "LC_ALL": "C.UTF-8"},
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=120,
-    )
-    assert run.stdout, run.stderr
+    opened = run_in_qgis(SCRIPT, folder / "review.gpkg")
     with rasterio.open(class_map) as raster:
         labels = read_cell_labels(
             folder / "review.gpkg", SceneGrid(raster.transform, raster.height, raster.width, raster.crs)
         )
         assert labels is not None
         codes = [int(v[0]) for v in raster.sample(zip(labels.x, labels.y, strict=True))]
-    return json.loads(run.stdout.splitlines()[-1]), labels.codes.tolist(), codes
+    return opened, labels.codes.tolist(), codes
 
 
 def test_the_form_asks_for_class_and_tick(corrected: tuple[dict[str, Any], list[int], list[int]]) -> None:
