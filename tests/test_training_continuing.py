@@ -184,6 +184,16 @@ def no_recipe(folder: Path, old: Path) -> None:
     continuing_recipe(folder / "mute.onnx")
 
 
+def styled(folder: Path, old: Path) -> None:
+    fp32 = old.with_name("tiny-fp32.onnx")
+    (folder / "red.csv").write_text("from,title,color_hint\ndark,Dark,#ff0000\n")
+    geokd.style(folder / "red.csv", fp32, folder / "red.onnx")
+    assert continuing_recipe(folder / "red.onnx").name == "red-reviewed"  # a colour changes nothing
+    (folder / "night.csv").write_text("from,title\ndark,Night\n")
+    geokd.style(folder / "night.csv", fp32, folder / "night.onnx")
+    continuing_recipe(folder / "night.onnx")
+
+
 def strange_change(_: Path, old: Path) -> None:
     continuing_recipe(old, ["student.epoch=3"])
 
@@ -205,6 +215,11 @@ def other_input(folder: Path, old: Path) -> None:
         (no_fp32, BundleError, r"is int8, and training goes on with fp32 alone; .* alone-fp32\.onnx"),
         (one_place, ChipError, "lie within one square of 640 m, so none can be held out"),
         (a_teacher, BundleError, "holds vgg16, no student to go on with"),
+        (
+            styled,
+            BundleError,
+            "the classes of night were renamed or merged by geokd style; go on with tiny",
+        ),
         (no_recipe, BundleError, "does not tell the recipe of its student"),
         (
             strange_change,

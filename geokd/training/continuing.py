@@ -163,6 +163,12 @@ def _fp32(model: str | Path) -> tuple[str, Bundle]:
 def _recipe_of(bundle: Bundle) -> Recipe:
     if bundle.architecture != "mobilenet_v2":
         raise BundleError(f"the bundle {bundle.name} holds {bundle.architecture}, no student to go on with")
+    origin = bundle.provenance.get("derived_from", {})
+    if any(c["from"] != [c["name"]] for c in origin.get("classes", [])):
+        raise BundleError(
+            f"the classes of {bundle.name} were renamed or merged by geokd style; go on with {origin['name']}, from"
+            " which it was made, and style what comes of it"
+        )
     try:
         return recipe_from_json(bundle.provenance["recipe"])
     except (KeyError, TypeError, AttributeError, RecipeError) as error:
