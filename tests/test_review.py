@@ -24,6 +24,7 @@ from geokd.outputs.geotiff import write_class_raster, write_confidence_raster
 from geokd.outputs.manifest import write_manifest
 from geokd.scenes.cell_labels import NONE_OF_THESE, UNLABELLED, read_cell_labels
 from geokd.scenes.grid import SceneGrid
+from geokd.scenes.reader import describe_scene
 from tests.maps import LEGEND
 from tests.tiny import three_fields, write_scene
 
@@ -270,3 +271,13 @@ def test_a_review_that_nobody_looked_at_gives_no_chips(class_map: Path, tmp_path
     geokd.review(class_map, 5, tmp_path / "r.gpkg")
     with pytest.raises(ChipError, match="no chip can be cut from .*: of its patches 5 are not labelled"):
         geokd.tile(scene, tmp_path / "chips", tmp_path / "r.gpkg")
+
+
+def test_the_review_of_the_sample_scene_is_what_its_readme_says() -> None:
+    folder = Path(geokd.__file__).parent.parent / "sample_data"
+    labels = read_cell_labels(folder / "review.gpkg", describe_scene(folder / "eastern_shore.tif").grid)
+    assert labels is not None
+    assert (labels.codes >= 0).sum() == 135
+    assert (labels.codes == NONE_OF_THESE).sum() == 6
+    assert (labels.codes == UNLABELLED).sum() == 59
+    assert labels.design.patch_px == 64
