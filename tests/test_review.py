@@ -160,7 +160,7 @@ def test_a_review_is_not_taken_for_a_sample(class_map: Path, tmp_path: Path) -> 
     with pytest.raises(CallError, match="no random sample, so neither accuracies nor areas"):
         geokd.assess(class_map, path)
     with closing(sqlite3.connect(path)) as database:
-        design = dict(database.execute("SELECT name, value FROM design"))
+        design = json.loads(database.execute("SELECT metadata FROM gpkg_metadata").fetchone()[0])["design"]
         ((described,),) = database.execute("SELECT description FROM gpkg_contents WHERE table_name = 'review'")
     assert "no random sample" in design["purpose"]
     assert described == design["purpose"]

@@ -32,6 +32,7 @@ def crossed():
         found.append(bool(shown.value(context)[0]))
     return found
 answer |= {
+    "layers offered": [layer.name() for layer in QgsProviderRegistry.instance().querySublayers(arguments[0])],
     "widgets": {name: widget(name).type() for name in fields.names()},
     "choices": widget("reference").config()["map"],
     "read only": [n for n in fields.names() if layer.editFormConfig().readOnly(fields.indexOf(n))],
@@ -72,6 +73,7 @@ def corrected(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any],
 
 def test_the_form_asks_for_class_and_tick(corrected: tuple[dict[str, Any], list[int], list[int]]) -> None:
     opened, _, _ = corrected
+    assert opened["layers offered"] == ["review"]
     widgets = opened["widgets"]
     assert widgets["reference"] == widgets["second"] == "ValueMap"
     assert widgets["looked_at"] == "CheckBox"

@@ -21,6 +21,7 @@ features = sorted(layer.getFeatures(), key=lambda feature: feature["point"])
 context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
 context.setFeature(features[0])
 answer |= {
+    "layers offered": [layer.name() for layer in QgsProviderRegistry.instance().querySublayers(arguments[0])],
     "widget": widget.type(),
     "choices": widget.config()["map"],
     "hidden": [name for name in fields.names() if layer.editorWidgetSetup(fields.indexOf(name)).type() == "Hidden"],
@@ -50,6 +51,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
 
 def test_the_class_is_picked_from_a_list(labelled: tuple[dict[str, Any], dict[str, Any]]) -> None:
     opened, _ = labelled
+    assert opened["layers offered"] == ["sample"]  # so QGIS does not ask which
     assert opened["widget"] == "ValueMap"
     assert opened["choices"] == [{"Open sea": "0"}, {"Wood & <trees>": "1"}, {"Field": "2"}, {"None of these": "-1"}]
     assert opened["alias"] == "Class seen on the ground"

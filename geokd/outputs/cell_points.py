@@ -1,5 +1,6 @@
 """Cells of a map as points in a GeoPackage, with a form to label them in QGIS; `scenes.cell_labels` reads it back."""
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from geokd.errors import OutputError
 from geokd.outputs.geopackage import add_style
 from geokd.outputs.map_file import MapFile, Strata
 from geokd.outputs.staging import plainly_named
-from geokd.scenes.cell_labels import CLASS_TABLES, DESIGN, CellLayer
+from geokd.scenes.cell_labels import METADATA, CellLayer
 
 Column = tuple[NDArray[Any], NDArray[np.bool_]]
 """Values (N,), and which of them are missing."""
@@ -65,13 +66,44 @@ class CellForm:
     design: dict[str, str]
 
 
+# As GeoPackage 1.2 has them, section F.8.
+_METADATA_TABLES = """
+CREATE TABLE IF NOT EXISTS gpkg_extensions (
+    table_name TEXT, column_name TEXT, extension_name TEXT NOT NULL, definition TEXT NOT NULL, scope TEXT NOT NULL,
+    CONSTRAINT ge_tce UNIQUE (table_name, column_name, extension_name)
+);
+CREATE TABLE gpkg_metadata (
+    id INTEGER CONSTRAINT m_pk PRIMARY KEY ASC NOT NULL,
+    md_scope TEXT NOT NULL DEFAULT 'dataset',
+    md_standard_uri TEXT NOT NULL,
+    mime_type TEXT NOT NULL DEFAULT 'text/xml',
+    metadata TEXT NOT NULL DEFAULT ''
+);
+CREATE TABLE gpkg_metadata_reference (
+    reference_scope TEXT NOT NULL,
+    table_name TEXT,
+    column_name TEXT,
+    row_id_value INTEGER,
+    timestamp DATETIME NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    md_file_id INTEGER NOT NULL,
+    md_parent_id INTEGER,
+    CONSTRAINT crmr_mfi_fk FOREIGN KEY (md_file_id) REFERENCES gpkg_metadata(id),
+    CONSTRAINT crmr_mpi_fk FOREIGN KEY (md_parent_id) REFERENCES gpkg_metadata(id)
+);
+INSERT INTO gpkg_extensions VALUES
+    ('gpkg_metadata', NULL, 'gpkg_metadata', 'http://www.geopackage.org/spec120/#extension_metadata', 'read-write'),
+    ('gpkg_metadata_reference', NULL, 'gpkg_metadata', 'http://www.geopackage.org/spec120/#extension_metadata',
+     'read-write');
+"""
+
+
 def complete(values: NDArray[Any]) -> Column:
     """Make a column of which no value is missing."""
     return values, np.zeros(len(values), np.bool_)
 
 
 def write_cell_points(points: CellPoints, class_map: MapFile, form: CellForm, path: Path) -> None:
-    """Write the points as a layer with its form, a table of the map's classes, and the table `design`.
+    """Write the points as a layer with its form, and with the design and the map's classes as metadata.
 
     Raises
     ------
@@ -98,36 +130,28 @@ def write_cell_points(points: CellPoints, class_map: MapFile, form: CellForm, pa
                 dataset_options={"VERSION": "1.2"},  # newer ones make the GDAL of QGIS 3.22 warn
             )
             with closing(sqlite3.connect(plain)) as database:
-                _add_tables(database, points, class_map, form)
+                _add_metadata(database, points, class_map, form)
                 add_style(database, form.layer, form.qml, f"Form of the {form.layer}")
     except (DataSourceError, DataLayerError, sqlite3.Error) as error:
         raise OutputError(f"cannot write {path.name}: {error}; make room or choose another folder") from error
 
 
-def _add_tables(database: sqlite3.Connection, points: CellPoints, class_map: MapFile, form: CellForm) -> None:
-    """Add the tables without geometry, registered as GeoPackage contents."""
-    legend, strata, classes = class_map.legend, form.strata, CLASS_TABLES[form.layer]
-    database.executescript(
-        f"""
-        CREATE TABLE {classes} (
-            value INTEGER PRIMARY KEY NOT NULL, name TEXT NOT NULL, title TEXT NOT NULL,
-            cells INTEGER NOT NULL, area_ha REAL NOT NULL, points INTEGER NOT NULL
-        );
-        CREATE TABLE {DESIGN} (id INTEGER PRIMARY KEY NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL);
-        """
-    )
-    chosen = np.bincount(points.codes, minlength=len(legend))
-    database.executemany(
-        f"INSERT INTO {classes} VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (c.value, c.name, c.title, int(cells), float(area_ha), int(count))
-            for c, cells, area_ha, count in zip(legend, *strata, chosen, strict=True)
-        ],
-    )
+def _add_metadata(database: sqlite3.Connection, points: CellPoints, class_map: MapFile, form: CellForm) -> None:
+    """Add the design and the map's classes as the GeoPackage's metadata: QGIS would offer tables as layers."""
+    chosen = np.bincount(points.codes, minlength=len(class_map.legend))
+    classes = [
+        {"value": c.value, "name": c.name, "title": c.title}
+        | {"cells": int(cells), "area_ha": float(area_ha), "points": int(count)}
+        for c, cells, area_ha, count in zip(class_map.legend, *form.strata, chosen, strict=True)
+    ]
     patch_px = class_map.manifest.get("options", {}).get("patch_px")
     design = form.design | ({} if patch_px is None else {"patch_px": str(patch_px)})
-    database.executemany(f"INSERT INTO {DESIGN} (name, value) VALUES (?, ?)", list(design.items()))
-    for table in (classes, DESIGN):
-        database.execute(
-            "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES (?, 'attributes', ?)", (table, table)
-        )
+    document = json.dumps({"design": design, "classes": classes}, ensure_ascii=False, allow_nan=False)
+    database.executescript(_METADATA_TABLES)
+    database.execute(
+        "INSERT INTO gpkg_metadata (id, md_scope, md_standard_uri, mime_type, metadata)"
+        " VALUES (1, 'dataset', ?, 'application/json', ?)",
+        (METADATA, document),
+    )
+    database.execute("INSERT INTO gpkg_metadata_reference (reference_scope, md_file_id) VALUES ('geopackage', 1)")
+    database.commit()

@@ -1,5 +1,6 @@
 """Cells of a map that somebody labelled in QGIS: the GeoPackages of `geokd sample` and `geokd review`, read back."""
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from geokd.scenes.labels import read_frame
 
 CellLayer = Literal["sample", "review"]
 
-CLASS_TABLES: dict[CellLayer, str] = {"sample": "strata", "review": "classes"}
-"""The layer of either file, and its table of the map's classes."""
+LAYERS: tuple[CellLayer, ...] = ("sample", "review")
+METADATA = "geokd cells"
+"""What a GeoPackage's metadata on how its cells were chosen go by (md_standard_uri): a JSON document."""
 
-DESIGN = "design"
 FIELD, LOOKED_AT, MAPPED = "reference", "looked_at", "mapped"
 
 NONE_OF_THESE = -1
@@ -85,26 +86,29 @@ def read_cell_design(path: Path) -> CellDesign | None:
     Raises
     ------
     ChipError
-        If its tables were broken.
+        If what it tells is broken.
     """
     if not _is_sqlite(path):
         return None
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             there = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            layer = next((layer for layer, table in CLASS_TABLES.items() if {layer, table, DESIGN} <= there), None)
-            if layer is None:
+            layer = next((layer for layer in LAYERS if layer in there), None)
+            if layer is None or "gpkg_metadata" not in there:
                 return None
-            design = dict(database.execute(f"SELECT name, value FROM {DESIGN}"))
-            rows = database.execute(
-                f"SELECT value, name, cells, area_ha FROM {CLASS_TABLES[layer]} ORDER BY value"
-            ).fetchall()
-        if [value for value, *_ in rows] != list(range(len(rows))) or not rows:
+            query = "SELECT metadata FROM gpkg_metadata WHERE md_standard_uri = ?"
+            found = database.execute(query, (METADATA,)).fetchone()
+        if found is None:
+            return None
+        told = json.loads(found[0])
+        design, classes = told["design"], told["classes"]
+        if [c["value"] for c in classes] != list(range(len(classes))) or not classes:
             raise ValueError("its classes are not numbered from 0")
-        _, names, cells, areas = zip(*rows, strict=True)
+        names = tuple(str(c["name"]) for c in classes)
+        cells = np.array([c["cells"] for c in classes], np.int64)
+        areas_ha = np.array([c["area_ha"] for c in classes], np.float64)
         patch_px = int(design["patch_px"]) if "patch_px" in design else None
-        numbers = np.array(cells, np.int64), np.array(areas, np.float64)
-        return CellDesign(layer, design["map_sha256"], names, *numbers, patch_px)
+        return CellDesign(layer, str(design["map_sha256"]), names, cells, areas_ha, patch_px)
     except (sqlite3.Error, KeyError, ValueError, TypeError) as error:
         raise ChipError(f"the classes of the cells in {path} cannot be read: {error}; make the file anew") from error
 
