@@ -23,8 +23,6 @@ from geokd.training.train import Say, to_stderr, train_on
 
 LOSSES = ("ce", "ce+kl", "ce+cosine", "ce+kl+cosine", "ce+standardised_kl")
 
-_MOST_EPOCHS = 10  # times the recipe's, for the smallest fractions
-
 
 @dataclass(frozen=True)
 class AblationOptions:
@@ -102,8 +100,11 @@ class _Setting:
         return f"labels-{100 * self.fraction:g}-percent{'-and-unlabelled' * self.unlabelled}"
 
     def recipe(self, base: Recipe) -> Recipe:
-        """Change the recipe's labels and epochs: fewer labels get more epochs, but no more steps than all have."""
-        more = min(1 / self.fraction, _MOST_EPOCHS)
+        """Change the recipe's labels and epochs: a fraction f of the labels gets 1 / sqrt(f) times the epochs.
+
+        So a chip is seen more often where there are few, and still fewer steps are taken than with all of them.
+        """
+        more = self.fraction**-0.5
         split = replace(
             base.split,
             seed=split_seed(base),

@@ -38,39 +38,53 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
 
 
 def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None:
-    """Draw rows of :func:`geokd.training.ablation.ablate` into a PNG file: mean accuracies, intervals and single runs.
+    """Draw rows of :func:`geokd.training.ablation.ablate` into a PNG file: accuracies beside differences to the first.
 
-    Of one fraction, the losses stand side by side; of several, each is a line over the number of labels.
+    Means with their 95 % intervals over seeds; faint dots are single runs. Of one fraction, the losses stand side by
+    side; of several, each is a line over the number of labels.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.2), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure.suptitle(title)
+    accuracies, differences = figure.subplots(1, 2)
     kinds = list(dict.fromkeys((row["loss"], row["unlabelled"]) for row in rows))
-    by_labels = len({row["labelled_chips"] for row in rows}) > 1
+    losses = list(dict.fromkeys(loss for loss, _ in kinds))
+    counts = sorted({row["labelled_chips"] for row in rows})
+    by_labels = len(counts) > 1
     for number, (loss, unlabelled) in enumerate(kinds):
-        found = [row for row in rows if (row["loss"], row["unlabelled"]) == (loss, unlabelled)]
-        places = [row["labelled_chips"] * 1.03 ** (number - len(kinds) / 2) if by_labels else number for row in found]
-        means = [100 * row["accuracy"] for row in found]
-        reaches = [
-            0 if row["interval_95"] is None else 100 * row["interval_95"][1] - m
-            for row, m in zip(found, means, strict=True)
-        ]
+        look = {"color": f"C{losses.index(loss)}", "linestyle": (":" if unlabelled else "-") if by_labels else ""}
         name = f"{loss}{', and chips without labels' * unlabelled}"
-        colour = f"C{[k for k, _ in kinds].index(loss)}"
-        line = (":" if unlabelled else "-") if by_labels else ""
-        axes.errorbar(places, means, reaches, color=colour, linestyle=line, marker="o", capsize=3, label=name)
+        aside = 1.04 ** (number - len(kinds) / 2)  # so that intervals do not cover each other
+        found = [row for row in rows if (row["loss"], row["unlabelled"]) == (loss, unlabelled)]
+        places = [row["labelled_chips"] * aside if by_labels else number for row in found]
+        _means(accuracies, places, [(row["accuracy"], row["interval_95"]) for row in found], look | {"label": name})
         for place, row in zip(places, found, strict=True):
             runs = [100 * accuracy for accuracy in row["accuracies"]]
-            axes.plot([place] * len(runs), runs, color=colour, linestyle="", marker=".", alpha=0.5)
+            accuracies.plot([place] * len(runs), runs, color=look["color"], linestyle="", marker=".", alpha=0.4)
+        compared = [(p, row["difference"]) for p, row in zip(places, found, strict=True) if "difference" in row]
+        _means(differences, [p for p, _ in compared], [(d["difference"], d["interval_95"]) for _, d in compared], look)
+    differences.axhline(0, color="#8a8a8a", linewidth=1)
+    for axes, what in ((accuracies, "validation accuracy, %"), (differences, f"difference to {losses[0]}, points")):
+        axes.set(ylabel=what)
+        axes.grid(alpha=0.3)
+        if by_labels:
+            axes.set(xscale="log", xlabel="labelled chips")
+            axes.set_xticks(counts, [f"{count:,}" for count in counts])
+            axes.set_xticks([], minor=True)
+        else:
+            axes.set_xticks(range(len(losses)), losses, rotation=20)
     if by_labels:
-        axes.set(xscale="log", xlabel="labelled chips")
-        axes.legend(frameon=False)
-    else:
-        axes.set_xticks(range(len(kinds)), [loss for loss, _ in kinds])
-    axes.set(title=title, ylabel="validation accuracy, %")
-    axes.grid(alpha=0.3)
+        accuracies.legend(frameon=False)
     _save(figure, picture)
+
+
+def _means(axes: Any, places: list[float], means: list[tuple[float, list[float] | None]], look: dict[str, str]) -> None:
+    """Draw means, given as shares, in percent with their intervals, as far as they have any."""
+    if means:
+        values = [100 * mean for mean, _ in means]
+        reaches = [[100 * abs(bound - mean) for bound in interval or (mean, mean)] for mean, interval in means]
+        axes.errorbar(places, values, [*zip(*reaches, strict=True)], marker="o", markersize=4, capsize=3, **look)
 
 
 def _save(figure: Any, picture: Path) -> None:
