@@ -36,9 +36,12 @@ def test_pairs_cancel_what_a_seed_brings() -> None:
     assert paired_difference([1.0, 3.0], [0.0, 0.0])["p"] == pytest.approx(1 - 2 * math.atan(2) / math.pi)
 
 
-@pytest.mark.parametrize("values", [[0.5], [0.5, 0.5]])
-def test_what_cannot_be_tested_has_no_p(values: list[float]) -> None:
-    assert paired_difference(values, [0.4] * len(values))["p"] is None
+@pytest.mark.parametrize(
+    ("values", "reference"), [([0.5], [0.4]), ([0.5, 0.5], [0.4, 0.4]), ([0.9, 0.8, 0.7], [0.8, 0.7, 0.6])]
+)
+def test_what_cannot_be_tested_has_neither_interval_nor_p(values: list[float], reference: list[float]) -> None:
+    found = paired_difference(values, reference)
+    assert found == {"difference": pytest.approx(0.1), "interval_95": None, "p": None}
 
 
 def test_mcnemar_by_hand() -> None:

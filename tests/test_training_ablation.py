@@ -1,6 +1,8 @@
 """Ablations of tiny students: what is compared with what, and that nothing is done twice."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,12 @@ from click.testing import CliRunner
 pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
 from PIL import Image
+from torch import Generator
 
 from geokd.cli import main
 from geokd.errors import CallError
 from geokd.recipe import Recipe
+from geokd.training import loop
 from geokd.training.ablation import AblationOptions, AblationResult, ablate, ablation_table
 from geokd.training.checkpoint import read_tensors
 from tests.test_training_run import Lines, make_chips, tiny_recipe
@@ -47,13 +51,16 @@ def test_rows_hold_every_setting_against_the_first_loss(whole: tuple[AblationRes
     assert [(row["fraction"], row["unlabelled"], row["loss"]) for row in result.rows] == [
         (0.5, False, "ce"),
         (0.5, False, "ce+kl+cosine"),
+        (0.5, True, "ce"),
         (0.5, True, "ce+kl+cosine"),
         (1.0, False, "ce"),
         (1.0, False, "ce+kl+cosine"),
     ]
-    assert [row["labelled_chips"] for row in result.rows] == [8, 8, 8, 16, 16]
-    assert [row["epochs"] for row in result.rows] == [3, 3, 2, 2, 2]  # 2 / sqrt(0.5) = 2.8
-    assert ["difference" in row for row in result.rows] == [False, True, True, False, True]
+    assert [row["labelled_chips"] for row in result.rows] == [8, 8, 8, 8, 16, 16]
+    assert [row["steps"] for row in result.rows] == [3, 3, 4, 4, 4, 4]  # all: 2 epochs of 2; half: sqrt(0.5) of these
+    assert [row["epochs"] for row in result.rows] == [3, 3, 4, 2, 2, 2]
+    assert [row["weights"]["kl"] for row in result.rows] == [0, 1, 0, 1, 0, 1]
+    assert ["difference" in row for row in result.rows] == [False, True, False, True, False, True]
     last = result.rows[-1]
     pairs = np.subtract(last["accuracies"], result.rows[-2]["accuracies"])
     assert last["difference"]["difference"] == pytest.approx(pairs.mean())
@@ -78,6 +85,26 @@ def test_runs_of_a_seed_differ_in_the_loss_alone(whole: tuple[AblationResult, li
     assert other["teacher"]["from_run"].endswith("labels-100-percent/teacher")  # type: ignore[index]
 
 
+def test_runs_of_a_seed_see_the_same_chips_in_the_same_order(
+    chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[list[int], list[int]]] = []
+    drawn = loop._batches
+
+    def recorded(chips: loop.ChipSet, batch_size: int, steps: int, generator: Generator) -> Iterator[loop.Batch]:
+        for batch in drawn(chips, batch_size, steps, generator):
+            if (len(chips.labels), batch_size) == (16, 8):  # the student's; the teacher's are of 4
+                seen.append((batch.chips.tolist(), batch.views.tolist()))
+            yield batch
+
+    monkeypatch.setattr(loop, "_batches", recorded)
+    recipe = replace(small(), teacher=replace(small().teacher, batch_size=4))
+    ablate(chips, tmp_path / "out", recipe, AblationOptions(seeds=2, losses=("ce", "ce+kl+cosine")), say=Lines())
+    assert len(seen) == 2 * 2 * 2 * 2  # losses, seeds, epochs, steps
+    assert seen[:8] == seen[8:]
+    assert seen[:4] != seen[4:8]  # another seed, another order
+
+
 def test_each_teacher_is_trained_once_on_labelled_chips(whole: tuple[AblationResult, list[str]]) -> None:
     result, lines = whole
     assert sum(line.startswith("teacher: epoch 1/") for line in lines) == 2  # half and all of the labels
@@ -97,7 +124,7 @@ def test_an_interrupted_ablation_ends_as_it_would_have(
     with pytest.raises(CallError, match="exists already"):
         ablate(chips, tmp_path / "out", small(), OPTIONS, say=Lines())
     with pytest.raises(KeyboardInterrupt):
-        last = Lines("labels-50-percent-and-unlabelled, ce+kl+cosine, seed 2")
+        last = Lines("labels-50-percent-and-unlabelled, ce+kl+cosine (ce 1, kl 1, cosine 1), seed 2")
         ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, say=last)
     assert ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, say=Lines()).rows == whole[0].rows
     again = Lines()
@@ -113,6 +140,16 @@ def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> No
     rows = ablate(chips, tmp_path / "out", small(), two, resume=True, say=lines).rows
     assert [len(row["accuracies"]) for row in rows] == [2, 2]
     assert sum(line.startswith("student: epoch 1/") for line in lines) == 3
+
+
+def test_recipes_that_an_ablation_would_change_are_refused(chips: Path, tmp_path: Path) -> None:
+    call = ["ablate", str(chips), "-o", str(tmp_path / "out"), "--losses", "ce,ce+kl", "--set", "loss.cosine=0"]
+    call += ["--set", "split.labelled_share=0.5", "--set", "loss.teacher_on=unlabelled", "--set", "teacher.epochs=0"]
+    done = CliRunner().invoke(main, call)
+    assert done.exit_code == 2, done.output
+    for part in ("split.labelled_share", "loss.teacher_on", "teacher.epochs"):
+        assert part in done.stderr, part
+    assert not (tmp_path / "out").exists()
 
 
 def test_wrong_calls_name_all_that_is_wrong(chips: Path, tmp_path: Path) -> None:

@@ -97,9 +97,14 @@ def test_contrast_is_lost_about_the_light_of_the_air() -> None:
     assert 1.18 < float(factors.max()) <= 1.2
 
 
-def test_zoom_keeps_flat_chips_flat_and_is_bounded() -> None:
+def test_zoom_keeps_flat_chips_flat_and_scales_within_its_bounds() -> None:
     flat = torch.full((4, 1, 16, 16), 7.0)
     assert torch.allclose(zoom(flat, 0.5, _generator()), flat)
+    ramp = torch.arange(64.0).expand(400, 1, 64, 64)  # its slope tells the scale
+    out = zoom(ramp, 0.5, _generator())
+    slopes = (out[:, 0, 32, 1:] - out[:, 0, 32, :-1]).median(dim=1).values
+    assert 1 / 1.5 - 1e-3 <= float(slopes.min()) < 0.7
+    assert 1.45 < float(slopes.max()) <= 1.5 + 1e-3
 
 
 def test_roughened_water_is_rougher_and_brighter_but_keeps_its_size() -> None:

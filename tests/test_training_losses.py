@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="needs the extra geokd[train]")
 from geokd.recipe import LossRecipe  # noqa: E402
 from geokd.training.distillation import distillation_loss  # noqa: E402
 from geokd.training.loop import Batch  # noqa: E402
-from geokd.training.losses import cosine_loss, hard_loss, kl_loss  # noqa: E402
+from geokd.training.losses import cosine_loss, hard_loss, kl_loss, standardise  # noqa: E402
 from geokd.training.teacher_cache import TeacherOutputs  # noqa: E402
 
 
@@ -24,6 +24,26 @@ def test_kl_is_zero_for_equals_and_mean_over_the_batch() -> None:
     assert float(kl_loss(logits.repeat(6, 1), other.repeat(6, 1), 3.0)) == pytest.approx(
         float(kl_loss(logits, other, 3.0))
     )
+
+
+def test_standardised_kl_by_hand() -> None:
+    # mean 3, deviations from it -3, 1, 2
+    deviation = math.sqrt((9 + 1 + 4) / 3)
+    standardised = standardise(
+        torch.tensor([[0.0, 4.0, 5.0], [10.0, 18.0, 20.0]])
+    )  # two times, and 10
+    assert standardised[0].tolist() == pytest.approx([-3 / deviation, 1 / deviation, 2 / deviation], abs=1e-6)
+    assert standardised[1].tolist() == pytest.approx(standardised[0].tolist(), abs=1e-6)
+    outputs = TeacherOutputs(torch.tensor([[[0.0, 4.0, 5.0]]]).expand(8, 1, 3), torch.zeros(8, 1, 4))
+    batch = Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([2]))
+    recipe = LossRecipe(ce=0.0, kl=0.0, cosine=0.0, standardised_kl=0.5, temperature=2.0)
+    loss = distillation_loss(recipe, outputs, torch.nn.Identity(), 0.0)
+    assert float(loss(torch.tensor([[10.0, 18.0, 20.0]]), torch.zeros(1, 4), batch)) == pytest.approx(0, abs=1e-6)
+    # student standardised: sqrt(3/2) (-1, 0, 1)
+    teacher = torch.softmax(standardised[0] / 2, dim=0)
+    student = torch.softmax(math.sqrt(1.5) * torch.tensor([-1.0, 0.0, 1.0]) / 2, dim=0)
+    by_hand = 0.5 * 4 * float((teacher * (teacher / student).log()).sum())
+    assert float(loss(torch.tensor([[1.0, 2.0, 3.0]]), torch.zeros(1, 4), batch)) == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_cosine_by_hand() -> None:

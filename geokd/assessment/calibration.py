@@ -11,7 +11,8 @@ _GOLDEN = (5**0.5 - 1) / 2
 def fit_temperature(logits: NDArray[np.floating[Any]], truth: NDArray[np.integer[Any]]) -> float:
     """Find the T that minimises the negative log-likelihood of softmax(logits / T) (Guo et al. 2017, arXiv 1706.04599).
 
-    Golden-section search over log T between T = 0.05 and T = 20; the likelihood has one minimum in it.
+    Golden-section search over log T between T = 0.05 and T = 20. Where the likelihood has its minimum at one of these,
+    as where every answer is right and the surest ever fits best, so few chips cannot tell T.
 
     Parameters
     ----------
@@ -20,7 +21,7 @@ def fit_temperature(logits: NDArray[np.floating[Any]], truth: NDArray[np.integer
 
     Returns
     -------
-    float, positive; 1.0 if every T does equally well
+    float, positive; 1.0 if the chips cannot tell
     """
     logits = logits.astype(np.float64)
 
@@ -30,7 +31,7 @@ def fit_temperature(logits: NDArray[np.floating[Any]], truth: NDArray[np.integer
         log_sum = np.log(np.exp(scaled).sum(axis=1))
         return float((log_sum - scaled[np.arange(len(truth)), truth]).mean())
 
-    low, high = np.log(0.05), np.log(20.0)
+    low, high = limits = np.log(0.05), np.log(20.0)
     while high - low > 1e-4:
         width = _GOLDEN * (high - low)
         if loss(high - width) < loss(low + width):
@@ -38,4 +39,5 @@ def fit_temperature(logits: NDArray[np.floating[Any]], truth: NDArray[np.integer
         else:
             low = high - width
     best = (low + high) / 2
-    return float(np.exp(best)) if loss(best) < loss(0.0) else 1.0
+    inside = min(abs(best - limit) for limit in limits) > 1e-3
+    return float(np.exp(best)) if inside and loss(best) < loss(0.0) else 1.0

@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_ALIKE = 1e-9  # differences of accuracies are multiples of 1/n, so what differs by less does so by rounding
 
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, tuple[float, float] | None]:
-    """Mean of independent values, and its interval by Student's t: mean -+ t(n - 1) s / sqrt(n).
+
+def mean_interval(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
+    """Mean of independent values, and its 95 % interval by Student's t: mean -+ t(n - 1) s / sqrt(n).
 
     Parameters
     ----------
     values : sequence of float
         At least one; of one alone there is no interval, None.
-    confidence : float
-        Coverage, between 0 and 1, exclusive.
     """
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, None
     from scipy.stats import t
 
-    reach = float(t.ppf(0.5 + confidence / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
+    reach = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
     return mean, (mean - reach, mean + reach)
 
 
@@ -38,17 +38,20 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> di
     Returns
     -------
     dict
-        {difference, interval_95, p}; interval and p are None for fewer than two pairs, p also if all differences are
-        alike, of which a t-test knows nothing.
+        {difference, interval_95, p}; interval and p are None for fewer than two pairs, and if all differences are
+        alike but for rounding, of which a t-test knows nothing.
     """
     differences = [float(v) - float(r) for v, r in zip(values, reference, strict=True)]
     difference, interval = mean_interval(differences)
-    p = None
-    if interval is not None and len(set(differences)) > 1:
-        from scipy.stats import ttest_1samp
+    if interval is None or np.ptp(differences) < _ALIKE:
+        return {"difference": difference, "interval_95": None, "p": None}
+    from scipy.stats import ttest_1samp
 
-        p = float(ttest_1samp(differences, 0.0).pvalue)
-    return {"difference": difference, "interval_95": None if interval is None else list(interval), "p": p}
+    return {
+        "difference": difference,
+        "interval_95": list(interval),
+        "p": float(ttest_1samp(differences, 0.0).pvalue),
+    }
 
 
 def mcnemar(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> dict[str, Any]:

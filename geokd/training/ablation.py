@@ -1,7 +1,8 @@
 """The same student taught by one loss after the other, to see whether distillation pays, and with how many labels.
 
-Runs of one seed share initial weights, order of chips, views and variation, and all share one teacher for each
-fraction of labels; so they differ in the loss alone, and are compared in pairs.
+Runs of one seed share initial weights, order of chips, views and variation, and all share one teacher and one draw of
+labels for each fraction; so they differ in the loss alone, and are compared in pairs. What another draw or another
+teacher would change is not in the intervals.
 """
 
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 
 from geokd.assessment.comparison import mcnemar, mean_interval, paired_difference
 from geokd.errors import CallError, one_message
-from geokd.recipe import LOSS_TERMS, Recipe, load_recipe
+from geokd.recipe import LOSS_TERMS, Recipe, StudentRecipe, TeacherRecipe, load_recipe
 from geokd.training.checkpoint import read_tensors
 from geokd.training.curves import draw_ablation
 from geokd.training.data import TrainingData, read_training_data, split_seed, with_labels
+from geokd.training.loop import steps_an_epoch
 from geokd.training.run_folder import write_json
 from geokd.training.train import Say, to_stderr, train_on
 
@@ -38,7 +40,8 @@ class AblationOptions:
     fractions : tuple of float
         Fractions of the training chips whose labels are used, each part of the larger ones.
     unlabelled : bool
-        For fractions below 1, also show students the other chips with the teacher's answers.
+        For fractions below 1, also show students the other chips with the teacher's answers. Students of labels alone
+        then take as many steps as these.
 
     Raises
     ------
@@ -99,24 +102,26 @@ class _Setting:
     def name(self) -> str:
         return f"labels-{100 * self.fraction:g}-percent{'-and-unlabelled' * self.unlabelled}"
 
-    def recipe(self, base: Recipe) -> Recipe:
-        """Change the recipe's labels and epochs: a fraction f of the labels gets 1 / sqrt(f) times the epochs.
+    def chips(self, base: Recipe, data: TrainingData, say: Say) -> tuple[Recipe, TrainingData]:
+        """Keep the labels of the setting; return the chips, and the recipe that says so.
 
-        So a chip is seen more often where there are few, and still fewer steps are taken than with all of them.
+        A fraction f of the labels is learned from in sqrt(f) times the steps that all of them get, by teacher and
+        student: each chip is seen more often, and still fewer steps are taken. With the other chips, or beside
+        students that see these, the student takes as many steps as all labels get.
         """
-        more = self.fraction**-0.5
         split = replace(
             base.split,
             seed=split_seed(base),
             labelled_share=self.fraction,
             unlabelled="teacher" if self.unlabelled else "leave out",
         )
-        return replace(
-            base,
-            split=split,
-            teacher=replace(base.teacher, epochs=round(base.teacher.epochs * more)),
-            student=replace(base.student, epochs=round(base.student.epochs * (1 if self.unlabelled else more))),
-        )
+        recipe = replace(base, split=split)
+        taken = with_labels(data, recipe, say) if self.fraction < 1 else data
+        share, count = self.fraction**0.5, len(data.training.labels)
+        teacher_epochs = _epochs(base.teacher, share, len(taken.labelled.labels), count)
+        student_epochs = _epochs(base.student, 1 if self.unlabelled else share, len(taken.training.labels), count)
+        teacher, student = replace(base.teacher, epochs=teacher_epochs), replace(base.student, epochs=student_epochs)
+        return replace(recipe, teacher=teacher, student=student), taken
 
 
 def ablate(
@@ -146,10 +151,10 @@ def ablate(
     Returns
     -------
     AblationResult
-        Its rows hold loss, fraction, unlabelled, labelled_chips, epochs, teacher (accuracy, None without one), n,
-        accuracies (by seed), accuracy (mean), interval_95 (over seeds, cut off at 0 and 1, None for one), ece (mean),
-        and, but for the first loss, difference (to the first loss at this fraction, in pairs) and mcnemar (on the chips
-        of all seeds).
+        Its rows hold loss, weights (of its terms), fraction, unlabelled, labelled_chips, epochs, steps, teacher
+        (accuracy, None without one), n, accuracies (by seed), accuracy (mean), interval_95 (over seeds, cut off at 0
+        and 1, None for one), ece (mean; the temperature was fitted on the same chips), and, but for the first loss,
+        difference (to the first loss of the same setting, in pairs) and mcnemar (on the answers of all seeds).
 
     Raises
     ------
@@ -173,17 +178,19 @@ def ablation_table(rows: list[dict[str, Any]]) -> str:
     head = (
         "labels",
         "loss",
+        "steps",
         "accuracy, mean (95 % over seeds)",
         "seeds",
         "against the first, points",
         "p",
-        "McNemar: won, lost",
+        "McNemar, seeds pooled",
     )
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in rows:
         mean, test, counts = f"{100 * row['accuracy']:.2f} %", row.get("difference"), row.get("mcnemar")
-        labels = f"{row['labelled_chips']}{' and the others without' * row['unlabelled']}"
-        cells = [labels, row["loss"], mean + _interval(row["interval_95"], ".2f"), str(len(row["accuracies"]))]
+        others = row["unlabelled"] and _taught(row["loss"])
+        cells = [f"{row['labelled_chips']}{' and the others without' * others}", row["loss"], str(row["steps"])]
+        cells += [mean + _interval(row["interval_95"], ".2f"), str(len(row["accuracies"]))]
         cells.append("" if test is None else f"{100 * test['difference']:+.2f}{_interval(test['interval_95'], '+.2f')}")
         cells.append("" if test is None or test["p"] is None else f"{test['p']:.2g}")
         cells.append("" if counts is None else f"won {counts['won']}, lost {counts['lost']}, p {counts['p']:.2g}")
@@ -202,8 +209,14 @@ def _check(base: Recipe, folder: Path, wanted: AblationOptions, *, resume: bool)
         problems.append("the recipe takes its teacher from a run (teacher.from_run): an ablation trains its own")
     if base.teacher.from_bundle is not None:
         problems.append("the recipe goes on with a bundle (teacher.from_bundle): an ablation trains its own teacher")
-    taught = any(set(loss.split("+")) != {"ce"} for loss in wanted.losses)
-    if taught and base.teacher.epochs == 0:
+    if base.split.labelled_share != 1 or base.split.unlabelled != "leave out":
+        problems.append(
+            "the recipe leaves labels out (split.labelled_share, split.unlabelled): that is for --fractions and"
+            " --unlabelled here"
+        )
+    if base.loss.teacher_on != "all":
+        problems.append("the recipe lets the teacher speak of chips without labels alone (loss.teacher_on): set all")
+    if any(_taught(loss) for loss in wanted.losses) and base.teacher.epochs == 0:
         problems.append("the recipe gives the teacher no epochs (teacher.epochs), and some of the losses need one")
     if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         problems.append(f"the output {folder} exists already; name a new folder, or go on with --resume")
@@ -222,41 +235,46 @@ def _rows_of(
     setting: _Setting, base: Recipe, data: TrainingData, folder: Path, wanted: AblationOptions, say: Say
 ) -> Iterator[dict[str, Any]]:
     """Make the runs of one setting, and compare them."""
-    recipe = setting.recipe(base)
-    taken = with_labels(data, recipe, say) if setting.fraction < 1 else data
-    plain = folder / replace(setting, unlabelled=False).name
+    recipe, taken = setting.chips(base, data, say)
+    teacher = None
+    if any(_taught(loss) for loss in wanted.losses):
+        teacher = _teacher(setting, recipe, taken, folder, say)
     for loss in wanted.losses:
-        weights: dict[str, Any] = {term: _weight(recipe, term, loss) for term in LOSS_TERMS}
-        taught = any(weights[term] for term in LOSS_TERMS[1:])
-        if setting.unlabelled and not taught:
-            continue
-        teacher = _teacher(setting, recipe, taken, folder, say) if taught else None
+        weights = _weights(base, loss)
+        one, shown = replace(recipe, loss=replace(recipe.loss, **weights)), taken
+        if _taught(loss):
+            one = replace(one, teacher=replace(one.teacher, from_run=str(teacher)))
+        elif setting.unlabelled:  # labels alone, in as many steps
+            plain, shown = replace(setting, unlabelled=False).chips(base, data, say)
+            epochs = _epochs(base.student, 1, len(shown.training.labels), len(data.training.labels))
+            one = replace(one, split=plain.split, student=replace(one.student, epochs=epochs))
         figures = []
         for seed in range(recipe.seed, recipe.seed + wanted.seeds):
             run = folder / setting.name / loss / f"seed-{seed}"
-            one = replace(recipe, seed=seed, loss=replace(recipe.loss, **weights))
-            if teacher is not None:
-                one = replace(one, teacher=replace(one.teacher, from_run=str(teacher.absolute())))
-            say(f"{setting.name}, {loss}, seed {seed}: {run}")
-            result = train_on(taken, run, one, resume=(run / "run.json").is_file(), say=say)
-            figures.append(result.metrics)
-        correct = _correct(folder / setting.name / loss, recipe.seed, wanted.seeds)
+            terms = ", ".join(f"{term} {weight:g}" for term, weight in weights.items() if weight)
+            say(f"{setting.name}, {loss} ({terms}), seed {seed}: {run}")
+            resume = (run / "run.json").is_file()
+            figures.append(train_on(shown, run, replace(one, seed=seed), resume=resume, say=say).metrics)
         accuracy, interval = mean_interval([f["student"]["accuracy"] for f in figures])
         row = {
             "loss": loss,
+            "weights": weights,
             "fraction": setting.fraction,
             "unlabelled": setting.unlabelled,
             "labelled_chips": len(taken.labelled.labels),
-            "epochs": recipe.student.epochs,
-            "teacher": figures[0]["teacher"]["accuracy"] if taught else None,
+            "epochs": one.student.epochs,
+            "steps": one.student.epochs * steps_an_epoch(len(shown.training.labels), one.student.batch_size),
+            "teacher": figures[0]["teacher"]["accuracy"] if _taught(loss) else None,
             "n": figures[0]["student"]["n"],
             "accuracies": [f["student"]["accuracy"] for f in figures],
             "accuracy": accuracy,
             "interval_95": None if interval is None else [max(0.0, interval[0]), min(1.0, interval[1])],
             "ece": float(np.mean([f["student"]["ece"] for f in figures])),
         }
-        if (setting.unlabelled, loss) != (False, wanted.losses[0]):
-            first = _correct(plain / wanted.losses[0], recipe.seed, wanted.seeds)
+        if loss != wanted.losses[0]:
+            correct, first = (
+                _correct(folder / setting.name / name, recipe.seed, wanted.seeds) for name in (loss, wanted.losses[0])
+            )
             row["difference"] = paired_difference(row["accuracies"], first.mean(axis=1).tolist())
             row["mcnemar"] = mcnemar(correct.ravel(), first.ravel())
         yield row
@@ -264,7 +282,7 @@ def _rows_of(
 
 def _teacher(setting: _Setting, recipe: Recipe, data: TrainingData, folder: Path, say: Say) -> Path:
     """Train the teacher of a setting, or find it there; chips without labels are for its answers alone."""
-    run = folder / setting.name / "teacher"
+    run = (folder / setting.name / "teacher").absolute()
     recipe = replace(recipe, loss=replace(recipe.loss, kl=recipe.loss.kl or 1.0))  # so that there is one
     if setting.unlabelled:
         labelled = folder / replace(setting, unlabelled=False).name / "teacher"
@@ -273,11 +291,19 @@ def _teacher(setting: _Setting, recipe: Recipe, data: TrainingData, folder: Path
     return run
 
 
-def _weight(recipe: Recipe, term: str, loss: str) -> float:
-    if term not in loss.split("+"):
-        return 0.0
-    weight: float = getattr(recipe.loss, term)
-    return weight or 1.0
+def _epochs(recipe: TeacherRecipe | StudentRecipe, share: float, chips: int, all_chips: int) -> int:
+    """Epochs over `chips` that take `share` of the steps that the recipe takes over all chips."""
+    steps, few = (steps_an_epoch(count, recipe.batch_size) for count in (all_chips, chips))
+    return max(min(1, recipe.epochs), round(share * recipe.epochs * steps / few))
+
+
+def _taught(loss: str) -> bool:
+    return loss != "ce"
+
+
+def _weights(recipe: Recipe, loss: str) -> dict[str, Any]:
+    """Weight of each term: the recipe's, or 1 where it has 0."""
+    return {term: (getattr(recipe.loss, term) or 1.0) * (term in loss.split("+")) for term in LOSS_TERMS}
 
 
 def _correct(runs: Path, first_seed: int, seeds: int) -> NDArray[np.bool_]:

@@ -52,15 +52,11 @@ def dihedral(pixels: Tensor, views: Tensor) -> Tensor:
     pixels : tensor (N, C, H, H), any dtype
     views : int64 tensor (N,), 0..7
     """
-    out = torch.empty_like(pixels)
-    for view in range(VIEWS):
-        which = (views == view).nonzero().squeeze(1)
-        if len(which):
-            chosen = pixels[which]
-            if view >= 4:
-                chosen = chosen.flip(3)
-            out[which] = torch.rot90(chosen, view % 4, (2, 3))
-    return out
+    n, channels, side, _ = pixels.shape
+    plain = torch.arange(side * side, device=pixels.device).reshape(1, side, side)
+    places = torch.cat([torch.rot90(plain.flip(2) if v >= 4 else plain, v % 4, (1, 2)) for v in range(VIEWS)])
+    taken = places.flatten(1)[views][:, None].expand(n, channels, side * side)
+    return pixels.flatten(2).gather(2, taken).reshape(pixels.shape)
 
 
 def augment(
@@ -99,11 +95,11 @@ def augment(
         for _ in range(MIXTURES):
             pixels, origins = mix(pixels, origins, mixable, stripes, recipe.mix_share, generator)
         shares = area_shares(origins, recipe.mix_focus)
-    changed = _uniform(len(pixels), pixels, generator) < recipe.share
-    pixels = torch.where(
-        changed[:, None, None, None], radiometry(pixels, traits.wavelengths_nm, recipe, generator), pixels
-    ).clamp(0, 255)
-    return pixels, shares
+    if recipe.share > 0:
+        changed = _uniform(len(pixels), pixels, generator) < recipe.share
+        varied = radiometry(pixels, traits.wavelengths_nm, recipe, generator)
+        pixels = torch.where(changed[:, None, None, None], varied, pixels)
+    return pixels.clamp(0, 255), shares
 
 
 def zoom(pixels: Tensor, amount: float, generator: Generator) -> Tensor:

@@ -72,5 +72,9 @@ def unpack(tensors: dict[str, Tensor], modules: dict[str, nn.Module], optimiser:
             if part == "optimiser":
                 state.setdefault(int(rest[0]), {})[rest[1]] = value
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+        for parameter, moments in optimiser.state.items():  # laid out in memory as they were
+            for key, value in moments.items():
+                if value.shape == parameter.shape:
+                    moments[key] = torch.empty_like(parameter).copy_(value)
     except (RuntimeError, ValueError, KeyError) as error:
         raise TrainingError(f"the checkpoint is of another network: {error}; start a new run") from error

@@ -73,8 +73,8 @@ def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None
             axes.set_xticks(counts, [f"{count:,}" for count in counts])
             axes.set_xticks([], minor=True)
         else:
-            axes.set_xticks(range(len(losses)), losses, rotation=20)
-    if by_labels:
+            axes.set_xticks(range(len(kinds)), [loss for loss, _ in kinds], rotation=20)
+    if len(kinds) > len(losses) or by_labels:
         accuracies.legend(frameon=False)
     _save(figure, picture)
 

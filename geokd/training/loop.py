@@ -151,7 +151,7 @@ def fit(job: TrainingJob) -> Network:
         done = facts["epochs_done"]
         job.say(f"{job.stage}: resuming after epoch {done} of {recipe.epochs}")
     _forget_log(job.folder / "log.csv", job.stage, done)
-    steps = len(job.chips.labels) // recipe.batch_size or 1
+    steps = steps_an_epoch(len(job.chips.labels), recipe.batch_size)
 
     for epoch in range(done, recipe.epochs):
         generator = epoch_generator(job.seed, job.stage, epoch, device)
@@ -166,7 +166,7 @@ def fit(job: TrainingJob) -> Network:
                 group["lr"] = recipe.learning_rate * _schedule((epoch * steps + step) / (recipe.epochs * steps))
             pixels, batch = _show(job.chips, plain, job.traits, job.augmentation, generator)
             with (
-                torch.autocast(device.type, torch.bfloat16, enabled=job.bf16),
+                torch.autocast(device.type, torch.bfloat16, enabled=job.bf16 and not rounded),  # no room for 256 steps
                 fake_quantisation(network) if rounded else nullcontext(),
             ):
                 logits, features = network(pixels.contiguous(memory_format=torch.channels_last))
@@ -174,7 +174,7 @@ def fit(job: TrainingJob) -> Network:
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-            average.update(network)
+            average.update()
             total += loss.detach()
         mean_loss = float(total) / steps
         if not math.isfinite(mean_loss):
@@ -191,7 +191,7 @@ def fit(job: TrainingJob) -> Network:
             accuracy,
             optimiser.param_groups[0]["lr"],
             seconds,
-            steps * recipe.batch_size / seconds,
+            steps * min(recipe.batch_size, len(job.chips.labels)) / seconds,
         )
         _log(job.folder / "log.csv", row)
         write_tensors(path, pack(modules, optimiser), {"epochs_done": epoch + 1})
@@ -244,6 +244,11 @@ def varied(
             pixels, _ = _show(chips, batch, traits, augmentation, generator)
             yield pixels.round().to(torch.uint8)
             done += size
+
+
+def steps_an_epoch(chips: int, batch_size: int) -> int:
+    """Full batches in an epoch; fewer chips than a batch make one."""
+    return chips // batch_size or 1
 
 
 def epoch_generator(seed: int, stage: Stage, epoch: int, device: torch.device) -> Generator:
@@ -306,8 +311,10 @@ def _forget_log(path: Path, stage: Stage, done: int) -> None:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
         kept = [r for r in rows if len(r) == len(LOG_COLUMNS) and (r[0] != stage or int(r[1]) <= done)]
-        with path.open("w", newline="", encoding="utf-8") as file:
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(kept)
+        partial.replace(path)
 
 
 class _RunningMean:
@@ -316,13 +323,15 @@ class _RunningMean:
     def __init__(self, network: Network, decay: float) -> None:
         self._decay = decay
         self.network = copy.deepcopy(network) if decay > 0 else network
+        pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
+        self._counts = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
+        self._means, self._values = zip(*(pair for pair in pairs if pair[0].dtype.is_floating_point), strict=True)
 
     @torch.no_grad()
-    def update(self, network: Network) -> None:
+    def update(self) -> None:
+        """Take the network's state as it is now."""
         if self._decay == 0:
             return
-        for mean, value in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(value, 1 - self._decay)
-            else:
-                mean.copy_(value)
+        torch._foreach_lerp_(self._means, self._values, 1 - self._decay)
+        for mean, value in self._counts:
+            mean.copy_(value)

@@ -22,7 +22,7 @@ def open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> dict[str, An
     """Make the run's folder, or check that the one there is the same run; return its figures if it is finished."""
     path = folder / "run.json"
     if not resume:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(f.suffix != ".partial" for f in folder.iterdir())):
             raise CallError(f"the output {folder} exists already; name a new folder, or go on with --resume")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -44,20 +44,31 @@ def open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> dict[str, An
     if hashes != {k: v["sha256"] for k, v in run["initial_weights"].items()}:
         origins = ", ".join(f"{stage} from {found['origin']}" for stage, found in weights.items())
         differ.append(f"set of initial weights ({origins})")
+    finished = before.get("complete") and all((folder / name).is_file() for name in _LEFT_BY_A_FINISHED_RUN)
+    arithmetic = before.get("arithmetic")
+    if not finished and arithmetic not in (None, run["arithmetic"]):  # else it would not end where it would have
+        differ.append("device or precision (" + ", ".join(f"{k}: {v}" for k, v in arithmetic.items()) + ")")
     if differ:
         raise CallError(
             f"the run in {folder} had another {', '.join(differ)}; resume with the same, or start a new run"
         )
-    finished = before.get("complete") and all((folder / name).is_file() for name in _LEFT_BY_A_FINISHED_RUN)
     return before["metrics"] if finished else None
 
 
 def _same_recipe(before: Any, now: dict[str, Any]) -> bool:
-    """Whether the recipe of a run is the one asked for; keys that are younger than the run had their defaults."""
+    """Whether the recipe of a run is the one asked for; keys that are younger than the run had their defaults.
+
+    Where the run lies that its teacher is of does not matter: folders are moved, and a teacher is checked when taken.
+    """
     try:
-        return recipe_from_json(before).to_json() == now
+        return _without_place(recipe_from_json(before).to_json()) == _without_place(now)
     except (GeokdError, AttributeError):
         return False
+
+
+def _without_place(recipe: dict[str, Any]) -> dict[str, Any]:
+    teacher = recipe["teacher"]
+    return {**recipe, "teacher": {**teacher, "from_run": teacher["from_run"] is not None}}
 
 
 def take_teacher(source: Path, folder: Path, run: dict[str, Any]) -> Callable[[], None]:

@@ -141,6 +141,11 @@ def train_on(
         raise
     except OSError as error:
         raise TrainingError(f"cannot write into {folder}: {error}; make room, then go on with --resume") from error
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            "the GPU's memory does not hold chips, the teacher's answers and a batch; lower student.batch_size and"
+            " teacher.batch_size, give fewer chips, or hide the GPU (CUDA_VISIBLE_DEVICES='')"
+        ) from error
 
 
 def _train_on(
@@ -157,6 +162,9 @@ def _train_on(
     run["initial_weights"] = {
         stage: {"origin": origin, "sha256": _hash(network)} for stage, (network, origin) in networks.items()
     }
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    bf16 = {stage: _bf16_pays(stage, device, recipe) for stage in networks}
+    run["arithmetic"] = {"device": device.type} | {s: "bfloat16" if b else "float32" for s, b in bf16.items()}
     take = None
     if recipe.teacher.from_run is not None and not (resume and (folder / "teacher.safetensors").is_file()):
         take = take_teacher(expanded(recipe.teacher.from_run), folder, run)
@@ -165,17 +173,15 @@ def _train_on(
         return TrainResult(folder, finished)
     if take is not None:
         take()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    stages = _Stages(recipe, data, networks, folder, device, say)
+    say("; ".join(f"{stage} on {device.type}, {run['arithmetic'][stage]}" for stage in networks))
+    stages = _Stages(recipe, data, networks, folder, device, bf16, say)
 
     teacher = None
     outputs = None
     if "teacher" in networks:
         network, teacher = stages.teacher()
-        outputs = cache_teacher(
-            network, stages.chips.pixels, folder / "teacher_outputs", bf16=stages.bf16("teacher"), say=say
-        )
-        del network
+        outputs = cache_teacher(network, stages.chips.pixels, folder / "teacher_outputs", bf16=bf16["teacher"], say=say)
+        del network, networks["teacher"]  # free its memory
     if teacher_only:
         return TrainResult(folder, {"teacher": teacher, "student": None})
     network, student = stages.student(outputs)
@@ -221,10 +227,11 @@ class _Stages:
         networks: dict[Stage, tuple[Network, str]],
         folder: Path,
         device: torch.device,
+        bf16: dict[Stage, bool],
         say: Say,
     ) -> None:
         self.recipe, self.legend, self.networks = recipe, data.legend, networks
-        self.folder, self.device, self.say = folder, device, say
+        self.folder, self.device, self.bf16, self.say = folder, device, bf16, say
         source = recipe.teacher.from_bundle
         self.old = None if source is None else load_bundle(source)
         self.labelled, self.validation = (_on_device(chips, device) for chips in (data.labelled, data.validation))
@@ -244,12 +251,6 @@ class _Stages:
     def _are(self, names: tuple[str, ...]) -> Tensor:
         wanted = {machine_name(name) for name in names}
         return torch.tensor([*(c.name in wanted for c in self.legend), False], device=self.device)
-
-    def bf16(self, stage: Stage) -> bool:
-        """Whether bfloat16 pays: on a GPU always; on CPUs with native support for VGG16, never for depthwise layers."""
-        if self.device.type == "cuda":
-            return bool(torch.cuda.is_bf16_supported())
-        return stage == "teacher" and self.old is None and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
     def teacher(self) -> tuple[Network, dict[str, Any]]:
         """Train the teacher on hard labels, or read it back; the old student is one already."""
@@ -290,7 +291,7 @@ class _Stages:
         count = min(FAMILIAR_CHIPS, _FAMILIAR_ROUNDS * len(self.validation.labels))
         features, confidence = [], []
         for pixels in varied(self.validation, self.traits, self.recipe.augmentation, count, generator):
-            logits, _ = predict(student, pixels, bf16=self.bf16("student"))
+            logits, _ = predict(student, pixels, bf16=False)
             features.append(chip_features(pixels.cpu().numpy()))
             confidence.append(torch.softmax(logits / temperature, dim=1).amax(dim=1).cpu().numpy())
         chosen = spread(self.validation.labels.cpu().numpy(), FAMILIAR_CHIPS, self.recipe.seed)
@@ -338,7 +339,7 @@ class _Stages:
             chips=self.labelled if stage == "teacher" else self.chips,
             validation=self.watched,
             seed=self.recipe.seed,
-            bf16=self.bf16(stage),
+            bf16=self.bf16[stage],
             folder=self.folder,
             say=self.say,
         )
@@ -351,7 +352,8 @@ class _Stages:
         """Figures on the validation chips, with the temperature that calibrates the logits there."""
         path = self.folder / f"{stage}_validation.safetensors"
         if not path.is_file():
-            answers, _ = predict(network, self.validation.pixels, bf16=self.bf16(stage))
+            bf16 = stage == "teacher" and self.bf16["teacher"]  # a student is exported, and used, in fp32
+            answers, _ = predict(network, self.validation.pixels, bf16=bf16)
             write_tensors(path, {"logits": answers.cpu(), "labels": self.validation.labels.cpu()})
         found, _ = read_tensors(path)
         logits, truth = found["logits"].numpy(), found["labels"].numpy()
@@ -392,6 +394,14 @@ def _build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> 
     torch.manual_seed(recipe.seed + 1)
     networks["student"] = build_student(recipe.student, channels, classes)
     return networks
+
+
+def _bf16_pays(stage: Stage, device: torch.device, recipe: Recipe) -> bool:
+    """Whether to train in bfloat16: on a GPU that has it; on CPUs that have it for VGG16, not for depthwise layers."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    vgg16 = stage == "teacher" and recipe.teacher.from_bundle is None
+    return vgg16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _old_student(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> tuple[Network, str]:
