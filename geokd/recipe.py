@@ -95,7 +95,7 @@ class TeacherRecipe:
     initial_weights: str = "auto"
     from_run: str | None = None
     from_bundle: str | None = None
-    frozen_layers: int = field(default=10, metadata=_at_least(0, 44))
+    frozen_layers: int = field(default=10, metadata=_at_least(0, 31))
     epochs: int = field(default=5, metadata=_at_least(0, 10_000))
     batch_size: int = field(default=64, metadata=_at_least(1))
     learning_rate: float = field(default=1e-4, metadata=_at_least(1e-8, 10))
@@ -137,9 +137,9 @@ class LossRecipe:
 
     `standardised_kl` is the weight of a KL of logits that were standardised first, for comparison (Sun et al. 2024).
     The cosine compares penultimate features, the student's led through a linear projection, or the logits.
-    With `teacher_views` "same" the teacher is asked about the very view the student sees; with "mean" it answers with
-    the mean of its logits and features over the 8 dihedral views. With `teacher_on` "unlabelled" its probabilities
-    count only for chips without a label.
+    With `teacher_views` "same" the teacher answers about the dihedral view in which the student sees the chip, before
+    it is varied further; with "mean" by the mean of its logits and features over the 8 views. With `teacher_on`
+    "unlabelled" its probabilities count only for chips without a label.
     """
 
     ce: float = field(default=1.0, metadata=_at_least(0))

@@ -128,7 +128,8 @@ def test_an_interrupted_ablation_ends_as_it_would_have(
         ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, say=last)
     assert ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, say=Lines()).rows == whole[0].rows
     again = Lines()
-    ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, say=again)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    ablate(chips, tmp_path / "moved", small(), OPTIONS, resume=True, say=again)
     assert not any(": epoch " in line for line in again)  # nothing is trained twice
 
 

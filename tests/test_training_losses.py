@@ -29,9 +29,7 @@ def test_kl_is_zero_for_equals_and_mean_over_the_batch() -> None:
 def test_standardised_kl_by_hand() -> None:
     # mean 3, deviations from it -3, 1, 2
     deviation = math.sqrt((9 + 1 + 4) / 3)
-    standardised = standardise(
-        torch.tensor([[0.0, 4.0, 5.0], [10.0, 18.0, 20.0]])
-    )  # two times, and 10
+    standardised = standardise(torch.tensor([[0.0, 4.0, 5.0], [10.0, 18.0, 20.0]]))  # two times, and 10
     assert standardised[0].tolist() == pytest.approx([-3 / deviation, 1 / deviation, 2 / deviation], abs=1e-6)
     assert standardised[1].tolist() == pytest.approx(standardised[0].tolist(), abs=1e-6)
     outputs = TeacherOutputs(torch.tensor([[[0.0, 4.0, 5.0]]]).expand(8, 1, 3), torch.zeros(8, 1, 4))

@@ -227,6 +227,37 @@ def test_other_initial_weights_are_not_resumed_from(chips: Path, whole_run: Path
         train(chips, folder, tiny_recipe(), resume=True, say=Lines())
 
 
+def test_a_run_goes_on_only_by_the_arithmetic_it_began_with(chips: Path, whole_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole_run, folder)
+    run = json.loads((folder / "run.json").read_text())
+    assert run["arithmetic"].keys() == {"device", "teacher", "student"}
+    run["arithmetic"] = {"device": "abacus", "teacher": "beads", "student": "beads"}
+    (folder / "run.json").write_text(json.dumps(run))
+    assert train(chips, folder, tiny_recipe(), resume=True, say=Lines()).metrics == run["metrics"]  # it is finished
+    (folder / "run.json").write_text(json.dumps(run | {"complete": False}))
+    with pytest.raises(
+        CallError, match=r"another device or precision \(device: abacus, teacher: beads, student: beads\)"
+    ):
+        train(chips, folder, tiny_recipe(), resume=True, say=Lines())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_all_of_a_training_runs_on_a_gpu(chips: Path, tmp_path: Path) -> None:
+    document = tiny_recipe(int8_epochs=1).to_json()
+    changes = ["augmentation.mix_share=0.7", "augmentation.mix_focus=0.2", "augmentation.contrast=0.5"]
+    changes += ["augmentation.path_radiance=30", "augmentation.water_share=1", "augmentation.water_classes=['dark']"]
+    changes += ["augmentation.strip_classes=['striped']", "loss.standardised_kl=1"]
+    for change in changes:
+        _set(document, change)
+    recipe = recipe_from_json(document)
+    with pytest.raises(KeyboardInterrupt):
+        train(chips, tmp_path / "run", recipe, say=Lines("student: epoch 1/"))
+    train(chips, tmp_path / "run", recipe, resume=True, say=Lines())
+    run = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (run["complete"], run["arithmetic"]["device"]) == (True, "cuda")
+
+
 def test_a_full_disk_is_one_sentence(chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

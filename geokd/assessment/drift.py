@@ -1,9 +1,10 @@
-"""Whether a scene is one the student knows: its patches held against the chips of training. Pure numpy.
+"""Whether a scene is one the student knows: its patches held against chips as of training. Pure numpy.
 
-A patch is unfamiliar if the squared Mahalanobis distance of its features from those of the training chips, varied as in
-training, is beyond what 99 % of these keep, as in Lee et al. 2018 (arXiv 1807.03888) but of the input, or if it is
-darker or brighter by a quarter than all but one percent of the chips as they are: a student may have been shown far
-darker ones, but a scene that dark is more likely to be scaled wrongly.
+The chips are those for validation, which come from where those of training do but were not learned from. A patch is
+unfamiliar if the squared Mahalanobis distance of its features from those of these chips, varied as in training, is
+beyond what 99 % of these keep, as in Lee et al. 2018 (arXiv 1807.03888) but of the input, or if it is darker or
+brighter by a quarter than all but one percent of the chips as they are: a student may have been shown far darker ones,
+but a scene that dark is more likely to be scaled wrongly.
 """
 
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def learn_familiarity(features: Features, confidence: NDArray[np.floating], unva
 def find_drift(
     known: Familiarity, features: Features, confidence: NDArray[np.floating], bands: tuple[str, ...]
 ) -> Drift:
-    """Hold patches against the chips of training.
+    """Hold patches against chips as of training.
 
     Parameters
     ----------

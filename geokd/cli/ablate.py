@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from geokd.cli.options import json_option
+from geokd.cli.options import json_option, recipe_option, set_option, validation_option
 
 
 def _losses(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
@@ -22,9 +22,9 @@ def _fractions(_: click.Context, __: click.Parameter, text: str) -> tuple[float,
 @click.command()
 @click.argument("chips", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for all runs.")
-@click.option("--recipe", type=click.Path(path_type=Path), help="TOML recipe; the defaults without.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe, as loss.kl=0.5.")
-@click.option("--validation", type=click.Path(path_type=Path), help="Validation chips; as of geokd train.")
+@recipe_option
+@set_option
+@validation_option
 @click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each loss.")
 @click.option(
     "--losses",

@@ -162,3 +162,12 @@ on_error_option = click.option(
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Say what every option came to, too.")
+recipe_option = click.option("--recipe", type=click.Path(path_type=Path), help="TOML recipe; the defaults without.")
+set_option = click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe, as loss.kl=0.5."
+)
+validation_option = click.option(
+    "--validation",
+    type=click.Path(path_type=Path),
+    help="Validation chips; without, a share of CHIPS is set apart, in spatial blocks if they carry coordinates.",
+)

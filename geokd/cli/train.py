@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from geokd.cli.options import json_option
+from geokd.cli.options import json_option, recipe_option, set_option, validation_option
 
 
 @click.command()
@@ -23,13 +23,9 @@ from geokd.cli.options import json_option
     metavar="SCENE|FOLDER",
     help="With --init: where the old student's answers are kept, may be repeated; CHIPS' own scene without.",
 )
-@click.option("--recipe", type=click.Path(path_type=Path), help="TOML recipe; the defaults without.")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe, as loss.kl=0.")
-@click.option(
-    "--validation",
-    type=click.Path(path_type=Path),
-    help="Validation chips; without, a share of CHIPS is set apart, in spatial blocks if they carry coordinates.",
-)
+@recipe_option
+@set_option
+@validation_option
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
 @json_option
 def train(

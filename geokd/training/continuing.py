@@ -28,7 +28,7 @@ from geokd.recipe import (
 from geokd.scenes.chip_folder import origin_of
 from geokd.scenes.chips import ChipIndex, Chips, index_chips, read_chips
 from geokd.scenes.unlabelled import read_unlabelled
-from geokd.training.data import TrainingData, contract_of, join, subset
+from geokd.training.data import TrainingData, contract_of, join, split_seed, subset
 from geokd.training.loop import NO_LABEL
 from geokd.training.split import plain_block_split, stratified_split
 
@@ -195,7 +195,7 @@ def _indexed(chips: str | Path, old: Bundle) -> ChipIndex:
 
 def _split(chips: Chips, recipe: Recipe) -> tuple[Chips, Chips, str]:
     """Hold some corrected chips out, in blocks of ground if they carry coordinates."""
-    seed = recipe.seed if recipe.split.seed is None else recipe.split.seed
+    seed = split_seed(recipe)
     share = recipe.split.validation_share
     if chips.bounds is None:
         how = "at random, stratified"

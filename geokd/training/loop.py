@@ -1,7 +1,8 @@
 """The training loop: one for the teacher and the student, explicit and seeded.
 
 Everything random in an epoch is drawn from generators seeded by (seed, stage, epoch), and a checkpoint is written
-after each epoch, so a run that was interrupted goes on exactly as if it had not been.
+after each epoch, so a run that was interrupted goes on as if it had not been: exactly on a CPU, and on a GPU but for
+the order in which it sums.
 """
 
 import copy
