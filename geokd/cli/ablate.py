@@ -2,10 +2,23 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from geokd.cli.options import json_option, recipe_option, set_option, validation_option
+from geokd.cli.table import percent
+
+_HEAD = (
+    "labels",
+    "loss",
+    "steps",
+    "accuracy, mean (95 % over seeds)",
+    "seeds",
+    "against the first, points",
+    "p",
+    "McNemar, seeds pooled",
+)
 
 
 def _losses(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, ...] | None:
@@ -40,7 +53,7 @@ def _fractions(_: click.Context, __: click.Parameter, text: str) -> tuple[float,
     help="Fractions of the training chips whose labels are used, as 0.01,0.1,1.  [default: 1]",
 )
 @click.option("--unlabelled", is_flag=True, help="Also show students the other chips, with the teacher's answers.")
-@click.option("--resume", is_flag=True, help="Go on; more losses, seeds, fractions may be added.")
+@click.option("--resume", is_flag=True, help="Go on, also with other losses, seeds, fractions.")
 @json_option
 def ablate(
     chips: Path,
@@ -66,4 +79,30 @@ def ablate(
 
     options = ablation.AblationOptions(seeds, losses or ablation.LOSSES, fractions, unlabelled)
     result = ablation.ablate(chips, output, load_recipe(recipe, changes), options, validation=validation, resume=resume)
-    click.echo(json.dumps(result.rows, indent=2) if as_json else ablation.ablation_table(result.rows))
+    click.echo(json.dumps(result.rows, indent=2) if as_json else _table(result.rows))
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """Lay rows of an ablation out in Markdown, to be read and to be handed on."""
+    lines = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
+    for row in rows:
+        difference, counts = row.get("difference"), row.get("mcnemar")
+        others = row["unlabelled"] and row["teacher"] is not None
+        cells = [
+            f"{row['labelled_chips']}{' and the others without' * others}",
+            row["loss"],
+            str(row["steps"]),
+            percent(row["accuracy"], row["interval_95"]),
+            str(len(row["accuracies"])),
+            "" if difference is None else _points(difference),
+            "" if difference is None or difference["p"] is None else f"{difference['p']:.2g}",
+            "" if counts is None else f"won {counts['won']}, lost {counts['lost']}, p {counts['p']:.2g}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _points(difference: dict[str, Any]) -> str:
+    bounds = difference["interval_95"]
+    interval = "" if bounds is None else f" ({100 * bounds[0]:+.2f} to {100 * bounds[1]:+.2f})"
+    return f"{100 * difference['difference']:+.2f}{interval}"

@@ -5,6 +5,7 @@ labels for each fraction; so they differ in the loss alone, and are compared in 
 teacher would change is not in the intervals.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.assessment.comparison import mcnemar, mean_interval, paired_difference
-from geokd.errors import CallError, one_message
+from geokd.errors import CallError, TrainingError, one_message
 from geokd.recipe import LOSS_TERMS, Recipe, StudentRecipe, TeacherRecipe, load_recipe
 from geokd.training.checkpoint import read_tensors
 from geokd.training.curves import draw_ablation
@@ -146,15 +147,17 @@ def ablate(
         Folder for all runs; must be new or empty, unless `resume`.
     options : AblationOptions, optional
     resume : bool
-        Go on with the ablation in `output`, perhaps with more losses, fractions or seeds; finished runs are kept.
+        Go on with the ablation in `output`, perhaps with other losses, fractions or seeds; finished runs are kept, and
+        rows of losses and fractions that are not asked for again.
 
     Returns
     -------
     AblationResult
-        Its rows hold loss, weights (of its terms), fraction, unlabelled, labelled_chips, epochs, steps, teacher
-        (accuracy, None without one), n, accuracies (by seed), accuracy (mean), interval_95 (over seeds, cut off at 0
-        and 1, None for one), ece (mean; the temperature was fitted on the same chips), and, but for the first loss,
-        difference (to the first loss of the same setting, in pairs) and mcnemar (on the answers of all seeds).
+        Its rows, sorted by fraction, hold loss, weights (of its terms), fraction, unlabelled, labelled_chips, epochs,
+        steps, teacher (accuracy, None without one), n, accuracies (by seed), accuracy (mean), interval_95 (over seeds,
+        cut off at 0 and 1, None for one), ece (mean; the temperature was fitted on the same chips), and, but for the
+        first loss, difference (to the first loss of the same setting, in pairs) and mcnemar (on the answers of all
+        seeds).
 
     Raises
     ------
@@ -165,41 +168,14 @@ def ablate(
     _check(base, folder, wanted, resume=resume)
     every = replace(base, split=replace(base.split, labelled_share=1.0, unlabelled="leave out"))
     data = read_training_data(chips, every, validation, say)
-    rows: list[dict[str, Any]] = []
+    facts = {"recipe": base.to_json(), "data": data.to_json()}
+    known = {_key(row): row for row in _rows_before(folder / "ablation.json", facts)}
     for setting in _settings(wanted):
-        rows += _rows_of(setting, base, data, folder, wanted, say)
-        write_json(folder / "ablation.json", {"recipe": base.to_json(), "data": data.to_json(), "rows": rows})
+        known |= {_key(row): row for row in _rows_of(setting, base, data, folder, wanted, say)}
+        rows = sorted(known.values(), key=lambda row: (row["fraction"], row["unlabelled"]))
+        write_json(folder / "ablation.json", facts | {"rows": rows})
         draw_ablation(rows, folder / "ablation.png", title=base.name)
     return AblationResult(folder, rows)
-
-
-def ablation_table(rows: list[dict[str, Any]]) -> str:
-    """Lay rows of :func:`ablate` out as a Markdown table."""
-    head = (
-        "labels",
-        "loss",
-        "steps",
-        "accuracy, mean (95 % over seeds)",
-        "seeds",
-        "against the first, points",
-        "p",
-        "McNemar, seeds pooled",
-    )
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for row in rows:
-        mean, test, counts = f"{100 * row['accuracy']:.2f} %", row.get("difference"), row.get("mcnemar")
-        others = row["unlabelled"] and _taught(row["loss"])
-        cells = [f"{row['labelled_chips']}{' and the others without' * others}", row["loss"], str(row["steps"])]
-        cells += [mean + _interval(row["interval_95"], ".2f"), str(len(row["accuracies"]))]
-        cells.append("" if test is None else f"{100 * test['difference']:+.2f}{_interval(test['interval_95'], '+.2f')}")
-        cells.append("" if test is None or test["p"] is None else f"{test['p']:.2g}")
-        cells.append("" if counts is None else f"won {counts['won']}, lost {counts['lost']}, p {counts['p']:.2g}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _interval(bounds: list[float] | None, form: str) -> str:
-    return "" if bounds is None else f" ({100 * bounds[0]:{form}} to {100 * bounds[1]:{form}})"
 
 
 def _check(base: Recipe, folder: Path, wanted: AblationOptions, *, resume: bool) -> None:
@@ -222,6 +198,27 @@ def _check(base: Recipe, folder: Path, wanted: AblationOptions, *, resume: bool)
         problems.append(f"the output {folder} exists already; name a new folder, or go on with --resume")
     if problems:
         raise CallError(one_message(problems))
+
+
+def _key(row: dict[str, Any]) -> tuple[float, bool, str]:
+    return row["fraction"], row["unlabelled"], row["loss"]
+
+
+def _rows_before(path: Path, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of an ablation that is gone on with; none if it has not got so far."""
+    if not path.is_file():
+        return []
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        differ = [key for key, value in facts.items() if before[key] != value]
+        rows: list[dict[str, Any]] = [row for row in before["rows"] if _key(row)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path} is not what an ablation leaves there ({error}); start a new one") from error
+    if differ:
+        raise CallError(
+            f"the ablation in {path.parent} had another {', '.join(differ)}; resume with the same, or start a new one"
+        )
+    return rows
 
 
 def _settings(wanted: AblationOptions) -> Iterator[_Setting]:
@@ -298,6 +295,7 @@ def _epochs(recipe: TeacherRecipe | StudentRecipe, share: float, chips: int, all
 
 
 def _taught(loss: str) -> bool:
+    """Whether a teacher has a part in it."""
     return loss != "ce"
 
 

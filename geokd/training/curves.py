@@ -47,7 +47,7 @@ def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     figure.suptitle(title)
-    accuracies, differences = figure.subplots(1, 2)
+    accuracies, differences = figure.subplots(1, 2, sharex=True)
     kinds = list(dict.fromkeys((row["loss"], row["unlabelled"]) for row in rows))
     losses = list(dict.fromkeys(loss for loss, _ in kinds))
     counts = sorted({row["labelled_chips"] for row in rows})
