@@ -6,6 +6,7 @@ network's logits, so 0 is a class; :data:`NODATA` marks cells that were not mapp
 
 import colorsys
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -164,8 +165,13 @@ class Legend:
 
 
 def machine_name(text: str) -> str:
-    """Turn a folder or attribute name into a class name: everything but letters, digits, `_`, `-` becomes `_`."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text.strip()).strip("_") or "class"
+    """Turn a folder or attribute name into a class name: everything but letters, digits, `_`, `-` becomes `_`.
+
+    Letters lose their accents; of a name in another script its characters' numbers are left, as `u68ee_u6797`.
+    """
+    plain = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text.strip()))
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_")
+    return name or "_".join(f"u{ord(character):04x}" for character in text if character.isalnum()) or "class"
 
 
 def human_title(name: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geokd.bundle import ValueScaling
-from geokd.errors import RecipeError, one_message
+from geokd.errors import CallError, RecipeError, one_message
 from geokd.legend import machine_name
 
 TeacherArchitecture = Literal["vgg16"]
@@ -250,25 +250,24 @@ def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
 
     Raises
     ------
+    CallError
+        If a change is not of that form.
     RecipeError
         If the file is missing or no TOML, or has unknown keys or unusable values: all of them in one message.
     """
     document = {} if path is None else _read_toml(path)
-    malformed = [problem for change in changes if (problem := _set(document, change))]
-    if malformed:
-        raise RecipeError(one_message(malformed))
-    try:
-        return recipe_from_json(document)
-    except RecipeError as error:
-        what = "the defaults" if path is None else f"the recipe {path}"
-        raise RecipeError(f"{what}{' as changed' if changes else ''} cannot be used: {error}") from error
+    return _changed(document, changes, "the defaults" if path is None else f"the recipe {path}")
 
 
 def changed(recipe: Recipe, changes: Sequence[str], what: str) -> Recipe:
     """Set keys of a recipe anew, as :func:`load_recipe` does; `what` names it in messages."""
-    document = recipe.to_json()
-    for change in changes:
-        _set(document, change)
+    return _changed(recipe.to_json(), changes, what)
+
+
+def _changed(document: dict[str, Any], changes: Sequence[str], what: str) -> Recipe:
+    malformed = [problem for change in changes if (problem := _set(document, change))]
+    if malformed:
+        raise CallError(one_message(malformed))
     try:
         return recipe_from_json(document)
     except RecipeError as error:

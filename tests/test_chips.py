@@ -1,4 +1,8 @@
+import io
+import struct
 import zipfile
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,8 @@ from PIL import Image
 
 from geokd.bundle import InputContract, ValueScaling
 from geokd.errors import CallError, ChipError
-from geokd.scenes.chips import index_chips, probe_chips, read_chips
+from geokd.scenes.chip_files import index_chips
+from geokd.scenes.chips import probe_chips, read_chips, scale_notes
 
 RGB = InputContract(("B04", "B03", "B02"), 8, 10.0, ValueScaling())
 
@@ -51,7 +56,7 @@ def test_index_and_pixels(folder: Path) -> None:
     assert chips.pixels.shape == (3, 3, 8, 8)
     assert chips.pixels[:, :, 0, 0].tolist() == [[0, 80, 0], [0, 0, 100], [0, 0, 200]]
     assert chips.bounds is None
-    assert probe_chips(index).resolution_m is None
+    assert probe_chips(index).ground_m is None
     assert probe_chips(index).side_px == 8
 
 
@@ -84,7 +89,7 @@ def test_geotiff_chips_are_read_as_scenes_are(tmp_path: Path) -> None:
         [500_000, 3_999_920, 500_080, 4_000_000],
     ]
     probe = probe_chips(index)
-    assert (probe.side_px, probe.resolution_m) == (8, 10)
+    assert (probe.side_px, probe.ground_m) == (8, (80, 80, 80))
 
 
 def test_all_unreadable_chips_are_named_at_once(folder: Path) -> None:
@@ -116,3 +121,96 @@ def test_bad_folders(folder: Path, tmp_path: Path) -> None:
     write_png(folder / "train" / "Sea" / "deep" / "x.png")
     with pytest.raises(ChipError, match="several depths"):
         index_chips(folder)
+
+
+def png_of_16_bits(value: int, side: int = 8) -> bytes:
+    """Three bands of 16 bits, as Pillow does not write them."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    row = b"\0" + struct.pack(">H", value) * 3 * side
+    header = struct.pack(">IIBBBBB", side, side, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(row * side)), chunk(b"IEND", b""))
+    )
+
+
+def test_sixteen_bits_are_not_cut_to_eight(folder: Path) -> None:
+    (folder / "train" / "Sea" / "deep.png").write_bytes(png_of_16_bits(2000))
+    with pytest.raises(ChipError, match=r"deep.png has 16 or 32 bits a band"):
+        read_chips(index_chips(folder), RGB)
+
+
+def test_damaged_and_foreign_pictures_are_named(folder: Path) -> None:
+    whole = (folder / "train" / "Sea" / "a.png").read_bytes()
+    gif = io.BytesIO()
+    Image.new("L", (8, 8)).save(gif, "GIF")
+    bad = {"short.png": whole[:20], "cut.png": whole[:50], "gif.jpg": gif.getvalue()}
+    bad["header.png"] = whole[:11] + b"\x05" + whole[12:]  # a header of five bytes
+    bad["eps.jpg"] = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n"
+    for name, content in bad.items():
+        (folder / "train" / "Sea" / name).write_bytes(content)
+    with pytest.raises(ChipError, match="5 problems") as caught:
+        read_chips(index_chips(folder), RGB)
+    assert all(f"{name} cannot be read" in str(caught.value) for name in bad)
+
+
+def test_no_class_vanishes_unsaid(folder: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    write_png(elsewhere / "1.png", (9, 9, 9))
+    (folder / "train" / "Town").symlink_to(elsewhere)
+    (folder / "train" / "Sea" / "again").symlink_to(folder / "train" / "Sea")  # a loop is not followed
+    assert index_chips(folder).classes == ("Open forest", "Sea", "Town")
+    (folder / "train" / "Sea" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(ChipError, match=r"gone.png cannot be read.*No such file"):
+        read_chips(index_chips(folder), RGB)
+    (folder / "train" / "Sea" / "gone.png").unlink()
+    Image.new("L", (8, 8)).save(folder / "train" / "Sea" / "x.gif")
+    write_png(folder / "train" / "cover.png")
+    with pytest.raises(ChipError, match="several depths"):
+        index_chips(folder)
+    notes = read_chips(index_chips(folder / "train"), RGB).notes
+    assert [note for note in notes if "passed over" in note] == [
+        "passed over: 1 images beside the class folders, cover.png first",
+        "passed over: 1 images that are not .jpg, .jpeg, .png, .tif, .tiff, Sea/x.gif first",
+    ]
+    (folder / "train" / "cover.png").unlink()
+    (folder / "train" / "Ice").mkdir()
+    Image.new("L", (8, 8)).save(folder / "train" / "Ice" / "x.gif")
+    with pytest.raises(ChipError, match=r"holds no pictures but .gif.* in train/Ice: save these as"):
+        index_chips(folder)
+
+
+def test_archives_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in folder.rglob("*.png"):
+            file.write(path, str(path.relative_to(folder)).replace("/", "\\"))
+    with pytest.raises(ChipError, match=r"names with \\ for /"):
+        index_chips(archive)
+    content = bytearray(archive.read_bytes())
+    at = content.rindex(b"PK\x01\x02")
+    content[at : at + 4] = b"XXXX"
+    archive.write_bytes(content)
+    with pytest.raises(ChipError, match="is damaged"):
+        index_chips(archive)
+
+
+def test_what_was_turned_into_what_is_said(folder: Path) -> None:
+    Image.new("L", (8, 8), 9).save(folder / "train" / "Sea" / "grey.png")
+    Image.new("CMYK", (8, 8)).save(folder / "train" / "Sea" / "print.jpg")
+    write_tiff(folder / "train" / "Sea" / "placed.tif", [30_000, 30_000, 0])
+    notes = " ".join(read_chips(index_chips(folder), RGB).notes)
+    assert "1 of 6 chips: grey pictures, turned into RGB" in notes
+    assert "1 of 6 chips: CMYK pictures, turned into RGB" in notes
+    assert "5 of 6 chips carry no coordinates, so those of the others are not used either" in notes
+    assert "1 of 6 chips: more than half of the values are at an end of that stretch" in notes
+
+
+def test_chips_of_another_scale_are_told(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "Sea" / "1.tif", [9, 9, 9])
+    index = index_chips(tmp_path)
+    assert scale_notes(probe_chips(index), RGB) == []
+    (note,) = scale_notes(probe_chips(index), replace(RGB, ground_resolution_m=20.0))
+    assert "pixels of 10 m at 8 px a side, where 20 m are wanted" in note

@@ -21,7 +21,10 @@ def test_colours_never_repeat() -> None:
 
 
 def test_machine_name_keeps_what_stac_allows() -> None:
-    assert machine_name(" Mixed  use/é ") == "Mixed_use"
+    assert machine_name(" Mixed  use/é ") == "Mixed_use_e"
+    assert (machine_name("Wälder"), machine_name("Wölder")) == ("Walder", "Wolder")
+    assert (machine_name("森林"), machine_name("水")) == ("u68ee_u6797", "u6c34")
+    assert machine_name("--") == "--"
     assert machine_name("***") == "class"
 
 

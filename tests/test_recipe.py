@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from geokd.bundle import ValueScaling
-from geokd.errors import RecipeError
+from geokd.errors import CallError, RecipeError
 from geokd.recipe import Recipe, load_recipe, recipe_from_json
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
@@ -76,9 +76,9 @@ def test_changes_of_a_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="the defaults as changed cannot be used: unknown key 'loss.ki'"):
         load_recipe(None, ["loss.ki=0"])
     for wrong in ("loss.kl", "=3", "loss.=3", ".kl=3"):
-        with pytest.raises(RecipeError, match=r"is not of the form section\.key=value"):
+        with pytest.raises(CallError, match=r"is not of the form section\.key=value"):
             load_recipe(path, [wrong])
-    with pytest.raises(RecipeError, match=r"(?s)the change 'a' is not.*the change 'b' is not"):
+    with pytest.raises(CallError, match=r"(?s)the change 'a' is not.*the change 'b' is not"):
         load_recipe(path, ["a", "b", "loss.kl=2"])
-    with pytest.raises(RecipeError, match="names 'kl', which is no section"):
+    with pytest.raises(CallError, match="names 'kl', which is no section"):
         load_recipe(path, ["loss.kl.x=1"])

@@ -20,7 +20,8 @@ from rasterio.windows import Window
 
 from geokd.bundle import InputContract, ValueScaling
 from geokd.errors import CallError, ChipError, SceneError
-from geokd.scenes.chips import index_chips, read_chips
+from geokd.scenes.chip_files import index_chips
+from geokd.scenes.chips import read_chips
 from geokd.scenes.grid import PatchGrid, SceneGrid
 from geokd.scenes.labels import cover_of_row, patch_outlines, read_labels
 from geokd.scenes.scaling import to_uint8

@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
 from PIL import Image
 
-from geokd.errors import ChipError
+from geokd.errors import ChipError, RecipeError
 from geokd.recipe import load_recipe
 from geokd.training.data import TrainingData, read_training_data
 
@@ -113,6 +113,59 @@ def test_all_that_is_wrong_in_one_message(chips: Path) -> None:
     Image.new("RGBA", (16, 16), (9, 9, 9, 0)).save(chips / "water (deep)" / "clear.png")
     with pytest.raises(ChipError) as caught:
         read(chips)
-    for part in ("4 problems", "empty.jpg cannot be read: it is empty", "its 10 bytes are no picture", "sixteen.png"):
+    for part in (
+        "4 problems",
+        "empty.jpg cannot be read: it is empty",
+        "its 10 bytes are no JPEG or PNG picture",
+        "sixteen.png",
+    ):
         assert part in str(caught.value)
     assert "clear.png holds transparent pixels" in str(caught.value)
+
+
+def test_names_in_any_script_are_names(chips: Path) -> None:
+    for old, new in (("Bare soil", "森林"), ("water (deep)", "水")):
+        (chips / old).rename(chips / new)
+    data, _ = read(chips)
+    assert [(c.name, c.title) for c in data.legend] == [("u68ee_u6797", "森林"), ("u6c34", "水")]
+
+
+def test_classes_that_cannot_be_told_apart_are_refused(chips: Path) -> None:
+    shutil.copytree(chips / "Bare soil", chips / "bare soil")
+    with pytest.raises(ChipError, match="differ only in case.*: Bare soil, bare soil; put them together"):
+        read(chips)
+    for name in ("bare soil", "Bare soil"):
+        shutil.rmtree(chips / name)
+    with pytest.raises(ChipError, match=r"water \(deep\) is the only class"):
+        read(chips)
+    (chips / "water (deep)").rename(chips / "---")
+    with pytest.raises(ChipError, match="cannot be used"):
+        read(chips)
+    for k in range(256):
+        shutil.copytree(chips / "---", chips / f"class {k}")
+    shutil.rmtree(chips / "---")
+    with pytest.raises(ChipError, match="has 256 class folders; a map has room for 255 classes"):
+        read(chips)
+
+
+def test_chips_of_another_scale_or_class_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for i in range(6):
+            write_tiff(tmp_path / "ten" / name / f"{i}.tif", 3, "uint16", i * 4000.0 + len(name))
+    shutil.copytree(tmp_path / "ten", tmp_path / "sixty")
+    for path in (tmp_path / "sixty").rglob("*.tif"):
+        with rasterio.open(path, "r+") as dataset:
+            dataset.transform = from_origin(*dataset.transform @ (0, 0), 60, 60)
+    with pytest.raises(ChipError, match="not like those for training: the chips have pixels of 60 m"):
+        read(tmp_path / "ten", tmp_path / "sixty")
+    shutil.copytree(tmp_path / "sixty" / "a", tmp_path / "ten" / "c")
+    _, said = read(tmp_path / "ten")
+    assert any(line.startswith("warning: the chips have pixels of 10 to 60 m") for line in said)
+    with pytest.raises(ChipError, match=r"sixty has no c; name the folders alike"):
+        read(tmp_path / "ten", tmp_path / "sixty")
+
+
+@pytest.mark.parametrize("bands", ["[]", "['B04', 'B04']"])
+def test_bands_must_be_named_and_distinct(chips: Path, bands: str) -> None:
+    with pytest.raises(RecipeError, match=r"\[input\].* must be named and distinct"):
+        read_training_data(chips, load_recipe(None, [f"input.bands={bands}"]), None, lambda _: None)

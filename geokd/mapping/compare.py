@@ -19,7 +19,8 @@ from geokd.mapping.info import patches_per_second
 from geokd.mapping.manifest import package_versions
 from geokd.outputs.manifest import write_manifest
 from geokd.outputs.staging import check_outputs, staged
-from geokd.scenes.chips import index_chips, read_chips
+from geokd.scenes.chip_files import index_chips
+from geokd.scenes.chips import read_chips
 
 ROUNDS = 5
 """Times that the speed of each model is measured, in turn with the others: what else the machine does hits all."""

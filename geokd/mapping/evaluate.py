@@ -12,7 +12,8 @@ from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import ChipError
 from geokd.legend import Legend, machine_name
 from geokd.mapping.engine import make_student, softmax
-from geokd.scenes.chips import index_chips, read_chips
+from geokd.scenes.chip_files import index_chips
+from geokd.scenes.chips import probe_chips, read_chips, scale_notes
 
 
 def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
     index = index_chips(chips)
     codes = match_classes(index.classes, bundle.legend)
     read = read_chips(index, bundle.contract)
+    notes = [*read.notes, *scale_notes(probe_chips(index), bundle.contract)]
     start = time.perf_counter()
     logits = student.logits(read.pixels)
     seconds = time.perf_counter() - start
@@ -53,7 +55,7 @@ def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
     confusion = confusion_matrix(truth, logits.argmax(axis=1), len(bundle.legend))
     return {
         "model": {"name": bundle.name, "precision": bundle.precision, "path": str(path), "sha256": bundle.sha256},
-        "chips": {"path": str(chips), "fingerprint": read.fingerprint, "notes": list(read.notes)},
+        "chips": {"path": str(chips), "fingerprint": read.fingerprint, "notes": notes},
         **accuracy(confusion),
         "per_class": per_class(confusion, bundle.legend.names),
         "confusion_matrix": confusion.tolist(),

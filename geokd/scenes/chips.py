@@ -6,48 +6,26 @@ band choice and scaling as scenes.
 
 import hashlib
 import io
-import zipfile
-import zlib
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from geokd.bundle import InputContract
-from geokd.errors import CallError, ChipError, SceneError, one_message
+from geokd.errors import ChipError, SceneError
 from geokd.scenes.bands import choose_bands
+from geokd.scenes.chip_files import ChipArchive, ChipIndex
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _TIFF_SUFFIXES = (".tif", ".tiff")
+_PILLOW_FORMATS = ("JPEG", "PNG")
+_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+_PNG_DEPTH_AT = 24  # byte of a PNG that holds its bits a band
+_MODES = {"L": "grey", "LA": "grey", "1": "black and white"}
 _MOST_NAMED = 8  # problems named one by one before the rest is only counted
-
-
-@dataclass(frozen=True)
-class ChipIndex:
-    """Which chips there are.
-
-    Parameters
-    ----------
-    root : Path
-        The folder or archive.
-    files : tuple of str
-        Paths inside `root`, with `/`, sorted.
-    labels : tuple of int
-        Index into `classes` of each file.
-    classes : tuple of str
-        Names of the class folders, sorted.
-    """
-
-    root: Path
-    files: tuple[str, ...]
-    labels: tuple[int, ...]
-    classes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.files)
+_SATURATED = 0.5  # share of a chip's values at an end of the stretch from which on it is told
+_SCALE_TOLERANCE = 1.25
 
 
 @dataclass(frozen=True)
@@ -58,12 +36,12 @@ class ChipProbe:
     ----------
     side_px : int
         The commonest longer side.
-    resolution_m : float or None
-        The median pixel size in metres of the georeferenced ones; None if there are none.
+    ground_m : tuple of float or None
+        Of the georeferenced ones, the least, median and greatest longer side on the ground; None if there are none.
     """
 
     side_px: int
-    resolution_m: float | None
+    ground_m: tuple[float, float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,72 +68,6 @@ class Chips:
     notes: tuple[str, ...] = ()
 
 
-def index_chips(path: str | Path) -> ChipIndex:
-    """List the chips below `path`.
-
-    Hidden files and folders are passed over. Single folders on the way (`eurosat_rgb/train/`) are walked through.
-
-    Raises
-    ------
-    CallError
-        If there is no such folder or archive.
-    ChipError
-        If there are no class folders with images in it.
-    """
-    root = Path(path)
-    images = _images(root)
-    parents = {PurePosixPath(name).parent for name in images} - {PurePosixPath()}
-    if not parents:
-        raise ChipError(
-            f"{root} holds no class folders with {', '.join(IMAGE_SUFFIXES)} images: one folder a class is expected"
-        )
-    depths = Counter(len(parent.parts) for parent in parents)
-    if len(depths) > 1:
-        raise ChipError(
-            f"{root} holds images at several depths ({dict(depths)}): put each class into one folder, side by side"
-        )
-    if len({parent.parent for parent in parents}) > 1:
-        splits = ", ".join(sorted({str(parent.parent) for parent in parents}))
-        raise ChipError(f"{root} holds several chip folders ({splits}): name one of them")
-    classes = tuple(sorted(parent.name for parent in parents))
-    number = {name: i for i, name in enumerate(classes)}
-    labelled = [name for name in images if PurePosixPath(name).parent.parts]
-    return ChipIndex(root, tuple(labelled), tuple(number[PurePosixPath(n).parent.name] for n in labelled), classes)
-
-
-def index_unlabelled(path: str | Path, most: int) -> ChipIndex:
-    """List up to `most` images below `path`, evenly among all, in whatever folders, as if of one class.
-
-    Raises
-    ------
-    CallError
-        If there is no such folder or archive, or no image in it.
-    """
-    root = Path(path)
-    images = _images(root)
-    if not images:
-        raise CallError(f"{root} holds no {', '.join(IMAGE_SUFFIXES)} images")
-    step = max(1.0, len(images) / most)
-    kept = tuple(images[int(i * step)] for i in range(min(most, len(images))))
-    return ChipIndex(root, kept, (0,) * len(kept), ("unlabelled",))
-
-
-def _images(root: Path) -> list[str]:
-    """Paths of the images in a folder or archive, sorted, hidden ones left out."""
-    if root.is_dir():
-        names = [p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()]
-    elif root.is_file() and zipfile.is_zipfile(root):
-        with zipfile.ZipFile(root) as archive:
-            names = [i.filename for i in archive.infolist() if not i.is_dir()]
-    else:
-        raise CallError(f"no chips at {root}: it is neither a folder nor a zip archive; give a folder of class folders")
-    return sorted(
-        name
-        for name in names
-        if name.lower().endswith(IMAGE_SUFFIXES) and not any(part.startswith(".") for part in PurePosixPath(name).parts)
-    )
-
-
 def probe_chips(index: ChipIndex, sample: int = 48) -> ChipProbe:
     """Look at an even sample of the chips.
 
@@ -165,19 +77,36 @@ def probe_chips(index: ChipIndex, sample: int = 48) -> ChipProbe:
         If none of the sample can be opened.
     """
     sides: Counter[int] = Counter()
-    resolutions = []
-    with _Archive(index.root) as archive:
+    ground, reasons = [], []
+    with ChipArchive(index.root) as archive:
         for name in index.files[:: max(1, len(index) // sample)]:
             try:
                 height, width, resolution_m = _header(archive.read(name), name)
-            except ChipError:
+            except ChipError as error:
+                reasons.append(str(error))
                 continue
             sides[max(height, width)] += 1
             if resolution_m is not None:
-                resolutions.append(resolution_m)
+                ground.append(resolution_m * max(height, width))
     if not sides:
-        raise ChipError(f"{index.root}: none of a sample of its {len(index)} chips can be opened as an image")
-    return ChipProbe(sides.most_common(1)[0][0], float(np.median(resolutions)) if resolutions else None)
+        raise ChipError(f"{index.root}: none of {len(reasons)} of its {len(index)} chips can be opened; {reasons[0]}")
+    middle = sorted(ground)[len(ground) // 2] if ground else 0.0
+    return ChipProbe(sides.most_common(1)[0][0], (min(ground), middle, max(ground)) if ground else None)
+
+
+def scale_notes(probe: ChipProbe, contract: InputContract) -> list[str]:
+    """Tell where chips, resized to a patch, have other pixels than the contract wants: by more than a quarter."""
+    if probe.ground_m is None:
+        return []
+    finest, _, coarsest = (side_m / contract.patch_px for side_m in probe.ground_m)
+    wanted = contract.ground_resolution_m
+    if wanted / _SCALE_TOLERANCE <= finest and coarsest <= wanted * _SCALE_TOLERANCE:
+        return []
+    pixels = f"{finest:g} m" if finest == coarsest else f"{finest:g} to {coarsest:g} m"
+    return [
+        f"the chips have pixels of {pixels} at {contract.patch_px} px a side, where {wanted:g} m are wanted; take chips"
+        " of one scale, and that one"
+    ]
 
 
 def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
@@ -200,7 +129,7 @@ def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
     bounds = np.full((len(index), 4), np.nan)
     problems = []
     notes: Counter[str] = Counter()
-    with _Archive(index.root) as archive:
+    with ChipArchive(index.root) as archive:
         for i, name in enumerate(index.files):
             try:
                 image, bounds[i], choices = _decode(archive.read(name), name, contract)
@@ -211,15 +140,24 @@ def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
             except ChipError as error:
                 problems.append(str(error))
     if problems:
-        rest = len(problems) - _MOST_NAMED
-        more = [f"and {rest} more"] if rest > 0 else []
-        raise ChipError(f"{index.root}: " + one_message(problems[:_MOST_NAMED] + more))
+        raise ChipError(f"{index.root}: {_listed(problems)}")
     labels = np.asarray(index.labels, np.int64)
     digest = hashlib.sha256(pixels.tobytes())
     digest.update(labels.tobytes())
     said = [f"{'all' if n == len(index) else f'{n} of {len(index)}'} chips: {note}" for note, n in notes.items()]
-    said += _contradictions(index, pixels)
+    said += [*index.notes, *_contradictions(index, pixels)]
+    lacking = int((~np.isfinite(bounds).all(axis=1)).sum())
+    if 0 < lacking < len(index):
+        said.append(f"{lacking} of {len(index)} chips carry no coordinates, so those of the others are not used either")
     return Chips(pixels, labels, bounds if np.isfinite(bounds).all() else None, digest.hexdigest(), tuple(said))
+
+
+def _listed(problems: list[str]) -> str:
+    """Put problems into one message, naming the first."""
+    if len(problems) == 1:
+        return problems[0]
+    lines = problems[:_MOST_NAMED] + [f"and {len(problems) - _MOST_NAMED} more"] * (len(problems) > _MOST_NAMED)
+    return f"{len(problems)} problems:\n" + "\n".join(f"  - {line}" for line in lines)
 
 
 def pictures(pixels: NDArray[np.uint8]) -> NDArray[np.bytes_]:
@@ -243,27 +181,6 @@ def _contradictions(index: ChipIndex, pixels: NDArray[np.uint8]) -> list[str]:
     ]
 
 
-class _Archive:
-    """Reads files of a folder or zip archive by name, as bytes."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._zip = None if root.is_dir() else zipfile.ZipFile(root)
-
-    def __enter__(self) -> "_Archive":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._zip is not None:
-            self._zip.close()
-
-    def read(self, name: str) -> bytes:
-        try:
-            return (self._root / name).read_bytes() if self._zip is None else self._zip.read(name)
-        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-            raise ChipError(f"chip {name} cannot be read: {error}") from error
-
-
 def _header(content: bytes, name: str) -> tuple[int, int, float | None]:
     """Height, width, and pixel size in metres where there are coordinates."""
     if name.lower().endswith(_TIFF_SUFFIXES):
@@ -273,9 +190,9 @@ def _header(content: bytes, name: str) -> tuple[int, int, float | None]:
             georeferenced = info.grid.crs is not None
             return info.grid.height, info.grid.width, info.grid.pixel_size_m[0] if georeferenced else None
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS) as image:
             return image.height, image.width, None
-    except (OSError, Image.DecompressionBombError) as error:
+    except _PILLOW_ERRORS as error:
         raise ChipError(f"chip {name} cannot be read: {_reason(error, content)}") from error
 
 
@@ -286,26 +203,34 @@ def _decode(
     if name.lower().endswith(_TIFF_SUFFIXES):
         from geokd.scenes.reader import read_chip
 
-        return read_chip(content, name, contract)
+        pixels, bounds, choices = read_chip(content, name, contract)
+        ends = contract.value_scaling
+        if ends is not None and np.isin(pixels, (ends.output_minimum, ends.output_maximum)).mean() > _SATURATED:
+            choices += ("more than half of the values are at an end of that stretch; is input.value_scaling right?",)
+        return pixels, bounds, choices
     try:
         choice = choose_bands(("", "", ""), ("red", "green", "blue"), contract.bands, None)
     except SceneError as error:
         raise ChipError(f"chip {name} is a colour picture: {error}") from error
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.mode.startswith(("I", "F")):
+        with Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS) as image:
+            if image.mode.startswith(("I", "F")) or (image.format == "PNG" and content[_PNG_DEPTH_AT] > 8):
                 raise ChipError(f"chip {name} has 16 or 32 bits a band: save it as GeoTIFF, or as 8-bit RGB")
             if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
                 raise ChipError(f"chip {name} holds transparent pixels; leave it out")
             rgb = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-            return rgb[[b - 1 for b in choice.bidx]], (np.nan,) * 4, ()
-    except (OSError, Image.DecompressionBombError) as error:
+            coloured = image.mode in ("RGB", "RGBA", "P", "PA")
+            choices = () if coloured else (f"{_MODES.get(image.mode, image.mode)} pictures, turned into RGB",)
+            return rgb[[b - 1 for b in choice.bidx]], (np.nan,) * 4, choices
+    except _PILLOW_ERRORS as error:
+        if isinstance(error, ChipError):
+            raise
         raise ChipError(f"chip {name} cannot be read: {_reason(error, content)}") from error
 
 
 def _reason(error: Exception, content: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"its {len(content):,} bytes are no picture" if content else "it is empty"
+        return f"its {len(content):,} bytes are no JPEG or PNG picture" if content else "it is empty"
     return str(error)
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from geokd.bundle import InputContract
 from geokd.errors import SceneError
-from geokd.scenes.chips import Chips, index_unlabelled, read_chips
+from geokd.scenes.chip_files import index_unlabelled
+from geokd.scenes.chips import Chips, read_chips
 from geokd.scenes.grid import PatchGrid
 from geokd.scenes.reader import describe_scene, open_scene, plan_scene, read_window
 

@@ -21,7 +21,7 @@ from geokd.training.checkpoint import read_tensors
 from geokd.training.curves import draw_ablation
 from geokd.training.data import TrainingData, read_training_data, split_seed, with_labels
 from geokd.training.loop import steps_an_epoch
-from geokd.training.run_folder import write_json
+from geokd.training.run_folder import check_output, is_begun, write_json
 from geokd.training.train import Say, to_stderr, train_on
 
 LOSSES = ("ce", "ce+kl", "ce+cosine", "ce+kl+cosine", "ce+standardised_kl")
@@ -165,7 +165,10 @@ def ablate(
     """
     wanted, folder = options or AblationOptions(), Path(output)
     base = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    _check(base, folder, wanted, resume=resume)
+    _check(base, wanted)
+    check_output(folder, chips, resume=resume)
+    if resume and not is_begun(folder):
+        raise CallError(f"there is no ablation to resume in {folder}; start it without --resume")
     every = replace(base, split=replace(base.split, labelled_share=1.0, unlabelled="leave out"))
     data = read_training_data(chips, every, validation, say)
     facts = {"recipe": base.to_json(), "data": data.to_json()}
@@ -173,12 +176,15 @@ def ablate(
     for setting in _settings(wanted):
         known |= {_key(row): row for row in _rows_of(setting, base, data, folder, wanted, say)}
         rows = sorted(known.values(), key=lambda row: (row["fraction"], row["unlabelled"]))
-        write_json(folder / "ablation.json", facts | {"rows": rows})
-        draw_ablation(rows, folder / "ablation.png", title=base.name)
+        try:
+            write_json(folder / "ablation.json", facts | {"rows": rows})
+            draw_ablation(rows, folder / "ablation.png", title=base.name)
+        except OSError as error:
+            raise TrainingError(f"cannot write into {folder}: {error}; mend that, then go on with --resume") from error
     return AblationResult(folder, rows)
 
 
-def _check(base: Recipe, folder: Path, wanted: AblationOptions, *, resume: bool) -> None:
+def _check(base: Recipe, wanted: AblationOptions) -> None:
     """Refuse what cannot be run, before anything is read or written."""
     problems = []
     if base.teacher.from_run is not None:
@@ -194,8 +200,6 @@ def _check(base: Recipe, folder: Path, wanted: AblationOptions, *, resume: bool)
         problems.append("the recipe lets the teacher speak of chips without labels alone (loss.teacher_on): set all")
     if any(_taught(loss) for loss in wanted.losses) and base.teacher.epochs == 0:
         problems.append("the recipe gives the teacher no epochs (teacher.epochs), and some of the losses need one")
-    if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        problems.append(f"the output {folder} exists already; name a new folder, or go on with --resume")
     if problems:
         raise CallError(one_message(problems))
 

@@ -25,10 +25,11 @@ from geokd.recipe import (
     changed,
     recipe_from_json,
 )
+from geokd.scenes.chip_files import ChipIndex, index_chips
 from geokd.scenes.chip_folder import origin_of
-from geokd.scenes.chips import ChipIndex, Chips, index_chips, read_chips
+from geokd.scenes.chips import Chips, read_chips
 from geokd.scenes.unlabelled import read_unlabelled
-from geokd.training.data import TrainingData, contract_of, join, split_seed, subset
+from geokd.training.data import TrainingData, contract_of, join, split_seed, subset, without_twins
 from geokd.training.loop import NO_LABEL
 from geokd.training.split import plain_block_split, stratified_split
 
@@ -123,6 +124,8 @@ def read_corrected_data(
     else:
         training, apart = labelled, read_chips(_indexed(validation, old), contract)
         how = f"given: {len(training.labels)} corrected chips and {len(apart.labels)} validation chips"
+        training, twins = without_twins(training, apart)
+        how += twins
     if not len(training.labels):
         raise ChipError(f"{chips} leaves no chips for training, {len(apart.labels)} are for validation; correct more")
     say(f"split {how}")

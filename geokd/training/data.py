@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.bundle import InputContract
-from geokd.errors import CallError, ChipError
-from geokd.legend import LandUseClass, Legend, default_legend, machine_name
+from geokd.errors import CallError, ChipError, RecipeError
+from geokd.legend import NODATA, LandUseClass, Legend, default_legend, machine_name
 from geokd.recipe import Recipe, expanded
-from geokd.scenes.chips import ChipIndex, Chips, index_chips, pictures, probe_chips, read_chips
+from geokd.scenes.chip_files import ChipIndex, index_chips
+from geokd.scenes.chips import Chips, pictures, probe_chips, read_chips, scale_notes
 from geokd.training.loop import NO_LABEL
 from geokd.training.split import block_split, listed_split, stratified_split
 
 _FALLBACK_RESOLUTION_M = 10.0
-_FEWEST_CHIPS = 2  # batch normalisation takes no statistics of one
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +101,8 @@ def read_training_data(
     contract = contract_of(recipe, index, say)
     legend = _legend(recipe, index)
     training, apart, how = _read_and_split(recipe, index, contract, validation)
-    twins = np.isin(pictures(training.pixels), pictures(apart.pixels))
-    if twins.any():  # what was learned by heart would be called right
-        training = subset(training, np.flatnonzero(~twins))
-        how += f"; {twins.sum()} training chips left out that equal validation chips"
+    training, twins = without_twins(training, apart)
+    how += twins
     _check_enough(training, index.classes)
     data = TrainingData(index.root.name, contract, legend, training, apart, how)
     for note in data.notes:
@@ -121,8 +119,6 @@ def with_labels(data: TrainingData, recipe: Recipe, say: Callable[[str], None]) 
     for k in np.unique(labels):  # a smaller share is part of a larger one
         of_class = generator.permutation(np.flatnonzero(labels == k))
         kept[of_class[: max(1, round(share * len(of_class)))]] = True
-    if kept.sum() < _FEWEST_CHIPS:
-        raise ChipError(f"split.labelled_share = {share:g} leaves {kept.sum()} labelled chips; make it larger")
     how = f"{kept.sum()} of the training chips keep their labels"
     if recipe.split.unlabelled == "teacher":
         how += ", of the others the student is shown the teacher's answers"
@@ -155,10 +151,10 @@ def contract_of(recipe: Recipe, index: ChipIndex, say: Callable[[str], None]) ->
     patch_px = recipe.input.patch_px or probe.side_px
     if recipe.input.patch_px is None:
         say(f"patches of {patch_px} px: the commonest side of the chips (input.patch_px in a recipe sets another)")
-    shrink = probe.side_px / patch_px
     resolution_m = recipe.input.ground_resolution_m
-    if resolution_m is None and probe.resolution_m is not None:
-        resolution_m = round(probe.resolution_m * shrink, 6)
+    stated = resolution_m is not None
+    if resolution_m is None and probe.ground_m is not None:
+        resolution_m = round(probe.ground_m[1] / patch_px, 6)
         say(f"ground resolution {resolution_m:g} m, from the chips' coordinates")
     elif resolution_m is None:
         resolution_m = _FALLBACK_RESOLUTION_M
@@ -166,33 +162,41 @@ def contract_of(recipe: Recipe, index: ChipIndex, say: Callable[[str], None]) ->
             f"ground resolution {resolution_m:g} m is assumed: the chips carry no coordinates"
             " (input.ground_resolution_m in a recipe sets another)"
         )
-    elif probe.resolution_m is not None and not 0.8 <= probe.resolution_m * shrink / resolution_m <= 1.25:
-        raise ChipError(
-            f"the chips have pixels of {probe.resolution_m * shrink:g} m at {patch_px} px a side, the recipe says"
-            f" input.ground_resolution_m = {resolution_m:g}; correct the recipe or take other chips"
-        )
-    return InputContract(recipe.input.bands, patch_px, resolution_m, recipe.input.value_scaling)
+    try:
+        contract = InputContract(recipe.input.bands, patch_px, resolution_m, recipe.input.value_scaling)
+    except ValueError as error:
+        raise RecipeError(f"the recipe's [input], as completed by the chips, cannot be used: {error}") from error
+    notes = scale_notes(probe, contract)
+    if notes and stated:
+        raise ChipError(f"{notes[0]}, or correct input.ground_resolution_m of the recipe")
+    for note in notes:
+        say(f"warning: {note}")
+    return contract
 
 
 def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
     """Classes in the order of the chip folders; titles and colours from the recipe where it has them."""
     names = [machine_name(c) for c in index.classes]
-    doubled = sorted({n for n in names if names.count(n) > 1})
+    folded = [name.casefold() for name in names]
+    doubled = [c for c, name in zip(index.classes, folded, strict=True) if folded.count(name) > 1]
     unknown = sorted({e.name for e in recipe.legend} - set(names) - set(index.classes))
     named = recipe.augmentation
     asked = {*named.water_classes, *named.unmixed_classes, *named.strip_classes}
     absent = sorted(asked - set(names) - set(index.classes))
     if doubled:
         raise ChipError(
-            f"class folders of {index.root} differ only in signs that names may not hold: {', '.join(doubled)}"
+            f"class folders of {index.root} differ only in case, or in signs that names may not hold:"
+            f" {', '.join(doubled)}; put them together, or rename them"
         )
+    if len(names) > NODATA:
+        raise ChipError(f"{index.root} has {len(names)} class folders; a map has room for {NODATA} classes")
     if named.mix_share and all(c in named.unmixed_classes for c in index.classes):
         raise ChipError("augmentation.mix_share has nothing to mix: all classes are among unmixed_classes")
     if unknown or absent:
         raise ChipError(f"the recipe names classes that have no chips in {index.root}: {', '.join(unknown + absent)}")
     entries = {machine_name(e.name): e for e in recipe.legend}
-    defaults = default_legend(index.classes)
     try:
+        defaults = default_legend(index.classes)
         return Legend(
             tuple(
                 LandUseClass(c.value, c.name, entries[c.name].title, entries[c.name].color_hint)
@@ -202,7 +206,7 @@ def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
             )
         )
     except ValueError as error:
-        raise ChipError(f"the legend of the recipe cannot be used: {error}") from error
+        raise ChipError(f"the classes of {index.root}, or [[legend]] of the recipe, cannot be used: {error}") from error
 
 
 def _read_and_split(
@@ -220,9 +224,18 @@ def _read_and_split(
     if validation is not None:
         other = index_chips(validation)
         if other.classes != index.classes:
-            differ = ", ".join(sorted(set(other.classes) ^ set(index.classes)))
-            raise ChipError(f"training and validation chips have different classes: {differ}")
+            lacks = [
+                f"{there.root} has no {', '.join(sorted(set(here.classes) - set(there.classes)))}"
+                for here, there in ((index, other), (other, index))
+                if set(here.classes) - set(there.classes)
+            ]
+            raise ChipError(
+                f"training and validation chips have different classes: {'; '.join(lacks)}; name the folders alike, or"
+                " move the others away"
+            )
         apart = read_chips(other, contract)
+        if notes := scale_notes(probe_chips(other), contract):
+            raise ChipError(f"the validation chips are not like those for training: {notes[0]}")
         how = f"given: {len(chips.labels)} training and {len(apart.labels)} validation chips"
         return chips, apart, how
     share, seed = recipe.split.validation_share, split_seed(recipe)
@@ -248,16 +261,25 @@ def _read_and_split(
     return subset(chips, training), subset(chips, apart_at), how
 
 
+def without_twins(training: Chips, validation: Chips) -> tuple[Chips, str]:
+    """Leave out training chips that equal validation chips, and say so: known by heart, they would be called right."""
+    twins = np.isin(pictures(training.pixels), pictures(validation.pixels))
+    if not twins.any():
+        return training, ""
+    said = f"; {twins.sum()} training chips left out that equal validation chips"
+    return subset(training, np.flatnonzero(~twins)), said
+
+
 def _check_enough(training: Chips, classes: tuple[str, ...]) -> None:
-    """Check that there is something to learn of each class."""
+    """Check that there is something to learn of each class, and something to tell apart."""
+    if len(classes) == 1:
+        raise ChipError(
+            f"{classes[0]} is the only class: there is nothing to tell it from; add chips of what it is not"
+        )
     untaught = [name for k, name in enumerate(classes) if k not in training.labels]
     if untaught:
         raise ChipError(
             f"no training chips are left of {', '.join(untaught)}, without those that equal validation chips; add some"
-        )
-    if len(training.labels) < _FEWEST_CHIPS:
-        raise ChipError(
-            f"{len(training.labels)} chips are left for training, at least {_FEWEST_CHIPS} are needed; add some"
         )
 
 

@@ -37,6 +37,7 @@ _RUN_KEYS = {
     *("recipe", "recipe_sha256", "contract", "legend", "data", "initial_weights"),
     *("temperature", "familiarity", "metrics", "machine", "versions", "date"),
 }
+_RUN_TABLES = ("recipe", "contract", "data", "initial_weights", "metrics", "machine", "versions")
 _CALIBRATION_BATCH = 64
 
 
@@ -251,11 +252,14 @@ def _teacher_notes(facts: dict[str, Any]) -> tuple[str, ...]:
 
 def _read_run(folder: Path) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        facts: dict[str, Any] = dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
     except OSError as error:
         raise CallError(f"no run in {folder}: {error.strerror}; give the folder that geokd train wrote") from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise TrainingError(f"{folder}/run.json is broken: {error}; train again") from error
+    broken = [key for key in _RUN_TABLES if not isinstance(facts.get(key, {}), dict)]
+    if broken:
+        raise TrainingError(f"{folder}/run.json is broken: {', '.join(broken)} should be a table; train again")
     if not facts.get("complete"):
         raise CallError(f"the run in {folder} is not finished; finish it by geokd train ... -o {folder} --resume")
     missing = sorted(_RUN_KEYS - set(facts))

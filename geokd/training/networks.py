@@ -21,6 +21,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 SHIPPED_STUDENT = "eurosat-rgb-fp32"
 """Bundle that a student starts from where ImageNet weights cannot be had."""
 
+LEAST_TEACHER_PX = 32
+"""VGG16 halves its input five times."""
+
 Weights = Mapping[str, Tensor]
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,37 @@ from geokd.recipe import recipe_from_json
 _LEFT_BY_A_FINISHED_RUN = ("student.safetensors", "student_validation.safetensors", "calibration.safetensors")
 
 
+def check_output(folder: Path, chips: str | Path | None = None, *, resume: bool) -> None:
+    """Refuse a folder that a new run, or several, may not be written into, before any work is done.
+
+    Raises
+    ------
+    CallError
+        If it is a file, lies among the chips, or holds anything and `resume` is False.
+    """
+    if chips is not None and folder.resolve().is_relative_to(Path(chips).resolve()):
+        raise CallError(
+            f"the output {folder} lies among the chips in {chips}, and would be read as one of their classes"
+        )
+    if resume or not folder.exists():
+        return
+    if not folder.is_dir():
+        raise CallError(f"the output {folder} is a file; name a new folder")
+    if any(file.suffix != ".partial" for file in folder.iterdir()):  # such a one is left where writing was cut off
+        remedy = "go on with --resume" if is_begun(folder) else "make room there"
+        raise CallError(f"the output {folder} exists already; name a new folder, or {remedy}")
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a folder holds a run, or runs of an ablation."""
+    return any(folder.glob("run.json")) or any(folder.glob("*/*/run.json")) or any(folder.glob("*/*/*/run.json"))
+
+
 def open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
     """Make the run's folder, or check that the one there is the same run; return its figures if it is finished."""
     path = folder / "run.json"
     if not resume:
-        if folder.exists() and (not folder.is_dir() or any(f.suffix != ".partial" for f in folder.iterdir())):
-            raise CallError(f"the output {folder} exists already; name a new folder, or go on with --resume")
+        check_output(folder, resume=False)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -127,5 +153,11 @@ def _link(path: Path, target: Path) -> None:
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON document: whole, or not at all."""
     temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise

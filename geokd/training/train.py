@@ -20,7 +20,7 @@ from geokd.assessment.drift import chip_features, learn_familiarity
 from geokd.assessment.intervals import wilson
 from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
 from geokd.bundle import InputContract, load_bundle
-from geokd.errors import CallError, GeokdError, TrainingError
+from geokd.errors import CallError, GeokdError, RecipeError, TrainingError
 from geokd.familiarity import Familiarity
 from geokd.legend import Legend, machine_name
 from geokd.recipe import Recipe, expanded, load_recipe
@@ -33,8 +33,8 @@ from geokd.training.curves import draw_curves
 from geokd.training.data import TrainingData, read_training_data, spread
 from geokd.training.distillation import distillation_loss, label_loss
 from geokd.training.loop import ChipSet, LossFunction, Stage, TrainingJob, epoch_generator, fit, predict, varied
-from geokd.training.networks import Network, build_student, build_teacher
-from geokd.training.run_folder import open_run, take_teacher, write_json
+from geokd.training.networks import LEAST_TEACHER_PX, Network, build_student, build_teacher
+from geokd.training.run_folder import check_output, open_run, take_teacher, write_json
 from geokd.training.teacher_cache import TeacherOutputs, cache_teacher
 
 CALIBRATION_CHIPS = 1024
@@ -113,6 +113,7 @@ def train(
     CallError, RecipeError, BundleError, ChipError, SceneError, TrainingError
     """
     resolved = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    check_output(Path(output), chips, resume=resume)  # before the work of reading
     if resolved.teacher.from_bundle is None:
         if unlabelled:
             raise CallError("--unlabelled is for going on with a bundle by --init; leave it out")
@@ -140,7 +141,8 @@ def train_on(
     except GeokdError:
         raise
     except OSError as error:
-        raise TrainingError(f"cannot write into {folder}: {error}; make room, then go on with --resume") from error
+        then = "go on with --resume" if (folder / "run.json").is_file() else "start again"
+        raise TrainingError(f"cannot write into {folder}: {error}; mend that, then {then}") from error
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             "the GPU's memory does not hold chips, the teacher's answers and a batch; lower student.batch_size and"
@@ -384,6 +386,11 @@ def _build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> 
     if recipe.teacher.from_bundle is not None and recipe.loss.needs_teacher:
         networks["teacher"] = _old_student(recipe, channels, classes)
     elif recipe.teacher.epochs and recipe.loss.needs_teacher:
+        if contract.patch_px < LEAST_TEACHER_PX:
+            raise RecipeError(
+                f"patches of {contract.patch_px} px are too small for the teacher, which halves them five times: set"
+                f" input.patch_px = {LEAST_TEACHER_PX} or more, or loss.kl and loss.cosine to 0 for labels alone"
+            )
         torch.manual_seed(recipe.seed)
         source = recipe.teacher.from_run
         if source is None:

@@ -1,0 +1,178 @@
+"""Which chips there are in a folder or zip archive, and their bytes."""
+
+import os
+import zipfile
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from geokd.errors import CallError, ChipError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+_OTHER_PICTURES = (".gif", ".webp", ".bmp", ".jp2", ".avif", ".heic")
+_LEFT_BY_SYSTEMS = ("__MACOSX",)
+
+
+@dataclass(frozen=True)
+class ChipIndex:
+    """Which chips there are.
+
+    Parameters
+    ----------
+    root : Path
+        The folder or archive.
+    files : tuple of str
+        Paths inside `root`, with `/`, sorted.
+    labels : tuple of int
+        Index into `classes` of each file.
+    classes : tuple of str
+        Names of the class folders, sorted.
+    notes : tuple of str
+        What was passed over.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def index_chips(path: str | Path) -> ChipIndex:
+    """List the chips below `path`.
+
+    Hidden files and folders are passed over. Single folders on the way (`eurosat_rgb/train/`) are walked through, links
+    followed.
+
+    Raises
+    ------
+    CallError
+        If there is no such folder or archive.
+    ChipError
+        If there are no class folders with images in it, or one of them has none or cannot be read.
+    """
+    root = Path(path)
+    names = _names(root)
+    images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    parents = {PurePosixPath(name).parent for name in images} - {PurePosixPath()}
+    wanted = ", ".join(IMAGE_SUFFIXES)
+    if not parents:
+        if any("\\" in name for name in names):
+            raise ChipError(f"{root} holds names with \\ for /, which no folders are; unpack it, and name the folder")
+        raise ChipError(f"{root} holds no class folders with {wanted} images: one folder a class is expected")
+    depths = Counter(len(parent.parts) for parent in parents)
+    if len(depths) > 1:
+        raise ChipError(
+            f"{root} holds images at several depths ({dict(depths)}): put each class into one folder, side by side"
+        )
+    if len({parent.parent for parent in parents}) > 1:
+        splits = ", ".join(sorted({str(parent.parent) for parent in parents}))
+        raise ChipError(f"{root} holds several chip folders ({splits}): name one of them")
+    pictures = [name for name in names if name.lower().endswith(_OTHER_PICTURES)]
+    above = next(iter(parents)).parent
+    bare = sorted(
+        {str(f) for name in pictures if (f := PurePosixPath(name).parent).parent == above} - set(map(str, parents))
+    )
+    if bare:
+        raise ChipError(
+            f"{root} holds no pictures but {', '.join(_OTHER_PICTURES)} in {', '.join(bare)}: save these as {wanted},"
+            " or move them away"
+        )
+    classes = tuple(sorted(parent.name for parent in parents))
+    number = {name: i for i, name in enumerate(classes)}
+    labelled = tuple(name for name in images if PurePosixPath(name).parent.parts)
+    beside = [name for name in images if not PurePosixPath(name).parent.parts]
+    passed = [(beside, "beside the class folders"), (pictures, f"that are not {wanted}")]
+    notes = tuple(f"passed over: {len(some)} images {why}, {some[0]} first" for some, why in passed if some)
+    return ChipIndex(root, labelled, tuple(number[PurePosixPath(n).parent.name] for n in labelled), classes, notes)
+
+
+def index_unlabelled(path: str | Path, most: int) -> ChipIndex:
+    """List up to `most` images below `path`, evenly among all, in whatever folders, as if of one class.
+
+    Raises
+    ------
+    CallError
+        If there is no such folder or archive, or no image in it.
+    """
+    root = Path(path)
+    images = [name for name in _names(root) if name.lower().endswith(IMAGE_SUFFIXES)]
+    if not images:
+        raise CallError(f"{root} holds no {', '.join(IMAGE_SUFFIXES)} images")
+    step = max(1.0, len(images) / most)
+    kept = tuple(images[int(i * step)] for i in range(min(most, len(images))))
+    return ChipIndex(root, kept, (0,) * len(kept), ("unlabelled",))
+
+
+def _names(root: Path) -> list[str]:
+    """Paths of the files in a folder or archive, sorted, hidden ones left out."""
+    try:
+        if root.is_dir():
+            names = _walk(root)
+        elif root.is_file() and zipfile.is_zipfile(root):
+            with _open_zip(root) as archive:
+                names = [i.filename for i in archive.infolist() if not i.is_dir()]
+        else:
+            raise CallError(
+                f"no chips at {root}: it is neither a folder nor a zip archive; give a folder of class folders"
+            )
+    except OSError as error:
+        raise ChipError(f"{error.filename or root} cannot be read: {error.strerror}; make it readable") from error
+    return sorted(name for name in names if not any(_is_hidden(part) for part in PurePosixPath(name).parts))
+
+
+def _walk(root: Path) -> list[str]:
+    """Paths of the files below a folder; links to folders are followed, but not back to one above."""
+    names = []
+    unread: list[tuple[Path, tuple[str, ...]]] = [(root, (os.path.realpath(root),))]
+    while unread:
+        folder, above = unread.pop()
+        for entry in os.scandir(folder):
+            if _is_hidden(entry.name):
+                continue
+            if entry.is_dir():
+                real = os.path.realpath(entry.path)
+                if real not in above:
+                    unread.append((folder / entry.name, (*above, real)))
+            elif entry.is_file() or entry.name.lower().endswith(IMAGE_SUFFIXES):  # a broken link fails when it is read
+                names.append((folder / entry.name).relative_to(root).as_posix())
+    return names
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name in _LEFT_BY_SYSTEMS
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise ChipError(
+            f"the archive {path} is damaged: {error}; make it anew, or unpack it and name the folder"
+        ) from error
+
+
+class ChipArchive:
+    """Reads files of a folder or zip archive by name, as bytes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._zip = None if root.is_dir() else _open_zip(root)
+
+    def __enter__(self) -> "ChipArchive":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._zip is not None:
+            self._zip.close()
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of one file; a ChipError where they cannot be had."""
+        try:
+            return (self._root / name).read_bytes() if self._zip is None else self._zip.read(name)
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+            raise ChipError(f"chip {name} cannot be read: {error}") from error
