@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 pytest.importorskip("torch", reason="needs the extra geokd[train]")
@@ -169,3 +170,16 @@ def test_chips_of_another_scale_or_class_are_refused(tmp_path: Path) -> None:
 def test_bands_must_be_named_and_distinct(chips: Path, bands: str) -> None:
     with pytest.raises(RecipeError, match=r"\[input\].* must be named and distinct"):
         read_training_data(chips, load_recipe(None, [f"input.bands={bands}"]), None, lambda _: None)
+
+
+def test_near_infrared_that_the_file_calls_alpha_is_named(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_tiff(tmp_path / name / "0.tif", 4, "uint8", 4000.0)
+        with rasterio.open(tmp_path / name / "0.tif", "r+") as dataset:
+            dataset.write(np.zeros((16, 16), np.uint8), 4)
+            dataset.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
+    with pytest.raises(ChipError, match=r"masked pixels \(band 4 is alpha, as its file says"):
+        read(tmp_path)
+    write_tiff(tmp_path / "a" / "0.tif", 3, "float32", 4000.0)
+    with pytest.raises(ChipError, match=r"a/0.tif: its values are float32.*options are for scenes"):
+        read(tmp_path)

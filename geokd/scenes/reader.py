@@ -33,7 +33,7 @@ from geokd.scenes.grid import METRES_PER_DEGREE_LATITUDE, SceneGrid
 from geokd.scenes.plan import Placing, SceneInfo, SceneOptions, ScenePlan, choose_values, fix_plan
 from geokd.scenes.scaling import to_uint8
 from geokd.scenes.storage import largest_block
-from geokd.scenes.validity import has_mask, valid_pixels
+from geokd.scenes.validity import alpha_band, has_mask, valid_pixels
 
 GdalErrors = (RasterioError, CPLE_BaseError)
 """What rasterio raises where GDAL fails."""
@@ -269,13 +269,19 @@ def read_chip(
             choice = choose_bands(info.descriptions, info.colours, contract.bands, None)
             values = choose_values(info, contract, SceneOptions(), choice.bidx)
         except SceneError as error:
-            raise ChipError(f"chip {name}: {error}") from error
+            raise ChipError(f"chip {name}: {error} (options are for scenes: mend the files of chips)") from error
         if len({dataset.dtypes[b - 1] for b in choice.bidx}) > 1:
             raise ChipError(f"chip {name}: its bands are of different types; save them alike")
         numbers = dataset.read(list(choice.bidx))
         whole = Window(0, 0, dataset.width, dataset.height)
         if not valid_pixels(dataset, numbers, whole, choice.bidx, info.nodata).all():
-            raise ChipError(f"chip {name} holds nodata or masked pixels; leave it out")
+            band = alpha_band(dataset)
+            why = (
+                f" (band {band} is alpha, as its file says; if it is another, set its colour interpretation)"
+                if band
+                else ""
+            )
+            raise ChipError(f"chip {name} holds nodata or masked pixels{why}; leave it out")
         pixels = to_uint8(numbers, values.scale, values.offset, values.scaling)
         return pixels, _bounds_m(info.grid), (choice.note, values.note)
 

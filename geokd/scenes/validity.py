@@ -42,7 +42,7 @@ def valid_pixels(
     if nodata is not None and not np.isnan(nodata):
         valid &= (values != nodata).any(axis=0)
     flags = {flag for band in bidx for flag in dataset.mask_flag_enums[band - 1]}
-    alpha = _alpha_band(dataset)
+    alpha = alpha_band(dataset)
     if alpha:  # read by hand: GDAL's mask forgets it where there is nodata too, or where it is not the last band
         valid &= dataset.read(alpha, window=window, out_shape=shape) > 0
     if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:  # internal and side-car masks
@@ -56,10 +56,10 @@ def has_mask(dataset: DatasetReader) -> bool:
     """Whether the dataset carries an alpha band or a mask, beyond a nodata value."""
     flags = {flag for band in dataset.mask_flag_enums for flag in band}
     per_band = flags.isdisjoint({MaskFlags.all_valid, MaskFlags.nodata})
-    return bool(_alpha_band(dataset)) or MaskFlags.per_dataset in flags or per_band
+    return bool(alpha_band(dataset)) or MaskFlags.per_dataset in flags or per_band
 
 
-def _alpha_band(dataset: DatasetReader) -> int:
+def alpha_band(dataset: DatasetReader) -> int:
     """1-based number of the alpha band; 0 if there is none."""
     colours = dataset.colorinterp
     return colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else 0
