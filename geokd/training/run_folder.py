@@ -41,8 +41,8 @@ def check_output(folder: Path, chips: str | Path | None = None, *, resume: bool)
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether a folder holds a run, or runs of an ablation."""
-    return any(folder.glob("run.json")) or any(folder.glob("*/*/run.json")) or any(folder.glob("*/*/*/run.json"))
+    """Whether a folder holds a run, or rows or runs of an ablation."""
+    return any(any(folder.glob(name)) for name in ("run.json", "ablation.json", "*/*/run.json", "*/*/*/run.json"))
 
 
 def open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
