@@ -54,9 +54,11 @@ def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None
     by_labels = len(counts) > 1
     for number, (loss, unlabelled) in enumerate(kinds):
         look = {"color": f"C{losses.index(loss)}", "linestyle": (":" if unlabelled else "-") if by_labels else ""}
-        name = f"{loss}{', and chips without labels' * unlabelled}"
+        look["markerfacecolor"] = "white" if unlabelled else look["color"]
         aside = 1.04 ** (number - len(kinds) / 2)  # so that intervals do not cover each other
         found = [row for row in rows if (row["loss"], row["unlabelled"]) == (loss, unlabelled)]
+        beside = "chips without labels" if found[0]["teacher"] is not None else "as many steps as all get"
+        name = f"{loss}, {beside}" if unlabelled else loss
         places = [row["labelled_chips"] * aside if by_labels else number for row in found]
         _means(accuracies, places, [(row["accuracy"], row["interval_95"]) for row in found], look | {"label": name})
         for place, row in zip(places, found, strict=True):
