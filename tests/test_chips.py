@@ -168,12 +168,13 @@ def test_no_class_vanishes_unsaid(folder: Path, tmp_path: Path) -> None:
     (folder / "train" / "Sea" / "gone.png").unlink()
     Image.new("L", (8, 8)).save(folder / "train" / "Sea" / "x.gif")
     write_png(folder / "train" / "cover.png")
+    Image.new("L", (8, 8)).save(folder / "train" / "logo.gif")
     with pytest.raises(ChipError, match="several depths"):
         index_chips(folder)
     notes = read_chips(index_chips(folder / "train"), RGB).notes
     assert [note for note in notes if "passed over" in note] == [
         "passed over: 1 images beside the class folders, cover.png first",
-        "passed over: 1 images that are not .jpg, .jpeg, .png, .tif, .tiff, Sea/x.gif first",
+        "passed over: 2 images that are not .jpg, .jpeg, .png, .tif, .tiff, Sea/x.gif first",
     ]
     (folder / "train" / "cover.png").unlink()
     (folder / "train" / "Ice").mkdir()

@@ -74,9 +74,8 @@ def index_chips(path: str | Path) -> ChipIndex:
         raise ChipError(f"{root} holds several chip folders ({splits}): name one of them")
     pictures = [name for name in names if name.lower().endswith(_OTHER_PICTURES)]
     above = next(iter(parents)).parent
-    bare = sorted(
-        {str(f) for name in pictures if (f := PurePosixPath(name).parent).parent == above} - set(map(str, parents))
-    )
+    folders = {PurePosixPath(name).parent for name in pictures} - {PurePosixPath()}
+    bare = sorted(str(folder) for folder in folders - parents if folder.parent == above)
     if bare:
         raise ChipError(
             f"{root} holds no pictures but {', '.join(_OTHER_PICTURES)} in {', '.join(bare)}: save these as {wanted},"
