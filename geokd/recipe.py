@@ -22,7 +22,7 @@ from geokd.bundle import ValueScaling
 from geokd.errors import CallError, RecipeError, one_message
 from geokd.legend import machine_name
 
-TeacherArchitecture = Literal["vgg16"]
+TeacherArchitecture = Literal["vgg16", "mobilenet_v2"]
 StudentArchitecture = Literal["mobilenet_v2"]
 CosineOn = Literal["features", "logits"]
 TeacherViews = Literal["same", "mean"]
@@ -84,8 +84,11 @@ class SplitRecipe:
 class TeacherRecipe:
     """The teacher: VGG16's convolutions, global average pooling, dropout and one linear layer.
 
-    `initial_weights` is "auto" (ImageNet's if they can be had, else none; said and recorded), "imagenet", "none", or
-    the path of a .safetensors file; `frozen_layers` counts torchvision's `features` from the input.
+    `architecture` "mobilenet_v2" makes a teacher of the student's own kind instead (born-again networks, Furlanello et
+    al. 2018, arXiv 1805.04770); the mean of its answers over the dihedral views (`loss.teacher_views`) knows more than
+    it does by one. `initial_weights` is "auto" (ImageNet's if they can be had, else as the student's, or none for
+    VGG16; said and recorded), "imagenet", "none", the path of a .safetensors file, or for a MobileNetV2 an fp32 bundle.
+    `frozen_layers` counts torchvision's `features` from the input, of which VGG16 has 31 and MobileNetV2 19.
     `from_run` names the folder of a run on the same chips, whose teacher and answers are taken over instead of being
     made again; all else here must be as it was there. `from_bundle` is the name or path of an fp32 bundle whose
     student is the teacher instead, as it is (see :func:`geokd.training.continuing.continuing_recipe`).
@@ -102,6 +105,10 @@ class TeacherRecipe:
     weight_decay: float = field(default=1e-4, metadata=_at_least(0, 1))
     dropout: float = field(default=0.3, metadata=_at_least(0, 0.95))
     label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
+
+    def __post_init__(self) -> None:
+        if self.architecture == "mobilenet_v2" and self.frozen_layers > 19:
+            raise ValueError(f"frozen_layers = {self.frozen_layers} is above 19, which is all that mobilenet_v2 has")
 
 
 @dataclass(frozen=True)

@@ -94,3 +94,7 @@ def test_places_that_are_no_place_for_outputs(tmp_path: Path) -> None:
         check_outputs(tmp_path / "file", ("a",), overwrite=True)
     with pytest.raises(CallError, match="is a folder where an output is to be written"):
         check_outputs(tmp_path, ("a",), overwrite=True)
+    with pytest.raises(CallError) as caught:
+        check_outputs(Path(), (Path().name,), overwrite=False)
+    assert str(caught.value).startswith(". is a folder where an output is to be written")
+    assert "already" not in str(caught.value)

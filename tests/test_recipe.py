@@ -49,6 +49,12 @@ def test_all_problems_at_once() -> None:
         assert part in text
 
 
+def test_no_more_layers_can_be_frozen_than_there_are() -> None:
+    recipe_from_json({"teacher": {"frozen_layers": 31}})
+    with pytest.raises(RecipeError, match="frozen_layers = 31 is above 19"):
+        recipe_from_json({"teacher": {"architecture": "mobilenet_v2", "frozen_layers": 31}})
+
+
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(RecipeError, match="nothing to learn from"):
         recipe_from_json({"loss": {"ce": 0, "kl": 0, "cosine": 0}})

@@ -20,6 +20,7 @@ from geokd.recipe import Recipe
 from geokd.training import loop
 from geokd.training.ablation import AblationOptions, AblationResult, ablate
 from geokd.training.checkpoint import read_tensors
+from geokd.training.export import export
 from tests.test_training_run import Lines, make_chips, tiny_recipe
 
 OPTIONS = AblationOptions(seeds=2, losses=("ce", "ce+kl+cosine"), fractions=(0.5, 1.0), unlabelled=True)
@@ -37,8 +38,10 @@ def whole(chips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ablati
     return result, lines
 
 
-def small() -> Recipe:
-    return tiny_recipe(epochs=2)
+def small(epochs: int = 2) -> Recipe:
+    """A tiny recipe whose teacher is as small as the student: runs of many teachers are short."""
+    recipe = tiny_recipe(epochs=epochs)
+    return replace(recipe, teacher=replace(recipe.teacher, architecture="mobilenet_v2"))
 
 
 def run_of(result: AblationResult, setting: str, loss: str, seed: int) -> dict[str, object]:
@@ -113,6 +116,8 @@ def test_each_teacher_is_trained_once_on_labelled_chips(whole: tuple[AblationRes
     pair = ("labels-50-percent", "labels-50-percent-and-unlabelled")
     teachers = [(result.folder / name / "teacher" / "teacher.safetensors").read_bytes() for name in pair]
     assert teachers[0] == teachers[1]
+    with pytest.raises(CallError, match="is the teacher of an ablation and has no student; give the folder of one"):
+        export(result.folder / pair[0] / "teacher")
 
 
 def test_an_interrupted_ablation_ends_as_it_would_have(
@@ -145,7 +150,7 @@ def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> No
     assert more[1:] == rows  # what was not asked for again stays
     assert (more[0]["fraction"], len(more[0]["accuracies"])) == (0.5, 1)
     with pytest.raises(CallError, match="had another recipe"):
-        ablate(chips, tmp_path / "out", tiny_recipe(epochs=3), one, resume=True, say=Lines())
+        ablate(chips, tmp_path / "out", small(epochs=3), one, resume=True, say=Lines())
 
 
 def test_recipes_that_an_ablation_would_change_are_refused(chips: Path, tmp_path: Path) -> None:

@@ -58,6 +58,27 @@ def test_names_with_spaces_and_files_that_are_none_of_ours(chips: Path) -> None:
     assert data.notes == ()
 
 
+def test_class_folders_without_a_picture_are_told(chips: Path, tmp_path: Path) -> None:
+    (chips / "Forest" / "later").mkdir(parents=True)
+    (chips / "meadow").mkdir()
+    (chips / "meadow" / "notes.txt").write_text("to be cut")
+    data, _ = read(chips)
+    assert data.notes == ("passed over: 2 folders without a picture, Forest first",)
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", chips))
+    assert read(packed)[0].notes == data.notes
+
+
+def test_bad_chips_for_training_and_validation_are_told_at_once(chips: Path, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    shutil.copytree(chips, others)
+    (chips / "Bare soil" / "0.png").write_bytes(b"")
+    (others / "Bare soil" / "1.png").write_bytes(b"")
+    with pytest.raises(ChipError) as caught:
+        read(chips, others)
+    assert f"{chips}: chip Bare soil/0.png cannot be read" in str(caught.value)
+    assert f"{others}: chip Bare soil/1.png cannot be read" in str(caught.value)
+
+
 def test_other_sizes_are_resized_and_counted(chips: Path) -> None:
     write(chips / "Bare soil" / "large.png", np.random.default_rng(1), side=40)
     data, said = read(chips)

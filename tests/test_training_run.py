@@ -19,9 +19,11 @@ pytest.importorskip("torch", reason="needs the extra geokd[train]")
 import torch
 from safetensors.numpy import load_file
 
+from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import CallError, ChipError, RecipeError, TrainingError
 from geokd.recipe import AugmentationRecipe, Recipe, _set, load_recipe, recipe_from_json
 from geokd.training.checkpoint import write_tensors
+from geokd.training.export import export, read_weights, run_graph
 from geokd.training.train import train
 
 SIDE = 32
@@ -184,6 +186,12 @@ def test_recipes_that_contradict_themselves_or_the_chips(chips: Path, tmp_path: 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_no_wrong_call(chips: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match=r"cannot make the folder .*file/run: .*; choose another one by -o"):
+        train(chips, tmp_path / "file" / "run", tiny_recipe(), say=Lines())
+
+
 def test_damaged_runs_are_not_resumed(chips: Path, whole_run: Path, tmp_path: Path) -> None:
     shutil.copytree(whole_run, tmp_path / "run")
     (tmp_path / "run" / "student.safetensors").unlink()
@@ -311,6 +319,32 @@ def test_a_teacher_may_be_taken_from_another_run(chips: Path, whole_run: Path, t
     with pytest.raises(CallError, match="there is no run to take a teacher from"):
         train(chips, tmp_path / "other", nowhere, say=Lines())
     assert not (tmp_path / "other").exists()
+
+
+def test_a_teacher_of_the_students_own_kind(chips: Path, tmp_path: Path) -> None:
+    document = tiny_recipe().to_json()
+    changes = ["input.patch_px=16", "teacher.architecture=mobilenet_v2", "teacher.frozen_layers=2"]
+    changes += ["teacher.initial_weights=eurosat-rgb-fp32", "loss.teacher_views=mean"]
+    for change in changes:  # 16 px: too few for VGG16
+        _set(document, change)
+    lines = Lines()
+    run = train(chips, tmp_path / "run", recipe_from_json(document), say=lines)
+    assert [line for line in lines if line.startswith("teacher: mobilenet_v2")] == [
+        "teacher: mobilenet_v2, initial weights: bundle eurosat-rgb-fp32; its first 2 layers stay as they are"
+    ]
+    assert run.metrics["teacher"]["n"] == run.metrics["student"]["n"] == 8
+    assert load_file(run.folder / "teacher_outputs" / "view7.safetensors")["features"].shape == (16, 1280)
+    before = read_weights(load_bundle(resolve_model("eurosat-rgb-fp32")))
+    after = load_file(run.folder / "teacher.safetensors")
+    same = {name for name, tensor in before.items() if np.array_equal(tensor.numpy(), after[name])}
+    frozen = {name for name in before if name.startswith(("features.0.", "features.1."))}
+    assert any("running_mean" in name for name in frozen)
+    assert same == frozen  # weights and statistics alike
+    made = export(run.folder, teacher=True)
+    assert made.teacher_fp32 is not None
+    bundle = load_bundle(made.teacher_fp32)
+    assert (bundle.name, bundle.architecture) == ("tiny-teacher", "mobilenet_v2")
+    np.testing.assert_array_equal(run_graph(bundle.graph, bundle.golden.pixels), bundle.golden.logits)
 
 
 def test_a_run_with_all_variation_and_a_split_by_a_list(tmp_path: Path) -> None:

@@ -83,10 +83,10 @@ def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> Non
         present = [name for name in names if (folder / name).exists()]
     if is_file:
         raise CallError(f"{folder} is a file, not a folder to write outputs into; choose another one by -o/--output")
+    folders = [name for name in present if (folder / name).is_dir()]
     problems = [
         f"{folder / name} is a folder where an output is to be written; rename it or choose another one by -o/--output"
-        for name in present
-        if (folder / name).is_dir()
+        for name in folders
     ]
     problems += [
         f"{folder / name} is open in another program ({name}{trace} lies beside it); close it there first"
@@ -94,9 +94,10 @@ def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> Non
         for trace in _DATABASE_TRACES
         if (folder / (name + trace)).exists()
     ]
-    if present and not overwrite:
+    files = [name for name in present if name not in folders]
+    if files and not overwrite:
         problems.append(
-            f"{folder} holds {', '.join(present)} already; replace them by --overwrite, or choose another folder by"
+            f"{folder} holds {', '.join(files)} already; replace them by --overwrite, or choose another folder by"
             " -o/--output"
         )
     if problems:

@@ -45,18 +45,19 @@ class ChipIndex:
 def index_chips(path: str | Path) -> ChipIndex:
     """List the chips below `path`.
 
-    Hidden files and folders are passed over. Single folders on the way (`eurosat_rgb/train/`) are walked through, links
-    followed.
+    Hidden files and folders are passed over, and folders that hold nothing like a picture. Single folders on the way
+    (`eurosat_rgb/train/`) are walked through, links followed.
 
     Raises
     ------
     CallError
         If there is no such folder or archive.
     ChipError
-        If there are no class folders with images in it, or one of them has none or cannot be read.
+        If there are no class folders with images in it, or one of them has pictures of other formats alone or cannot be
+        read.
     """
     root = Path(path)
-    names = _names(root)
+    names, folders = _listing(root)
     images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
     parents = {PurePosixPath(name).parent for name in images} - {PurePosixPath()}
     wanted = ", ".join(IMAGE_SUFFIXES)
@@ -74,8 +75,8 @@ def index_chips(path: str | Path) -> ChipIndex:
         raise ChipError(f"{root} holds several chip folders ({splits}): name one of them")
     pictures = [name for name in names if name.lower().endswith(_OTHER_PICTURES)]
     above = next(iter(parents)).parent
-    folders = {PurePosixPath(name).parent for name in pictures} - {PurePosixPath()}
-    bare = sorted(str(folder) for folder in folders - parents if folder.parent == above)
+    beside = {folder for folder in folders - parents if folder.parent == above}
+    bare = sorted(str(folder) for folder in beside & {PurePosixPath(name).parent for name in pictures})
     if bare:
         raise ChipError(
             f"{root} holds no pictures but {', '.join(_OTHER_PICTURES)} in {', '.join(bare)}: save these as {wanted},"
@@ -84,9 +85,10 @@ def index_chips(path: str | Path) -> ChipIndex:
     classes = tuple(sorted(parent.name for parent in parents))
     number = {name: i for i, name in enumerate(classes)}
     labelled = tuple(name for name in images if PurePosixPath(name).parent.parts)
-    beside = [name for name in images if not PurePosixPath(name).parent.parts]
-    passed = [(beside, "beside the class folders"), (pictures, f"that are not {wanted}")]
-    notes = tuple(f"passed over: {len(some)} images {why}, {some[0]} first" for some, why in passed if some)
+    unplaced = [name for name in images if not PurePosixPath(name).parent.parts]
+    passed = [(unplaced, "images beside the class folders"), (pictures, f"images that are not {wanted}")]
+    passed.append((sorted(map(str, beside)), "folders without a picture"))
+    notes = tuple(f"passed over: {len(some)} {what}, {some[0]} first" for some, what in passed if some)
     return ChipIndex(root, labelled, tuple(number[PurePosixPath(n).parent.name] for n in labelled), classes, notes)
 
 
@@ -99,7 +101,7 @@ def index_unlabelled(path: str | Path, most: int) -> ChipIndex:
         If there is no such folder or archive, or no image in it.
     """
     root = Path(path)
-    images = [name for name in _names(root) if name.lower().endswith(IMAGE_SUFFIXES)]
+    images = [name for name in _listing(root)[0] if name.lower().endswith(IMAGE_SUFFIXES)]
     if not images:
         raise CallError(f"{root} holds no {', '.join(IMAGE_SUFFIXES)} images")
     step = max(1.0, len(images) / most)
@@ -107,25 +109,28 @@ def index_unlabelled(path: str | Path, most: int) -> ChipIndex:
     return ChipIndex(root, kept, (0,) * len(kept), ("unlabelled",))
 
 
-def _names(root: Path) -> list[str]:
-    """Paths of the files in a folder or archive, sorted, hidden ones left out."""
+def _listing(root: Path) -> tuple[list[str], set[PurePosixPath]]:
+    """Paths of the files in a folder or archive, sorted, and its folders; hidden ones left out."""
     try:
         if root.is_dir():
             names = _walk(root)
         elif root.is_file() and zipfile.is_zipfile(root):
             with _open_zip(root) as archive:
-                names = [i.filename for i in archive.infolist() if not i.is_dir()]
+                names = archive.namelist()
         else:
             raise CallError(
                 f"no chips at {root}: it is neither a folder nor a zip archive; give a folder of class folders"
             )
     except OSError as error:
         raise ChipError(f"{error.filename or root} cannot be read: {error.strerror}; make it readable") from error
-    return sorted(name for name in names if not any(_is_hidden(part) for part in PurePosixPath(name).parts))
+    seen = sorted(name for name in names if not any(_is_hidden(part) for part in PurePosixPath(name).parts))
+    files = [name for name in seen if not name.endswith("/")]
+    above = {folder for name in files for folder in PurePosixPath(name).parents}
+    return files, (above | {PurePosixPath(name) for name in seen if name.endswith("/")}) - {PurePosixPath()}
 
 
 def _walk(root: Path) -> list[str]:
-    """Paths of the files below a folder; links to folders are followed, but not back to one above."""
+    """Paths of files and, with `/` at the end, folders below one; links are followed, but not back to one above."""
     names = []
     unread: list[tuple[Path, tuple[str, ...]]] = [(root, (os.path.realpath(root),))]
     while unread:
@@ -137,6 +142,7 @@ def _walk(root: Path) -> list[str]:
                 real = os.path.realpath(entry.path)
                 if real not in above:
                     unread.append((folder / entry.name, (*above, real)))
+                    names.append(f"{(folder / entry.name).relative_to(root).as_posix()}/")
             elif entry.is_file() or entry.name.lower().endswith(IMAGE_SUFFIXES):  # a broken link fails when it is read
                 names.append((folder / entry.name).relative_to(root).as_posix())
     return names

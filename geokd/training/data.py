@@ -220,7 +220,6 @@ def _read_and_split(
         raise CallError(
             f"the recipe splits the chips by {recipe.split.file}, and validation chips are given as well; leave one out"
         )
-    chips = read_chips(index, contract)
     if validation is not None:
         other = index_chips(validation)
         if other.classes != index.classes:
@@ -233,11 +232,12 @@ def _read_and_split(
                 f"training and validation chips have different classes: {'; '.join(lacks)}; name the folders alike, or"
                 " move the others away"
             )
-        apart = read_chips(other, contract)
+        chips, apart = _read_both(index, other, contract)
         if notes := scale_notes(probe_chips(other), contract):
             raise ChipError(f"the validation chips are not like those for training: {notes[0]}")
         how = f"given: {len(chips.labels)} training and {len(apart.labels)} validation chips"
         return chips, apart, how
+    chips = read_chips(index, contract)
     share, seed = recipe.split.validation_share, split_seed(recipe)
     if recipe.split.file is not None:
         path = expanded(recipe.split.file)
@@ -259,6 +259,20 @@ def _read_and_split(
     if unseen:
         how += f"; no validation chip of {', '.join(unseen)}"
     return subset(chips, training), subset(chips, apart_at), how
+
+
+def _read_both(training: ChipIndex, validation: ChipIndex, contract: InputContract) -> tuple[Chips, Chips]:
+    """Read chips for training and those for validation; what is wrong with either is told at once."""
+    problems = []
+    read = []
+    for index in (training, validation):
+        try:
+            read.append(read_chips(index, contract))
+        except ChipError as error:
+            problems.append(str(error))
+    if problems:
+        raise ChipError("\n".join(problems))
+    return read[0], read[1]
 
 
 def without_twins(training: Chips, validation: Chips) -> tuple[Chips, str]:

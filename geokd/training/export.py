@@ -260,6 +260,11 @@ def _read_run(folder: Path) -> dict[str, Any]:
     broken = [key for key in _RUN_TABLES if not isinstance(facts.get(key, {}), dict)]
     if broken:
         raise TrainingError(f"{folder}/run.json is broken: {', '.join(broken)} should be a table; train again")
+    if facts.get("teacher_only"):
+        raise CallError(
+            f"the run in {folder} is the teacher of an ablation and has no student; give the folder of one of the"
+            " students, LOSS/seed-N beside it, and take this teacher along by --teacher"
+        )
     if not facts.get("complete"):
         raise CallError(f"the run in {folder} is not finished; finish it by geokd train ... -o {folder} --resume")
     missing = sorted(_RUN_KEYS - set(facts))

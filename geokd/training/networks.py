@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torchvision
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import BundleError, RecipeError
-from geokd.recipe import StudentRecipe, TeacherRecipe, expanded
+from geokd.recipe import StudentRecipe, TeacherArchitecture, TeacherRecipe, expanded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -65,11 +65,19 @@ class Network(nn.Module):
         pooled = self.features(self.normalise(pixels)).mean(dim=(2, 3))
         return self.classifier(self.dropout(pooled)), pooled
 
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002  # as torch has it
+        """Turn training on or off; batch normalisation of layers that need no gradient stays as it is in use."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
+                module.eval()
+        return self
+
 
 def build_teacher(recipe: TeacherRecipe, channels: int, classes: tuple[str, ...]) -> tuple[Network, str]:
-    """Build VGG16's convolutions (Simonyan and Zisserman 2014, arXiv 1409.1556) with a head suited to chips.
+    """Build a teacher: the convolutions of its architecture, with a head suited to chips.
 
-    Its own three dense layers are made for 224 px and would hold nine tenths of the weights.
+    VGG16's own three dense layers are made for 224 px and would hold nine tenths of the weights.
 
     Returns
     -------
@@ -83,10 +91,8 @@ def build_teacher(recipe: TeacherRecipe, channels: int, classes: tuple[str, ...]
     RecipeError
         If the initial weights cannot be had or do not fit.
     """
-    features = getattr(torchvision.models, recipe.architecture)(weights=None).features
-    if channels != 3:
-        features[0] = nn.Conv2d(channels, 64, 3, padding=1)
-    network = Network(features, 512, (channels, len(classes)), recipe.dropout)
+    features, width = _convolutions(recipe.architecture, channels)
+    network = Network(features, width, (channels, len(classes)), recipe.dropout)
     origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes)
     if not origin.startswith("none"):  # random layers must learn: there is nothing to keep
         for layer in list(features)[: recipe.frozen_layers]:
@@ -97,18 +103,32 @@ def build_teacher(recipe: TeacherRecipe, channels: int, classes: tuple[str, ...]
 def build_student(
     recipe: StudentRecipe, channels: int, classes: tuple[str, ...], initial_weights: str | None = None
 ) -> tuple[Network, str]:
-    """Build MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381), width 1.0.
+    """Build a student.
 
     Returns and raises as :func:`build_teacher`.
 
     `initial_weights`, if given, goes before the recipe's.
     """
-    features = torchvision.models.mobilenet_v2(weights=None).features
-    if (channels, recipe.stem_stride) != (3, 2):
-        features[0][0] = nn.Conv2d(channels, 32, 3, stride=recipe.stem_stride, padding=1, bias=False)
-    network = Network(features, 1280, (channels, len(classes)), recipe.dropout)
+    features, width = _convolutions(recipe.architecture, channels, recipe.stem_stride)
+    network = Network(features, width, (channels, len(classes)), recipe.dropout)
     origin = _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights, classes)
     return network, origin
+
+
+def _convolutions(architecture: TeacherArchitecture, channels: int, stem_stride: int = 2) -> tuple[nn.Sequential, int]:
+    """Layers for images of so many channels, by torchvision's names, and the width of what they give.
+
+    VGG16 (Simonyan and Zisserman 2014, arXiv 1409.1556) or MobileNetV2 of width 1.0 (Sandler et al. 2018, arXiv
+    1801.04381).
+    """
+    features = getattr(torchvision.models, architecture)(weights=None).features
+    if architecture == "vgg16":
+        if channels != 3:
+            features[0] = nn.Conv2d(channels, 64, 3, padding=1)
+        return features, 512
+    if (channels, stem_stride) != (3, 2):
+        features[0][0] = nn.Conv2d(channels, 32, 3, stride=stem_stride, padding=1, bias=False)
+    return features, 1280
 
 
 def _initialise(network: Network, architecture: str, initial_weights: str, classes: tuple[str, ...]) -> str:

@@ -53,7 +53,9 @@ def open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> dict[str, An
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CallError(f"cannot make the folder {folder}: {error.strerror}") from error
+            raise TrainingError(
+                f"cannot make the folder {folder}: {error.strerror}; choose another one by -o/--output"
+            ) from error
         write_json(path, run | {"complete": False})
         return None
     if not path.is_file():

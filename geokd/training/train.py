@@ -185,6 +185,7 @@ def _train_on(
         outputs = cache_teacher(network, stages.chips.pixels, folder / "teacher_outputs", bf16=bf16["teacher"], say=say)
         del network, networks["teacher"]  # free its memory
     if teacher_only:
+        write_json(folder / "run.json", run | {"complete": False, "teacher_only": True})
         return TrainResult(folder, {"teacher": teacher, "student": None})
     network, student = stages.student(outputs)
     metrics: dict[str, dict[str, Any] | None] = {"teacher": teacher, "student": student}
@@ -329,7 +330,9 @@ class _Stages:
                     f"{path} holds another network than {recipe.architecture}; start a new run"
                 ) from error
             return network.eval()
-        self.say(f"{stage}: {recipe.architecture}, initial weights: {origin}")
+        frozen = not all(p.requires_grad for p in network.parameters())
+        kept = f"; its first {self.recipe.teacher.frozen_layers} layers stay as they are" if frozen else ""
+        self.say(f"{stage}: {recipe.architecture}, initial weights: {origin}{kept}")
         job = TrainingJob(
             stage=stage,
             network=network,
@@ -386,7 +389,7 @@ def _build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> 
     if recipe.teacher.from_bundle is not None and recipe.loss.needs_teacher:
         networks["teacher"] = _old_student(recipe, channels, classes)
     elif recipe.teacher.epochs and recipe.loss.needs_teacher:
-        if contract.patch_px < LEAST_TEACHER_PX:
+        if recipe.teacher.architecture == "vgg16" and contract.patch_px < LEAST_TEACHER_PX:
             raise RecipeError(
                 f"patches of {contract.patch_px} px are too small for the teacher, which halves them five times: set"
                 f" input.patch_px = {LEAST_TEACHER_PX} or more, or loss.kl and loss.cosine to 0 for labels alone"
@@ -407,7 +410,7 @@ def _bf16_pays(stage: Stage, device: torch.device, recipe: Recipe) -> bool:
     """Whether to train in bfloat16: on a GPU that has it; on CPUs that have it for VGG16, not for depthwise layers."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    vgg16 = stage == "teacher" and recipe.teacher.from_bundle is None
+    vgg16 = stage == "teacher" and recipe.teacher.from_bundle is None and recipe.teacher.architecture == "vgg16"
     return vgg16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
