@@ -149,18 +149,27 @@ def mix(
         often = _uniform(n, pixels, generator) < 0.5
         partners = torch.where(strip & often & mixable, drawn, partners)
     areas = 0.5 * _uniform(n, pixels, generator) * (mixable & (_uniform(n, pixels, generator) < share))
-    angle = 2 * math.pi * _uniform(n, pixels, generator)[:, None, None]
+    angle = 2 * math.pi * _uniform(n, pixels, generator)
+    coarse = torch.randn((n, 1, 5, 5), generator=generator, device=pixels.device)
+    winding = _uniform(n, pixels, generator)
+    middle = 0.7 * _symmetric(n, pixels, generator)
+
+    taking = areas.nonzero().squeeze(1)  # the others, mostly the more, stay as they are
+    angle, winding, middle, strip = (values[taking, None, None] for values in (angle, winding, middle, strip))
     rows = torch.linspace(-1, 1, height, device=pixels.device)[:, None]
     cols = torch.linspace(-1, 1, width, device=pixels.device)[None, :]
-    coarse = torch.randn((n, 1, 5, 5), generator=generator, device=pixels.device)
-    relief = F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=True)[:, 0]
-    winding = _uniform(n, pixels, generator)[:, None, None]
+    relief = F.interpolate(coarse[taking], size=(height, width), mode="bicubic", align_corners=True)[:, 0]
     slope = rows * torch.sin(angle) + cols * torch.cos(angle)
-    middle = 0.7 * _symmetric(n, pixels, generator)[:, None, None]
-    surface = (1 - winding) * torch.where(strip[:, None, None], (slope - middle).abs(), slope) + winding * relief
-    rank = surface.flatten(1).argsort(dim=1).argsort(dim=1).reshape(n, 1, height, width)
-    part = rank < (areas * height * width).round()[:, None, None, None]
-    return torch.where(part, pixels[partners], pixels), torch.where(part, origins[partners], origins)
+    surface = (1 - winding) * torch.where(strip, (slope - middle).abs(), slope) + winding * relief
+    lowest_first = surface.flatten(1).argsort(dim=1)
+    counts = (areas[taking] * height * width).round()[:, None]
+    below = torch.arange(height * width, device=pixels.device)[None] < counts
+    part = torch.zeros_like(below).scatter(1, lowest_first, below).reshape(-1, 1, height, width)
+
+    def put_in(values: Tensor) -> Tensor:
+        return values.index_copy(0, taking, torch.where(part, values[partners[taking]], values[taking]))
+
+    return put_in(pixels), put_in(origins)
 
 
 def area_shares(origins: Tensor, focus: float) -> Tensor:
