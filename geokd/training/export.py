@@ -1,13 +1,7 @@
-"""From a finished run to bundles: the student, and the teacher if it is asked for, as ONNX in fp32 and in int8.
-
-Quantisation is ONNX Runtime's static one in QDQ form: weights int8 per channel, activations uint8, ranges from training
-chips.
-"""
+"""From a finished run to bundles: the student, and the teacher if it is asked for, as ONNX in fp32 and in int8."""
 
 import importlib.metadata
 import json
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +12,6 @@ import onnxruntime
 import torch
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from onnxruntime import quantization
 from torch import Tensor
 
 from geokd.bundle import Bundle, Golden, InputContract
@@ -31,6 +24,7 @@ from geokd.training.checkpoint import read_tensors
 from geokd.training.loop import Stage
 from geokd.training.networks import Network, build_student, build_teacher
 from geokd.training.onnx_graph import to_onnx
+from geokd.training.quantisation import quantise
 
 GOLDEN_PATCHES = 4
 _RUN_KEYS = {
@@ -38,7 +32,6 @@ _RUN_KEYS = {
     *("temperature", "familiarity", "metrics", "machine", "versions", "date"),
 }
 _RUN_TABLES = ("recipe", "contract", "data", "initial_weights", "metrics", "machine", "versions")
-_CALIBRATION_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -118,27 +111,6 @@ def export(
     return ExportResult(*paths, notes=_teacher_notes(facts) if teacher else ())
 
 
-def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
-    """Quantise an fp32 graph to int8 by the ranges that calibration chips (N, C, H, W) show."""
-    with tempfile.TemporaryDirectory() as folder:
-        prepared, quantised = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
-        quantization.quant_pre_process(onnx.load_from_string(graph), prepared, skip_symbolic_shape=True)
-        quantization.quantize_static(
-            prepared,
-            quantised,
-            _Reader(pixels),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            calibrate_method=quantization.CalibrationMethod.MinMax,
-            op_types_to_quantize=["Conv", "Clip", "Relu", "MaxPool", "Add", "GlobalAveragePool", "Flatten", "Gemm"],
-        )
-        model = onnx.load(quantised)
-    del model.metadata_props[:], model.graph.value_info[:]
-    return bytes(model.SerializeToString())
-
-
 def run_graph(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run a graph on pixels (N, C, H, W); return logits (N, K)."""
     options = onnxruntime.SessionOptions()
@@ -187,18 +159,6 @@ def read_weights(bundle: Bundle) -> dict[str, Tensor]:
     if not weights:
         raise BundleError(f"the bundle {bundle.name} keeps no weights by name: training cannot start from it")
     return weights
-
-
-class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # untyped base
-    """Feeds calibration chips in batches."""
-
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        starts = range(0, len(pixels), _CALIBRATION_BATCH)
-        self._batches: Iterator[NDArray[np.uint8]] = iter([pixels[i : i + _CALIBRATION_BATCH] for i in starts])
-
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        batch = next(self._batches, None)
-        return None if batch is None else {"pixels": batch}
 
 
 def _name(facts: dict[str, Any], stage: Stage) -> str:

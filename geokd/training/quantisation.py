@@ -1,0 +1,190 @@
+"""From an fp32 graph to one in int8: ONNX Runtime's static quantisation, and what is done to the graph first.
+
+Weights become int8 with a step for each output channel, activations uint8 with one step a tensor. After a ReLU6 that is
+6/255 for every channel, so one that never passes 0.5 is left with 21 steps; and rounded weights shift what a channel
+gives on average. Both are mended beforehand, by what chips show, after Nagel et al. 2019, "Data-Free Quantization
+Through Weight Equalization and Bias Correction" (arXiv 1906.04721).
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from onnxruntime import quantization
+
+from geokd.training.fake_quantisation import round_weights
+
+_BATCH = 64
+_MOST = 8.0  # times that a channel is multiplied: the weights that read it lose as much
+_MARGIN = 1.25  # of a channel's room over what chips show, for scenes that show more
+_PASS_ON = ("GlobalAveragePool", "Flatten")  # channels go through these as they are
+
+
+def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
+    """Quantise an fp32 graph to int8 by the ranges that calibration chips (N, C, H, W) show."""
+    batches = [pixels[i : i + _BATCH] for i in range(0, len(pixels), _BATCH)]
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, quantised = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
+        quantization.quant_pre_process(onnx.load_from_string(graph), prepared, skip_symbolic_shape=True)
+        model = correct_biases(equalise(onnx.load(prepared), batches), batches)
+        onnx.save(model, prepared)
+        quantization.quantize_static(
+            prepared,
+            quantised,
+            _Reader(batches),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod.MinMax,
+            op_types_to_quantize=["Conv", "Clip", "Relu", "MaxPool", "Add", "GlobalAveragePool", "Flatten", "Gemm"],
+        )
+        model = onnx.load(quantised)
+    del model.metadata_props[:], model.graph.value_info[:]
+    return bytes(model.SerializeToString())
+
+
+def equalise(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
+    """Multiply the channels of clipped tensors up to what the clip leaves room for, and divide where they are read.
+
+    The network answers as before, as long as no channel meets the clip that did not.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        From uint8 `pixels` (n, C, H, W), its batch normalisation folded.
+    batches : sequence of uint8 arrays (n, C, H, W)
+        Chips that show the ranges.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Another model; `model` stays as it is.
+    """
+    equal = _copy(model)
+    tensors = list(_clipped(equal.graph))
+    weights = {tensor.name: tensor for tensor in equal.graph.initializer}
+    peaks = _by_channel(equal, "ReduceMax", [t.name for t in tensors], batches)
+    for tensor, peak in zip(tensors, (p.max(axis=0) for p in peaks), strict=True):
+        factor = np.clip(tensor.limit / (_MARGIN * np.maximum(peak, 1e-6)), 1.0, _MOST).astype(np.float32)
+        kernel, bias = tensor.writer.input[1:]
+        _multiply(weights[kernel], factor, axis=0)
+        _multiply(weights[bias], factor, axis=0)
+        _multiply(weights[tensor.reader.input[1]], 1 / factor, axis=0 if _is_depthwise(tensor.reader) else 1)
+    return equal
+
+
+def correct_biases(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
+    """Take from each convolution's bias what the rounding of its weights adds to its outputs on average.
+
+    That is the sum over inputs and kernel of (rounded weight - weight) * mean of the input; borders are not regarded.
+
+    Parameters and result are as of :func:`equalise`.
+    """
+    corrected = _copy(model)
+    weights = {tensor.name: tensor for tensor in corrected.graph.initializer}
+    layers = [n for n in corrected.graph.node if n.op_type == "Conv" and set(n.input[1:]) <= set(weights)]
+    layers = [n for n in layers if len(n.input) == 3]
+    sizes = [len(pixels) for pixels in batches]
+    means = _by_channel(corrected, "ReduceMean", [n.input[0] for n in layers], batches)
+    for layer, mean in zip(layers, (np.average(m, axis=0, weights=sizes) for m in means), strict=True):
+        kernel = numpy_helper.to_array(weights[layer.input[1]])
+        added = (round_weights(torch.tensor(kernel)).numpy() - kernel).sum(axis=(2, 3))
+        shift = added[:, 0] * mean if _is_depthwise(layer) else added @ mean
+        _set(weights[layer.input[2]], numpy_helper.to_array(weights[layer.input[2]]) - shift)
+    return corrected
+
+
+class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # untyped base
+    """Feeds calibration chips in batches."""
+
+    def __init__(self, batches: Sequence[NDArray[np.uint8]]) -> None:
+        self._batches = iter(batches)
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        batch = next(self._batches, None)
+        return None if batch is None else {"pixels": batch}
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A tensor clipped to 0..limit, with the one layer that writes it and the one that reads it."""
+
+    name: str
+    writer: onnx.NodeProto
+    reader: onnx.NodeProto
+    limit: float
+
+
+def _clipped(graph: onnx.GraphProto) -> Iterator[_Tensor]:
+    """Find clipped tensors between a convolution and one layer with weights of its own for each channel."""
+    scalars = {t.name: float(numpy_helper.to_array(t)) for t in graph.initializer if not t.dims}
+    written = {name: node for node in graph.node for name in node.output}
+    for clip in graph.node:
+        if clip.op_type != "Clip" or not set(clip.input[1:]) <= set(scalars):
+            continue
+        low, high = (scalars[name] for name in clip.input[1:])
+        writer, reader = written.get(clip.input[0]), _layer_after(graph, clip.output[0])
+        only_clipped = _only_reader(graph, clip.input[0]) is not None
+        if writer is None or reader is None or low != 0 or not only_clipped:
+            continue
+        if writer.op_type == "Conv" and len(writer.input) == 3 and (reader.op_type == "Conv" or _is_linear(reader)):
+            yield _Tensor(clip.output[0], writer, reader, high)
+
+
+def _only_reader(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
+    readers = [node for node in graph.node if name in node.input]
+    return readers[0] if len(readers) == 1 else None
+
+
+def _layer_after(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
+    """Find the one layer that reads a tensor, perhaps after a mean over rows and columns."""
+    reader = _only_reader(graph, name)
+    if reader is None or reader.op_type not in _PASS_ON:
+        return reader
+    return _layer_after(graph, reader.output[0])
+
+
+def _is_linear(node: onnx.NodeProto) -> bool:
+    """Whether a node multiplies by weights (out, in)."""
+    return node.op_type == "Gemm" and any(a.name == "transB" and a.i == 1 for a in node.attribute)
+
+
+def _is_depthwise(node: onnx.NodeProto) -> bool:
+    return any(a.name == "group" and a.i > 1 for a in node.attribute)
+
+
+def _by_channel(
+    model: onnx.ModelProto, reduction: str, names: list[str], batches: Sequence[NDArray[np.uint8]]
+) -> list[NDArray[np.float32]]:
+    """Reduce tensors (n, C, H, W) to a value a channel, batch by batch: an array (batches, C) for each tensor."""
+    seen = _copy(model)
+    outputs = [f"{name}_{reduction}" for name in names]
+    for name, output in dict(zip(names, outputs, strict=True)).items():
+        seen.graph.node.append(helper.make_node(reduction, [name], [output], axes=[0, 2, 3], keepdims=0))
+        seen.graph.output.append(helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(seen.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = [session.run(outputs, {"pixels": pixels}) for pixels in batches] if names else []
+    return [np.stack(values) for values in zip(*found, strict=True)]
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    other = onnx.ModelProto()
+    other.CopyFrom(model)
+    return other
+
+
+def _multiply(tensor: onnx.TensorProto, factor: NDArray[np.float32], axis: int) -> None:
+    values = numpy_helper.to_array(tensor)
+    _set(tensor, values * factor.reshape([-1 if i == axis else 1 for i in range(values.ndim)]))
+
+
+def _set(tensor: onnx.TensorProto, values: NDArray[np.floating]) -> None:
+    tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
