@@ -18,7 +18,7 @@ from geokd.scenes.chip_files import index_unlabelled
 from geokd.scenes.chips import read_chips
 from geokd.training import quantisation
 from geokd.training.checkpoint import read_tensors
-from geokd.training.export import run_graph
+from geokd.training.quantisation import run_graph
 
 STEPS = ("equalise", "correct_biases")
 

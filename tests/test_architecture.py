@@ -33,7 +33,7 @@ RANKS = {
 # Libraries, and the only modules that may import them.
 ROOMS = {
     "distributed": ("geokd.mapping.parallel",),
-    "onnxruntime": ("geokd.mapping.engine", "geokd.training.export"),
+    "onnxruntime": ("geokd.mapping.engine", "geokd.training.quantisation"),
     "onnx": ("geokd.training.",),
     "torch": ("geokd.training.",),
     "torchvision": ("geokd.training.networks",),

@@ -15,9 +15,10 @@ from geokd.errors import BundleError, CallError, RecipeError, TrainingError  # n
 from geokd.mapping.engine import trace_layers  # noqa: E402
 from geokd.recipe import StudentRecipe, TeacherRecipe  # noqa: E402
 from geokd.training.checkpoint import read_tensors  # noqa: E402
-from geokd.training.export import ExportResult, export, golden_patches, read_weights, run_graph  # noqa: E402
+from geokd.training.export import ExportResult, export, golden_patches, read_weights  # noqa: E402
 from geokd.training.networks import Network, build_student, build_teacher  # noqa: E402
 from geokd.training.onnx_graph import to_onnx  # noqa: E402
+from geokd.training.quantisation import run_graph  # noqa: E402
 from geokd.training.train import train  # noqa: E402
 from tests.test_training_run import Lines, make_chips, tiny_recipe  # noqa: E402
 

@@ -18,8 +18,7 @@ from geokd.bundle import load_bundle, resolve_model
 from geokd.scenes.chip_files import index_unlabelled
 from geokd.scenes.chips import read_chips
 from geokd.training import quantisation
-from geokd.training.export import run_graph
-from geokd.training.quantisation import correct_biases, equalise, quantise
+from geokd.training.quantisation import correct_biases, equalise, quantise, run_graph
 
 SCENE = Path(__file__).parent.parent / "sample_data" / "eastern_shore.tif"
 

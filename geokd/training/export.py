@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
@@ -24,7 +23,7 @@ from geokd.training.checkpoint import read_tensors
 from geokd.training.loop import Stage
 from geokd.training.networks import Network, build_student, build_teacher
 from geokd.training.onnx_graph import to_onnx
-from geokd.training.quantisation import quantise
+from geokd.training.quantisation import quantise, run_graph
 
 GOLDEN_PATCHES = 4
 _RUN_KEYS = {
@@ -109,16 +108,6 @@ def export(
         for path, bundle in zip(paths, bundles, strict=True):
             write_bytes(temporary / path.name, bundle.onnx_bytes)
     return ExportResult(*paths, notes=_teacher_notes(facts) if teacher else ())
-
-
-def run_graph(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run a graph on pixels (N, C, H, W); return logits (N, K)."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.x64quantprecision", "1")  # as the engine that maps has it
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {"pixels": pixels})
-    return np.asarray(logits, np.float32)
 
 
 def most_decided(logits: NDArray[np.float32], count: int) -> NDArray[np.intp]:

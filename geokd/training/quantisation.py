@@ -102,6 +102,16 @@ def correct_biases(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]])
     return corrected
 
 
+def run_graph(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run a graph on pixels (N, C, H, W); return logits (N, K)."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.x64quantprecision", "1")  # as the engine that maps has it
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"pixels": pixels})
+    return np.asarray(logits, np.float32)
+
+
 class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # untyped base
     """Feeds calibration chips in batches."""
 
