@@ -70,8 +70,8 @@ def _restyled(bundle: Bundle, regrouping: Regrouping, name: str) -> Bundle:
     if not regrouping.merges:
         provenance = {**bundle.provenance, "derived_from": origin}
         return replace(bundle, name=name, legend=regrouping.legend, provenance=provenance)
-    from geokd.training.onnx_graph import merge_logits
-    from geokd.training.quantisation import run_graph  # these need onnx
+    from geokd.training.onnx_graph import merge_logits  # these need onnx
+    from geokd.training.quantisation import run_graph
 
     graph = merge_logits(bundle.graph, regrouping.groups, bundle.temperature)
     return replace(
