@@ -39,7 +39,8 @@ def train(
 ) -> None:
     """Train a student on CHIPS, a folder or zip archive with one sub-folder a class.
 
-    A VGG16 teacher is trained first, its answers are kept, and a MobileNetV2 student learns from labels and answers.
+    A teacher, VGG16 unless the recipe says otherwise, is trained first, its answers are kept, and a MobileNetV2 student
+    learns from labels and answers.
     Give the run to `geokd export` for a bundle to map with.
 
     With --init the student of a bundle goes on: chips, as `geokd tile` cuts them of the cells of a review, teach it

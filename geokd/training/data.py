@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.bundle import InputContract
-from geokd.errors import CallError, ChipError, RecipeError
+from geokd.errors import CallError, ChipError, RecipeError, one_message
 from geokd.legend import NODATA, LandUseClass, Legend, default_legend, machine_name
 from geokd.recipe import Recipe, expanded
 from geokd.scenes.chip_files import ChipIndex, index_chips
@@ -271,7 +271,7 @@ def _read_both(training: ChipIndex, validation: ChipIndex, contract: InputContra
         except ChipError as error:
             problems.append(str(error))
     if problems:
-        raise ChipError("\n".join(problems))
+        raise ChipError(one_message(problems))
     return read[0], read[1]
 
 

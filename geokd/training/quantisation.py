@@ -90,8 +90,7 @@ def correct_biases(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]])
     """
     corrected = _copy(model)
     weights = {tensor.name: tensor for tensor in corrected.graph.initializer}
-    layers = [n for n in corrected.graph.node if n.op_type == "Conv" and set(n.input[1:]) <= set(weights)]
-    layers = [n for n in layers if len(n.input) == 3]
+    layers = [n for n in corrected.graph.node if n.op_type == "Conv" and len(n.input) == 3]
     sizes = [len(pixels) for pixels in batches]
     means = _by_channel(corrected, "ReduceMean", [n.input[0] for n in layers], batches)
     for layer, mean in zip(layers, (np.average(m, axis=0, weights=sizes) for m in means), strict=True):
@@ -177,7 +176,7 @@ def _by_channel(
     """Reduce tensors (n, C, H, W) to a value a channel, batch by batch: an array (batches, C) for each tensor."""
     seen = _copy(model)
     outputs = [f"{name}_{reduction}" for name in names]
-    for name, output in dict(zip(names, outputs, strict=True)).items():
+    for name, output in zip(names, outputs, strict=True):
         seen.graph.node.append(helper.make_node(reduction, [name], [output], axes=[0, 2, 3], keepdims=0))
         seen.graph.output.append(helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(seen.SerializeToString(), providers=["CPUExecutionProvider"])

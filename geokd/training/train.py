@@ -159,7 +159,7 @@ def _train_on(
         "contract": data.contract.to_json(),
         "legend": data.legend.to_json(),
         "data": data.to_json(),
-    }
+    } | ({"teacher_only": True} if teacher_only else {})
     networks = _build_networks(recipe, data.contract, data.legend)  # first: without weights, leave no folder behind
     run["initial_weights"] = {
         stage: {"origin": origin, "sha256": _hash(network)} for stage, (network, origin) in networks.items()
@@ -185,7 +185,6 @@ def _train_on(
         outputs = cache_teacher(network, stages.chips.pixels, folder / "teacher_outputs", bf16=bf16["teacher"], say=say)
         del network, networks["teacher"]  # free its memory
     if teacher_only:
-        write_json(folder / "run.json", run | {"complete": False, "teacher_only": True})
         return TrainResult(folder, {"teacher": teacher, "student": None})
     network, student = stages.student(outputs)
     metrics: dict[str, dict[str, Any] | None] = {"teacher": teacher, "student": student}
