@@ -18,7 +18,7 @@ from geokd.training.checkpoint import read_tensors  # noqa: E402
 from geokd.training.export import ExportResult, export, golden_patches, read_weights  # noqa: E402
 from geokd.training.networks import Network, build_student, build_teacher  # noqa: E402
 from geokd.training.onnx_graph import to_onnx  # noqa: E402
-from geokd.training.quantisation import run_graph  # noqa: E402
+from geokd.training.quantisation import PREPARATIONS, Preparation, quantise, run_graph  # noqa: E402
 from geokd.training.train import train  # noqa: E402
 from tests.test_training_run import Lines, make_chips, tiny_recipe  # noqa: E402
 
@@ -143,6 +143,25 @@ def test_the_teacher_is_written_if_asked_for(run: Path, exported: ExportResult, 
     assert len(layers) == 13 + 5 + 1
     assert all(name in quantised for node in layers for name in node.input)
     assert any("no statistics" in note for note in result.notes)
+
+
+@pytest.mark.parametrize(("int8_epochs", "preparations"), [(0, PREPARATIONS), (1, ())])
+def test_a_student_trained_under_rounding_is_rounded_as_it_is(
+    run: Path, tmp_path: Path, int8_epochs: int, preparations: tuple[Preparation, ...]
+) -> None:
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("*.onnx", "teacher_outputs"))
+    facts = json.loads((run / "run.json").read_text())
+    facts["recipe"]["student"]["int8_epochs"] = int8_epochs
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+    result = export(tmp_path / "run", teacher=True)
+    assert result.teacher_fp32 is not None
+    assert result.teacher_int8 is not None
+    pixels = read_tensors(run / "calibration.safetensors")[0]["pixels"].numpy()
+    for fp32, int8, expected in (
+        (result.fp32, result.int8, preparations),
+        (result.teacher_fp32, result.teacher_int8, PREPARATIONS),
+    ):
+        assert load_bundle(int8).graph == quantise(load_bundle(fp32).graph, pixels, expected)
 
 
 @pytest.mark.parametrize(("recorded", "temperature"), [({}, 1.0), ({"temperature": 1.5}, 1.5)])

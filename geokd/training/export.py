@@ -23,7 +23,7 @@ from geokd.training.checkpoint import read_tensors
 from geokd.training.loop import Stage
 from geokd.training.networks import Network, build_student, build_teacher
 from geokd.training.onnx_graph import to_onnx
-from geokd.training.quantisation import quantise, run_graph
+from geokd.training.quantisation import PREPARATIONS, quantise, run_graph
 
 GOLDEN_PATCHES = 4
 _RUN_KEYS = {
@@ -65,6 +65,9 @@ def export(
 ) -> ExportResult:
     """Write the student of a finished run as `<name>.onnx` (int8) and `<name>-fp32.onnx`, and its teacher if asked to.
 
+    A network that was not trained under rounding (`student.int8_epochs` of 0) is prepared for it, see
+    :func:`geokd.training.quantisation.quantise`.
+
     Parameters
     ----------
     run : path
@@ -102,7 +105,9 @@ def export(
     bundles = []
     for stage in stages:
         fp32 = _fp32_bundle(folder, stage, facts)
-        graph = quantise(fp32.graph, calibration["pixels"].numpy())
+        trained_under_rounding = stage == "student" and facts["recipe"]["student"]["int8_epochs"] > 0
+        preparations = () if trained_under_rounding else PREPARATIONS
+        graph = quantise(fp32.graph, calibration["pixels"].numpy(), preparations)
         bundles += [fp32, fp32.with_graph(graph, "int8", run_graph(graph, fp32.golden.pixels))]
     with staged(target, [path.name for path in paths], overwrite=overwrite) as temporary:
         for path, bundle in zip(paths, bundles, strict=True):

@@ -3,11 +3,11 @@
 Weights become int8 with a step for each output channel, activations uint8 with one step a tensor. After a ReLU6 that is
 6/255 for every channel, so one that never passes 0.5 is left with 21 steps; and rounded weights shift what a channel
 gives on average. Both are mended beforehand, by what chips show, after Nagel et al. 2019, "Data-Free Quantization
-Through Weight Equalization and Bias Correction" (arXiv 1906.04721).
+Through Weight Equalization and Bias Correction" (arXiv 1906.04721), unless training has seen to them.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +26,22 @@ _MOST = 8.0  # times that a channel is multiplied: the weights that read it lose
 _MARGIN = 1.25  # of a channel's room over what chips show, for scenes that show more
 _PASS_ON = ("GlobalAveragePool", "Flatten")  # channels go through these as they are
 
+Preparation = Callable[[onnx.ModelProto, Sequence[NDArray[np.uint8]]], onnx.ModelProto]
 
-def quantise(graph: bytes, pixels: NDArray[np.uint8]) -> bytes:
-    """Quantise an fp32 graph to int8 by the ranges that calibration chips (N, C, H, W) show."""
+
+def quantise(graph: bytes, pixels: NDArray[np.uint8], preparations: Sequence[Preparation]) -> bytes:
+    """Quantise an fp32 graph to int8 by the ranges that calibration chips (N, C, H, W) show.
+
+    The preparations change the graph first, in their order, its batch normalisation folded. A student that was trained
+    under rounding wants none: its weights and biases allow for the steps of rounding alone.
+    """
     batches = [pixels[i : i + _BATCH] for i in range(0, len(pixels), _BATCH)]
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantised = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
         quantization.quant_pre_process(onnx.load_from_string(graph), prepared, skip_symbolic_shape=True)
-        model = correct_biases(equalise(onnx.load(prepared), batches), batches)
+        model = onnx.load(prepared)
+        for prepare in preparations:
+            model = prepare(model, batches)
         onnx.save(model, prepared)
         quantization.quantize_static(
             prepared,
@@ -99,6 +107,9 @@ def correct_biases(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]])
         shift = added[:, 0] * mean if _is_depthwise(layer) else added @ mean
         _set(weights[layer.input[2]], numpy_helper.to_array(weights[layer.input[2]]) - shift)
     return corrected
+
+
+PREPARATIONS: tuple[Preparation, ...] = (equalise, correct_biases)
 
 
 def run_graph(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
