@@ -41,8 +41,11 @@ class TrainingError(GeokdError, RuntimeError):
     """A training run cannot start, go on or be resumed."""
 
 
-def one_message(problems: list[str]) -> str:
-    """Join all `problems` of one validation into one message; a single one stays a plain sentence."""
+def one_message(problems: list[str], most: int | None = None) -> str:
+    """Join `problems` of one validation into one message, naming the first `most`; a single one stays a sentence."""
     if len(problems) == 1:
         return problems[0]
-    return f"{len(problems)} problems:\n" + "\n".join(f"  - {problem}" for problem in problems)
+    lines = problems[:most]
+    if len(lines) < len(problems):
+        lines.append(f"and {len(problems) - len(lines)} more")
+    return f"{len(problems)} problems:\n" + "\n".join(f"  - {line}" for line in lines)

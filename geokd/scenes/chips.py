@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from geokd.bundle import InputContract
-from geokd.errors import ChipError, SceneError
+from geokd.errors import ChipError, SceneError, one_message
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.chip_files import ChipArchive, ChipIndex
 
@@ -140,7 +140,7 @@ def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
             except ChipError as error:
                 problems.append(str(error))
     if problems:
-        raise ChipError(f"{index.root}: {_listed(problems)}")
+        raise ChipError(f"{index.root}: {one_message(problems, _MOST_NAMED)}")
     labels = np.asarray(index.labels, np.int64)
     digest = hashlib.sha256(pixels.tobytes())
     digest.update(labels.tobytes())
@@ -150,14 +150,6 @@ def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
     if 0 < lacking < len(index):
         said.append(f"{lacking} of {len(index)} chips carry no coordinates, so those of the others are not used either")
     return Chips(pixels, labels, bounds if np.isfinite(bounds).all() else None, digest.hexdigest(), tuple(said))
-
-
-def _listed(problems: list[str]) -> str:
-    """Put problems into one message, naming the first."""
-    if len(problems) == 1:
-        return problems[0]
-    lines = problems[:_MOST_NAMED] + [f"and {len(problems) - _MOST_NAMED} more"] * (len(problems) > _MOST_NAMED)
-    return f"{len(problems)} problems:\n" + "\n".join(f"  - {line}" for line in lines)
 
 
 def pictures(pixels: NDArray[np.uint8]) -> NDArray[np.bytes_]:
