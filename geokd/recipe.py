@@ -31,6 +31,7 @@ TeacherOn = Literal["all", "unlabelled"]
 BatchStatistics = Literal["learned", "kept"]
 
 LOSS_TERMS = ("ce", "kl", "cosine", "standardised_kl")
+MOST_SEED = 2**31 - 1
 """Terms of a student's loss: the names of their weights in :class:`LossRecipe`."""
 
 
@@ -71,7 +72,7 @@ class SplitRecipe:
     validation: tuple[str, ...] = ("val",)
     validation_share: float = field(default=0.2, metadata=_at_least(0.01, 0.9))
     block_m: float = field(default=1280.0, metadata=_at_least(1e-3))
-    seed: int | None = field(default=None, metadata=_at_least(0, 2**31 - 1))
+    seed: int | None = field(default=None, metadata=_at_least(0, MOST_SEED))
     labelled_share: float = field(default=1.0, metadata=_at_least(1e-6, 1))
     unlabelled: Unlabelled = "leave out"
 
@@ -225,7 +226,7 @@ class Recipe:
     """A whole recipe. `seed` decides initial weights, order, views and augmentation."""
 
     name: str = "student"
-    seed: int = field(default=1, metadata=_at_least(0, 2**31 - 1))
+    seed: int = field(default=1, metadata=_at_least(0, MOST_SEED))
     input: InputRecipe = field(default_factory=InputRecipe)
     split: SplitRecipe = field(default_factory=SplitRecipe)
     teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
@@ -282,8 +283,8 @@ def _changed(document: dict[str, Any], changes: Sequence[str], what: str) -> Rec
 
 
 def expanded(path: str) -> Path:
-    """Path of a recipe, with `~` and `$VARIABLE` filled in."""
-    return Path(os.path.expandvars(path)).expanduser()
+    """Path of a recipe, with `~` and `$VARIABLE` filled in unless there is one without."""
+    return Path(path) if Path(path).exists() else Path(os.path.expandvars(path)).expanduser()
 
 
 def _read_toml(path: str | Path) -> dict[str, Any]:

@@ -145,20 +145,40 @@ def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> No
     rows = ablate(chips, tmp_path / "out", small(), two, resume=True, say=lines).rows
     assert [len(row["accuracies"]) for row in rows] == [2, 2]
     assert sum(line.startswith("student: epoch 1/") for line in lines) == 3
+    renamed = AblationOptions(seeds=2, losses=("ce", "standardised_kl+ce"))
+    again = Lines()
+    assert ablate(chips, tmp_path / "out", small(), renamed, resume=True, say=again).rows == rows
+    assert not any(": epoch " in line for line in again)  # terms in another order are no other loss
+    wrong = AblationOptions(seeds=1, losses=("ce+standardised_kl", "ce"))
+    with pytest.raises(CallError, match=r"against ce, not ce\+standardised_kl") as refused:
+        ablate(chips, tmp_path / "out", small(), wrong, resume=True, say=Lines())
+    assert "has 2 seeds" in str(refused.value)
     fewer = AblationOptions(seeds=1, losses=("ce",), fractions=(0.5,))
     more = ablate(chips, tmp_path / "out", small(), fewer, resume=True, say=Lines()).rows
     assert more[1:] == rows  # what was not asked for again stays
     assert (more[0]["fraction"], len(more[0]["accuracies"])) == (0.5, 1)
     with pytest.raises(CallError, match="had another recipe"):
-        ablate(chips, tmp_path / "out", small(epochs=3), one, resume=True, say=Lines())
+        ablate(chips, tmp_path / "out", small(epochs=3), two, resume=True, say=Lines())
+    run = tmp_path / "out" / "labels-100-percent" / "ce" / "seed-1"
+    with pytest.raises(CallError, match="no ablation to resume"):
+        ablate(chips, run, small(), one, resume=True, say=Lines())
 
 
 def test_recipes_that_an_ablation_would_change_are_refused(chips: Path, tmp_path: Path) -> None:
     call = ["ablate", str(chips), "-o", str(tmp_path / "out"), "--losses", "ce,ce+kl", "--set", "loss.cosine=0"]
-    call += ["--set", "split.labelled_share=0.5", "--set", "loss.teacher_on=unlabelled", "--set", "teacher.epochs=0"]
+    call += [
+        "--set",
+        "seed=2147483647",
+        "--set",
+        "split.labelled_share=0.5",
+        "--set",
+        "loss.teacher_on=unlabelled",
+        "--set",
+        "teacher.epochs=0",
+    ]
     done = CliRunner().invoke(main, call)
     assert done.exit_code == 2, done.output
-    for part in ("split.labelled_share", "loss.teacher_on", "teacher.epochs"):
+    for part in ("split.labelled_share", "loss.teacher_on", "teacher.epochs", "2147483649, of at most 2147483647"):
         assert part in done.stderr, part
     assert not (tmp_path / "out").exists()
 
@@ -170,5 +190,7 @@ def test_wrong_calls_name_all_that_is_wrong(chips: Path, tmp_path: Path) -> None
     for part in ("--seeds 0", "'k1'", "'kl+kl' names a term twice", "--fractions 0 ", "--fractions 2 "):
         assert part in done.stderr, part
     assert not (tmp_path / "out").exists()
+    alike = CliRunner().invoke(main, [*call[:4], "--fractions", "0.3333333,0.33333334"])
+    assert (alike.exit_code, "differ in six digits" in alike.stderr) == (2, True)
     no_numbers = CliRunner().invoke(main, [*call[:4], "--fractions", "half"])
     assert (no_numbers.exit_code, "is no list of numbers" in no_numbers.stderr) == (2, True)

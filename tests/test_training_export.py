@@ -132,7 +132,8 @@ def test_the_teacher_is_written_if_asked_for(run: Path, exported: ExportResult, 
         assert (bundle.name, bundle.architecture) == ("tiny-teacher", "vgg16")
         assert bundle.legend.names == ("dark", "striped")
         assert bundle.familiarity is None
-        assert bundle.provenance["notes"] == list(result.notes)
+        assert len(bundle.provenance["notes"]) == 1
+        assert set(bundle.provenance["notes"]) < set(result.notes)
     weights = read_weights(fp32)
     tensors, _ = read_tensors(run / "teacher.safetensors")
     assert weights.keys() == tensors.keys()
@@ -162,6 +163,8 @@ def test_a_student_trained_under_rounding_is_rounded_as_it_is(
         (result.teacher_fp32, result.teacher_int8, PREPARATIONS),
     ):
         assert load_bundle(int8).graph == quantise(load_bundle(fp32).graph, pixels, expected)
+        assert load_bundle(int8).provenance["rounding"] == {"prepared_by": [p.__name__ for p in expected]}
+    assert [("as it is" in note) for note in result.notes if "int8" in note] == [int8_epochs > 0, False]
 
 
 @pytest.mark.parametrize(("recorded", "temperature"), [({}, 1.0), ({"temperature": 1.5}, 1.5)])

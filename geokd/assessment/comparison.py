@@ -16,10 +16,11 @@ def mean_interval(values: Sequence[float]) -> tuple[float, tuple[float, float] |
     Parameters
     ----------
     values : sequence of float
-        At least one; of one alone there is no interval, None.
+        At least one; of one alone there is no interval, None, nor of values that are alike but for rounding, of whose
+        spread they tell nothing.
     """
     mean = float(np.mean(values))
-    if len(values) < 2:
+    if len(values) < 2 or np.ptp(values) < _ALIKE:
         return mean, None
     from scipy.stats import t
 
@@ -43,7 +44,7 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> di
     """
     differences = [float(v) - float(r) for v, r in zip(values, reference, strict=True)]
     difference, interval = mean_interval(differences)
-    if interval is None or np.ptp(differences) < _ALIKE:
+    if interval is None:
         return {"difference": difference, "interval_95": None, "p": None}
     from scipy.stats import ttest_1samp
 

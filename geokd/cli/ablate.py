@@ -17,7 +17,7 @@ _HEAD = (
     "seeds",
     "against the first, points",
     "p",
-    "McNemar, seeds pooled",
+    "McNemar, each chip once a seed",
 )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geokd.assessment.comparison import mcnemar, mean_interval, paired_difference
 from geokd.errors import CallError, TrainingError, one_message
-from geokd.recipe import LOSS_TERMS, Recipe, StudentRecipe, TeacherRecipe, load_recipe
+from geokd.recipe import LOSS_TERMS, MOST_SEED, Recipe, StudentRecipe, TeacherRecipe, load_recipe
 from geokd.training.checkpoint import read_tensors
 from geokd.training.curves import draw_ablation
 from geokd.training.data import TrainingData, read_training_data, split_seed, with_labels
@@ -67,9 +67,10 @@ class AblationOptions:
                 problems.append(f"the loss {loss!r} {what}; join some of {', '.join(LOSS_TERMS)} by +")
         if len({frozenset(loss.split("+")) for loss in self.losses}) < max(1, len(self.losses)):
             problems.append(f"the losses {', '.join(self.losses) or '(none)'} are not one or more different ones")
-        problems += [f"--fractions {f:g} is not above 0 and at most 1" for f in self.fractions if not 0 < f <= 1]
-        if not self.fractions or len(set(self.fractions)) < len(self.fractions):
-            problems.append(f"--fractions {self.fractions} are not one or more different numbers")
+        problems += [f"--fractions {f:g} is not within 0.000001 and 1" for f in self.fractions if not 1e-6 <= f <= 1]
+        listed = [f"{f:g}" for f in self.fractions]
+        if len(set(listed)) < max(1, len(listed)):
+            problems.append(f"--fractions {','.join(listed) or '(none)'} are not one or more that differ in six digits")
         if self.unlabelled and min(self.fractions, default=1.0) >= 1:
             problems.append("--unlabelled needs a fraction below 1: else there are no chips without labels")
         if problems:
@@ -164,15 +165,16 @@ def ablate(
     CallError, RecipeError, ChipError, TrainingError
     """
     wanted, folder = options or AblationOptions(), Path(output)
+    wanted = replace(wanted, losses=tuple(_in_order(loss) for loss in wanted.losses))
     base = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     _check(base, wanted)
     check_output(folder, chips, resume=resume)
-    if resume and not is_begun(folder):
-        raise CallError(f"there is no ablation to resume in {folder}; start it without --resume")
+    if resume and ((folder / "run.json").is_file() or not is_begun(folder)):
+        raise CallError(f"there is no ablation to resume in {folder}; start it without --resume, in a new folder")
     every = replace(base, split=replace(base.split, labelled_share=1.0, unlabelled="leave out"))
     data = read_training_data(chips, every, validation, say)
     facts = {"recipe": base.to_json(), "data": data.to_json()}
-    known = {_key(row): row for row in _rows_before(folder / "ablation.json", facts)}
+    known = {_key(row): row for row in _rows_before(folder / "ablation.json", facts, wanted)}
     for setting in _settings(wanted):
         known |= {_key(row): row for row in _rows_of(setting, base, data, folder, wanted, say)}
         rows = sorted(known.values(), key=lambda row: (row["fraction"], row["unlabelled"]))
@@ -198,6 +200,9 @@ def _check(base: Recipe, wanted: AblationOptions) -> None:
         )
     if base.loss.teacher_on != "all":
         problems.append("the recipe lets the teacher speak of chips without labels alone (loss.teacher_on): set all")
+    last = base.seed + wanted.seeds - 1
+    if last > MOST_SEED:
+        problems.append(f"seeds count up from the recipe's, {base.seed}, to {last}, of at most {MOST_SEED}: lower it")
     if any(_taught(loss) for loss in wanted.losses) and base.teacher.epochs == 0:
         problems.append("the recipe gives the teacher no epochs (teacher.epochs), and some of the losses need one")
     if problems:
@@ -208,7 +213,7 @@ def _key(row: dict[str, Any]) -> tuple[float, bool, str]:
     return row["fraction"], row["unlabelled"], row["loss"]
 
 
-def _rows_before(path: Path, facts: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows_before(path: Path, facts: dict[str, Any], wanted: AblationOptions) -> list[dict[str, Any]]:
     """Rows of an ablation that is gone on with; none if it has not got so far."""
     if not path.is_file():
         return []
@@ -216,12 +221,28 @@ def _rows_before(path: Path, facts: dict[str, Any]) -> list[dict[str, Any]]:
         before = json.loads(path.read_text(encoding="utf-8"))
         differ = [key for key, value in facts.items() if before[key] != value]
         rows: list[dict[str, Any]] = [row for row in before["rows"] if _key(row)]
+        references = {row["loss"] for row in rows if "difference" not in row}
+        again = [row for row in rows if row["loss"] in wanted.losses and row["fraction"] in wanted.fractions]
+        seeds = max((len(row["accuracies"]) for row in again), default=0)
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is not what an ablation leaves there ({error}); start a new one") from error
     if differ:
         raise CallError(
             f"the ablation in {path.parent} had another {', '.join(differ)}; resume with the same, or start a new one"
         )
+    problems = []
+    if references - {wanted.losses[0]}:
+        problems.append(
+            f"the ablation in {path.parent} holds losses against {', '.join(sorted(references))}, not"
+            f" {wanted.losses[0]}; put that first in --losses, or start a new one"
+        )
+    if wanted.seeds < seeds:
+        problems.append(
+            f"the ablation in {path.parent} has {seeds} seeds of some of these losses, and --seeds is"
+            f" {wanted.seeds}; ask for as many or more"
+        )
+    if problems:
+        raise CallError(one_message(problems))
     return rows
 
 
@@ -296,6 +317,11 @@ def _epochs(recipe: TeacherRecipe | StudentRecipe, share: float, chips: int, all
     """Epochs over `chips` that take `share` of the steps that the recipe takes over all chips."""
     steps, few = (steps_an_epoch(count, recipe.batch_size) for count in (all_chips, chips))
     return max(min(1, recipe.epochs), round(share * recipe.epochs * steps / few))
+
+
+def _in_order(loss: str) -> str:
+    """Name a loss by its terms in one order."""
+    return "+".join(term for term in LOSS_TERMS if term in loss.split("+"))
 
 
 def _taught(loss: str) -> bool:

@@ -102,17 +102,20 @@ def export(
     paths = [target / f"{_name(facts, stage)}{ending}.onnx" for stage in stages for ending in ("-fp32", "")]
     check_outputs(target, [path.name for path in paths], overwrite=overwrite)
     calibration, _ = read_tensors(folder / "calibration.safetensors")
-    bundles = []
+    bundles, notes = [], list(_teacher_notes(facts)) if teacher else []
     for stage in stages:
         fp32 = _fp32_bundle(folder, stage, facts)
-        trained_under_rounding = stage == "student" and facts["recipe"]["student"]["int8_epochs"] > 0
+        trained_under_rounding = stage == "student" and recipe_from_json(facts["recipe"]).student.int8_epochs > 0
         preparations = () if trained_under_rounding else PREPARATIONS
         graph = quantise(fp32.graph, calibration["pixels"].numpy(), preparations)
-        bundles += [fp32, fp32.with_graph(graph, "int8", run_graph(graph, fp32.golden.pixels))]
+        int8 = fp32.with_graph(graph, "int8", run_graph(graph, fp32.golden.pixels))
+        rounding = {"prepared_by": [prepare.__name__ for prepare in preparations]}
+        bundles += [fp32, replace(int8, provenance={**int8.provenance, "rounding": rounding})]
+        notes.append(_rounding_note(stage, prepared=bool(preparations)))
     with staged(target, [path.name for path in paths], overwrite=overwrite) as temporary:
         for path, bundle in zip(paths, bundles, strict=True):
             write_bytes(temporary / path.name, bundle.onnx_bytes)
-    return ExportResult(*paths, notes=_teacher_notes(facts) if teacher else ())
+    return ExportResult(*paths, notes=tuple(notes))
 
 
 def most_decided(logits: NDArray[np.float32], count: int) -> NDArray[np.intp]:
@@ -194,6 +197,16 @@ def _build(recipe: Recipe, stage: Stage, channels: int, classes: tuple[str, ...]
     if stage == "student":
         return build_student(recipe.student, channels, classes, initial_weights="none")[0]
     return build_teacher(replace(recipe.teacher, initial_weights="none"), channels, classes)[0]
+
+
+def _rounding_note(stage: Stage, *, prepared: bool) -> str:
+    """Say how a network was rounded."""
+    if not prepared:
+        return f"the {stage} is rounded to int8 as it is, since it was trained under rounding"
+    return (
+        f"the {stage} was not trained under rounding: before it is rounded to int8, channels are given like ranges and"
+        " biases lose what rounding adds"
+    )
 
 
 def _teacher_notes(facts: dict[str, Any]) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ NO_LABEL = -1
 """Label of a chip of which only the teacher's answers are known."""
 
 _EVALUATION_BATCH = 256
+_MOST_KEPT = 0.02  # of the initial weights in the running mean of the last ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +154,12 @@ def fit(job: TrainingJob) -> Network:
         job.say(f"{job.stage}: resuming after epoch {done} of {recipe.epochs}")
     _forget_log(job.folder / "log.csv", job.stage, done)
     steps = steps_an_epoch(len(job.chips.labels), recipe.batch_size)
+    kept = average.share_of_first(recipe.epochs * steps)
+    if kept > _MOST_KEPT:
+        job.say(
+            f"{job.stage}: after {recipe.epochs * steps} steps the running mean of the weights (ema_decay) still holds"
+            f" {100 * kept:.0f} % of the initial ones; lower it, or train for longer"
+        )
 
     for epoch in range(done, recipe.epochs):
         generator = epoch_generator(job.seed, job.stage, epoch, device)
@@ -327,6 +334,10 @@ class _RunningMean:
         pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
         self._counts = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
         self._means, self._values = zip(*(pair for pair in pairs if pair[0].dtype.is_floating_point), strict=True)
+
+    def share_of_first(self, steps: int) -> float:
+        """Share that the weights before the first of `steps` updates have in the mean after them."""
+        return self._decay**steps if steps else 0.0
 
     @torch.no_grad()
     def update(self) -> None:
