@@ -83,7 +83,7 @@ def test_figures(model: Path, chips: Path, tmp_path: Path, turns: list[str]) -> 
     agreed = wrong["agreement"]
     assert agreed["share"] == pytest.approx(1 / 9)
     assert agreed["interval_95"] == pytest.approx(wilson(1, 9))
-    assert (agreed["only_right"], agreed["only_reference_right"]) == (0, 7)
+    assert agreed["mcnemar"] == {"won": 0, "lost": 7, "p": pytest.approx(2 / 2**7)}
     assert [row["share"] for row in agreed["per_class"]] == [0.0, 0.5, 0.0]
     confidence = np.exp(0.05 * 150 / 2) / (np.exp(0.05 * 150 / 2) + 2)
     assert wrong["ece"] == pytest.approx(abs(confidence - 1 / 9), abs=1e-6)

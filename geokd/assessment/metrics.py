@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.assessment.comparison import mcnemar
 from geokd.assessment.intervals import wilson
 
 
@@ -90,8 +91,8 @@ def agreement(
     Returns
     -------
     dict
-        share and interval_95 (Wilson); only_right and only_reference_right, the chips of which one of the two is right
-        and the other wrong; per_class, of the chips of each true class: {name, share, interval_95}, None without chips.
+        share and interval_95 (Wilson); mcnemar, {won, lost, p} of the chips of which one of the two is right and the
+        other wrong; per_class, of the chips of each true class: {name, share, interval_95}, None without chips.
     """
     same, right, reference_right = predicted == reference, predicted == truth, reference == truth
 
@@ -101,8 +102,7 @@ def agreement(
 
     return {
         **share(np.ones(len(truth), np.bool_)),
-        "only_right": int((right & ~reference_right).sum()),
-        "only_reference_right": int((reference_right & ~right).sum()),
+        "mcnemar": mcnemar(right, reference_right),
         "per_class": [{"name": name, **share(truth == k)} for k, name in enumerate(names)],
     }
 

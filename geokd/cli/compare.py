@@ -19,7 +19,9 @@ _HEAD_ON_CHIPS = (
     "agrees with 1",
     "only it right",
     "only 1 right",
+    "McNemar's p",
 )
+_COUNTS = {"won": ",", "lost": ",", "p": ".2g"}
 
 
 @click.command()
@@ -56,7 +58,7 @@ def _tables(figures: dict[str, Any]) -> list[str]:
         "mult-adds: of one patch; chips/s: of the network alone in"
         f" {speed['threads']} thread of this machine, median of {speed['rounds']} rounds taken in turns",
         "",
-        *aligned("><>>>>>>", _HEAD_ON_CHIPS, [_how_it_does(i, entry) for i, entry in enumerate(entries, 1)]),
+        *aligned("><>>>>>>>", _HEAD_ON_CHIPS, [_how_it_does(i, entry) for i, entry in enumerate(entries, 1)]),
         f"on {figures['chips']['n']:,} chips of {figures['chips']['path']}",
         "",
         *_by_class(entries),
@@ -86,7 +88,7 @@ def _how_it_does(number: int, entry: dict[str, Any]) -> tuple[str, ...]:
         percent(entry["ece"]),
         f"{entry['temperature']:.3g}",
         "-" if same is None else percent(same["share"], same["interval_95"]),
-        *("-" if same is None else f"{same[key]:,}" for key in ("only_right", "only_reference_right")),
+        *("-" if same is None else f"{same['mcnemar'][key]:{form}}" for key, form in _COUNTS.items()),
     )
 
 
