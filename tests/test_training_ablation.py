@@ -137,6 +137,16 @@ def test_an_interrupted_ablation_ends_as_it_would_have(
     assert not any(": epoch " in line for line in again)  # nothing is trained twice
 
 
+def test_steps_that_whole_epochs_cannot_make_alike_are_told(chips: Path, tmp_path: Path) -> None:
+    recipe = small(epochs=1)
+    recipe = replace(recipe, student=replace(recipe.student, batch_size=4))
+    lines = Lines()
+    options = AblationOptions(seeds=1, losses=("ce",), fractions=(0.8,), unlabelled=True)
+    rows = ablate(chips, tmp_path / "out", recipe, options, say=lines).rows
+    assert rows[1]["steps"] == 3
+    assert any("ce takes 3 steps, beside 4 with the other chips" in line for line in lines)
+
+
 def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> None:
     one = AblationOptions(seeds=1, losses=("ce",))
     assert ablate(chips, tmp_path / "out", small(), one, say=Lines()).rows[0]["interval_95"] is None

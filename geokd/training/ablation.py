@@ -270,6 +270,9 @@ def _rows_of(
             plain, shown = replace(setting, unlabelled=False).chips(base, data, say)
             epochs = _epochs(base.student, 1, len(shown.training.labels), len(data.training.labels))
             one = replace(one, split=plain.split, student=replace(one.student, epochs=epochs))
+            own, others = _steps(one, shown), _steps(recipe, taken)
+            if abs(own - others) > 0.05 * others:
+                say(f"{loss} takes {own} steps, beside {others} with the other chips: more epochs bring these nearer")
         figures = []
         for seed in range(recipe.seed, recipe.seed + wanted.seeds):
             run = folder / setting.name / loss / f"seed-{seed}"
@@ -285,7 +288,7 @@ def _rows_of(
             "unlabelled": setting.unlabelled,
             "labelled_chips": len(taken.labelled.labels),
             "epochs": one.student.epochs,
-            "steps": one.student.epochs * steps_an_epoch(len(shown.training.labels), one.student.batch_size),
+            "steps": _steps(one, shown),
             "teacher": figures[0]["teacher"]["accuracy"] if _taught(loss) else None,
             "n": figures[0]["student"]["n"],
             "accuracies": [f["student"]["accuracy"] for f in figures],
@@ -317,6 +320,11 @@ def _epochs(recipe: TeacherRecipe | StudentRecipe, share: float, chips: int, all
     """Epochs over `chips` that take `share` of the steps that the recipe takes over all chips."""
     steps, few = (steps_an_epoch(count, recipe.batch_size) for count in (all_chips, chips))
     return max(min(1, recipe.epochs), round(share * recipe.epochs * steps / few))
+
+
+def _steps(recipe: Recipe, data: TrainingData) -> int:
+    """Count the steps that a student takes."""
+    return recipe.student.epochs * steps_an_epoch(len(data.training.labels), recipe.student.batch_size)
 
 
 def _in_order(loss: str) -> str:
