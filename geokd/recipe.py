@@ -283,7 +283,7 @@ def _changed(document: dict[str, Any], changes: Sequence[str], what: str) -> Rec
 
 
 def expanded(path: str) -> Path:
-    """Path of a recipe, with `~` and `$VARIABLE` filled in unless there is one without."""
+    """Path that a recipe names: as it is if there is one, else with `~` and `$VARIABLE` filled in."""
     return Path(path) if Path(path).exists() else Path(os.path.expandvars(path)).expanduser()
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from geokd.bundle import ValueScaling
 from geokd.errors import CallError, RecipeError
-from geokd.recipe import Recipe, load_recipe, recipe_from_json
+from geokd.recipe import Recipe, expanded, load_recipe, recipe_from_json
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
 
@@ -88,3 +88,11 @@ def test_changes_of_a_recipe(tmp_path: Path) -> None:
         load_recipe(path, ["a", "b", "loss.kl=2"])
     with pytest.raises(CallError, match="names 'kl', which is no section"):
         load_recipe(path, ["loss.kl.x=1"])
+
+
+def test_a_path_is_filled_in_unless_it_is_there_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACE", "elsewhere")
+    path = tmp_path / "a$PLACE"
+    assert expanded(str(path)) == tmp_path / "aelsewhere"
+    path.mkdir()
+    assert expanded(str(path)) == path

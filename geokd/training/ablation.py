@@ -39,7 +39,7 @@ class AblationOptions:
         Terms joined by `+`, weighted as the recipe has them, or by 1 where it has 0. The first is what the others are
         held against.
     fractions : tuple of float
-        Fractions of the training chips whose labels are used, each part of the larger ones.
+        Fractions of the training chips whose labels are used, 0.000001 to 1, each part of the larger ones.
     unlabelled : bool
         For fractions below 1, also show students the other chips with the teacher's answers. Students of labels alone
         then take as many steps as these.
@@ -148,17 +148,17 @@ def ablate(
         Folder for all runs; must be new or empty, unless `resume`.
     options : AblationOptions, optional
     resume : bool
-        Go on with the ablation in `output`, perhaps with other losses, fractions or seeds; finished runs are kept, and
-        rows of losses and fractions that are not asked for again.
+        Go on with the ablation in `output`, perhaps with other losses, fractions or more seeds, against the same first
+        loss; finished runs are kept, and rows of losses and fractions that are not asked for again.
 
     Returns
     -------
     AblationResult
         Its rows, sorted by fraction, hold loss, weights (of its terms), fraction, unlabelled, labelled_chips, epochs,
         steps, teacher (accuracy, None without one), n, accuracies (by seed), accuracy (mean), interval_95 (over seeds,
-        cut off at 0 and 1, None for one), ece (mean; the temperature was fitted on the same chips), and, but for the
-        first loss, difference (to the first loss of the same setting, in pairs) and mcnemar (on the answers of all
-        seeds).
+        cut off at 0 and 1, None for one or if all are alike), ece (mean; the temperature was fitted on the same chips),
+        and, but for the first loss, difference (to the first loss of the same setting, in pairs) and mcnemar (on the
+        answers of all seeds).
 
     Raises
     ------
