@@ -2,6 +2,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from rasterio.windows import Window
 from geokd.bundle import InputContract, ValueScaling
 from geokd.errors import CallError, SceneError
 from geokd.scenes.plan import SceneOptions, ScenePlan
-from geokd.scenes.reader import describe_scene, mirrored, plan_scene, read_preview, read_window
+from geokd.scenes.reader import describe_scene, mirrored, open_scene, plan_scene, read_preview, read_window
 from tests.tiny import write_scene
 
 CONTRACT = InputContract(("B04", "B03", "B02"), 16, 10.0, ValueScaling())
@@ -198,6 +199,19 @@ def test_scale_and_offset_tags_are_honoured(tmp_path: Path) -> None:
         dataset.offsets = (-0.1,) * 3
     pixels, _ = read_window(plan_of(path), Window(0, 0, 4, 4))
     assert (pixels == 128).all()
+
+
+def test_a_tiled_scene_is_unpacked_once_to_be_thinned(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(1, 255, (3, 640, 640), dtype=np.uint8)
+    path = write_scene(tmp_path / "tiled.tif", pixels, tiled=True, compress="deflate", interleave="pixel")
+
+    def seconds(shape: tuple[int, int]) -> float:
+        started = time.perf_counter()
+        with open_scene(str(path)) as dataset:
+            dataset.read(out_shape=(3, *shape))
+        return time.perf_counter() - started
+
+    assert seconds((512, 512)) < 10 * min(seconds((640, 640)) for _ in range(3)) + 0.2  # a tile a row would take 100
 
 
 def test_preview_is_the_whole_scene_thinned(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def learn_familiarity(features: Features, confidence: NDArray[np.floating], unva
     ----------
     features : float64 array (N, 2 C)
         Of the chips as training varies them.
-    confidence : float array (N,)
-        The student's in these, calibrated, fractions.
+    confidence : float array (L,)
+        The student's in some of these, calibrated, fractions.
     unvaried : float64 array (M, 2 C)
         Features of the chips as they are.
     """

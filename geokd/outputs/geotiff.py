@@ -18,11 +18,10 @@ from geokd.legend import NODATA, Legend
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.staging import plainly_named
 from geokd.scenes.grid import SceneGrid
+from geokd.scenes.storage import GDAL_CACHE_BYTES
 
 Strip = tuple[slice, NDArray[np.uint8]]
 """Some rows of a raster, and the values (band, row, col) there."""
-
-_CACHE_MB = 64  # GDAL's own default is a twentieth of the machine's memory
 
 
 class _Shape(NamedTuple):
@@ -139,7 +138,7 @@ def _write_cloud_optimised(
     place = {"height": grid.height, "width": grid.width, "transform": grid.transform, "crs": grid.crs}
     checksums = []
     try:
-        with plainly_named(path) as whole, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+        with plainly_named(path) as whole, rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
             plain = whole.with_name("plain.tif")
             with rasterio.open(plain, "w", **profile, **place, count=bands) as raster:
                 describe(raster)

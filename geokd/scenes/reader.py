@@ -32,7 +32,7 @@ from geokd.scenes.bands import choose_bands
 from geokd.scenes.grid import METRES_PER_DEGREE_LATITUDE, SceneGrid
 from geokd.scenes.plan import Placing, SceneInfo, SceneOptions, ScenePlan, choose_values, fix_plan
 from geokd.scenes.scaling import to_uint8
-from geokd.scenes.storage import largest_block
+from geokd.scenes.storage import GDAL_CACHE_BYTES, largest_block
 from geokd.scenes.validity import alpha_band, has_mask, valid_pixels
 
 GdalErrors = (RasterioError, CPLE_BaseError)
@@ -47,7 +47,6 @@ _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _PREVIEW_PX = 512
 _SMALL_PX = 4_000_000  # a scene of so many pixels is looked at as a whole
 _SAMPLE_PX, _SAMPLES_A_SIDE = 64, 5  # in a larger one without overviews, windows from all over it
-_CACHE_MB = 64  # GDAL's own default is a twentieth of the machine's memory
 _BASELINE_OFFSET_DN = 1000
 
 
@@ -63,7 +62,7 @@ def open_scene(path: str) -> Iterator[DatasetReader]:
         If it is no raster.
     """
     _check_path(path)
-    with rasterio.Env.from_defaults(GDAL_CACHEMAX=_CACHE_MB, **_patience()):
+    with rasterio.Env.from_defaults(GDAL_CACHEMAX=GDAL_CACHE_BYTES, **_patience()):
         try:
             dataset = rasterio.open(path)
         except GdalErrors as error:

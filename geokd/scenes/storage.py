@@ -12,6 +12,9 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
+GDAL_CACHE_BYTES = 64 * 2**20
+"""For unpacked blocks, as rasterio wants it, in bytes; GDAL's own default is a twentieth of the machine's memory."""
+
 _MOST_SOURCES = 128
 _LOOKING_S = 5.0  # then sources are left unseen, since a server may take seconds for each
 
