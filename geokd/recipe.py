@@ -1,26 +1,16 @@
-"""A recipe: everything that decides how a student is trained, read from TOML into frozen dataclasses.
+"""A recipe: everything that decides how a student is trained, as frozen dataclasses.
 
-A key that is left out takes the default written here; an unknown key is an error that names the nearest known one. The
-resolved recipe is stored in the run and in the bundle, so nothing that shaped a student is lost.
+A key that a file leaves out takes the default written here (:mod:`geokd.recipe_file` reads it). The resolved recipe is
+stored in the run and in the bundle, so nothing that shaped a student is lost.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
-import os
-import tomllib
-import types
-import typing
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
-from geokd.bundle import ValueScaling
-from geokd.errors import CallError, RecipeError, one_message
-from geokd.legend import machine_name
+from geokd.contract import ValueScaling
 
 TeacherArchitecture = Literal["vgg16", "mobilenet_v2"]
 StudentArchitecture = Literal["mobilenet_v2"]
@@ -31,8 +21,9 @@ TeacherOn = Literal["all", "unlabelled"]
 BatchStatistics = Literal["learned", "kept"]
 
 LOSS_TERMS = ("ce", "kl", "cosine", "standardised_kl")
-MOST_SEED = 2**31 - 1
 """Terms of a student's loss: the names of their weights in :class:`LossRecipe`."""
+
+MOST_SEED = 2**31 - 1
 
 
 def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
@@ -236,7 +227,7 @@ class Recipe:
     legend: tuple[LegendEntry, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the resolved recipe as a JSON object; :func:`recipe_from_json` reads it back."""
+        """Return the resolved recipe as a JSON object; :func:`geokd.recipe_file.recipe_from_json` reads it back."""
         document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
         return document
 
@@ -244,158 +235,3 @@ class Recipe:
     def sha256(self) -> str:
         """Hash of the resolved recipe, hexadecimal: equal recipes have equal hashes, however they were written."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
-
-
-def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
-    """Read a TOML recipe.
-
-    Parameters
-    ----------
-    path : path or None
-        None takes the defaults.
-    changes : sequence of str
-        Keys that are set anew, as `section.key=value` with the value as TOML has it; quotes may be left out.
-
-    Raises
-    ------
-    CallError
-        If a change is not of that form.
-    RecipeError
-        If the file is missing or no TOML, or has unknown keys or unusable values: all of them in one message.
-    """
-    document = {} if path is None else _read_toml(path)
-    return _changed(document, changes, "the defaults" if path is None else f"the recipe {path}")
-
-
-def changed(recipe: Recipe, changes: Sequence[str], what: str) -> Recipe:
-    """Set keys of a recipe anew, as :func:`load_recipe` does; `what` names it in messages."""
-    return _changed(recipe.to_json(), changes, what)
-
-
-def _changed(document: dict[str, Any], changes: Sequence[str], what: str) -> Recipe:
-    malformed = [problem for change in changes if (problem := _set(document, change))]
-    if malformed:
-        raise CallError(one_message(malformed))
-    try:
-        return recipe_from_json(document)
-    except RecipeError as error:
-        raise RecipeError(f"{what}{' as changed' if changes else ''} cannot be used: {error}") from error
-
-
-def expanded(path: str) -> Path:
-    """Path that a recipe names: as it is if there is one, else with `~` and `$VARIABLE` filled in."""
-    return Path(path) if Path(path).exists() else Path(os.path.expandvars(path)).expanduser()
-
-
-def _read_toml(path: str | Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the recipe {path} is not TOML: {error}") from error
-
-
-def _set(document: dict[str, Any], change: str) -> str | None:
-    """Carry out one change `section.key=value`; return what is wrong with it, if anything."""
-    key, equals, text = change.partition("=")
-    *sections, last = (part.strip() for part in key.split("."))
-    if not equals or not last or not all(sections):
-        return f"the change {change!r} is not of the form section.key=value"
-    try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    for section in sections:
-        document = document.setdefault(section, {})
-        if not isinstance(document, dict):
-            return f"the change {change!r} names {section!r}, which is no section"
-    document[last] = value
-    return None
-
-
-def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
-    """Build a recipe from nested mappings.
-
-    Raises
-    ------
-    RecipeError
-        If there are unknown keys or unusable values: all of them in one message.
-    """
-    problems: list[str] = []
-    recipe = _build(Recipe, document, "", problems)
-    if recipe is not None and recipe.name != machine_name(recipe.name):
-        problems.append(f"name = {recipe.name!r} becomes a file name: use letters, digits, '_' and '-'")
-    if recipe is not None:
-        taught = recipe.loss.needs_teacher
-        if not (recipe.loss.ce or taught):
-            problems.append(f"the weights {', '.join(LOSS_TERMS)} of [loss] are all 0: there is nothing to learn from")
-        if recipe.split.unlabelled == "teacher" and not (taught and recipe.teacher.epochs):
-            problems.append("split.unlabelled = 'teacher' needs a teacher: give it epochs, and loss.kl or loss.cosine")
-    if problems or recipe is None:
-        raise RecipeError(one_message(problems))
-    return typing.cast(Recipe, recipe)
-
-
-def _build(cls: type[Any], document: Mapping[str, Any], where: str, problems: list[str]) -> Any:
-    """Build dataclass `cls` from a mapping; what is wrong is added to `problems`, and then None returned."""
-    before = len(problems)
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
-    values = {}
-    for key, value in document.items():
-        path = f"{where}{key}"
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(fields)}"
-            problems.append(f"unknown key {path!r}: {hint}")
-            continue
-        values[key] = _convert(hints[key], value, path, problems)
-        low, high = fields[key].metadata.get("range", (None, None))
-        if low is not None and isinstance(values[key], int | float) and not low <= values[key] <= high:
-            problems.append(f"{path} = {values[key]} is outside {low:g}..{high:g}")
-    missing = [
-        f"{where}{name}"
-        for name, f in fields.items()
-        if name not in document and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    ]
-    problems += [f"key {name!r} is missing" for name in missing]
-    if len(problems) > before:
-        return None
-    try:
-        return cls(**values)
-    except ValueError as error:
-        problems.append(f"{where.rstrip('.') or 'recipe'}: {error}")
-        return None
-
-
-def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
-    """Turn a TOML value into the annotated type `kind`, or add to `problems`."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        if value is None or value is False:  # TOML has no null: `value_scaling = false` says none
-            return None
-        return _convert(next(a for a in args if a is not type(None)), value, path, problems)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(_convert(args[0], v, f"{path}[{i}]", problems) for i, v in enumerate(value))
-    if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):
-        return _build(typing.cast(type[Any], kind), value, f"{path}.", problems)
-    if origin is Literal:
-        wanted, fits = f"one of {', '.join(map(repr, args))}", value in args
-    elif origin is tuple or dataclasses.is_dataclass(kind):
-        wanted, fits = "a list" if origin is tuple else "a table", False
-    else:
-        accepted = (int, float) if kind is float else kind
-        wanted, fits = f"of type {kind.__name__}", isinstance(value, accepted) and not isinstance(value, bool)
-    if not fits:
-        problems.append(f"{path} = {value!r} is not {wanted}")
-        return None
-    return _as_float(value) if kind is float else value
-
-
-def _as_float(value: float) -> float:
-    """Turn an int into a float, infinite if it is too large for one."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf

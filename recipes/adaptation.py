@@ -27,7 +27,8 @@ from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.robustness import unrounded
 from geokd.mapping.yardstick import Yardstick, YardstickOptions, judge_map, lay_yardstick
 from geokd.outputs.class_map import ClassMap
-from geokd.recipe import AugmentationRecipe, recipe_from_json
+from geokd.recipe import AugmentationRecipe
+from geokd.recipe_file import recipe_from_json
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.reader import mirrored
 from geokd.training.augmentation import VIEWS, Traits, augment

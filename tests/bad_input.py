@@ -26,7 +26,8 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 
-from geokd.bundle import Golden, InputContract, ValueScaling
+from geokd.bundle import Golden
+from geokd.contract import InputContract, ValueScaling
 from geokd.legend import default_legend
 from tests.tiny import CLASSES, PATCH_PX, three_fields, tiny_bundle, tiny_graph, write_scene
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geokd.bundle import Bundle, Golden, InputContract, ValueScaling, load_bundle, resolve_model
+from geokd.bundle import Bundle, Golden, load_bundle, resolve_model
+from geokd.contract import InputContract, ValueScaling
 from geokd.errors import BundleError
 from geokd.legend import default_legend
 

@@ -11,7 +11,7 @@ import rasterio
 from affine import Affine
 from PIL import Image
 
-from geokd.bundle import InputContract, ValueScaling
+from geokd.contract import InputContract, ValueScaling
 from geokd.errors import CallError, ChipError
 from geokd.scenes.chip_files import index_chips
 from geokd.scenes.chips import probe_chips, read_chips, scale_notes

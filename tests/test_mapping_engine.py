@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from geokd.bundle import DEFAULT_MODEL, Golden, InputContract, load_bundle, resolve_model
+from geokd.bundle import DEFAULT_MODEL, Golden, load_bundle, resolve_model
+from geokd.contract import InputContract
 from geokd.errors import BundleError
 from geokd.legend import default_legend
 from geokd.mapping.engine import (

@@ -12,8 +12,8 @@ from affine import Affine
 from click.testing import CliRunner
 from rasterio.crs import CRS
 
-from geokd.bundle import InputContract, ValueScaling
 from geokd.cli import main
+from geokd.contract import InputContract, ValueScaling
 from geokd.errors import CallError
 from geokd.mapping.parallel import Crew
 from geokd.mapping.sizing import fit_blocks

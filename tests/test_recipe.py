@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from geokd.bundle import ValueScaling
+from geokd.contract import ValueScaling
 from geokd.errors import CallError, RecipeError
-from geokd.recipe import Recipe, expanded, load_recipe, recipe_from_json
+from geokd.recipe import Recipe
+from geokd.recipe_file import expanded, load_recipe, recipe_from_json
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
 

@@ -4,7 +4,7 @@ import pytest
 from affine import Affine
 from rasterio.crs import CRS
 
-from geokd.bundle import InputContract, ValueScaling
+from geokd.contract import InputContract, ValueScaling
 from geokd.errors import SceneError
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.grid import SceneGrid

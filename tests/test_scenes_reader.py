@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.bundle import InputContract, ValueScaling
+from geokd.contract import InputContract, ValueScaling
 from geokd.errors import CallError, SceneError
 from geokd.scenes.plan import SceneOptions, ScenePlan
 from geokd.scenes.reader import describe_scene, mirrored, open_scene, plan_scene, read_preview, read_window
@@ -83,7 +83,7 @@ def test_scenes_inside_archives_are_read(tmp_path: Path) -> None:
 def test_an_ungeoreferenced_scene_is_refused_and_nothing_leaks_to_stderr(tmp_path: Path) -> None:
     path = write_scene(tmp_path / "a.tif", noise(5, 7), crs=None, transform=None)
     code = (
-        "from geokd.scenes.reader import *; from geokd.bundle import *\n"
+        "from geokd.scenes.reader import *; from geokd.contract import *\n"
         f"info = describe_scene({str(path)!r})\n"
         "try: plan_scene(info, InputContract(('B04', 'B03', 'B02'), 16, 10.0, ValueScaling()))\n"
         "except OSError as error: print(error)"

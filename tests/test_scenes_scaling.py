@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from geokd.bundle import ValueScaling
+from geokd.contract import ValueScaling
 from geokd.scenes.scaling import to_uint8
 from tests.tiny import write_scene
 

@@ -18,7 +18,7 @@ from rasterio.enums import ColorInterp
 from rasterio.warp import transform_geom
 from rasterio.windows import Window
 
-from geokd.bundle import InputContract, ValueScaling
+from geokd.contract import InputContract, ValueScaling
 from geokd.errors import CallError, ChipError, SceneError
 from geokd.scenes.chip_files import index_chips
 from geokd.scenes.chips import read_chips

@@ -23,7 +23,8 @@ from geokd.bundle import load_bundle
 from geokd.cli import main
 from geokd.errors import BundleError, CallError, ChipError, RecipeError
 from geokd.familiarity import Familiarity
-from geokd.recipe import LossRecipe, Recipe, recipe_from_json
+from geokd.recipe import LossRecipe, Recipe
+from geokd.recipe_file import recipe_from_json
 from geokd.scenes.chip_folder import MANIFEST
 from geokd.training.continuing import continuing_recipe
 from geokd.training.distillation import distillation_loss

@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="needs the extra geokd[train]")
 from PIL import Image
 
 from geokd.errors import ChipError, RecipeError
-from geokd.recipe import load_recipe
+from geokd.recipe_file import load_recipe
 from geokd.training.data import TrainingData, read_training_data
 
 

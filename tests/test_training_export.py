@@ -10,7 +10,8 @@ torch = pytest.importorskip("torch", reason="needs the extra geokd[train]")
 import onnx  # noqa: E402
 
 from geokd.assessment.workload import count_multiply_adds, count_parameters  # noqa: E402
-from geokd.bundle import InputContract, ValueScaling, load_bundle  # noqa: E402
+from geokd.bundle import load_bundle  # noqa: E402
+from geokd.contract import InputContract, ValueScaling  # noqa: E402
 from geokd.errors import BundleError, CallError, RecipeError, TrainingError  # noqa: E402
 from geokd.mapping.engine import trace_layers  # noqa: E402
 from geokd.recipe import StudentRecipe, TeacherRecipe  # noqa: E402

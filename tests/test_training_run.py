@@ -21,7 +21,8 @@ from safetensors.numpy import load_file
 
 from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import CallError, ChipError, RecipeError, TrainingError
-from geokd.recipe import AugmentationRecipe, Recipe, _set, load_recipe, recipe_from_json
+from geokd.recipe import AugmentationRecipe, Recipe
+from geokd.recipe_file import _set, load_recipe, recipe_from_json
 from geokd.training.checkpoint import write_tensors
 from geokd.training.export import export, read_weights
 from geokd.training.quantisation import run_graph

@@ -9,7 +9,8 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from geokd.bundle import Bundle, Golden, InputContract, ValueScaling
+from geokd.bundle import Bundle, Golden
+from geokd.contract import InputContract, ValueScaling
 from geokd.legend import default_legend
 
 PATCH_PX = 16

@@ -74,7 +74,7 @@ def ablate(
     Runs of one seed begin and go alike but for the loss. A table goes to stdout; ablation.json and ablation.png, with
     all runs, into the output folder.
     """
-    from geokd.recipe import load_recipe
+    from geokd.recipe_file import load_recipe
     from geokd.training import ablation
 
     options = ablation.AblationOptions(seeds, losses or ablation.LOSSES, fractions, unlabelled)

@@ -46,7 +46,7 @@ def train(
     With --init the student of a bundle goes on: chips, as `geokd tile` cuts them of the cells of a review, teach it
     what it got wrong, and its own answers on the rest of the scene keep it from forgetting.
     """
-    from geokd.recipe import load_recipe
+    from geokd.recipe_file import load_recipe
     from geokd.training.continuing import continuing_recipe
     from geokd.training.train import train as train_student
 

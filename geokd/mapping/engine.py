@@ -7,6 +7,8 @@ computes, and one session may be run by several threads at once.
 import json
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -63,10 +65,8 @@ class Student:
             count = len(batch)
             if count < BATCH_PATCHES:
                 batch = np.concatenate([batch, np.zeros((BATCH_PATCHES - count, *batch.shape[1:]), np.uint8)])
-            try:
+            with _told_in_a_sentence(f"run the model {self.bundle.name}"):
                 (answer,) = self.session.run(None, {name: np.ascontiguousarray(batch)})
-            except Exception as error:  # ONNX Runtime's own errors share no base class
-                raise BundleError(f"ONNX Runtime cannot run the model {self.bundle.name}: {_reason(error)}") from error
             if answer.shape != (BATCH_PATCHES, logits.shape[1]) or not np.isfinite(answer[:count]).all():
                 raise BundleError(
                     f"the model {self.bundle.name} answers {BATCH_PATCHES} patches with {answer.shape} numbers, some"
@@ -119,21 +119,15 @@ def make_student(bundle: Bundle) -> Student:
     if not sums_bytes_exactly():
         options.add_session_config_entry("session.x64quantprecision", "1")
     most = fair_share_bytes()
-    try:
-        with bounded_growth(most):
-            session = onnxruntime.InferenceSession(bundle.graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own errors share no base class
-        raise BundleError(f"ONNX Runtime cannot load the model {bundle.name}: {_reason(error, most)}") from error
+    with _told_in_a_sentence(f"load the model {bundle.name}", most), bounded_growth(most):
+        session = onnxruntime.InferenceSession(bundle.graph, options, providers=["CPUExecutionProvider"])
     problems = _signature_problems(bundle, session)
     if problems:
         raise BundleError(f"the network of the model {bundle.name} does not fit it: {one_message(problems)}")
     student = Student(bundle, session)
     blank = np.zeros((BATCH_PATCHES, *bundle.golden.pixels.shape[1:]), np.uint8)
-    try:
-        with bounded_growth(most):
-            (answer,) = session.run(None, {session.get_inputs()[0].name: blank})
-    except Exception as error:
-        raise BundleError(f"ONNX Runtime cannot run the model {bundle.name}: {_reason(error, most)}") from error
+    with _told_in_a_sentence(f"run the model {bundle.name}", most), bounded_growth(most):
+        (answer,) = session.run(None, {session.get_inputs()[0].name: blank})
     if answer.shape != (BATCH_PATCHES, len(bundle.legend)) or answer.dtype != np.float32:
         raise BundleError(
             f"the model {bundle.name} answers {BATCH_PATCHES} patches with {answer.dtype} {answer.shape}, its legend"
@@ -165,12 +159,9 @@ def trace_layers(graph: bytes, shape: tuple[int, int, int]) -> list[Layer]:
     most = fair_share_bytes()
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder, "profile"))
-        try:
-            with bounded_growth(most):
-                session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-                session.run(None, {session.get_inputs()[0].name: np.zeros((1, *shape), np.uint8)})
-        except Exception as error:  # ONNX Runtime's own errors share no base class
-            raise BundleError(f"ONNX Runtime cannot run the network node by node: {_reason(error, most)}") from error
+        with _told_in_a_sentence("run the network node by node", most), bounded_growth(most):
+            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            session.run(None, {session.get_inputs()[0].name: np.zeros((1, *shape), np.uint8)})
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
 
     def shapes(typed: list[dict[str, list[int]]]) -> tuple[tuple[int, ...], ...]:
@@ -223,9 +214,27 @@ def _signature_problems(bundle: Bundle, session: onnxruntime.InferenceSession) -
     return problems
 
 
-def _reason(error: Exception, most_bytes: int | None = None) -> str:
-    """Return what ONNX Runtime says, in one line, or what it means where it was held to so many bytes, if it was."""
-    if isinstance(error, MemoryError) or re.search("bad_alloc|[Ff]ailed to allocate memory", str(error)):
-        limit = "there is" if most_bytes is None else f"the {most_bytes / 2**30:.1f} GiB that it may take here"
-        return f"it takes more memory than {limit}; take a smaller model or a larger machine"
-    return str(error).strip().splitlines()[0]
+@contextmanager
+def _told_in_a_sentence(task: str, most_bytes: int | None = None) -> Iterator[None]:
+    """Turn what ONNX Runtime raises into one line on the task that it cannot do.
+
+    Parameters
+    ----------
+    task : str
+        Infinitive, as "run the model x".
+    most_bytes : int, optional
+        What it was held to.
+
+    Raises
+    ------
+    BundleError
+    """
+    try:
+        yield
+    except Exception as error:  # ONNX Runtime's own errors share no base class
+        if isinstance(error, MemoryError) or re.search("bad_alloc|[Ff]ailed to allocate memory", str(error)):
+            limit = "there is" if most_bytes is None else f"the {most_bytes / 2**30:.1f} GiB that it may take here"
+            reason = f"it takes more memory than {limit}; take a smaller model or a larger machine"
+        else:
+            reason = str(error).strip().splitlines()[0]
+        raise BundleError(f"ONNX Runtime cannot {task}: {reason}") from error

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.bundle import InputContract
+from geokd.contract import InputContract
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.mosaic import Mosaic
 from geokd.outputs.class_map import ClassMap

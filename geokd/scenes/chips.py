@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from geokd.bundle import InputContract
+from geokd.contract import InputContract
 from geokd.errors import ChipError, SceneError, one_message
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.chip_files import ChipArchive, ChipIndex

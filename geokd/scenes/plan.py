@@ -10,7 +10,7 @@ from affine import Affine
 from pyproj.exceptions import ProjError
 from rasterio.errors import CRSError
 
-from geokd.bundle import InputContract, ValueScaling
+from geokd.contract import InputContract, ValueScaling
 from geokd.errors import SceneError, one_message
 from geokd.scenes.acquisition import Acquisition
 from geokd.scenes.bands import choose_bands

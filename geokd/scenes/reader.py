@@ -25,7 +25,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
-from geokd.bundle import InputContract
+from geokd.contract import InputContract
 from geokd.errors import CallError, ChipError, SceneError, one_message
 from geokd.scenes.acquisition import told_acquisition
 from geokd.scenes.bands import choose_bands

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.bundle import ValueScaling
+from geokd.contract import ValueScaling
 
 _LOOKUP_BITS = 16
 

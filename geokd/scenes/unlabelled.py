@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geokd.bundle import InputContract
+from geokd.contract import InputContract
 from geokd.errors import SceneError
 from geokd.scenes.chip_files import index_unlabelled
 from geokd.scenes.chips import Chips, read_chips

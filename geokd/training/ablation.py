@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from geokd.assessment.comparison import mcnemar, mean_interval, paired_difference
 from geokd.errors import CallError, TrainingError, one_message
-from geokd.recipe import LOSS_TERMS, MOST_SEED, Recipe, StudentRecipe, TeacherRecipe, load_recipe
+from geokd.recipe import LOSS_TERMS, MOST_SEED, Recipe, StudentRecipe, TeacherRecipe
+from geokd.recipe_file import load_recipe
 from geokd.training.checkpoint import read_tensors
 from geokd.training.curves import draw_ablation
 from geokd.training.data import TrainingData, read_training_data, split_seed, with_labels

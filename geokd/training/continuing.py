@@ -11,20 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from geokd.bundle import Bundle, InputContract, load_bundle, resolve_model
+from geokd.bundle import Bundle, load_bundle, resolve_model
+from geokd.contract import InputContract
 from geokd.errors import BundleError, CallError, ChipError, GeokdError, RecipeError, SceneError
 from geokd.legend import Legend, machine_name
-from geokd.recipe import (
-    InputRecipe,
-    LegendEntry,
-    LossRecipe,
-    Recipe,
-    SplitRecipe,
-    StudentRecipe,
-    TeacherRecipe,
-    changed,
-    recipe_from_json,
-)
+from geokd.recipe import InputRecipe, LegendEntry, LossRecipe, Recipe, SplitRecipe, StudentRecipe, TeacherRecipe
+from geokd.recipe_file import changed, recipe_from_json
 from geokd.scenes.chip_files import ChipIndex, index_chips
 from geokd.scenes.chip_folder import origin_of
 from geokd.scenes.chips import Chips, read_chips

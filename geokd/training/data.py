@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.bundle import InputContract
+from geokd.contract import InputContract
 from geokd.errors import CallError, ChipError, RecipeError, one_message
 from geokd.legend import NODATA, LandUseClass, Legend, default_legend, machine_name
-from geokd.recipe import Recipe, expanded
+from geokd.recipe import Recipe
+from geokd.recipe_file import expanded
 from geokd.scenes.chip_files import ChipIndex, index_chips
 from geokd.scenes.chips import Chips, pictures, probe_chips, read_chips, scale_notes
 from geokd.training.loop import NO_LABEL

@@ -13,12 +13,14 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geokd.bundle import Bundle, Golden, InputContract
+from geokd.bundle import Bundle, Golden
+from geokd.contract import InputContract
 from geokd.errors import BundleError, CallError, TrainingError
 from geokd.familiarity import Familiarity
 from geokd.legend import Legend
 from geokd.outputs.staging import check_outputs, staged, write_bytes
-from geokd.recipe import Recipe, recipe_from_json
+from geokd.recipe import Recipe
+from geokd.recipe_file import recipe_from_json
 from geokd.training.checkpoint import read_tensors
 from geokd.training.loop import Stage
 from geokd.training.networks import Network, build_student, build_teacher

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import BundleError, RecipeError
-from geokd.recipe import StudentRecipe, TeacherArchitecture, TeacherRecipe, expanded
+from geokd.recipe import StudentRecipe, TeacherArchitecture, TeacherRecipe
+from geokd.recipe_file import expanded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from geokd.errors import CallError, GeokdError, TrainingError
-from geokd.recipe import recipe_from_json
+from geokd.recipe_file import recipe_from_json
 
 _LEFT_BY_A_FINISHED_RUN = ("student.safetensors", "student_validation.safetensors", "calibration.safetensors")
 

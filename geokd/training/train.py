@@ -20,11 +20,13 @@ from geokd.assessment.calibration import fit_temperature
 from geokd.assessment.drift import chip_features, learn_familiarity
 from geokd.assessment.intervals import wilson
 from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
-from geokd.bundle import InputContract, load_bundle
+from geokd.bundle import load_bundle
+from geokd.contract import InputContract
 from geokd.errors import CallError, GeokdError, RecipeError, TrainingError
 from geokd.familiarity import Familiarity
 from geokd.legend import Legend, machine_name
-from geokd.recipe import Recipe, expanded, load_recipe
+from geokd.recipe import Recipe
+from geokd.recipe_file import expanded, load_recipe
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.chips import Chips
 from geokd.training.augmentation import Traits

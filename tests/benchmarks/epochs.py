@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from geokd.bundle import InputContract
+from geokd.contract import InputContract
 from geokd.legend import default_legend
-from geokd.recipe import Recipe, load_recipe
+from geokd.recipe import Recipe
+from geokd.recipe_file import load_recipe
 from geokd.scenes.chips import Chips
 from geokd.training.data import TrainingData
 from geokd.training.networks import build_student

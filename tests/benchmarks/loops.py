@@ -14,7 +14,7 @@ from geokd.mapping.classify import run_jobs
 from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.parallel import available_cores
-from geokd.recipe import recipe_from_json
+from geokd.recipe_file import recipe_from_json
 from geokd.training.export import read_weights
 from geokd.training.networks import build_student
 from tests.benchmarks.scene import SIDE_PX, large_scene

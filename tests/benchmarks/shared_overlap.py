@@ -20,7 +20,7 @@ from geokd.mapping.blocks import cut_patches
 from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.mosaic import mean_over_patches
 from geokd.mapping.options import ClassifyOptions
-from geokd.recipe import recipe_from_json
+from geokd.recipe_file import recipe_from_json
 from geokd.scenes.reader import read_window
 from geokd.training.export import read_weights
 from geokd.training.networks import Network, build_student

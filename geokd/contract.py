@@ -1,0 +1,105 @@
+"""The input contract: what a student must be given, which bundle, recipe, scenes and training agree on."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class ValueScaling:
+    """A linear stretch of reflectance x 10,000 to bytes, rounded to nearest and clipped to 0..255.
+
+    The defaults are those EuroSAT's RGB chips were made with: `gdal_translate -scale 0 2750 1 255`.
+
+    Raises
+    ------
+    ValueError
+        If a bound is not finite or the input range is empty.
+    """
+
+    minimum: float = 0.0
+    maximum: float = 2750.0
+    output_minimum: float = 1.0
+    output_maximum: float = 255.0
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(v) for v in (self.minimum, self.maximum, self.output_minimum, self.output_maximum)):
+            raise ValueError(f"value scaling {self} has a bound that is not finite")
+        if not self.minimum < self.maximum:
+            raise ValueError(f"value scaling from {self.minimum} to {self.maximum} is an empty range")
+        if not 0 <= self.output_minimum < self.output_maximum <= 255:
+            raise ValueError(f"value scaling to {self.output_minimum}..{self.output_maximum} is not within 0..255")
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """What a student must be given.
+
+    Parameters
+    ----------
+    bands : tuple of str
+        Band names in the order of the channels, as STAC and Sentinel-2 have them ("B04", "red", ...).
+    patch_px : int
+        Side of a patch in pixels.
+    ground_resolution_m : float
+        Ground size of a pixel in metres.
+    value_scaling : ValueScaling or None
+        How reflectance becomes bytes; None for a student of 8-bit images, which takes nothing else.
+
+    Raises
+    ------
+    ValueError
+        If a field is out of its range.
+    """
+
+    bands: tuple[str, ...]
+    patch_px: int
+    ground_resolution_m: float
+    value_scaling: ValueScaling | None = None
+
+    def __post_init__(self) -> None:
+        named = all(isinstance(band, str) and band.isprintable() and band for band in self.bands)
+        if not self.bands or not named or len(set(self.bands)) != len(self.bands):
+            raise ValueError(f"bands {self.bands} must be named and distinct")
+        if type(self.patch_px) is not int or not 8 <= self.patch_px <= 4096:
+            raise ValueError(f"patch_px {self.patch_px!r} is no whole number of 8..4096")
+        size_m = self.ground_resolution_m
+        if isinstance(size_m, bool) or not (math.isfinite(size_m) and size_m > 0):
+            raise ValueError(f"ground_resolution_m {size_m} must be positive")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object with the field names of the STAC `mlm` extension."""
+        scaling = None if self.value_scaling is None else {"type": "min-max", **asdict(self.value_scaling)}
+        return {
+            "bands": list(self.bands),
+            "patch_px": self.patch_px,
+            "ground_resolution_m": self.ground_resolution_m,
+            "value_scaling": scaling,
+            "resize_type": None,
+            "data_type": "uint8",
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` returns.
+
+        Raises
+        ------
+        ValueError
+            If a key is missing or unknown, or a value unusable.
+        """
+        expected = {"bands", "patch_px", "ground_resolution_m", "value_scaling", "resize_type", "data_type"}
+        if set(document) != expected:
+            raise ValueError(f"the input contract has the keys {sorted(document)}, not {sorted(expected)}")
+        if document["data_type"] != "uint8" or document["resize_type"] is not None:
+            raise ValueError("the input contract must have data_type uint8 and no resize_type")
+        if not isinstance(document["bands"], list):
+            raise ValueError(f"bands {document['bands']!r} must be a list")
+        scaling = document["value_scaling"]
+        if scaling is not None:
+            scaling = dict(scaling)
+            if scaling.pop("type", None) != "min-max":
+                raise ValueError("value_scaling must be of type min-max")
+            scaling = ValueScaling(**scaling)
+        return cls(tuple(document["bands"]), document["patch_px"], document["ground_resolution_m"], scaling)
