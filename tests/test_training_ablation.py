@@ -19,6 +19,7 @@ from geokd.errors import CallError
 from geokd.recipe import Recipe
 from geokd.training import loop
 from geokd.training.ablation import AblationOptions, AblationResult, ablate
+from geokd.training.batches import Batch, ChipSet, draw_batches
 from geokd.training.checkpoint import read_tensors
 from geokd.training.export import export
 from tests.test_training_run import Lines, make_chips, tiny_recipe
@@ -91,15 +92,15 @@ def test_runs_of_a_seed_see_the_same_chips_in_the_same_order(
     chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[list[int], list[int]]] = []
-    drawn = loop._batches
+    drawn = draw_batches
 
-    def recorded(chips: loop.ChipSet, batch_size: int, steps: int, generator: Generator) -> Iterator[loop.Batch]:
+    def recorded(chips: ChipSet, batch_size: int, steps: int, generator: Generator) -> Iterator[Batch]:
         for batch in drawn(chips, batch_size, steps, generator):
             if (len(chips.labels), batch_size) == (16, 8):  # the student's; the teacher's are of 4
                 seen.append((batch.chips.tolist(), batch.views.tolist()))
             yield batch
 
-    monkeypatch.setattr(loop, "_batches", recorded)
+    monkeypatch.setattr(loop, "draw_batches", recorded)
     recipe = replace(small(), teacher=replace(small().teacher, batch_size=4))
     ablate(chips, tmp_path / "out", recipe, AblationOptions(seeds=2, losses=("ce", "ce+kl+cosine")), say=Lines())
     assert len(seen) == 2 * 2 * 2 * 2  # losses, seeds, epochs, steps

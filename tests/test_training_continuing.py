@@ -26,10 +26,10 @@ from geokd.familiarity import Familiarity
 from geokd.recipe import LossRecipe, Recipe
 from geokd.recipe_file import recipe_from_json
 from geokd.scenes.chip_folder import MANIFEST
+from geokd.training.batches import NO_LABEL, Batch
 from geokd.training.continuing import continuing_recipe
 from geokd.training.distillation import distillation_loss
 from geokd.training.export import read_weights
-from geokd.training.loop import NO_LABEL, Batch
 from geokd.training.split import plain_block_split
 from geokd.training.teacher_cache import TeacherOutputs
 from geokd.training.train import train

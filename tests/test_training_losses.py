@@ -5,8 +5,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
 from geokd.recipe import LossRecipe  # noqa: E402
+from geokd.training.batches import Batch  # noqa: E402
 from geokd.training.distillation import distillation_loss  # noqa: E402
-from geokd.training.loop import Batch  # noqa: E402
 from geokd.training.losses import cosine_loss, hard_loss, kl_loss, standardise  # noqa: E402
 from geokd.training.teacher_cache import TeacherOutputs  # noqa: E402
 

@@ -288,7 +288,7 @@ def test_a_full_disk_is_one_sentence(chips: Path, tmp_path: Path, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("geokd.training.loop._log", full)
+    monkeypatch.setattr("geokd.training.loop.log_epoch", full)
     with pytest.raises(TrainingError, match="No space left on device; mend that, then go on with --resume"):
         train(chips, tmp_path / "run", tiny_recipe(), say=Lines())
     monkeypatch.undo()

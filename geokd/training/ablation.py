@@ -18,12 +18,13 @@ from geokd.assessment.comparison import mcnemar, mean_interval, paired_differenc
 from geokd.errors import CallError, TrainingError, one_message
 from geokd.recipe import LOSS_TERMS, MOST_SEED, Recipe, StudentRecipe, TeacherRecipe
 from geokd.recipe_file import load_recipe
+from geokd.training.batches import steps_an_epoch
 from geokd.training.checkpoint import read_tensors
 from geokd.training.curves import draw_ablation
 from geokd.training.data import TrainingData, read_training_data, split_seed, with_labels
-from geokd.training.loop import steps_an_epoch
+from geokd.training.progress import Say, to_stderr
 from geokd.training.run_folder import check_output, is_begun, write_json
-from geokd.training.train import Say, to_stderr, train_on
+from geokd.training.train import train_on
 
 LOSSES = ("ce", "ce+kl", "ce+cosine", "ce+kl+cosine", "ce+standardised_kl")
 
@@ -222,29 +223,32 @@ def _rows_before(path: Path, facts: dict[str, Any], wanted: AblationOptions) -> 
         before = json.loads(path.read_text(encoding="utf-8"))
         differ = [key for key, value in facts.items() if before[key] != value]
         rows: list[dict[str, Any]] = [row for row in before["rows"] if _key(row)]
-        references = {row["loss"] for row in rows if "difference" not in row}
-        again = [row for row in rows if row["loss"] in wanted.losses and row["fraction"] in wanted.fractions]
-        seeds = max((len(row["accuracies"]) for row in again), default=0)
+        problems = _contradictions(rows, wanted)
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is not what an ablation leaves there ({error}); start a new one") from error
     if differ:
-        raise CallError(
-            f"the ablation in {path.parent} had another {', '.join(differ)}; resume with the same, or start a new one"
-        )
+        problems = [f"had another {', '.join(differ)}; resume with the same, or start a new one"]
+    if problems:
+        raise CallError(one_message([f"the ablation in {path.parent} {problem}" for problem in problems]))
+    return rows
+
+
+def _contradictions(rows: list[dict[str, Any]], wanted: AblationOptions) -> list[str]:
+    """Say in what the rows of an ablation and what is asked of it now do not go together."""
     problems = []
+    references = {row["loss"] for row in rows if "difference" not in row}
     if references - {wanted.losses[0]}:
         problems.append(
-            f"the ablation in {path.parent} holds losses against {', '.join(sorted(references))}, not"
-            f" {wanted.losses[0]}; put that first in --losses, or start a new one"
+            f"holds losses against {', '.join(sorted(references))}, not {wanted.losses[0]}; put that first in"
+            " --losses, or start a new one"
         )
+    again = [row for row in rows if row["loss"] in wanted.losses and row["fraction"] in wanted.fractions]
+    seeds = max((len(row["accuracies"]) for row in again), default=0)
     if wanted.seeds < seeds:
         problems.append(
-            f"the ablation in {path.parent} has {seeds} seeds of some of these losses, and --seeds is"
-            f" {wanted.seeds}; ask for as many or more"
+            f"has {seeds} seeds of some of these losses, and --seeds is {wanted.seeds}; ask for as many or more"
         )
-    if problems:
-        raise CallError(one_message(problems))
-    return rows
+    return problems
 
 
 def _settings(wanted: AblationOptions) -> Iterator[_Setting]:
@@ -258,52 +262,69 @@ def _rows_of(
     setting: _Setting, base: Recipe, data: TrainingData, folder: Path, wanted: AblationOptions, say: Say
 ) -> Iterator[dict[str, Any]]:
     """Make the runs of one setting, and compare them."""
+    here, first = folder / setting.name, None
     recipe, taken = setting.chips(base, data, say)
-    teacher = None
+    taught = recipe
     if any(_taught(loss) for loss in wanted.losses):
         teacher = _teacher(setting, recipe, taken, folder, say)
+        taught = replace(recipe, teacher=replace(recipe.teacher, from_run=str(teacher)))
     for loss in wanted.losses:
-        weights = _weights(base, loss)
-        one, shown = replace(recipe, loss=replace(recipe.loss, **weights)), taken
-        if _taught(loss):
-            one = replace(one, teacher=replace(one.teacher, from_run=str(teacher)))
-        elif setting.unlabelled:  # labels alone, in as many steps
-            plain, shown = replace(setting, unlabelled=False).chips(base, data, say)
-            epochs = _epochs(base.student, 1, len(shown.training.labels), len(data.training.labels))
-            one = replace(one, split=plain.split, student=replace(one.student, epochs=epochs))
-            own, others = _steps(one, shown), _steps(recipe, taken)
-            if abs(own - others) > 0.05 * others:
-                say(f"{loss} takes {own} steps, beside {others} with the other chips: more epochs bring these nearer")
-        figures = []
-        for seed in range(recipe.seed, recipe.seed + wanted.seeds):
-            run = folder / setting.name / loss / f"seed-{seed}"
-            terms = ", ".join(f"{term} {weight:g}" for term, weight in weights.items() if weight)
-            say(f"{setting.name}, {loss} ({terms}), seed {seed}: {run}")
-            resume = (run / "run.json").is_file()
-            figures.append(train_on(shown, run, replace(one, seed=seed), resume=resume, say=say).metrics)
-        accuracy, interval = mean_interval([f["student"]["accuracy"] for f in figures])
+        one, shown = (taught, taken) if _taught(loss) else (recipe, taken)
+        if setting.unlabelled and not _taught(loss):
+            one, shown = _alone(setting, base, data, _steps(recipe, taken), say)
+        one = replace(one, loss=replace(one.loss, **_weights(base, loss)))
+        figures = [_run(shown, here / loss, replace(one, seed=base.seed + i), say) for i in range(wanted.seeds)]
         row = {
             "loss": loss,
-            "weights": weights,
+            "weights": _weights(base, loss),
             "fraction": setting.fraction,
             "unlabelled": setting.unlabelled,
             "labelled_chips": len(taken.labelled.labels),
             "epochs": one.student.epochs,
             "steps": _steps(one, shown),
-            "teacher": figures[0]["teacher"]["accuracy"] if _taught(loss) else None,
-            "n": figures[0]["student"]["n"],
-            "accuracies": [f["student"]["accuracy"] for f in figures],
-            "accuracy": accuracy,
-            "interval_95": None if interval is None else [max(0.0, interval[0]), min(1.0, interval[1])],
-            "ece": float(np.mean([f["student"]["ece"] for f in figures])),
+            **_over_seeds(figures),
         }
-        if loss != wanted.losses[0]:
-            correct, first = (
-                _correct(folder / setting.name / name, recipe.seed, wanted.seeds) for name in (loss, wanted.losses[0])
-            )
+        correct = _correct(here / loss, base.seed, wanted.seeds)
+        if first is None:
+            first = correct
+        else:
             row["difference"] = paired_difference(row["accuracies"], first.mean(axis=1).tolist())
             row["mcnemar"] = mcnemar(correct.ravel(), first.ravel())
         yield row
+
+
+def _alone(setting: _Setting, base: Recipe, data: TrainingData, steps: int, say: Say) -> tuple[Recipe, TrainingData]:
+    """Recipe and chips of labels alone, for a student that takes as many steps as those that see the other chips."""
+    recipe, taken = replace(setting, unlabelled=False).chips(base, data, say)
+    epochs = _epochs(base.student, 1, len(taken.training.labels), len(data.training.labels))
+    recipe = replace(recipe, student=replace(recipe.student, epochs=epochs))
+    own = _steps(recipe, taken)
+    if abs(own - steps) > 0.05 * steps:
+        say(f"ce takes {own} steps, beside {steps} with the other chips: more epochs bring these nearer")
+    return recipe, taken
+
+
+def _run(data: TrainingData, runs: Path, recipe: Recipe, say: Say) -> dict[str, Any]:
+    """Train one student, or find it there; return the figures of student and teacher."""
+    run = runs / f"seed-{recipe.seed}"
+    terms = ", ".join(f"{term} {getattr(recipe.loss, term):g}" for term in LOSS_TERMS if getattr(recipe.loss, term))
+    say(f"{runs.parent.name}, {runs.name} ({terms}), seed {recipe.seed}: {run}")
+    return train_on(data, run, recipe, resume=(run / "run.json").is_file(), say=say).metrics
+
+
+def _over_seeds(figures: list[dict[str, Any]]) -> dict[str, Any]:
+    """Figures of the runs of one loss together."""
+    accuracies = [of["student"]["accuracy"] for of in figures]
+    mean, interval = mean_interval(accuracies)
+    teacher = figures[0]["teacher"]
+    return {
+        "teacher": None if teacher is None else teacher["accuracy"],
+        "n": figures[0]["student"]["n"],
+        "accuracies": accuracies,
+        "accuracy": mean,
+        "interval_95": None if interval is None else [max(0.0, interval[0]), min(1.0, interval[1])],
+        "ece": float(np.mean([of["student"]["ece"] for of in figures])),
+    }
 
 
 def _teacher(setting: _Setting, recipe: Recipe, data: TrainingData, folder: Path, say: Say) -> Path:

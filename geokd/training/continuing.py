@@ -4,7 +4,7 @@ The old student is the teacher. Corrected chips teach their labels; patches with
 answered as the old student answers them (learning without forgetting, Li and Hoiem 2016, arXiv 1606.09282).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -21,8 +21,9 @@ from geokd.scenes.chip_files import ChipIndex, index_chips
 from geokd.scenes.chip_folder import origin_of
 from geokd.scenes.chips import Chips, read_chips
 from geokd.scenes.unlabelled import read_unlabelled
+from geokd.training.batches import NO_LABEL
 from geokd.training.data import TrainingData, contract_of, join, split_seed, subset, without_twins
-from geokd.training.loop import NO_LABEL
+from geokd.training.progress import Say
 from geokd.training.split import plain_block_split, stratified_split
 
 _FOR_EACH_LABEL = 4
@@ -85,7 +86,7 @@ def read_corrected_data(
     recipe: Recipe,
     validation: str | Path | None,
     unlabelled: Sequence[str | Path],
-    say: Callable[[str], None],
+    say: Say,
 ) -> TrainingData:
     """Read corrected chips, of some or all classes of the old student, and patches without a label.
 
@@ -210,7 +211,7 @@ def _split(chips: Chips, recipe: Recipe) -> tuple[Chips, Chips, str]:
 
 
 def _unlabelled(
-    chips: str | Path, sources: Sequence[str | Path], contract: InputContract, most: int, say: Callable[[str], None]
+    chips: str | Path, sources: Sequence[str | Path], contract: InputContract, most: int, say: Say
 ) -> tuple[Chips | None, Chips | None, str]:
     """Read up to `most` patches without a label, to learn from and to be held out; the text tells of them."""
     wanted: list[str | Path] = list(sources)

@@ -1,7 +1,6 @@
 """Chips for a training: read and parted, with the contract and legend they make of a recipe."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from geokd.recipe import Recipe
 from geokd.recipe_file import expanded
 from geokd.scenes.chip_files import ChipIndex, index_chips
 from geokd.scenes.chips import Chips, pictures, probe_chips, read_chips, scale_notes
-from geokd.training.loop import NO_LABEL
+from geokd.training.batches import NO_LABEL
+from geokd.training.progress import Say
 from geokd.training.split import block_split, listed_split, stratified_split
 
 _FALLBACK_RESOLUTION_M = 10.0
@@ -86,9 +86,7 @@ def join(labelled: Chips, others: Chips) -> Chips:
     )
 
 
-def read_training_data(
-    chips: str | Path, recipe: Recipe, validation: str | Path | None, say: Callable[[str], None]
-) -> TrainingData:
+def read_training_data(chips: str | Path, recipe: Recipe, validation: str | Path | None, say: Say) -> TrainingData:
     """Read chips, and part them as the recipe says, or take `validation` for validation.
 
     Raises
@@ -112,7 +110,7 @@ def read_training_data(
     return with_labels(data, recipe, say) if recipe.split.labelled_share < 1 else data
 
 
-def with_labels(data: TrainingData, recipe: Recipe, say: Callable[[str], None]) -> TrainingData:
+def with_labels(data: TrainingData, recipe: Recipe, say: Say) -> TrainingData:
     """Keep the labels of the recipe's `labelled_share` of the training chips, all of which have labels."""
     share, labels = recipe.split.labelled_share, data.training.labels
     generator = np.random.default_rng(split_seed(recipe))
@@ -146,7 +144,7 @@ def spread(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64
     return np.sort(order[np.argsort(rank[order], kind="stable")][:count])
 
 
-def contract_of(recipe: Recipe, index: ChipIndex, say: Callable[[str], None]) -> InputContract:
+def contract_of(recipe: Recipe, index: ChipIndex, say: Say) -> InputContract:
     """Complete the recipe's input by what the chips tell, and say so."""
     probe = probe_chips(index)
     patch_px = recipe.input.patch_px or probe.side_px

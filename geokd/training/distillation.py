@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geokd.recipe import LossRecipe
-from geokd.training.loop import NO_LABEL, Batch, LossFunction
+from geokd.training.batches import NO_LABEL, Batch
+from geokd.training.loop import LossFunction
 from geokd.training.losses import cosine_loss, hard_loss, kl_loss, standardise
 from geokd.training.teacher_cache import TeacherOutputs
 

@@ -22,8 +22,7 @@ from geokd.outputs.staging import check_outputs, staged, write_bytes
 from geokd.recipe import Recipe
 from geokd.recipe_file import recipe_from_json
 from geokd.training.checkpoint import read_tensors
-from geokd.training.loop import Stage
-from geokd.training.networks import Network, build_student, build_teacher
+from geokd.training.networks import Network, Stage, build_student, build_teacher
 from geokd.training.onnx_graph import to_onnx
 from geokd.training.quantisation import PREPARATIONS, quantise, run_graph
 

@@ -5,63 +5,29 @@ after each epoch, so a run that was interrupted goes on as if it had not been: e
 the order in which it sums.
 """
 
-import copy
-import csv
-import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from geokd.errors import TrainingError
 from geokd.recipe import AugmentationRecipe, StudentRecipe, TeacherRecipe
-from geokd.training.augmentation import VIEWS, Traits, augment, dihedral
+from geokd.training.augmentation import Traits, dihedral
+from geokd.training.batches import Batch, ChipSet, draw_batches, epoch_generator, show, steps_an_epoch
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
+from geokd.training.epoch_log import forget_epochs, log_epoch
 from geokd.training.fake_quantisation import fake_quantisation
-from geokd.training.networks import Network
-
-Stage = Literal["teacher", "student"]
-LOG_COLUMNS = (
-    "stage",
-    "epoch",
-    "loss",
-    "validation_accuracy",
-    "learning_rate",
-    "seconds",
-    "chips_per_second",
-)
-NO_LABEL = -1
-"""Label of a chip of which only the teacher's answers are known."""
+from geokd.training.networks import Network, Stage
+from geokd.training.progress import Say
+from geokd.training.running_mean import RunningMean
 
 _EVALUATION_BATCH = 256
 _MOST_KEPT = 0.02  # of the initial weights in the running mean of the last ones
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """What a loss may look at.
-
-    Parameters
-    ----------
-    chips, views, labels : int64 tensors (N,)
-    shares : float tensor (N, N) or None
-        How much of each chip each of the batch makes up, if they are mixed.
-    """
-
-    chips: Tensor
-    views: Tensor
-    labels: Tensor
-    shares: Tensor | None = None
-
-    def mean(self, values: Tensor) -> Tensor:
-        """Mix values (N, D) of the whole chips as the chips are mixed."""
-        return values if self.shares is None else self.shares.to(values.dtype) @ values
 
 
 class LossFunction(Protocol):
@@ -69,14 +35,6 @@ class LossFunction(Protocol):
 
     def __call__(self, logits: Tensor, features: Tensor, batch: Batch) -> Tensor:
         """Return the loss of a batch."""
-
-
-@dataclass(frozen=True, eq=False)
-class ChipSet:
-    """Chips on the training device: uint8 pixels (N, C, H, W) and int64 labels (N,), perhaps NO_LABEL."""
-
-    pixels: Tensor
-    labels: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +76,7 @@ class TrainingJob:
     seed: int
     bf16: bool
     folder: Path
-    say: Callable[[str], None]
+    say: Say
 
 
 def fit(job: TrainingJob) -> Network:
@@ -141,7 +99,7 @@ def fit(job: TrainingJob) -> Network:
     device = job.chips.pixels.device
     parameters = [p for module in (network, job.projection) for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    average = _RunningMean(network, getattr(recipe, "ema_decay", 0.0))
+    average = RunningMean(network, getattr(recipe, "ema_decay", 0.0))
     modules = {"network": network, "projection": job.projection}
     if average.network is not network:
         modules["average"] = average.network
@@ -152,7 +110,7 @@ def fit(job: TrainingJob) -> Network:
         unpack(tensors, modules, optimiser)
         done = facts["epochs_done"]
         job.say(f"{job.stage}: resuming after epoch {done} of {recipe.epochs}")
-    _forget_log(job.folder / "log.csv", job.stage, done)
+    forget_epochs(job.folder / "log.csv", job.stage, done)
     steps = steps_an_epoch(len(job.chips.labels), recipe.batch_size)
     kept = average.share_of_first(recipe.epochs * steps)
     if kept > _MOST_KEPT:
@@ -169,10 +127,10 @@ def fit(job: TrainingJob) -> Network:
             _keep_statistics(network)
         total = torch.zeros((), device=device)
         rounded = epoch >= recipe.epochs - getattr(recipe, "int8_epochs", 0)
-        for step, plain in enumerate(_batches(job.chips, recipe.batch_size, steps, generator)):
+        for step, plain in enumerate(draw_batches(job.chips, recipe.batch_size, steps, generator)):
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * _schedule((epoch * steps + step) / (recipe.epochs * steps))
-            pixels, batch = _show(job.chips, plain, job.traits, job.augmentation, generator)
+            pixels, batch = show(job.chips, plain, job.traits, job.augmentation, generator)
             with (
                 torch.autocast(device.type, torch.bfloat16, enabled=job.bf16 and not rounded),  # no room for 256 steps
                 fake_quantisation(network) if rounded else nullcontext(),
@@ -201,7 +159,7 @@ def fit(job: TrainingJob) -> Network:
             seconds,
             steps * min(recipe.batch_size, len(job.chips.labels)) / seconds,
         )
-        _log(job.folder / "log.csv", row)
+        log_epoch(job.folder / "log.csv", row)
         write_tensors(path, pack(modules, optimiser), {"epochs_done": epoch + 1})
         left = (recipe.epochs - epoch - 1) * (time.perf_counter() - started)
         job.say(
@@ -241,52 +199,6 @@ def predict(network: Network, pixels: Tensor, views: Tensor | None = None, *, bf
     return logits, features
 
 
-def varied(
-    chips: ChipSet, traits: Traits, augmentation: AugmentationRecipe, count: int, generator: Generator
-) -> Iterator[Tensor]:
-    """Yield batches of uint8 chips, `count` and more in all, each seen anew as training would see it."""
-    done = 0
-    while done < count:
-        size = min(len(chips.labels), _EVALUATION_BATCH)
-        for batch in _batches(chips, size, len(chips.labels) // size, generator):
-            pixels, _ = _show(chips, batch, traits, augmentation, generator)
-            yield pixels.round().to(torch.uint8)
-            done += size
-
-
-def steps_an_epoch(chips: int, batch_size: int) -> int:
-    """Full batches in an epoch; fewer chips than a batch make one."""
-    return chips // batch_size or 1
-
-
-def epoch_generator(seed: int, stage: Stage, epoch: int, device: torch.device) -> Generator:
-    """Make the generator of one epoch, and seed torch's global one (dropout) alike."""
-    key = int.from_bytes(hashlib.sha256(f"{seed}/{stage}/{epoch}".encode()).digest()[:4])
-    torch.manual_seed(key)
-    return Generator(device).manual_seed(key)
-
-
-def _batches(chips: ChipSet, batch_size: int, steps: int, generator: Generator) -> Iterator[Batch]:
-    """Yield `steps` batches of a fresh permutation, each chip in a random view; the remainder sits this epoch out."""
-    n, device = len(chips.labels), chips.labels.device
-    order = torch.randperm(n, generator=generator, device=device)
-    views = torch.randint(VIEWS, (n,), generator=generator, device=device)
-    for step in range(steps):
-        chosen = order[step * batch_size : (step + 1) * batch_size]
-        yield Batch(chosen, views[chosen], chips.labels[chosen])
-
-
-def _show(
-    chips: ChipSet, batch: Batch, traits: Traits, augmentation: AugmentationRecipe | None, generator: Generator
-) -> tuple[Tensor, Batch]:
-    """Pixels (N, C, H, W) of a batch as the network sees them, and the batch with what came of mixing."""
-    pixels = dihedral(chips.pixels[batch.chips], batch.views).float()
-    if augmentation is None:
-        return pixels, batch
-    pixels, shares = augment(pixels, batch.labels, traits, augmentation, generator)
-    return pixels, replace(batch, shares=shares)
-
-
 def _keep_statistics(network: Network) -> None:
     """Let batch normalisation go by its running statistics, and leave these as they are."""
     for module in network.modules():
@@ -302,48 +214,3 @@ def _schedule(progress: float) -> float:
 def _accuracy(network: Network, chips: ChipSet, *, bf16: bool) -> float:
     logits, _ = predict(network, chips.pixels, bf16=bf16)
     return float((logits.argmax(1) == chips.labels).float().mean())
-
-
-def _log(path: Path, row: tuple[Any, ...]) -> None:
-    new = not path.is_file()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(LOG_COLUMNS)
-        writer.writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row])
-
-
-def _forget_log(path: Path, stage: Stage, done: int) -> None:
-    """Drop rows of epochs whose checkpoint was not written."""
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-        kept = [r for r in rows if len(r) == len(LOG_COLUMNS) and (r[0] != stage or int(r[1]) <= done)]
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(kept)
-        partial.replace(path)
-
-
-class _RunningMean:
-    """Exponential running mean of a network's weights and batch-norm statistics; the network itself if `decay` is 0."""
-
-    def __init__(self, network: Network, decay: float) -> None:
-        self._decay = decay
-        self.network = copy.deepcopy(network) if decay > 0 else network
-        pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
-        self._counts = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
-        self._means, self._values = zip(*(pair for pair in pairs if pair[0].dtype.is_floating_point), strict=True)
-
-    def share_of_first(self, steps: int) -> float:
-        """Share that the weights before the first of `steps` updates have in the mean after them."""
-        return self._decay**steps if steps else 0.0
-
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take the network's state as it is now."""
-        if self._decay == 0:
-            return
-        torch._foreach_lerp_(self._means, self._values, 1 - self._decay)
-        for mean, value in self._counts:
-            mean.copy_(value)

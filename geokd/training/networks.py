@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 import torchvision
@@ -15,6 +15,9 @@ from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import BundleError, RecipeError
 from geokd.recipe import StudentRecipe, TeacherArchitecture, TeacherRecipe
 from geokd.recipe_file import expanded
+
+Stage = Literal["teacher", "student"]
+"""Which of the two networks of a run."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

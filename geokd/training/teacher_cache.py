@@ -1,7 +1,6 @@
 """The teacher's answers on every training chip in all 8 dihedral views, so that the teacher runs once."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from geokd.training.augmentation import VIEWS
 from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.loop import predict
 from geokd.training.networks import Network
+from geokd.training.progress import Say
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +30,7 @@ class TeacherOutputs:
     features: Tensor
 
 
-def cache_teacher(
-    teacher: Network, pixels: Tensor, folder: Path, *, bf16: bool, say: Callable[[str], None]
-) -> TeacherOutputs:
+def cache_teacher(teacher: Network, pixels: Tensor, folder: Path, *, bf16: bool, say: Say) -> TeacherOutputs:
     """Run the teacher over uint8 chips (N, C, H, W), one file a view in `folder`; views that are there are read back.
 
     Raises

@@ -1,0 +1,31 @@
+"""A running mean of a network's weights."""
+
+import copy
+
+import torch
+
+from geokd.training.networks import Network
+
+
+class RunningMean:
+    """Exponential running mean of a network's weights and batch-norm statistics; the network itself if `decay` is 0."""
+
+    def __init__(self, network: Network, decay: float) -> None:
+        self._decay = decay
+        self.network = copy.deepcopy(network) if decay > 0 else network
+        pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
+        self._counts = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
+        self._means, self._values = zip(*(pair for pair in pairs if pair[0].dtype.is_floating_point), strict=True)
+
+    def share_of_first(self, steps: int) -> float:
+        """Share that the weights before the first of `steps` updates have in the mean after them."""
+        return self._decay**steps if steps else 0.0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the network's state as it is now."""
+        if self._decay == 0:
+            return
+        torch._foreach_lerp_(self._means, self._values, 1 - self._decay)
+        for mean, value in self._counts:
+            mean.copy_(value)

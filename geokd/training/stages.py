@@ -1,0 +1,252 @@
+"""The two trainings of a run, teacher and student: what they start from, and what is told of what came of them."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from geokd.assessment.calibration import fit_temperature
+from geokd.assessment.drift import chip_features, learn_familiarity
+from geokd.assessment.intervals import wilson
+from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
+from geokd.bundle import load_bundle
+from geokd.contract import InputContract
+from geokd.errors import RecipeError, TrainingError
+from geokd.familiarity import Familiarity
+from geokd.legend import Legend, machine_name
+from geokd.recipe import Recipe
+from geokd.scenes.bands import wavelengths_nm
+from geokd.scenes.chips import Chips
+from geokd.training.augmentation import Traits
+from geokd.training.batches import ChipSet, epoch_generator, varied
+from geokd.training.checkpoint import read_tensors, write_tensors
+from geokd.training.data import TrainingData, spread
+from geokd.training.distillation import distillation_loss, label_loss
+from geokd.training.loop import LossFunction, TrainingJob, fit, predict
+from geokd.training.networks import LEAST_TEACHER_PX, Network, Stage, build_student, build_teacher
+from geokd.training.progress import Say
+from geokd.training.teacher_cache import TeacherOutputs
+
+FAMILIAR_CHIPS = 4096
+_FAMILIAR_ROUNDS = 64  # of fewer validation chips
+_SURE_CHIPS = 1024  # of these, enough for a quantile of the confidence: the student takes far longer than the features
+_USEFUL_TEACHER = 0.8
+_FEWEST_WATCHED = 256
+_WHO: dict[Stage, str] = {"teacher": "old student", "student": "student"}
+
+
+class Stages:
+    """The two trainings of a run; each leaves its network and figures in the folder and finds them there again."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: TrainingData,
+        networks: dict[Stage, tuple[Network, str]],
+        folder: Path,
+        device: torch.device,
+        bf16: dict[Stage, bool],
+        say: Say,
+    ) -> None:
+        self.recipe, self.legend, self.networks = recipe, data.legend, networks
+        self.folder, self.device, self.bf16, self.say = folder, device, bf16, say
+        source = recipe.teacher.from_bundle
+        self.old = None if source is None else load_bundle(source)
+        self.labelled, self.validation = (_on_device(chips, device) for chips in (data.labelled, data.validation))
+        self.chips = self.labelled
+        if len(data.training.labels) > len(self.labelled.labels):
+            self.chips = _on_device(data.training, device)
+        watched = spread(data.validation.labels, max(_FEWEST_WATCHED, len(data.training.labels) // 2), recipe.seed)
+        self.watched = ChipSet(self.validation.pixels[watched], self.validation.labels[watched])  # after each epoch
+        named = recipe.augmentation
+        self.traits = Traits(
+            water=self._are(named.water_classes),
+            unmixed=self._are(named.unmixed_classes),
+            stripes=self._are(named.strip_classes),
+            wavelengths_nm=torch.tensor(wavelengths_nm(data.contract.bands), device=self.device),
+        )
+
+    def _are(self, names: tuple[str, ...]) -> Tensor:
+        wanted = {machine_name(name) for name in names}
+        return torch.tensor([*(c.name in wanted for c in self.legend), False], device=self.device)
+
+    def teacher(self) -> tuple[Network, dict[str, Any]]:
+        """Train the teacher on hard labels, or read it back; the old student is one already."""
+        recipe = self.recipe.teacher
+        network, origin = self.networks["teacher"]
+        network = network.to(memory_format=torch.channels_last).to(self.device)
+        if self.old is not None:
+            return network.eval(), self._figures(network, "teacher", origin)
+
+        loss = label_loss(recipe.label_smoothing)
+        network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)
+        figures = self._figures(network, "teacher", origin)
+        if figures["accuracy"] < _USEFUL_TEACHER:
+            self.say(
+                f"warning: a teacher right on only {100 * figures['accuracy']:.0f} % of the validation chips may"
+                " mislead the student; give it initial weights or more epochs, or lower loss.kl and loss.cosine"
+            )
+        return network, figures
+
+    def student(self, outputs: TeacherOutputs | None) -> tuple[Network, dict[str, Any]]:
+        """Train the student, or read it back; return it with its figures."""
+        recipe = self.recipe
+        network, origin = self.networks["student"]
+        network = network.to(memory_format=torch.channels_last).to(self.device)
+        projection: nn.Module = nn.Identity()
+        if outputs is not None and recipe.loss.cosine and recipe.loss.cosine_on == "features":
+            torch.manual_seed(recipe.seed + 2)
+            projection = nn.Linear(network.classifier.in_features, outputs.features.shape[2], bias=False).to(
+                self.device
+            )
+        loss = distillation_loss(recipe.loss, outputs, projection, recipe.student.label_smoothing)
+        network = self._fit_or_read("student", network, projection, loss, origin)
+        return network, self._figures(network, "student", origin)
+
+    def familiarity(self, student: Network, temperature: float) -> Familiarity:
+        """Look at validation chips as training would vary them, and at the student's confidence in them."""
+        generator = epoch_generator(self.recipe.seed, "student", self.recipe.student.epochs, self.device)
+        count = min(FAMILIAR_CHIPS, _FAMILIAR_ROUNDS * len(self.validation.labels))
+        features: list[NDArray[np.float64]] = []
+        confidence: list[NDArray[np.float32]] = []
+        for pixels in varied(self.validation, self.traits, self.recipe.augmentation, count, generator):
+            features.append(chip_features(pixels.cpu().numpy()))
+            if sum(map(len, confidence)) < _SURE_CHIPS:
+                logits, _ = predict(student, pixels, bf16=False)
+                confidence.append(torch.softmax(logits / temperature, dim=1).amax(dim=1).cpu().numpy())
+        chosen = spread(self.validation.labels.cpu().numpy(), FAMILIAR_CHIPS, self.recipe.seed)
+        unvaried = chip_features(self.validation.pixels[chosen].cpu().numpy())
+        return learn_familiarity(np.concatenate(features), np.concatenate(confidence), unvaried)
+
+    def remembered(self, student: Network, patches: Chips | None) -> dict[str, Any] | None:
+        """Tell how often a student that went on answers as the old one did, on patches that taught it nothing."""
+        if patches is None or self.old is None:
+            return None
+        pixels = torch.from_numpy(patches.pixels).to(self.device)
+        old = _old_student(self.recipe, len(self.old.contract.bands), self.legend.names)[0].to(self.device)
+        now, before = (predict(network, pixels, bf16=False)[0].argmax(1) for network in (student, old))
+        same, n = int((now == before).sum()), len(pixels)
+        low, high = wilson(same, n)
+        self.say(
+            f"remembered: the old student's answer on {100 * same / n:.1f} % of {n} patches that taught nothing"
+            f" (95 % interval {100 * low:.1f}-{100 * high:.1f} %); corrections are among what changed"
+        )
+        return {"n": n, "agreement": same / n, "interval_95": [low, high]}
+
+    def _fit_or_read(
+        self, stage: Stage, network: Network, projection: nn.Module, loss: LossFunction, origin: str
+    ) -> Network:
+        path = self.folder / f"{stage}.safetensors"
+        recipe = self.recipe.teacher if stage == "teacher" else self.recipe.student
+        if path.is_file():
+            tensors, _ = read_tensors(path)
+            try:
+                network.load_state_dict(tensors)
+            except RuntimeError as error:
+                raise TrainingError(
+                    f"{path} holds another network than {recipe.architecture}; start a new run"
+                ) from error
+            return network.eval()
+        frozen = not all(p.requires_grad for p in network.parameters())
+        kept = f"; its first {self.recipe.teacher.frozen_layers} layers stay as they are" if frozen else ""
+        self.say(f"{stage}: {recipe.architecture}, initial weights: {origin}{kept}")
+        job = TrainingJob(
+            stage=stage,
+            network=network,
+            projection=projection,
+            loss=loss,
+            recipe=recipe,
+            augmentation=self.recipe.augmentation if stage == "student" else None,
+            traits=self.traits,
+            chips=self.labelled if stage == "teacher" else self.chips,
+            validation=self.watched,
+            seed=self.recipe.seed,
+            bf16=self.bf16[stage],
+            folder=self.folder,
+            say=self.say,
+        )
+        network = fit(job)
+        write_tensors(path, dict(network.state_dict()))
+        (self.folder / f"{stage}.checkpoint.safetensors").unlink(missing_ok=True)
+        return network
+
+    def _figures(self, network: Network, stage: Stage, origin: str) -> dict[str, Any]:
+        """Figures on the validation chips, with the temperature that calibrates the logits there."""
+        path = self.folder / f"{stage}_validation.safetensors"
+        if not path.is_file():
+            bf16 = stage == "teacher" and self.bf16["teacher"]  # a student is exported, and used, in fp32
+            answers, _ = predict(network, self.validation.pixels, bf16=bf16)
+            write_tensors(path, {"logits": answers.cpu(), "labels": self.validation.labels.cpu()})
+        found, _ = read_tensors(path)
+        logits, truth = found["logits"].numpy(), found["labels"].numpy()
+        confusion = confusion_matrix(truth, logits.argmax(1), len(self.legend))
+        temperature = fit_temperature(logits, truth) if self.old is None else self.old.temperature
+        calibrated = torch.softmax(found["logits"] / temperature, dim=1).numpy()
+        figures = {
+            **accuracy(confusion),
+            "ece": expected_calibration_error(calibrated, truth),
+            "temperature": temperature,
+            "initial_weights": origin,
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "per_class": per_class(confusion, self.legend.names),
+        }
+        low, high = figures["interval_95"]
+        who = stage if self.old is None else _WHO[stage]
+        self.say(
+            f"{who}: {100 * figures['accuracy']:.2f} % of {figures['n']} validation chips"
+            f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %)"
+        )
+        return figures
+
+
+def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> dict[Stage, tuple[Network, str]]:
+    """Networks with their initial weights and the weights' origin; no teacher if the loss does not ask for one."""
+    channels, classes = len(contract.bands), legend.names
+    networks: dict[Stage, tuple[Network, str]] = {}
+    if recipe.teacher.from_bundle is not None and recipe.loss.needs_teacher:
+        networks["teacher"] = _old_student(recipe, channels, classes)
+    elif recipe.teacher.epochs and recipe.loss.needs_teacher:
+        if recipe.teacher.architecture == "vgg16" and contract.patch_px < LEAST_TEACHER_PX:
+            raise RecipeError(
+                f"patches of {contract.patch_px} px are too small for the teacher, which halves them five times: set"
+                f" input.patch_px = {LEAST_TEACHER_PX} or more, or loss.kl and loss.cosine to 0 for labels alone"
+            )
+        torch.manual_seed(recipe.seed)
+        source = recipe.teacher.from_run
+        if source is None:
+            networks["teacher"] = build_teacher(recipe.teacher, channels, classes)
+        else:  # its weights come with the run
+            network, _ = build_teacher(replace(recipe.teacher, initial_weights="none"), channels, classes)
+            networks["teacher"] = network, f"run {Path(source).name}"
+    torch.manual_seed(recipe.seed + 1)
+    networks["student"] = build_student(recipe.student, channels, classes)
+    return networks
+
+
+def bf16_pays(stage: Stage, device: torch.device, recipe: Recipe) -> bool:
+    """Whether to train in bfloat16: on a GPU that has it; on CPUs that have it for VGG16, not for depthwise layers."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    vgg16 = stage == "teacher" and recipe.teacher.from_bundle is None and recipe.teacher.architecture == "vgg16"
+    return vgg16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _old_student(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> tuple[Network, str]:
+    return build_student(recipe.student, channels, classes, initial_weights=recipe.teacher.from_bundle)
+
+
+def _on_device(chips: Chips, device: torch.device) -> ChipSet:
+    return ChipSet(torch.from_numpy(chips.pixels).to(device), torch.from_numpy(chips.labels).to(device))
+
+
+def network_hash(network: Network) -> str:
+    """Hash of all tensors of a network, hexadecimal."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
