@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from geokd.mapping.verify import VerifyResult, verify
     from geokd.scenes.tiling import TileOptions, TileResult, tile
     from geokd.styling import style
-    from geokd.training.ablation import AblationOptions, AblationResult, ablate
+    from geokd.training.ablation import AblationResult, ablate
+    from geokd.training.ablation_options import AblationOptions
     from geokd.training.continuing import continuing_recipe
     from geokd.training.export import export
     from geokd.training.train import train
@@ -63,7 +64,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AblationOptions": "geokd.training.ablation",
+    "AblationOptions": "geokd.training.ablation_options",
     "AblationResult": "geokd.training.ablation",
     "ClassifyOptions": "geokd.mapping.options",
     "ClassifyResult": "geokd.mapping.classify",

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from geokd.cli import main
-from geokd.scenes import reader
+from geokd.scenes import opening
 from tests.bad_input import CASES, Case, Made
 
 pytest.importorskip("onnx", reason="needs the extra geokd[train]")
@@ -63,7 +63,7 @@ def read_outputs(files: set[Path], folder: Path) -> tuple[NDArray[np.uint8], Aff
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("case", [pytest.param(c, id=c.name, marks=c.marks) for c in CASES])
 def test_bad_input(case: Case, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "SILENCE_S", 1)
+    monkeypatch.setattr(opening, "SILENCE_S", 1)
     place = tmp_path / "input"
     place.mkdir()
     call = case.call(place)

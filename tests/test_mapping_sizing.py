@@ -18,7 +18,8 @@ from geokd.errors import CallError
 from geokd.mapping.parallel import Crew
 from geokd.mapping.sizing import fit_blocks
 from geokd.scenes.grid import PatchGrid, SceneGrid
-from geokd.scenes.plan import SceneInfo, SceneOptions, fix_plan
+from geokd.scenes.plan import SceneOptions, fix_plan
+from geokd.scenes.scene_info import SceneInfo
 from tests.tiny import three_fields, write_scene
 
 

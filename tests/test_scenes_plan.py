@@ -8,7 +8,8 @@ from geokd.contract import InputContract, ValueScaling
 from geokd.errors import SceneError
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.grid import SceneGrid
-from geokd.scenes.plan import SceneInfo, SceneOptions, fix_plan
+from geokd.scenes.plan import SceneOptions, fix_plan
+from geokd.scenes.scene_info import SceneInfo
 
 CONTRACT = InputContract(("B04", "B03", "B02"), 64, 10.0, ValueScaling())
 BYTES_ONLY = replace(CONTRACT, value_scaling=None)

@@ -18,8 +18,9 @@ from rasterio.windows import Window
 
 from geokd.contract import InputContract, ValueScaling
 from geokd.errors import CallError, SceneError
+from geokd.scenes.opening import open_scene
 from geokd.scenes.plan import SceneOptions, ScenePlan
-from geokd.scenes.reader import describe_scene, mirrored, open_scene, plan_scene, read_preview, read_window
+from geokd.scenes.reader import describe_scene, mirrored, plan_scene, read_preview, read_window
 from tests.tiny import write_scene
 
 CONTRACT = InputContract(("B04", "B03", "B02"), 16, 10.0, ValueScaling())

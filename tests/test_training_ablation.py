@@ -18,7 +18,8 @@ from geokd.cli import main
 from geokd.errors import CallError
 from geokd.recipe import Recipe
 from geokd.training import loop
-from geokd.training.ablation import AblationOptions, AblationResult, ablate
+from geokd.training.ablation import AblationResult, ablate
+from geokd.training.ablation_options import AblationOptions
 from geokd.training.batches import Batch, ChipSet, draw_batches
 from geokd.training.checkpoint import read_tensors
 from geokd.training.export import export

@@ -75,10 +75,11 @@ def ablate(
     all runs, into the output folder.
     """
     from geokd.recipe_file import load_recipe
-    from geokd.training import ablation
+    from geokd.training.ablation import ablate as run_ablation
+    from geokd.training.ablation_options import LOSSES, AblationOptions
 
-    options = ablation.AblationOptions(seeds, losses or ablation.LOSSES, fractions, unlabelled)
-    result = ablation.ablate(chips, output, load_recipe(recipe, changes), options, validation=validation, resume=resume)
+    options = AblationOptions(seeds, losses or LOSSES, fractions, unlabelled)
+    result = run_ablation(chips, output, load_recipe(recipe, changes), options, validation=validation, resume=resume)
     click.echo(json.dumps(result.rows, indent=2) if as_json else _table(result.rows))
 
 

@@ -14,8 +14,8 @@ from geokd.mapping.engine import BATCH_PATCHES, Student, open_student
 from geokd.mapping.jobs import check_unclassified, plan_job
 from geokd.mapping.manifest import describe_grid, describe_options, json_number
 from geokd.mapping.options import ClassifyOptions
-from geokd.scenes.plan import SceneInfo
 from geokd.scenes.reader import describe_scene, read_preview
+from geokd.scenes.scene_info import SceneInfo
 
 _TRIAL_SECONDS = 0.3
 

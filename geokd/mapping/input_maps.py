@@ -19,7 +19,7 @@ from geokd.outputs.stac_links import GEOTIFF, ITEM_TYPE, derived_from
 from geokd.outputs.staging import OutputNames, output_names
 from geokd.scenes.acquisition import Acquisition
 from geokd.scenes.grid import SceneGrid
-from geokd.scenes.reader import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
 ENDING = "_landuse.tif"
 """What the name of a map's class raster ends in; the names of its other files follow from it."""

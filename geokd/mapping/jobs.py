@@ -18,8 +18,9 @@ from geokd.mapping.sizing import fit_blocks
 from geokd.outputs.staging import OF_MOSAICS, PROBABILITIES, REPORT, OutputNames, check_outputs, output_names
 from geokd.scenes.acquisition import Acquisition, stated_acquisition
 from geokd.scenes.grid import PatchGrid
-from geokd.scenes.plan import SceneInfo, ScenePlan
+from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
+from geokd.scenes.scene_info import SceneInfo
 
 _MOST_CELLS = 2**31 - 1
 

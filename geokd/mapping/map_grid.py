@@ -13,9 +13,9 @@ from rasterio.warp import transform
 from rasterio.windows import Window
 
 from geokd.errors import CallError
+from geokd.scenes.georeferencing import AREAL_TOLERANCE, areal_stretch
 from geokd.scenes.grid import SceneGrid
-from geokd.scenes.plan import AREAL_TOLERANCE, areal_stretch
-from geokd.scenes.reader import GdalErrors
+from geokd.scenes.opening import GdalErrors
 
 MOST_CELLS = 2**31 - 1
 _POINTS_A_SIDE = 101

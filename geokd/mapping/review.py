@@ -20,7 +20,7 @@ from geokd.outputs.qgis import review_qml
 from geokd.outputs.scene_pictures import picture_cells
 from geokd.outputs.staging import staged
 from geokd.scenes.cell_labels import FIELD, LOOKED_AT, MAPPED
-from geokd.scenes.reader import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
 NO_SAMPLE = "they are no random sample: neither accuracies nor areas can be told from them"
 _DESCRIPTION = f"Cells in which a land-use map is in doubt, to be confirmed or corrected for geokd tile; {NO_SAMPLE}"

@@ -8,7 +8,8 @@ import math
 from geokd.errors import CallError
 from geokd.mapping.parallel import Crew
 from geokd.scenes.grid import PatchGrid
-from geokd.scenes.plan import SceneInfo, ScenePlan
+from geokd.scenes.plan import ScenePlan
+from geokd.scenes.scene_info import SceneInfo
 
 _BASE_MB = 280  # the process itself, its libraries, GDAL's cache, the writers of the outputs
 _WORKER_MB = 25  # what ONNX Runtime takes to run a batch

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from geokd.scenes.grid import SceneGrid
-from geokd.scenes.reader import GdalErrors
+from geokd.scenes.opening import GdalErrors
 
 _POINTS_A_SIDE = 64  # of the outline, before those that a straight line does without are left out
 _STRAIGHT = 1e-4  # how far that line may be off, as a share of the outline's longer side

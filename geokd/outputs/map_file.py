@@ -18,7 +18,7 @@ from geokd.legend import NODATA, UNCLASSIFIED, LandUseClass, Legend, default_leg
 from geokd.outputs.class_map import cell_areas_ha, sum_by_label
 from geokd.outputs.manifest import read_manifest
 from geokd.scenes.grid import SceneGrid
-from geokd.scenes.reader import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
 _MANIFEST: dict[str, type] = {"legend": list, "options": dict, "notes": list, "scene": dict, "model": dict}
 

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 from geokd.errors import CallError, SceneError
 from geokd.outputs.map_file import MapFile
 from geokd.scenes.bands import find_band
-from geokd.scenes.reader import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
 _SIDE_PX = 192
 _CELLS_AROUND = 1.5

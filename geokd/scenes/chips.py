@@ -176,7 +176,7 @@ def _contradictions(index: ChipIndex, pixels: NDArray[np.uint8]) -> list[str]:
 def _header(content: bytes, name: str) -> tuple[int, int, float | None]:
     """Height, width, and pixel size in metres where there are coordinates."""
     if name.lower().endswith(_TIFF_SUFFIXES):
-        from geokd.scenes.reader import open_chip
+        from geokd.scenes.chip_raster import open_chip
 
         with open_chip(content, name) as (_, info):
             georeferenced = info.grid.crs is not None
@@ -193,7 +193,7 @@ def _decode(
 ) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[str, ...]]:
     """Pixels (C, h, w), bounds (NaN without coordinates), and what was chosen."""
     if name.lower().endswith(_TIFF_SUFFIXES):
-        from geokd.scenes.reader import read_chip
+        from geokd.scenes.chip_raster import read_chip
 
         pixels, bounds, choices = read_chip(content, name, contract)
         ends = contract.value_scaling

@@ -18,7 +18,7 @@ from rasterio.windows import Window
 from geokd.errors import CallError, SceneError
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.labels import as_text, only_layer, read_frame
-from geokd.scenes.reader import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
 USUAL_FIELDS = ("reference", "class")
 """Fields that hold the class where nobody says which, the first that is there."""

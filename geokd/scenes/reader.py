@@ -5,11 +5,7 @@ fixes every choice, :func:`read_window` reads by that plan, in any process.
 """
 
 import contextlib
-import math
-import os
-import re
 import shlex
-import stat
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,85 +13,25 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError  # some properties of datasets let these through
-from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.io import DatasetReader, MemoryFile
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geokd.contract import InputContract
-from geokd.errors import CallError, ChipError, SceneError, one_message
-from geokd.scenes.acquisition import told_acquisition
-from geokd.scenes.bands import choose_bands
-from geokd.scenes.grid import METRES_PER_DEGREE_LATITUDE, SceneGrid
-from geokd.scenes.plan import Placing, SceneInfo, SceneOptions, ScenePlan, choose_values, fix_plan
+from geokd.errors import SceneError, one_message
+from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.plan import SceneOptions, ScenePlan, fix_plan
 from geokd.scenes.scaling import to_uint8
-from geokd.scenes.storage import GDAL_CACHE_BYTES, largest_block
-from geokd.scenes.validity import alpha_band, has_mask, valid_pixels
-
-GdalErrors = (RasterioError, CPLE_BaseError)
-"""What rasterio raises where GDAL fails."""
-
-SILENCE_S = 20
-"""How long a server may say nothing; the user's own settings (environment, rasterio.Env) go before."""
+from geokd.scenes.scene_info import SceneInfo, read_info
+from geokd.scenes.storage import largest_block
+from geokd.scenes.unusual import unusual
+from geokd.scenes.validity import valid_pixels
 
 _MOST_BLOCK_BYTES = 2**29
-_KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)  # virtual file, URL, part of a file by its driver
-_NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _PREVIEW_PX = 512
 _SMALL_PX = 4_000_000  # a scene of so many pixels is looked at as a whole
 _SAMPLE_PX, _SAMPLES_A_SIDE = 64, 5  # in a larger one without overviews, windows from all over it
-_BASELINE_OFFSET_DN = 1000
-
-
-@contextlib.contextmanager
-def open_scene(path: str) -> Iterator[DatasetReader]:
-    """Open a raster; what GDAL says becomes one sentence.
-
-    Raises
-    ------
-    CallError
-        If there is no such file, or its name or kind is not fit for one.
-    SceneError
-        If it is no raster.
-    """
-    _check_path(path)
-    with rasterio.Env.from_defaults(GDAL_CACHEMAX=GDAL_CACHE_BYTES, **_patience()):
-        try:
-            dataset = rasterio.open(path)
-        except GdalErrors as error:
-            raise SceneError(f"{path} is not a raster that GDAL can open: {gdal_reason(error)}") from error
-        with dataset:
-            yield dataset
-
-
-def _check_path(path: str) -> None:
-    """Refuse what GDAL would not find, would wait for without end, or could not name."""
-    if _NO_NAME.search(path):
-        raise CallError(f"the name {path!a} holds control characters or bytes that are no UTF-8; rename it")
-    try:
-        mode = Path(path).stat().st_mode if path else 0
-    except OSError:
-        mode = 0
-    if not mode and not _KNOWN_TO_GDAL_ALONE.match(path):
-        raise CallError(f"no such file: {path or repr(path)}")
-    if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise CallError(
-            f"{path} is neither a file nor a folder, but a pipe, socket or device; write it to a file first"
-        )
-
-
-def _patience() -> dict[str, int]:
-    """How long GDAL waits for servers, unless the user said so; by itself it would wait for ever."""
-    limits = {
-        "GDAL_HTTP_CONNECTTIMEOUT": SILENCE_S,
-        "GDAL_HTTP_LOW_SPEED_TIME": SILENCE_S,
-        "GDAL_HTTP_LOW_SPEED_LIMIT": 1,  # bytes a second
-    }
-    said = {*os.environ, *(rasterio.env.getenv() if rasterio.env.hasenv() else ())}
-    return {name: limit for name, limit in limits.items() if name not in said}
 
 
 def describe_scene(path: str | Path) -> SceneInfo:
@@ -112,7 +48,7 @@ def describe_scene(path: str | Path) -> SceneInfo:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with open_scene(str(path)) as dataset:
             try:
-                return _info(dataset, str(path))
+                return read_info(dataset, str(path))
             except (*GdalErrors, ValueError) as error:
                 raise SceneError(f"the header of {path} cannot be read: {error}; copy or download it again") from error
 
@@ -128,7 +64,7 @@ def plan_scene(info: SceneInfo, contract: InputContract, options: SceneOptions |
     plan = fix_plan(info, contract, options or SceneOptions())
     _check_storage(plan, options or SceneOptions())
     values, valid = _sampled(plan)
-    return replace(plan, warnings=tuple(_unusual(plan, values[:, valid], valid.size)))
+    return replace(plan, warnings=tuple(unusual(plan, values[:, valid], valid.size)))
 
 
 def read_window(
@@ -200,11 +136,6 @@ def read_preview(plan: ScenePlan, longest_px: int = _PREVIEW_PX) -> tuple[NDArra
     return to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling), valid
 
 
-def gdal_reason(error: Exception) -> str:
-    """Return what GDAL says went wrong, in one line; rasterio's own words often only point there."""
-    return " ".join(str(error.__cause__ or error).split()).rstrip(".")
-
-
 def mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:
     """Mirror indices start .. start + length - 1 about the first and last of 0 .. size - 1, not repeating these.
 
@@ -219,103 +150,6 @@ def mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:
     period = max(2 * (size - 1), 1)
     folded = np.arange(start, start + length, dtype=np.int64) % period
     return np.minimum(folded, period - folded) if size > 1 else np.zeros(length, np.int64)
-
-
-@contextlib.contextmanager
-def open_chip(content: bytes, name: str) -> Iterator[tuple[DatasetReader, SceneInfo]]:
-    """Open the bytes of a (Geo)TIFF chip.
-
-    Raises
-    ------
-    ChipError
-        If they are no raster.
-    """
-    try:
-        with warnings.catch_warnings(), MemoryFile(content) as memory:
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with memory.open() as dataset:
-                yield dataset, _info(dataset, name)
-    except (*GdalErrors, SceneError) as error:
-        raise ChipError(f"chip {name} cannot be read: {error}") from error
-
-
-def _bounds_m(grid: SceneGrid) -> tuple[float, ...]:
-    """Bounds for telling which chips lie near one another: degrees count as on a square grid; NaN without a CRS."""
-    if grid.crs is None:
-        return (math.nan,) * 4
-    metres = METRES_PER_DEGREE_LATITUDE if grid.crs.is_geographic else 1.0
-    return tuple(metres * side for side in grid.bounds)
-
-
-def read_chip(
-    content: bytes, name: str, contract: InputContract
-) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[str, ...]]:
-    """Read the bytes of a (Geo)TIFF chip as a scene of the contract would be.
-
-    Returns
-    -------
-    pixels : uint8 array (C, h, w)
-    bounds : left, bottom, right, top in the units of the chip's CRS; NaN without one
-    notes : what was chosen, one sentence each
-
-    Raises
-    ------
-    ChipError
-        If it cannot be read or lacks the bands.
-    """
-    with open_chip(content, name) as (dataset, info):
-        try:
-            choice = choose_bands(info.descriptions, info.colours, contract.bands, None)
-            values = choose_values(info, contract, SceneOptions(), choice.bidx)
-        except SceneError as error:
-            raise ChipError(f"chip {name}: {error} (options are for scenes: mend the files of chips)") from error
-        if len({dataset.dtypes[b - 1] for b in choice.bidx}) > 1:
-            raise ChipError(f"chip {name}: its bands are of different types; save them alike")
-        numbers = dataset.read(list(choice.bidx))
-        whole = Window(0, 0, dataset.width, dataset.height)
-        if not valid_pixels(dataset, numbers, whole, choice.bidx, info.nodata).all():
-            band = alpha_band(dataset)
-            why = (
-                f" (band {band} is alpha, as its file says; if it is another, set its colour interpretation)"
-                if band
-                else ""
-            )
-            raise ChipError(f"chip {name} holds nodata or masked pixels{why}; leave it out")
-        pixels = to_uint8(numbers, values.scale, values.offset, values.scaling)
-        return pixels, _bounds_m(info.grid), (choice.note, values.note)
-
-
-def _info(dataset: DatasetReader, path: str) -> SceneInfo:
-    if dataset.count == 0:
-        subdatasets = ", ".join(dataset.subdatasets[:3])
-        hint = f"; it holds others, name one of them: {subdatasets}" if subdatasets else ""
-        raise SceneError(f"{path} has no bands{hint}")
-    try:
-        grid = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
-    except ValueError as error:
-        raise SceneError(f"{path} has an unusable grid: {error}") from error
-    return SceneInfo(
-        path=path,
-        grid=grid,
-        dtype=dataset.dtypes[0],
-        descriptions=tuple(d or "" for d in dataset.descriptions),
-        colours=tuple(ColorInterp(c).name for c in dataset.colorinterp),
-        nodata=dataset.nodata,
-        masked=has_mask(dataset),
-        scales=tuple(dataset.scales),
-        offsets=tuple(dataset.offsets),
-        storage_px=dataset.block_shapes[0],
-        placing=_placing(dataset),
-        acquisition=told_acquisition(path, dataset.tags() | dataset.tags(ns="IMAGERY")),
-    )
-
-
-def _placing(dataset: DatasetReader) -> Placing:
-    if dataset.transform != Affine.identity():
-        return "transform"
-    if dataset.gcps[0]:
-        return "control points"
-    return "rational polynomials" if dataset.rpcs else "transform"
 
 
 def _check_storage(plan: ScenePlan, options: SceneOptions) -> None:
@@ -395,30 +229,3 @@ def _sampled(plan: ScenePlan) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
                 values, valid = read_values(plan, Window(int(col), int(row), width, height), plan.bidx, dataset)
                 parts.append((values.reshape(len(values), -1), valid.ravel()))
     return np.concatenate([v for v, _ in parts], axis=1), np.concatenate([v for _, v in parts])
-
-
-def _unusual(plan: ScenePlan, values: NDArray[np.generic], pixels: int) -> Iterator[str]:
-    """Say what is unusual in the valid DN (C, n) of a scene thinned to `pixels` pixels."""
-    if values.shape[1] == 0:
-        yield "the scene has no valid pixel"
-        return
-    zero = float((values == 0).all(axis=0).sum()) / pixels
-    if plan.nodata is None and zero >= 0.01:
-        yield (
-            f"{100 * zero:.0f} % of the pixels are 0 in all bands though no nodata is declared;"
-            " if they are fill, give --nodata 0"
-        )
-    if plan.nodata is None:
-        values = values[:, (values != 0).any(axis=0)]
-    if plan.scaling is not None and plan.value_offset == 0 and values.size and values.min() >= _BASELINE_OFFSET_DN:
-        yield (
-            f"no pixel is below {_BASELINE_OFFSET_DN} DN: Sentinel-2 products of processing baseline 04.00 and later"
-            f" carry +{_BASELINE_OFFSET_DN}; if this is one, give --value-offset -{_BASELINE_OFFSET_DN}"
-        )
-    stretched = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
-    if stretched.size and (stretched == stretched[:, :1]).all():
-        yield "all valid pixels are alike: there is nothing to see in the scene"
-    elif stretched.size and (stretched == 255).mean() > 0.5:
-        yield "more than half of the values are at the upper end of the stretch; check --value-scale and --value-offset"
-    elif stretched.size and np.median(stretched) < 5:
-        yield "most values are at the lower end of the stretch, the scene is nearly black; check --value-scale"

@@ -24,7 +24,8 @@ from geokd.scenes.chip_folder import check_folder, staged_chips, write_manifest
 from geokd.scenes.grid import PatchGrid
 from geokd.scenes.labelled_patches import patches_about, patches_of_grid
 from geokd.scenes.labels import read_labels
-from geokd.scenes.reader import describe_scene, gdal_reason, open_scene
+from geokd.scenes.opening import gdal_reason, open_scene
+from geokd.scenes.reader import describe_scene
 from geokd.scenes.validity import valid_pixels
 
 _CREDIT_TAGS = ("credit", "license", "copyright", "attribution", "tifftag_copyright")

@@ -10,7 +10,8 @@ from geokd.errors import SceneError
 from geokd.scenes.chip_files import index_unlabelled
 from geokd.scenes.chips import Chips, read_chips
 from geokd.scenes.grid import PatchGrid
-from geokd.scenes.reader import describe_scene, open_scene, plan_scene, read_window
+from geokd.scenes.opening import open_scene
+from geokd.scenes.reader import describe_scene, plan_scene, read_window
 
 
 def read_unlabelled(path: str | Path, contract: InputContract, most: int) -> Chips:

@@ -1,0 +1,78 @@
+"""Opening rasters by GDAL, so that what it says becomes one sentence and nothing is waited for without end."""
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import rasterio
+from rasterio._err import CPLE_BaseError  # some properties of datasets let these through
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from geokd.errors import CallError, SceneError
+from geokd.scenes.storage import GDAL_CACHE_BYTES
+
+GdalErrors = (RasterioError, CPLE_BaseError)
+"""What rasterio raises where GDAL fails."""
+
+SILENCE_S = 20
+"""How long a server may say nothing; the user's own settings (environment, rasterio.Env) go before."""
+
+_KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)  # virtual file, URL, part of a file by its driver
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+@contextlib.contextmanager
+def open_scene(path: str) -> Iterator[DatasetReader]:
+    """Open a raster; what GDAL says becomes one sentence.
+
+    Raises
+    ------
+    CallError
+        If there is no such file, or its name or kind is not fit for one.
+    SceneError
+        If it is no raster.
+    """
+    _check_path(path)
+    with rasterio.Env.from_defaults(GDAL_CACHEMAX=GDAL_CACHE_BYTES, **_patience()):
+        try:
+            dataset = rasterio.open(path)
+        except GdalErrors as error:
+            raise SceneError(f"{path} is not a raster that GDAL can open: {gdal_reason(error)}") from error
+        with dataset:
+            yield dataset
+
+
+def _check_path(path: str) -> None:
+    """Refuse what GDAL would not find, would wait for without end, or could not name."""
+    if _NO_NAME.search(path):
+        raise CallError(f"the name {path!a} holds control characters or bytes that are no UTF-8; rename it")
+    try:
+        mode = Path(path).stat().st_mode if path else 0
+    except OSError:
+        mode = 0
+    if not mode and not _KNOWN_TO_GDAL_ALONE.match(path):
+        raise CallError(f"no such file: {path or repr(path)}")
+    if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise CallError(
+            f"{path} is neither a file nor a folder, but a pipe, socket or device; write it to a file first"
+        )
+
+
+def _patience() -> dict[str, int]:
+    """How long GDAL waits for servers, unless the user said so; by itself it would wait for ever."""
+    limits = {
+        "GDAL_HTTP_CONNECTTIMEOUT": SILENCE_S,
+        "GDAL_HTTP_LOW_SPEED_TIME": SILENCE_S,
+        "GDAL_HTTP_LOW_SPEED_LIMIT": 1,  # bytes a second
+    }
+    said = {*os.environ, *(rasterio.env.getenv() if rasterio.env.hasenv() else ())}
+    return {name: limit for name, limit in limits.items() if name not in said}
+
+
+def gdal_reason(error: Exception) -> str:
+    """Return what GDAL says went wrong, in one line; rasterio's own words often only point there."""
+    return " ".join(str(error.__cause__ or error).split()).rstrip(".")
