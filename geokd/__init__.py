@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geokd.mapping.assess import assess
-    from geokd.mapping.classify import ClassifyResult, classify
+    from geokd.mapping.classify import classify
     from geokd.mapping.compare import compare
     from geokd.mapping.evaluate import evaluate
     from geokd.mapping.info import info
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from geokd.mapping.review import ReviewOptions, review
     from geokd.mapping.robustness import RobustnessOptions, robustness
     from geokd.mapping.sample import SampleOptions, sample
+    from geokd.mapping.scene_run import ClassifyResult
     from geokd.mapping.verify import VerifyResult, verify
     from geokd.scenes.tiling import TileOptions, TileResult, tile
     from geokd.styling import style
@@ -67,7 +68,7 @@ _MODULES = {
     "AblationOptions": "geokd.training.ablation_options",
     "AblationResult": "geokd.training.ablation",
     "ClassifyOptions": "geokd.mapping.options",
-    "ClassifyResult": "geokd.mapping.classify",
+    "ClassifyResult": "geokd.mapping.scene_run",
     "MosaicOptions": "geokd.mapping.join_maps",
     "ReviewOptions": "geokd.mapping.review",
     "RobustnessOptions": "geokd.mapping.robustness",

@@ -17,8 +17,8 @@ from rio_cogeo.cogeo import cog_validate
 import geokd
 from geokd.cli import main
 from geokd.errors import CallError
-from geokd.mapping.classify import ClassifyResult
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.scene_run import ClassifyResult
 from geokd.outputs.connected import connected_labels
 from tests.tiny import write_scene
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 import geokd
 from geokd.errors import BundleError, CallError, GeokdError, SceneError
-from geokd.mapping.classify import ClassifyResult, block_tasks
 from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.scene_run import ClassifyResult, block_tasks
 from tests.tiny import GAIN, PATCH_PX, three_fields, write_scene
 
 STRIDE_PX = 4

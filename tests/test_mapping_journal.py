@@ -20,10 +20,11 @@ import geokd
 from geokd.cli import main
 from geokd.errors import CallError, OutputError, SceneError
 from geokd.mapping.blocks import BlockResult, classify_block
-from geokd.mapping.classify import block_tasks, run_jobs
+from geokd.mapping.classify import run_jobs
 from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.journal import Journal, Layout
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.scene_run import block_tasks
 from tests.tiny import three_fields, write_scene
 
 JOURNAL = ".fields.geokd-journal"

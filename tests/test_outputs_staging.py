@@ -19,7 +19,7 @@ def test_a_move_that_fails_halfway_is_undone(tmp_path: Path, monkeypatch: pytest
 
     def locked(self: Path, target: Path) -> Path:  # as Windows refuses to move a file that is open
         if self == tmp_path / "b":
-            raise PermissionError(13, "Permission denied")
+            raise PermissionError(13, "Permission denied", str(self))
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", locked)
@@ -50,7 +50,7 @@ def test_side_files_of_a_replaced_raster_go_with_it(tmp_path: Path, monkeypatch:
 
         def full(self: Path, target: Path) -> Path:
             if target == tmp_path / "a.tif" and self.parent != tmp_path and self.read_text() == "new":
-                raise OSError(28, "No space left on device")
+                raise OSError(28, "No space left on device", str(self))
             return replace(self, target)
 
         patch.setattr(Path, "replace", full)
@@ -80,7 +80,7 @@ def test_a_geopackage_that_is_open_is_not_replaced(tmp_path: Path, trace: str) -
 
 def test_a_folder_that_refuses_to_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path) -> bool:  # root, who runs many test suites, is never refused by the file system
-        raise PermissionError(13, "Permission denied")
+        raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "exists", refuse)
     with pytest.raises(OutputError, match="cannot write into the folder .*: Permission denied"):

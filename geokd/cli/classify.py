@@ -13,8 +13,9 @@ from geokd.errors import GeokdError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from geokd.mapping.classify import ClassifyResult, OnError
+    from geokd.mapping.classify import OnError
     from geokd.mapping.jobs import MappingJob
+    from geokd.mapping.scene_run import ClassifyResult
 
 
 @click.command()

@@ -1,53 +1,25 @@
 """From scenes to their land-use maps: the pipeline, in the order in which things happen."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from geokd.bundle import DEFAULT_MODEL
-from geokd.errors import GeokdError, SceneError
-from geokd.mapping.assembly import assemble, probability_rows
-from geokd.mapping.blocks import BlockResult, BlockTask, classify_block
-from geokd.mapping.jobs import MappingJob, plan_jobs, source_identity
-from geokd.mapping.journal import Journal, Layout
-from geokd.mapping.manifest import describe_map
+from geokd.errors import GeokdError
+from geokd.mapping.assembly import assemble
+from geokd.mapping.blocks import BlockTask, classify_block
+from geokd.mapping.jobs import MappingJob, plan_jobs
 from geokd.mapping.mosaic import Mosaic
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.parallel import run_tasks
-from geokd.mapping.writing import write_map, write_probabilities, write_report
-from geokd.outputs.class_map import ClassMap
-from geokd.outputs.geotiff import read_class_map
-from geokd.outputs.manifest import read_manifest, write_manifest
-from geokd.outputs.stac import write_item
-from geokd.outputs.stac_links import derived_from
-from geokd.outputs.staging import made_folders, staged, sweep, unmake
+from geokd.mapping.scene_run import ClassifyResult, SceneRun, block_tasks
 
 OnError = Literal["fail", "skip"]
 
 Progress = Callable[[int, int], None]
 """Is told how many blocks are done, and how many there are."""
-
-
-@dataclass(frozen=True, eq=False)
-class ClassifyResult:
-    """A map that was made.
-
-    Parameters
-    ----------
-    class_map : ClassMap
-    outputs : dict of str to Path
-        Files written, by the fields of :class:`geokd.outputs.staging.OutputNames`.
-    manifest : dict
-        What the manifest file says.
-    """
-
-    class_map: ClassMap
-    outputs: dict[str, Path]
-    manifest: dict[str, Any]
 
 
 def classify(
@@ -118,7 +90,7 @@ def run_jobs(
     """
     if not jobs:
         return
-    runs = [_SceneRun(number, job, command) for number, job in enumerate(jobs)]
+    runs = [SceneRun(number, job, command) for number, job in enumerate(jobs)]
     waiting = list(runs)
     total = sum(len(run.blocks) for run in runs)
 
@@ -151,134 +123,6 @@ def run_jobs(
             run.close()
 
 
-class _SceneRun:
-    """One scene on its way: blocks go into the journal; when all are there, the map is put together and written."""
-
-    def __init__(self, number: int, job: MappingJob, command: str | None) -> None:
-        self.job, self.number, self.command = job, number, command
-        self.blocks = list(job.patches.blocks(*job.blocks_px))
-        self.error: GeokdError | None = None
-        self._journal: Journal | None = None
-        self._made: list[Path] = []
-        self._writing: Future[ClassifyResult] | None = None
-        self._seconds: dict[str, float] = {}
-        self._resumed = self._patches = 0
-        self._began = 0.0
-
-    @property
-    def done(self) -> int:
-        """How many blocks are done."""
-        if self.job.finished or self._writing is not None:
-            return len(self.blocks)
-        return 0 if self._journal is None else len(self._journal.done)
-
-    @property
-    def has_outcome(self) -> bool:
-        """Whether :meth:`outcome` can tell what came of it, perhaps after waiting."""
-        return self.job.finished or self.error is not None or self._writing is not None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether :meth:`outcome` can tell at once."""
-        return self.has_outcome and (self._writing is None or self._writing.done())
-
-    def tasks(self) -> Iterator[BlockTask]:
-        """Begin, and yield the tasks of the blocks that are not done, until the scene fails."""
-        job = self.job
-        if job.finished:
-            job.journal.unlink(missing_ok=True)  # of a run that was killed when all but this was done
-            return
-        self._began = time.perf_counter()
-        layout = Layout(job.patches, self.blocks, len(job.plan.bidx), len(job.bundle.legend))
-        try:
-            self._made = made_folders(job.folder)
-            opened = Journal.resume if job.options.resume and job.journal.exists() else Journal.begin
-            self._journal = opened(job.journal, job.run, layout)
-        except GeokdError as error:
-            self.error = error
-            return
-        sweep(job.folder, job.hidden)  # no other run is at work on it: the journal is locked
-        before = self._journal.done
-        self._resumed = len(before)
-        for task in block_tasks(job, self.number):
-            if self.error is not None:
-                return
-            if task.number not in before:
-                yield task
-
-    def keep(self, task: BlockTask, future: Future[BlockResult]) -> None:
-        """Write down what came of a task."""
-        if self.error is not None or self._journal is None:
-            return
-        try:
-            result = future.result()
-            self._journal.append(task.number, result)
-            self._patches += result.classified
-        except GeokdError as error:
-            self.error = error
-
-    def write_if_complete(self, writer: ThreadPoolExecutor) -> None:
-        """Have the map written as soon as all blocks are there."""
-        if self.has_outcome or self._journal is None or self.done < len(self.blocks):
-            return
-        if source_identity(self.job.plan).items() <= self.job.run.items():
-            self._seconds["classify"] = time.perf_counter() - self._began
-            self._writing = writer.submit(self._write, self._journal)
-        else:
-            self._journal.forget()
-            self.error = SceneError(f"{self.job.plan.path} was changed while it was mapped; start again")
-
-    def outcome(self) -> "ClassifyResult | GeokdError":
-        """Return what came of it; waits for the map being written."""
-        if self.job.finished:
-            return _read_result(self.job)
-        if self._writing is None:
-            assert self.error is not None
-            return self._with_remedy(self.error)
-        try:
-            return self._writing.result()
-        except GeokdError as error:
-            return self._with_remedy(error)
-
-    def close(self) -> None:
-        """Let go of journal and folder; what holds nothing is removed."""
-        if self._journal is not None:
-            self._journal.close()
-        unmake(self._made)
-
-    def _with_remedy(self, error: GeokdError) -> GeokdError:
-        """Add what is kept of a scene that failed."""
-        done = len(self._journal.done) if self._journal is not None else 0
-        if not done:
-            return error
-        return type(error)(f"{error}; {done} of {len(self.blocks)} blocks are kept, go on by --resume")
-
-    def _write(self, journal: Journal) -> "ClassifyResult":
-        """Put the map together and write all outputs."""
-        job, seconds = self.job, self._seconds
-        names, overwrite = job.outputs.values(), job.options.overwrite
-        outdated = set(job.names) - set(names)
-        with staged(job.folder, names, overwrite=overwrite, prefix=job.hidden, outdated=outdated) as folder:
-            start = time.perf_counter()
-            mosaic = assemble(job, self.blocks, journal.read)
-            seconds["mosaic"] = time.perf_counter() - start
-            write_map(job, mosaic, folder)
-            if job.options.probabilities:
-                write_probabilities(job, probability_rows(job, self.blocks, journal.read), folder)
-            seconds["write"] = time.perf_counter() - start - seconds["mosaic"]
-            manifest = describe_map(job, mosaic, {stage: round(spent, 3) for stage, spent in seconds.items()})
-            manifest["patches_per_second"] = round(self._patches / max(seconds["classify"], 1e-3), 1)
-            manifest["blocks"] = {"all": len(self.blocks), "resumed": self._resumed}
-            manifest["command"] = self.command
-            write_manifest(manifest, folder / job.names.manifest)
-            if job.options.report:
-                write_report(job, mosaic, manifest, folder)
-            scene = derived_from(job.plan.path, job.folder)
-            write_item(manifest, mosaic.class_map.grid, [scene], folder, job.folder)
-        journal.forget()
-        return ClassifyResult(mosaic.class_map, _outputs(job), manifest)
-
-
 def make_map(job: MappingJob) -> Mosaic:
     """Map a scene without writing anything.
 
@@ -290,24 +134,3 @@ def make_map(job: MappingJob) -> Mosaic:
     with closing(run_tasks(classify_block, block_tasks(job), job.options.crew)) as done:
         results = {task.number: future.result() for task, future in done}
     return assemble(job, list(job.patches.blocks(*job.blocks_px)), results.__getitem__)
-
-
-def block_tasks(job: MappingJob, scene: int = 0) -> Iterator[BlockTask]:
-    """Cut a job into tasks that know their files by absolute paths, for workers that run elsewhere."""
-    path = Path(job.plan.path)
-    plan = replace(job.plan, path=str(path.resolve())) if path.exists() else job.plan
-    for number, block in enumerate(job.patches.blocks(*job.blocks_px)):
-        yield BlockTask(
-            plan, job.patches, block, number, scene, job.model, job.bundle.sha256, job.options.min_valid_share
-        )
-
-
-def _outputs(job: MappingJob) -> dict[str, Path]:
-    return {field: job.folder / name for field, name in job.outputs.items()}
-
-
-def _read_result(job: MappingJob) -> ClassifyResult:
-    """Read the map of a job that was finished before."""
-    outputs = _outputs(job)
-    class_map = read_class_map(outputs["class_raster"], outputs["confidence_raster"], job.legend)
-    return ClassifyResult(class_map, outputs, read_manifest(outputs["manifest"]))

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from geokd.errors import GeokdError
-from geokd.mapping.classify import ClassifyResult
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.scene_run import ClassifyResult
 from geokd.outputs.quicklook import draw_thumbnail
 from geokd.outputs.report_index import INDEX_NAME, MARK, THUMBNAIL_PX, IndexEntry, index_page
 from geokd.outputs.staging import check_outputs, staged, write_bytes

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from geokd.errors import CallError, OutputError, one_message
+from geokd.moving import move_all
 
 _SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # GDAL reads them with a raster; those of the one replaced would lie
 _DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage that is open, and would replay them
@@ -139,7 +140,7 @@ def staged(
         if written != names:
             raise OutputError(f"the outputs of {folder} should be {', '.join(names)}, but are {', '.join(written)}")
         check_outputs(folder, names + outdated, overwrite=overwrite)
-        _move_all(names, outdated, temporary, folder)
+        _replace(names, outdated, temporary, folder)
         made = []
     finally:
         if temporary is not None:
@@ -229,34 +230,23 @@ def _refused_by(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _move_all(names: list[str], outdated: list[str], source: Path, target: Path) -> None:
+def _replace(names: list[str], outdated: list[str], source: Path, target: Path) -> None:
     """Move files from `source` into `target`, files of the same names there being replaced; undo it all on failure.
 
     What is outdated there goes; and so do side files that GDAL or QGIS made for a raster that is replaced or goes.
     """
-    aside = source / "replaced"
-    aside.mkdir()
     rasters = [name for name in names + outdated if name.endswith(".tif") and (target / name).exists()]
     side_files = {f"{name}{end}" for name in rasters for end in _SIDE_FILES} - set(names)
-    done: list[str] = []
+    moves = []
+    for name in [*sorted(side_files), *outdated, *names]:
+        if (target / name).exists():
+            moves.append((target / name, source / "replaced" / name))
+        if name in names:
+            moves.append((source / name, target / name))
     try:
-        for name in [*sorted(side_files), *outdated]:
-            done.append(name)
-            if (target / name).exists():
-                (target / name).replace(aside / name)
-        for name in names:
-            done.append(name)
-            if (target / name).exists():
-                (target / name).replace(aside / name)
-            (source / name).replace(target / name)
-    except BaseException as error:
-        for name in done:
-            if name in names and not (source / name).exists():
-                (target / name).replace(source / name)
-            if (aside / name).exists():
-                (aside / name).replace(target / name)
-        if isinstance(error, OSError):
-            raise OutputError(
-                f"cannot write {target / done[-1]}: {error.strerror}; nothing was replaced, close it elsewhere first"
-            ) from error
-        raise
+        move_all(moves)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {target / Path(error.filename).name}: {error.strerror}; nothing was replaced, close it"
+            " elsewhere first"
+        ) from error

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from geokd.errors import CallError, OutputError
+from geokd.moving import move_all
 
 MANIFEST = "chips.json"
 
@@ -104,18 +105,10 @@ def _replace(folder: Path, former: list[str], temporary: Path) -> None:
         raise CallError(f"{folder / foreign[0]} is in the way and was not written by an earlier call; move it away")
     moves = [(folder / name, aside / name) for name in former if (folder / name).exists()]
     moves += [(fresh / name, folder / name) for name in [*names, MANIFEST]]
-    done: list[tuple[Path, Path]] = []
     try:
-        for source, target in moves:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
-            done.append((source, target))
-    except BaseException as error:
-        for source, target in reversed(done):
-            target.replace(source)
-        if isinstance(error, OSError):
-            raise OutputError(f"cannot move chips into {folder}: {error.strerror}; nothing was replaced") from error
-        raise
+        move_all(moves)
+    except OSError as error:
+        raise OutputError(f"cannot move chips into {folder}: {error.strerror}; nothing was replaced") from error
     finally:
         for name in {str(PurePosixPath(name).parent) for name in [*former, *names]} - {"."}:
             with suppress(OSError):  # a class folder without chips any more; one that holds something stays

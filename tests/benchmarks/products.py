@@ -16,8 +16,8 @@ import pandas
 import rasterio
 
 import geokd
-from geokd.mapping.classify import ClassifyResult
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.scene_run import ClassifyResult
 from tests.benchmarks.scene import SIDE_PX, large_scene
 
 RUNS = {
