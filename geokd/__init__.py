@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from geokd.mapping.sample import SampleOptions, sample
     from geokd.mapping.scene_run import ClassifyResult
     from geokd.mapping.verify import VerifyResult, verify
+    from geokd.recipe_file import load_recipe
     from geokd.scenes.tiling import TileOptions, TileResult, tile
     from geokd.styling import style
     from geokd.training.ablation import AblationResult, ablate
@@ -53,6 +54,7 @@ __all__ = [
     "evaluate",
     "export",
     "info",
+    "load_recipe",
     "models",
     "mosaic",
     "review",
@@ -85,6 +87,7 @@ _MODULES = {
     "evaluate": "geokd.mapping.evaluate",
     "export": "geokd.training.export",
     "info": "geokd.mapping.info",
+    "load_recipe": "geokd.recipe_file",
     "models": "geokd.mapping.models",
     "mosaic": "geokd.mapping.join_maps",
     "review": "geokd.mapping.review",
