@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from geokd.contract import ValueScaling
 
@@ -97,6 +97,11 @@ class TeacherRecipe:
     weight_decay: float = field(default=1e-4, metadata=_at_least(0, 1))
     dropout: float = field(default=0.3, metadata=_at_least(0, 0.95))
     label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
+
+    # of students alone, so no keys of a recipe here
+    ema_decay: ClassVar[float] = 0.0
+    int8_epochs: ClassVar[int] = 0
+    batch_statistics: ClassVar[BatchStatistics] = "learned"
 
     def __post_init__(self) -> None:
         if self.architecture == "mobilenet_v2" and self.frozen_layers > 19:

@@ -96,10 +96,9 @@ def fit(job: TrainingJob) -> Network:
         If the loss is not finite, or the checkpoint does not fit.
     """
     network, recipe = job.network, job.recipe
-    device = job.chips.pixels.device
     parameters = [p for module in (network, job.projection) for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    average = RunningMean(network, getattr(recipe, "ema_decay", 0.0))
+    average = RunningMean(network, recipe.ema_decay)
     modules = {"network": network, "projection": job.projection}
     if average.network is not network:
         modules["average"] = average.network
@@ -120,29 +119,8 @@ def fit(job: TrainingJob) -> Network:
         )
 
     for epoch in range(done, recipe.epochs):
-        generator = epoch_generator(job.seed, job.stage, epoch, device)
         started = time.perf_counter()
-        network.train()
-        if getattr(recipe, "batch_statistics", "learned") == "kept":
-            _keep_statistics(network)
-        total = torch.zeros((), device=device)
-        rounded = epoch >= recipe.epochs - getattr(recipe, "int8_epochs", 0)
-        for step, plain in enumerate(draw_batches(job.chips, recipe.batch_size, steps, generator)):
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * _schedule((epoch * steps + step) / (recipe.epochs * steps))
-            pixels, batch = show(job.chips, plain, job.traits, job.augmentation, generator)
-            with (
-                torch.autocast(device.type, torch.bfloat16, enabled=job.bf16 and not rounded),  # no room for 256 steps
-                fake_quantisation(network) if rounded else nullcontext(),
-            ):
-                logits, features = network(pixels.contiguous(memory_format=torch.channels_last))
-            loss = job.loss(logits.float(), features.float(), batch)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            average.update()
-            total += loss.detach()
-        mean_loss = float(total) / steps
+        mean_loss = _train_epoch(job, epoch, optimiser, average)
         if not math.isfinite(mean_loss):
             raise TrainingError(
                 f"{job.stage}: the loss of epoch {epoch + 1} is {mean_loss};"
@@ -167,6 +145,35 @@ def fit(job: TrainingJob) -> Network:
             f"  {row[-1]:.0f} chips/s  {left / 60:.1f} min left"
         )
     return average.network.eval()
+
+
+def _train_epoch(job: TrainingJob, epoch: int, optimiser: torch.optim.Optimizer, average: RunningMean) -> float:
+    """Show the network all chips once; return the mean loss of the steps."""
+    network, recipe = job.network, job.recipe
+    device = job.chips.pixels.device
+    steps = steps_an_epoch(len(job.chips.labels), recipe.batch_size)
+    generator = epoch_generator(job.seed, job.stage, epoch, device)
+    network.train()
+    if recipe.batch_statistics == "kept":
+        _keep_statistics(network)
+    total = torch.zeros((), device=device)
+    rounded = epoch >= recipe.epochs - recipe.int8_epochs
+    for step, plain in enumerate(draw_batches(job.chips, recipe.batch_size, steps, generator)):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.learning_rate * _schedule((epoch * steps + step) / (recipe.epochs * steps))
+        pixels, batch = show(job.chips, plain, job.traits, job.augmentation, generator)
+        with (
+            torch.autocast(device.type, torch.bfloat16, enabled=job.bf16 and not rounded),  # no room for 256 steps
+            fake_quantisation(network) if rounded else nullcontext(),
+        ):
+            logits, features = network(pixels.contiguous(memory_format=torch.channels_last))
+        loss = job.loss(logits.float(), features.float(), batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        average.update()
+        total += loss.detach()
+    return float(total) / steps
 
 
 @torch.inference_mode()

@@ -127,20 +127,21 @@ def train_on(
 def _train_on(
     data: TrainingData, folder: Path, recipe: Recipe, *, resume: bool, teacher_only: bool, say: Say
 ) -> TrainResult:
+    networks = build_networks(recipe, data.contract, data.legend)  # first: without weights, leave no folder behind
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    bf16 = {stage: bf16_pays(stage, device, recipe) for stage in networks}
     run: dict[str, Any] = {
         "recipe": recipe.to_json(),
         "recipe_sha256": recipe.sha256,
         "contract": data.contract.to_json(),
         "legend": data.legend.to_json(),
         "data": data.to_json(),
-    } | ({"teacher_only": True} if teacher_only else {})
-    networks = build_networks(recipe, data.contract, data.legend)  # first: without weights, leave no folder behind
-    run["initial_weights"] = {
-        stage: {"origin": origin, "sha256": network_hash(network)} for stage, (network, origin) in networks.items()
+        **({"teacher_only": True} if teacher_only else {}),
+        "initial_weights": {
+            stage: {"origin": origin, "sha256": network_hash(network)} for stage, (network, origin) in networks.items()
+        },
+        "arithmetic": {"device": device.type, **{s: "bfloat16" if b else "float32" for s, b in bf16.items()}},
     }
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    bf16 = {stage: bf16_pays(stage, device, recipe) for stage in networks}
-    run["arithmetic"] = {"device": device.type} | {s: "bfloat16" if b else "float32" for s, b in bf16.items()}
     take = None
     if recipe.teacher.from_run is not None and not (resume and (folder / "teacher.safetensors").is_file()):
         take = take_teacher(expanded(recipe.teacher.from_run), folder, run)
@@ -152,8 +153,7 @@ def _train_on(
     say("; ".join(f"{stage} on {device.type}, {run['arithmetic'][stage]}" for stage in networks))
     stages = Stages(recipe, data, networks, folder, device, bf16, say)
 
-    teacher = None
-    outputs = None
+    teacher = outputs = None
     if "teacher" in networks:
         network, teacher = stages.teacher()
         outputs = cache_teacher(network, stages.chips.pixels, folder / "teacher_outputs", bf16=bf16["teacher"], say=say)
@@ -171,12 +171,21 @@ def _train_on(
         run |= {"derived_from": data.derived_from, "notes": list(_KEPT_OF_THE_OLD)}
     chosen = spread(data.training.labels, CALIBRATION_CHIPS, recipe.seed)
     write_tensors(folder / "calibration.safetensors", {"pixels": torch.from_numpy(data.training.pixels[chosen])})
-
     run |= {
         "complete": True,
         "temperature": student["temperature"],
         "familiarity": None if known is None else known.to_json(),
         "metrics": metrics,
+        **_made_by(device),
+    }
+    write_json(folder / "run.json", run)
+    draw_curves(folder / "log.csv", folder / "curves.png", title=recipe.name)
+    return TrainResult(folder, metrics)
+
+
+def _made_by(device: torch.device) -> dict[str, Any]:
+    """Tell on what machine, by what versions and when a run was made."""
+    return {
         "machine": {
             "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
             "cores": os.cpu_count(),
@@ -188,6 +197,3 @@ def _train_on(
         },
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
     }
-    write_json(folder / "run.json", run)
-    draw_curves(folder / "log.csv", folder / "curves.png", title=recipe.name)
-    return TrainResult(folder, run["metrics"])
