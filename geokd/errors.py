@@ -4,6 +4,8 @@ Every error carries one sentence for the user: what, the value, the limit, the r
 exception a Python caller would expect, so `except OSError` around :func:`geokd.classify` does what it says.
 """
 
+from collections.abc import Sequence
+
 
 class GeokdError(Exception):
     """Anything geokd refuses or fails at; `exit_code` is what the command line answers with."""
@@ -39,6 +41,14 @@ class OutputError(GeokdError, OSError):
 
 class TrainingError(GeokdError, RuntimeError):
     """A training run cannot start, go on or be resumed."""
+
+
+def together(errors: Sequence[GeokdError]) -> GeokdError:
+    """Make one error of those of one validation: a CallError if one of them is, else of the first's kind."""
+    if len(errors) == 1:
+        return errors[0]
+    kind = CallError if any(isinstance(error, CallError) for error in errors) else type(errors[0])
+    return kind(one_message([str(error) for error in errors]))
 
 
 def one_message(problems: list[str], most: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""An ONNX file read and written as bytes, without an ONNX library.
+"""An ONNX file read, searched for what a student must not hold, and written: as bytes, without an ONNX library.
 
 It is one protobuf message, whose metadata are the repeated field 14; and protobuf messages may be concatenated
 (https://protobuf.dev/programming-guides/encoding/), so that metadata can be added at the end.
@@ -7,7 +7,7 @@ It is one protobuf message, whose metadata are the repeated field 14; and protob
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
-B = TypeVar("B", bytes, memoryview)
+_Message = TypeVar("_Message", bytes, memoryview)
 
 MOST_BYTES = 2**31
 """A protobuf message cannot be longer."""
@@ -97,7 +97,7 @@ def _varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _fields(message: B) -> Iterator[tuple[int, int, int, B]]:
+def _fields(message: _Message) -> Iterator[tuple[int, int, int, _Message]]:
     """Walk a protobuf message: (field number, first byte, end byte, payload) of each field."""
     at = 0
     while at < len(message):

@@ -12,6 +12,9 @@ from typing import Any, ClassVar, Literal
 
 from geokd.contract import ValueScaling
 
+Stage = Literal["teacher", "student"]
+"""Which of the two networks of a run."""
+
 TeacherArchitecture = Literal["vgg16", "mobilenet_v2"]
 StudentArchitecture = Literal["mobilenet_v2"]
 CosineOn = Literal["features", "logits"]
@@ -24,6 +27,7 @@ LOSS_TERMS = ("ce", "kl", "cosine", "standardised_kl")
 """Terms of a student's loss: the names of their weights in :class:`LossRecipe`."""
 
 MOST_SEED = 2**31 - 1
+"""The greatest seed that a recipe may have."""
 
 
 def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:

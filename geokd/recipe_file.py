@@ -42,6 +42,34 @@ def changed(recipe: Recipe, changes: Sequence[str], what: str) -> Recipe:
     return _changed(recipe.to_json(), changes, what)
 
 
+def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
+    """Build a recipe from nested mappings.
+
+    Raises
+    ------
+    RecipeError
+        If there are unknown keys or unusable values: all of them in one message.
+    """
+    problems: list[str] = []
+    recipe = _build(Recipe, document, "", problems)
+    if recipe is not None and recipe.name != machine_name(recipe.name):
+        problems.append(f"name = {recipe.name!r} becomes a file name: use letters, digits, '_' and '-'")
+    if recipe is not None:
+        taught = recipe.loss.needs_teacher
+        if not (recipe.loss.ce or taught):
+            problems.append(f"the weights {', '.join(LOSS_TERMS)} of [loss] are all 0: there is nothing to learn from")
+        if recipe.split.unlabelled == "teacher" and not (taught and recipe.teacher.epochs):
+            problems.append("split.unlabelled = 'teacher' needs a teacher: give it epochs, and loss.kl or loss.cosine")
+    if problems or recipe is None:
+        raise RecipeError(one_message(problems))
+    return typing.cast(Recipe, recipe)
+
+
+def expanded(path: str) -> Path:
+    """Path that a recipe names: as it is if there is one, else with `~` and `$VARIABLE` filled in."""
+    return Path(path) if Path(path).exists() else Path(os.path.expandvars(path)).expanduser()
+
+
 def _changed(document: dict[str, Any], changes: Sequence[str], what: str) -> Recipe:
     malformed = [problem for change in changes if (problem := _set(document, change))]
     if malformed:
@@ -50,11 +78,6 @@ def _changed(document: dict[str, Any], changes: Sequence[str], what: str) -> Rec
         return recipe_from_json(document)
     except RecipeError as error:
         raise RecipeError(f"{what}{' as changed' if changes else ''} cannot be used: {error}") from error
-
-
-def expanded(path: str) -> Path:
-    """Path that a recipe names: as it is if there is one, else with `~` and `$VARIABLE` filled in."""
-    return Path(path) if Path(path).exists() else Path(os.path.expandvars(path)).expanduser()
 
 
 def _read_toml(path: str | Path) -> dict[str, Any]:
@@ -82,29 +105,6 @@ def _set(document: dict[str, Any], change: str) -> str | None:
             return f"the change {change!r} names {section!r}, which is no section"
     document[last] = value
     return None
-
-
-def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
-    """Build a recipe from nested mappings.
-
-    Raises
-    ------
-    RecipeError
-        If there are unknown keys or unusable values: all of them in one message.
-    """
-    problems: list[str] = []
-    recipe = _build(Recipe, document, "", problems)
-    if recipe is not None and recipe.name != machine_name(recipe.name):
-        problems.append(f"name = {recipe.name!r} becomes a file name: use letters, digits, '_' and '-'")
-    if recipe is not None:
-        taught = recipe.loss.needs_teacher
-        if not (recipe.loss.ce or taught):
-            problems.append(f"the weights {', '.join(LOSS_TERMS)} of [loss] are all 0: there is nothing to learn from")
-        if recipe.split.unlabelled == "teacher" and not (taught and recipe.teacher.epochs):
-            problems.append("split.unlabelled = 'teacher' needs a teacher: give it epochs, and loss.kl or loss.cosine")
-    if problems or recipe is None:
-        raise RecipeError(one_message(problems))
-    return typing.cast(Recipe, recipe)
 
 
 def _build(cls: type[Any], document: Mapping[str, Any], where: str, problems: list[str]) -> Any:

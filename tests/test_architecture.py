@@ -31,7 +31,7 @@ RANKS = {
     "legend_file": 1,
     "regrouping": 1,
     "familiarity": 1,
-    "moving": 1,
+    "atomic": 1,
     "errors": 0,
 }
 # Libraries, and the only modules that may import them.

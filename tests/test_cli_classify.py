@@ -56,6 +56,13 @@ def test_quiet_leaves_warnings_only(model: Path, tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["Warning"]
 
 
+def test_a_map_without_a_class_is_told(model: Path, tmp_path: Path) -> None:
+    empty = write_scene(tmp_path / "empty.tif", np.zeros((3, 40, 50), np.uint8), nodata=0, photometric="RGB")
+    result = classify(empty, "-m", model, "-o", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "  no cell could be mapped: no patch has enough valid pixels\n" in result.stderr
+
+
 def test_verbose_tells_every_option(scene: Path, model: Path, tmp_path: Path) -> None:
     stderr = classify(scene, "-m", model, "-o", tmp_path / "out", "-v", "--workers", 1).stderr
     assert "min_valid_share: 0.25" in stderr

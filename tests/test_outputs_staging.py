@@ -63,6 +63,30 @@ def test_side_files_of_a_replaced_raster_go_with_it(tmp_path: Path, monkeypatch:
     assert contents(tmp_path) == {"a.tif": "new", "b.tif": "new", "b.tif.ovr": "another's"}
 
 
+def test_what_a_former_run_left_goes_with_its_side_files(tmp_path: Path) -> None:
+    for name in ("a.tif", "b.tif", "b.tif.aux.xml", "b.tif.ovr", "mine.tif.aux.xml"):
+        (tmp_path / name).write_text("old")
+    former = ("a.tif", "b.tif", "b.tif.aux.xml", "c.tif")  # b's attributes are an output, and a side file, too
+    with staged(tmp_path, ("a.tif",), overwrite=True, former=former) as place:
+        (place / "a.tif").write_text("new")
+    assert contents(tmp_path) == {"a.tif": "new", "mine.tif.aux.xml": "old"}
+
+
+def test_a_failure_that_names_no_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_text("old a")
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with (
+        pytest.raises(OutputError, match="cannot write into .*: No space left on device; nothing was replaced"),
+        staged(tmp_path, ("a",), overwrite=True) as place,
+    ):
+        (place / "a").write_text("new a")
+    assert contents(tmp_path) == {"a": "old a"}
+
+
 def test_a_file_that_came_up_meanwhile_is_kept(tmp_path: Path) -> None:
     with pytest.raises(CallError, match="holds a already"), staged(tmp_path, ("a",), overwrite=False) as place:
         (place / "a").write_text("new")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geokd.cli import options as o
+from geokd.cli.table import area_lines
 from geokd.errors import GeokdError
 
 if TYPE_CHECKING:
@@ -172,13 +173,8 @@ def _announce(job: "MappingJob", *, quiet: bool, verbose: bool) -> None:
 
 def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
     manifest = result.manifest
-    areas = sorted((area for area in manifest["areas"] if area["cells"]), key=lambda area: -area["area_ha"])
-    width = max((len(area["title"]) for area in areas), default=0)
-    lines = [f"{job.plan.path}:"] + [
-        f"  {area['title']:<{width}}  {area['area_ha']:>14,.1f} ha  {area['share_percent']:5.1f} %"
-        f"  confidence {area['mean_confidence']:.0f} %"
-        for area in areas
-    ] or ["  no cell could be mapped: no patch has enough valid pixels"]
+    nothing = ["  no cell could be mapped: no patch has enough valid pixels"]
+    lines = [f"{job.plan.path}:", *(area_lines(manifest["areas"]) or nothing)]
     lines += _what_filters_did(manifest["filters"])
     left_out = manifest["unmapped_cells"]["in_no_classified_patch"]
     if left_out:

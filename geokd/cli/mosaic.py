@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geokd.cli import options as o
+from geokd.cli.table import area_lines
 
 if TYPE_CHECKING:
     from geokd.mapping.join_maps import By
@@ -59,13 +60,7 @@ def mosaic(
 
 
 def _summary(made: dict[str, Any], output: Path) -> str:
-    areas = sorted((area for area in made["areas"] if area["cells"]), key=lambda area: -area["area_ha"])
-    width = max((len(area["title"]) for area in areas), default=0)
     lines = [f"{output}:", *(f"  {note}" for note in made["notes"])]
     lines += [f"  {source['cells_taken']:>14,} cells from {source['path']}" for source in made["maps"]]
-    lines += [
-        f"  {area['title']:<{width}}  {area['area_ha']:>14,.1f} ha  {area['share_percent']:5.1f} %"
-        f"  confidence {area['mean_confidence']:.0f} %"
-        for area in areas
-    ]
+    lines += area_lines(made["areas"])
     return "\n".join([*lines, f"  written to {output.parent}: {', '.join(made['outputs'].values())}"])

@@ -1,6 +1,7 @@
 """Tables for reading."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def aligned(sides: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -19,3 +20,14 @@ def percent(share: float | None, interval: Sequence[float] | None = None) -> str
     return f"{100 * share:.2f} %" + (
         "" if interval is None else f" ({100 * interval[0]:.2f} to {100 * interval[1]:.2f})"
     )
+
+
+def area_lines(areas: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line a class that has cells, as a manifest's `areas` tell of it, the largest first."""
+    found = sorted((area for area in areas if area["cells"]), key=lambda area: -area["area_ha"])
+    width = max((len(area["title"]) for area in found), default=0)
+    return [
+        f"  {area['title']:<{width}}  {area['area_ha']:>14,.1f} ha  {area['share_percent']:5.1f} %"
+        f"  confidence {area['mean_confidence']:.0f} %"
+        for area in found
+    ]

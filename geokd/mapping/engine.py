@@ -228,6 +228,7 @@ def _told_in_a_sentence(task: str, most_bytes: int | None = None) -> Iterator[No
     Raises
     ------
     BundleError
+        Whatever it raised.
     """
     try:
         yield

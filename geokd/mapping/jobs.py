@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from geokd.bundle import Bundle, load_bundle, resolve_model
-from geokd.errors import CallError, GeokdError, one_message
+from geokd.errors import CallError, GeokdError, one_message, together
 from geokd.legend import Legend
 from geokd.mapping.engine import open_student
 from geokd.mapping.journal import check_journal
@@ -86,7 +86,7 @@ class MappingJob:
         """File names of the outputs that are asked for, by the fields of `names`."""
         asked = self.options
         left_out = OF_MOSAICS + PROBABILITIES * (not asked.probabilities) + REPORT * (not asked.report)
-        return {field: name for field, name in self.names._asdict().items() if field not in left_out}
+        return self.names.without(left_out)
 
     @property
     def legend(self) -> Legend:
@@ -151,12 +151,11 @@ def plan_jobs(
     Raises
     ------
     CallError, SceneError, BundleError
-        As :func:`classify`. What is wrong with several scenes comes in one message.
+        As :func:`geokd.classify`. What is wrong with several scenes comes in one message.
     """
     jobs, errors = plan_what_can_be(scenes, model, output, options)
     if errors:
-        problems = list(errors.values())
-        raise type(problems[0])(one_message([str(problem) for problem in problems])) from problems[0]
+        raise together(list(errors.values()))
     return jobs
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.errors import CallError, GeokdError, one_message
+from geokd.errors import CallError, GeokdError, together
 from geokd.legend import NODATA, LandUseClass, Legend, default_legend
 from geokd.mapping.input_maps import ENDING, InputMap, find_maps, names_of
 from geokd.mapping.manifest import describe_areas, describe_cells, describe_grid, package_versions
@@ -119,9 +119,8 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
     plan = _plan(maps, path, options)
     names = names_of(path)
     left_out = REPORT + PROBABILITIES * (plan.by != "probability") + OF_MOSAICS * (not options.sources)
-    outputs = {field: name for field, name in names._asdict().items() if field not in left_out}
-    outdated = set(names) - set(outputs.values())
-    with staged(path.parent, outputs.values(), overwrite=options.overwrite, outdated=outdated) as folder:
+    outputs = names.without(left_out)
+    with staged(path.parent, outputs.values(), overwrite=options.overwrite, former=names) as folder:
         class_map, sources, taken = _join(plan, keep_sources=options.sources)
         tags = {"GEOKD_MOSAIC_OF": ", ".join(source.name for source in plan.maps)}
         write_layers(class_map, names, folder, tags)
@@ -153,8 +152,7 @@ def _plan(paths: Sequence[str | Path], path: Path, options: MosaicOptions) -> _P
     except GeokdError as error:
         problems.append(error)
     if problems or grid is None:
-        kind = type(problems[0]) if len(problems) == 1 else CallError
-        raise kind(one_message([str(problem) for problem in problems]))
+        raise together(problems)
     by, why = _decider(maps, options.by)
     windows = tuple(place(source.file.grid, grid) for source in maps)
     acquisition = spanned([source.acquisition for source in maps])

@@ -1,4 +1,4 @@
-"""One scene on its way through the workers, from its first block to its files."""
+"""One scene on its way through the workers, from the tasks of its blocks to its files, and what comes of it."""
 
 import time
 from collections.abc import Iterator
@@ -117,7 +117,7 @@ class SceneRun:
             self._journal.forget()
             self.error = SceneError(f"{self.job.plan.path} was changed while it was mapped; start again")
 
-    def outcome(self) -> "ClassifyResult | GeokdError":
+    def outcome(self) -> ClassifyResult | GeokdError:
         """Return what came of it; waits for the map being written."""
         if self.job.finished:
             return _read_result(self.job)
@@ -142,12 +142,11 @@ class SceneRun:
             return error
         return type(error)(f"{error}; {done} of {len(self.blocks)} blocks are kept, go on by --resume")
 
-    def _write(self, journal: Journal) -> "ClassifyResult":
+    def _write(self, journal: Journal) -> ClassifyResult:
         """Put the map together and write all outputs."""
         job, seconds = self.job, self._seconds
         names, overwrite = job.outputs.values(), job.options.overwrite
-        outdated = set(job.names) - set(names)
-        with staged(job.folder, names, overwrite=overwrite, prefix=job.hidden, outdated=outdated) as folder:
+        with staged(job.folder, names, overwrite=overwrite, prefix=job.hidden, former=job.names) as folder:
             start = time.perf_counter()
             mosaic = assemble(job, self.blocks, journal.read)
             seconds["mosaic"] = time.perf_counter() - start

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.errors import CallError, GeokdError, one_message
+from geokd.errors import CallError, GeokdError, together
 from geokd.legend import NODATA, UNCLASSIFIED, Legend
 from geokd.legend_file import read_legend_file
 from geokd.mapping.input_maps import ENDING, InputMap, find_map, names_of
@@ -103,9 +103,8 @@ def style_map(
     source, new = restyled.source, restyled.regrouping.legend
     names = names_of(path)
     left_out = REPORT + OF_MOSAICS + PROBABILITIES * (source.probabilities is None)
-    outputs = {field: name for field, name in names._asdict().items() if field not in left_out}
-    outdated = set(names) - set(outputs.values())
-    with staged(path.parent, outputs.values(), overwrite=overwrite, outdated=outdated) as folder:
+    outputs = names.without(left_out)
+    with staged(path.parent, outputs.values(), overwrite=overwrite, former=names) as folder:
         made = _restyle(restyled)
         tags = {"GEOKD_STYLED_FROM": source.name}
         write_layers(made, names, folder, tags, float(source.file.manifest.get("options", {}).get("simplify_m", 0)))
@@ -140,8 +139,7 @@ def _plan(legend: str | Path, class_map: str | Path, path: Path, *, overwrite: b
         except GeokdError as error:
             problems.append(error)
     if problems or source is None or regrouping is None:
-        kind = type(problems[0]) if len(problems) == 1 else CallError
-        raise kind(one_message([str(problem) for problem in problems]))
+        raise together(problems)
     return _Restyled(source, regrouping)
 
 

@@ -11,7 +11,7 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 
 from geokd.assessment.reference import interval_over_groups, normalised_difference, share_around_cells
-from geokd.errors import CallError, GeokdError, one_message
+from geokd.errors import CallError, GeokdError, one_message, together
 from geokd.legend import Legend
 from geokd.mapping.jobs import MappingJob
 from geokd.outputs.class_map import ClassMap
@@ -179,7 +179,7 @@ def _polygons(
         if read.undecided:
             notes.append(f"{read.undecided} polygons of {path} accept no class and are not judged")
     if problems:
-        raise type(problems[0])(one_message([str(problem) for problem in problems])) from problems[0]
+        raise together(problems)
     small = sum(not cells.any() for cells, _, _ in polygons)
     if small:
         notes.append(f"{small} polygons hold the centre of no cell and are not judged; a smaller --stride may help")

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from geokd.atomic import move_all
 from geokd.errors import CallError, OutputError, one_message
-from geokd.moving import move_all
 
 _SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # GDAL reads them with a raster; those of the one replaced would lie
 _DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage that is open, and would replay them
@@ -43,6 +43,10 @@ class OutputNames(NamedTuple):
     source_raster: str
     source_attributes: str
     source_style: str
+
+    def without(self, left_out: Iterable[str]) -> dict[str, str]:
+        """Return the names by their fields, but for the fields that are left out."""
+        return {field: name for field, name in self._asdict().items() if field not in set(left_out)}
 
 
 def output_names(stem: str) -> OutputNames:
@@ -112,14 +116,14 @@ def staged(
     *,
     overwrite: bool,
     prefix: str = ".geokd-",
-    outdated: Iterable[str] = (),
+    former: Iterable[str] = (),
 ) -> Iterator[Path]:
     """Write the outputs `names` of `folder`, all or none.
 
     Yields an empty temporary folder on the same disk; the body writes each output there under its final name. When
     the body ends, all are moved to `folder` together. When it fails, nothing is left and what `folder` held stays as
-    it was. The temporary folder's name begins with `prefix`. Files `outdated`, which a former run may have left and
-    which would not belong to the new ones, count as outputs that are replaced: by nothing.
+    it was. The temporary folder's name begins with `prefix`. Files `former`, which an
+    earlier run may have left, count as outputs that are replaced, by nothing if they are not among `names`.
 
     Raises
     ------
@@ -128,7 +132,8 @@ def staged(
     OutputError
         If `folder` cannot be made or written, or the body wrote other files than `names`.
     """
-    names, outdated = sorted(names), sorted(outdated)
+    names = sorted(names)
+    outdated = sorted(set(former) - set(names))
     check_outputs(folder, names + outdated, overwrite=overwrite)
     made = made_folders(folder)
     temporary = None
@@ -238,7 +243,7 @@ def _replace(names: list[str], outdated: list[str], source: Path, target: Path) 
     rasters = [name for name in names + outdated if name.endswith(".tif") and (target / name).exists()]
     side_files = {f"{name}{end}" for name in rasters for end in _SIDE_FILES} - set(names)
     moves = []
-    for name in [*sorted(side_files), *outdated, *names]:
+    for name in dict.fromkeys([*sorted(side_files), *outdated, *names]):
         if (target / name).exists():
             moves.append((target / name, source / "replaced" / name))
         if name in names:
@@ -246,7 +251,8 @@ def _replace(names: list[str], outdated: list[str], source: Path, target: Path) 
     try:
         move_all(moves)
     except OSError as error:
+        name = Path(error.filename or "").name
+        what = target / name if name in {path.name for path, _ in moves} else f"into {target}"
         raise OutputError(
-            f"cannot write {target / Path(error.filename).name}: {error.strerror}; nothing was replaced, close it"
-            " elsewhere first"
+            f"cannot write {what}: {error.strerror}; nothing was replaced, make room there or close it elsewhere first"
         ) from error

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from geokd.atomic import move_all
 from geokd.errors import CallError, OutputError
-from geokd.moving import move_all
 
 MANIFEST = "chips.json"
 

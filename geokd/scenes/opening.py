@@ -46,6 +46,11 @@ def open_scene(path: str) -> Iterator[DatasetReader]:
             yield dataset
 
 
+def gdal_reason(error: Exception) -> str:
+    """Return what GDAL says went wrong, in one line; rasterio's own words often only point there."""
+    return " ".join(str(error.__cause__ or error).split()).rstrip(".")
+
+
 def _check_path(path: str) -> None:
     """Refuse what GDAL would not find, would wait for without end, or could not name."""
     if _NO_NAME.search(path):
@@ -71,8 +76,3 @@ def _patience() -> dict[str, int]:
     }
     said = {*os.environ, *(rasterio.env.getenv() if rasterio.env.hasenv() else ())}
     return {name: limit for name, limit in limits.items() if name not in said}
-
-
-def gdal_reason(error: Exception) -> str:
-    """Return what GDAL says went wrong, in one line; rasterio's own words often only point there."""
-    return " ".join(str(error.__cause__ or error).split()).rstrip(".")

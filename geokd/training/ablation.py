@@ -218,14 +218,18 @@ def _rows_of(
         teacher = _teacher(setting, recipe, taken, folder, say)
         taught = replace(recipe, teacher=replace(recipe.teacher, from_run=str(teacher)))
     for loss in wanted.losses:
-        one, shown = (taught, taken) if _taught(loss) else (recipe, taken)
-        if setting.unlabelled and not _taught(loss):
+        if _taught(loss):
+            one, shown = taught, taken
+        elif setting.unlabelled:
             one, shown = _alone(setting, base, data, _steps(recipe, taken), say)
-        one = replace(one, loss=replace(one.loss, **_weights(base, loss)))
+        else:
+            one, shown = recipe, taken
+        weights = _weights(base, loss)
+        one = replace(one, loss=replace(one.loss, **weights))
         figures = [_run(shown, here / loss, replace(one, seed=base.seed + i), say) for i in range(wanted.seeds)]
         row = {
             "loss": loss,
-            "weights": _weights(base, loss),
+            "weights": weights,
             "fraction": setting.fraction,
             "unlabelled": setting.unlabelled,
             "labelled_chips": len(taken.labelled.labels),
@@ -249,7 +253,7 @@ def _alone(setting: _Setting, base: Recipe, data: TrainingData, steps: int, say:
     recipe = replace(recipe, student=replace(recipe.student, epochs=epochs))
     own = _steps(recipe, taken)
     if abs(own - steps) > 0.05 * steps:
-        say(f"ce takes {own} steps, beside {steps} with the other chips: more epochs bring these nearer")
+        say(f"labels alone take {own} steps, beside {steps} with the other chips: more epochs bring these nearer")
     return recipe, taken
 
 

@@ -1,4 +1,4 @@
-"""What an ablation sets against what."""
+"""Losses, seeds and fractions of labels of an ablation."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ from geokd.errors import CallError, one_message
 from geokd.recipe import LOSS_TERMS
 
 LOSSES = ("ce", "ce+kl", "ce+cosine", "ce+kl+cosine", "ce+standardised_kl")
+"""What is compared unless other losses are asked for."""
 
 
 @dataclass(frozen=True)

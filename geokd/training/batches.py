@@ -1,6 +1,7 @@
 """Batches of chips as a network sees them in training: drawn, turned, varied and mixed, all on the device.
 
-Everything random in an epoch is drawn from one generator, seeded by (seed, stage, epoch).
+Everything random in an epoch is drawn from one generator, seeded by (seed, stage, epoch); but dropout from torch's
+global one, seeded alike.
 """
 
 import hashlib
@@ -10,14 +11,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from geokd.recipe import AugmentationRecipe
+from geokd.recipe import AugmentationRecipe, Stage
 from geokd.training.augmentation import VIEWS, Traits, augment, dihedral
-from geokd.training.networks import Stage
 
 NO_LABEL = -1
 """Label of a chip of which only the teacher's answers are known."""
 
-_VARIED_BATCH = 256
+_VARIED_BATCH = 256  # decides what is drawn, and so the statistics of familiar chips
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from geokd.atomic import written_whole
 from geokd.errors import TrainingError
 
 
@@ -20,13 +21,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] 
     TrainingError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.partial")
     metadata = {"facts": json.dumps(facts or {}, sort_keys=True)}
     try:
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata)
-        temporary.replace(path)
+        with written_whole(path) as partial:
+            save_file({k: v.detach().contiguous() for k, v in tensors.items()}, partial, metadata)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise TrainingError(f"cannot write {path}: {error}; free space there, then go on with --resume") from error
 
 

@@ -4,6 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from geokd.atomic import written_whole
+
 
 def draw_curves(log: Path, picture: Path, title: str) -> None:
     """Draw `log.csv` of a run into a PNG file.
@@ -11,7 +13,7 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
     Parameters
     ----------
     log : Path
-        As written by :func:`geokd.training.loop.fit`.
+        As written by :func:`geokd.training.epoch_log.log_epoch`.
     picture : Path
     title : str
     """
@@ -90,6 +92,5 @@ def _means(axes: Any, places: list[float], means: list[tuple[float, list[float] 
 
 
 def _save(figure: Any, picture: Path) -> None:
-    temporary = picture.with_name(f".{picture.name}.partial")
-    figure.savefig(temporary, dpi=120, format="png")
-    temporary.replace(picture)
+    with written_whole(picture) as partial:
+        figure.savefig(partial, dpi=120, format="png")

@@ -4,7 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from geokd.training.networks import Stage
+from geokd.atomic import written_whole
+from geokd.recipe import Stage
 
 LOG_COLUMNS = (
     "stage",
@@ -33,7 +34,5 @@ def forget_epochs(path: Path, stage: Stage, done: int) -> None:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
         kept = [r for r in rows if len(r) == len(LOG_COLUMNS) and (r[0] != stage or int(r[1]) <= done)]
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with written_whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(kept)
-        partial.replace(path)

@@ -19,10 +19,10 @@ from geokd.errors import BundleError, CallError, TrainingError
 from geokd.familiarity import Familiarity
 from geokd.legend import Legend
 from geokd.outputs.staging import check_outputs, staged, write_bytes
-from geokd.recipe import Recipe
+from geokd.recipe import Recipe, Stage
 from geokd.recipe_file import recipe_from_json
 from geokd.training.checkpoint import read_tensors
-from geokd.training.networks import Network, Stage, build_student, build_teacher
+from geokd.training.networks import Network, build_student, build_teacher
 from geokd.training.onnx_graph import to_onnx
 from geokd.training.quantisation import PREPARATIONS, quantise, run_graph
 

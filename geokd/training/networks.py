@@ -1,9 +1,10 @@
 """Teacher and student, built from torchvision's layers. The only module that imports torchvision."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 import torchvision
@@ -15,9 +16,6 @@ from geokd.bundle import load_bundle, resolve_model
 from geokd.errors import BundleError, RecipeError
 from geokd.recipe import StudentRecipe, TeacherArchitecture, TeacherRecipe
 from geokd.recipe_file import expanded
-
-Stage = Literal["teacher", "student"]
-"""Which of the two networks of a run."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -76,6 +74,14 @@ class Network(nn.Module):
             if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
                 module.eval()
         return self
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all its tensors, hexadecimal."""
+        digest = hashlib.sha256()
+        for tensor in self.state_dict().values():
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
 
 
 def build_teacher(recipe: TeacherRecipe, channels: int, classes: tuple[str, ...]) -> tuple[Network, str]:

@@ -9,10 +9,10 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from geokd.atomic import PARTIAL, written_whole
 from geokd.errors import CallError, GeokdError, TrainingError
 from geokd.recipe_file import recipe_from_json
 
@@ -35,7 +35,7 @@ def check_output(folder: Path, chips: str | Path | None = None, *, resume: bool)
         return
     if not folder.is_dir():
         raise CallError(f"the output {folder} is a file; name a new folder")
-    if any(file.suffix != ".partial" for file in folder.iterdir()):  # such a one is left where writing was cut off
+    if any(file.suffix != PARTIAL for file in folder.iterdir()):  # such a one is left where writing was cut off
         remedy = "go on with --resume" if is_begun(folder) else "make room there"
         raise CallError(f"the output {folder} exists already; name a new folder, or {remedy}")
 
@@ -143,23 +143,16 @@ def _link(path: Path, target: Path) -> None:
     """Give a file, which nobody changes any more, a second name; or copy it where that cannot be."""
     if target.is_file():
         return
-    partial = target.with_name(f".{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        os.link(path, partial)
-    except OSError:
-        shutil.copyfile(path, partial)
-    partial.replace(target)
+    with written_whole(target) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(path, partial)
+        except OSError:
+            shutil.copyfile(path, partial)
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON document: whole, or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -121,9 +121,7 @@ def block_split(
     ChipError
         If a class would be left without training chips, or there would be no validation chip at all.
     """
-    centres = (bounds[:, :2] + bounds[:, 2:]) / 2
-    _, block = np.unique(np.floor(centres / block_m).astype(np.int64), axis=0, return_inverse=True)
-    block = block.ravel()
+    block = _blocks(bounds, block_m)
     wanted = validation_share * np.bincount(labels)
     per_block = np.zeros((block.max() + 1, len(wanted)))
     np.add.at(per_block, (block, labels), 1)
@@ -135,11 +133,7 @@ def block_split(
         if (np.abs(after - wanted) < np.abs(got - wanted))[touched].all():
             got = after
             chosen.append(number)
-    is_validation = np.isin(block, chosen)
-    validation = np.flatnonzero(is_validation)
-    training = np.array(
-        [i for i in np.flatnonzero(~is_validation) if not _overlaps(bounds[i], bounds[validation])], np.int64
-    )
+    training, validation = _apart(bounds, np.isin(block, chosen))
     if not len(validation) or set(labels[training]) != set(labels):
         raise ChipError(
             f"chips cannot be split in blocks of {block_m:g} m: a class lies within too few of them;"
@@ -160,17 +154,25 @@ def plain_block_split(
     training, validation : int64 arrays of chip numbers, sorted
         Neither overlaps the other; some chips may be in none.
     """
-    centres = (bounds[:, :2] + bounds[:, 2:]) / 2
-    _, block = np.unique(np.floor(centres / block_m).astype(np.int64), axis=0, return_inverse=True)
-    sizes = np.bincount(block.ravel())
+    block = _blocks(bounds, block_m)
+    sizes = np.bincount(block)
     order = np.random.default_rng(seed).permutation(len(sizes))
     count = int(np.searchsorted(sizes[order].cumsum(), validation_share * len(bounds))) + 1
-    is_validation = np.isin(block.ravel(), order[: min(count, len(order) - 1)])
+    return _apart(bounds, np.isin(block, order[: min(count, len(order) - 1)]))
+
+
+def _blocks(bounds: NDArray[np.float64], block_m: float) -> Indices:
+    """Return the number of the square of side `block_m` that holds the centre of each chip, (N,)."""
+    centres = (bounds[:, :2] + bounds[:, 2:]) / 2
+    _, block = np.unique(np.floor(centres / block_m).astype(np.int64), axis=0, return_inverse=True)
+    return block.ravel()
+
+
+def _apart(bounds: NDArray[np.float64], is_validation: NDArray[np.bool_]) -> tuple[Indices, Indices]:
+    """Return the numbers of the other chips, but for those that overlap one for validation, and of these."""
     validation = np.flatnonzero(is_validation)
-    training = np.array(
-        [i for i in np.flatnonzero(~is_validation) if not _overlaps(bounds[i], bounds[validation])], np.int64
-    )
-    return training, validation
+    others = [i for i in np.flatnonzero(~is_validation) if not _overlaps(bounds[i], bounds[validation])]
+    return np.array(others, np.int64), validation
 
 
 def _overlaps(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> bool:

@@ -1,6 +1,5 @@
 """The two trainings of a run, teacher and student: what they start from, and what is told of what came of them."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from geokd.contract import InputContract
 from geokd.errors import RecipeError, TrainingError
 from geokd.familiarity import Familiarity
 from geokd.legend import Legend, machine_name
-from geokd.recipe import Recipe
+from geokd.recipe import Recipe, Stage
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.chips import Chips
 from geokd.training.augmentation import Traits
@@ -28,7 +27,7 @@ from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.data import TrainingData, spread
 from geokd.training.distillation import distillation_loss, label_loss
 from geokd.training.loop import LossFunction, TrainingJob, fit, predict
-from geokd.training.networks import LEAST_TEACHER_PX, Network, Stage, build_student, build_teacher
+from geokd.training.networks import LEAST_TEACHER_PX, Network, build_student, build_teacher
 from geokd.training.progress import Say
 from geokd.training.teacher_cache import TeacherOutputs
 
@@ -242,11 +241,3 @@ def _old_student(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> tup
 
 def _on_device(chips: Chips, device: torch.device) -> ChipSet:
     return ChipSet(torch.from_numpy(chips.pixels).to(device), torch.from_numpy(chips.labels).to(device))
-
-
-def network_hash(network: Network) -> str:
-    """Hash of all tensors of a network, hexadecimal."""
-    digest = hashlib.sha256()
-    for tensor in network.state_dict().values():
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()

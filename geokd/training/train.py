@@ -21,7 +21,7 @@ from geokd.training.curves import draw_curves
 from geokd.training.data import TrainingData, read_training_data, spread
 from geokd.training.progress import Say, to_stderr
 from geokd.training.run_folder import check_output, open_run, take_teacher, write_json
-from geokd.training.stages import Stages, bf16_pays, build_networks, network_hash
+from geokd.training.stages import Stages, bf16_pays, build_networks
 from geokd.training.teacher_cache import cache_teacher
 
 CALIBRATION_CHIPS = 1024
@@ -138,7 +138,7 @@ def _train_on(
         "data": data.to_json(),
         **({"teacher_only": True} if teacher_only else {}),
         "initial_weights": {
-            stage: {"origin": origin, "sha256": network_hash(network)} for stage, (network, origin) in networks.items()
+            stage: {"origin": origin, "sha256": network.sha256} for stage, (network, origin) in networks.items()
         },
         "arithmetic": {"device": device.type, **{s: "bfloat16" if b else "float32" for s, b in bf16.items()}},
     }

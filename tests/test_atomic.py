@@ -1,10 +1,10 @@
-"""Several files are moved, or none is."""
+"""Files are written whole, or not at all; and several are moved, or none is."""
 
 from pathlib import Path
 
 import pytest
 
-from geokd.moving import move_all
+from geokd.atomic import PARTIAL, move_all, written_whole
 
 
 def test_files_are_moved_in_order(tmp_path: Path) -> None:
@@ -16,9 +16,24 @@ def test_files_are_moved_in_order(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
+def test_a_file_is_there_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with written_whole(path) as partial:
+        partial.write_text("new")
+        assert (partial.parent, partial.suffix, path.read_text()) == (tmp_path, PARTIAL, "old")
+    with pytest.raises(KeyboardInterrupt), written_whole(path) as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    with pytest.raises(RuntimeError, match="no word"), written_whole(path):
+        raise RuntimeError("no word was written")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "new")]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(5, "the server did not answer")])
 @pytest.mark.parametrize("moved", [False, True])
-def test_an_interruption_is_undone_whether_it_comes_before_or_after_a_move(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool
+def test_a_failure_is_undone_whether_it_comes_before_or_after_a_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moved: bool, error: BaseException
 ) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
@@ -28,11 +43,11 @@ def test_an_interruption_is_undone_whether_it_comes_before_or_after_a_move(
         if target == tmp_path / "out" / "b":
             if moved:
                 replace(self, target)
-            raise KeyboardInterrupt
+            raise error
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(type(error)):
         move_all([(tmp_path / name, tmp_path / "out" / name) for name in ("a", "b")])
     assert [(tmp_path / name).read_text() for name in ("a", "b")] == ["a", "b"]
     assert list((tmp_path / "out").iterdir()) == []
