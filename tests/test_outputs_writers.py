@@ -30,7 +30,7 @@ from geokd.outputs.geotiff import write_class_raster, write_confidence_raster
 from geokd.outputs.manifest import write_manifest
 from geokd.outputs.perimeter import perimeters_m
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml, polygons_qml
-from geokd.outputs.quicklook import ScenePicture, write_quicklook
+from geokd.outputs.quicklook import ScenePicture, _arranged, write_quicklook
 from geokd.outputs.staging import staged
 from geokd.outputs.summary import write_summary
 from geokd.scenes.grid import SceneGrid
@@ -258,3 +258,11 @@ def test_bad_maps(change: dict[str, NDArray[np.generic]], sentence: str) -> None
     grid = SceneGrid(UTM, 1, 1, CRS.from_epsg(32618))
     with pytest.raises(ValueError, match=sentence):
         ClassMap(**(parts | change), grid=grid, legend=LEGEND)  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 300), st.integers(1, 40))
+def test_legends_fill_their_columns_evenly(count: int, fit: int) -> None:
+    columns, rows = _arranged(count, fit)
+    assert rows <= fit
+    assert (columns - 1) * fit < max(count, 1) <= max(columns * rows, 1)
+    assert columns * rows - count < columns

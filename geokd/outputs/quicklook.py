@@ -122,9 +122,9 @@ def _draw(class_map: ClassMap, scene: ScenePicture | None, title: str, subtitle:
     body = max(step_y + size[1] + _CAPTION_PX, _BODY_PX)
 
     entries = _legend_entries(class_map, all_valid=scene is None or bool(scene.valid.all()))
-    rows = (body - _CAPTION_PX - _KEY_FOOT_PX) // _ROW_PX
+    columns, rows = _arranged(len(entries), (body - _CAPTION_PX - _KEY_FOOT_PX) // _ROW_PX)
     key_x = _MARGIN_PX + step_x + max(size[0], _CAPTIONED_PX) + _GAP_PX
-    key_width = -(-len(entries) // rows) * (_KEY_WIDTH_PX + _GAP_PX) - _GAP_PX
+    key_width = columns * (_KEY_WIDTH_PX + _GAP_PX) - _GAP_PX
     heads = _fitted(title, _HEADLINE, _TITLE_PX), _fitted(subtitle, _TEXT, _TITLE_PX)
     head_width = max(font(_HEADLINE).getlength(heads[0]), font(_TEXT).getlength(heads[1]))
     width = max(key_x + key_width, _MARGIN_PX + math.ceil(head_width)) + _MARGIN_PX
@@ -143,9 +143,15 @@ def _draw(class_map: ClassMap, scene: ScenePicture | None, title: str, subtitle:
     for number, entry in enumerate(entries):
         column, row = divmod(number, rows)
         _draw_entry(image, (key_x + column * (_KEY_WIDTH_PX + _GAP_PX), body_y + _CAPTION_PX + row * _ROW_PX), entry)
-    foot_y = body_y + _CAPTION_PX + min(len(entries), rows) * _ROW_PX + _GAP_PX
+    foot_y = body_y + _CAPTION_PX + rows * _ROW_PX + _GAP_PX
     _draw_foot(draw, (key_x, foot_y), class_map.grid, max(_ground_size_m(grid)) / _PANEL_PX)
     return image
+
+
+def _arranged(count: int, fit: int) -> tuple[int, int]:
+    """Return the number of columns and rows for `count` entries, as even as can be, `fit` in a column at most."""
+    columns = max(1, -(-count // fit))
+    return columns, -(-count // columns)
 
 
 def _ground_size_m(grid: SceneGrid) -> tuple[float, float]:

@@ -52,7 +52,7 @@ def grid_problems(info: SceneInfo, contract: InputContract) -> list[str]:
     return [
         f"its pixels measure {size_x:.4g} x {size_y:.4g} m, the model takes {target:g} m give or take"
         f" {100 * RESOLUTION_TOLERANCE:g} %; resample it by gdalwarp {to_utm}{warp} resampled.tif, or take a model"
-        " made for that size"
+        " made for that size (geokd models lists those that ship)"
     ]
 
 
