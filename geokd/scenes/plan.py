@@ -118,11 +118,9 @@ def choose_values(
         If the type of the values leaves it open, or does not fit.
     """
     scaling = contract.value_scaling
-    given = {"--value-scale": options.value_scale, "--value-offset": options.value_offset}
-    said = [name for name, value in given.items() if value is not None]
     if info.dtype.startswith("complex"):
         raise SceneError(f"its values are {info.dtype}; take a product with real values")
-    if info.dtype == "uint8" and not said:
+    if info.dtype == "uint8" and not _said(options):
         note = "8-bit values are taken as they are"
         if scaling is not None:
             note += (
@@ -135,6 +133,34 @@ def choose_values(
             f"its values are {info.dtype}, the model takes 8-bit values; stretch it by gdal_translate -ot Byte -scale"
             f" {shlex.quote(info.path)} bytes.tif"
         )
+    scale, offset, why = _reflectance(info, options, bidx)
+    if not (math.isfinite(scale) and math.isfinite(offset) and scale > 0):
+        raise SceneError(
+            f"value scale {scale:g} must be positive and value offset {offset:g} finite; say what holds by"
+            " --value-scale and --value-offset"
+        )
+    note = (
+        f"reflectance x 10,000 = DN x {scale:g} {'-' if offset < 0 else '+'} {abs(offset):g}, {why}; it is stretched"
+        f" from {scaling.minimum:g}..{scaling.maximum:g} to {scaling.output_minimum:g}..{scaling.output_maximum:g}"
+    )
+    return ValueChoice(scale, offset, scaling, note)
+
+
+def _said(options: SceneOptions) -> list[str]:
+    """Return the options by which the user says what the values are."""
+    given = {"--value-scale": options.value_scale, "--value-offset": options.value_offset}
+    return [name for name, value in given.items() if value is not None]
+
+
+def _reflectance(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> tuple[float, float, str]:
+    """Return scale and offset from DN to reflectance x 10,000, and by what they were decided.
+
+    Raises
+    ------
+    SceneError
+        If the file's tags leave it open.
+    """
+    said = _said(options)
     tagged = {(info.scales[b - 1], info.offsets[b - 1]) for b in bidx}
     if not all(math.isfinite(tag) for tags in tagged for tag in tags):
         if len(said) < 2:
@@ -159,17 +185,7 @@ def choose_values(
     reasons = [f"as {' and '.join(said)} say{'s' * (len(said) == 1)}"] if said else []
     if has_tags and len(said) < 2:
         reasons.append("by the file's scale and offset tags")
-    why = " and ".join(reasons) or "since nothing says otherwise"
-    if not (math.isfinite(scale) and math.isfinite(offset) and scale > 0):
-        raise SceneError(
-            f"value scale {scale:g} must be positive and value offset {offset:g} finite; say what holds by"
-            " --value-scale and --value-offset"
-        )
-    note = (
-        f"reflectance x 10,000 = DN x {scale:g} {'-' if offset < 0 else '+'} {abs(offset):g}, {why}; it is stretched"
-        f" from {scaling.minimum:g}..{scaling.maximum:g} to {scaling.output_minimum:g}..{scaling.output_maximum:g}"
-    )
-    return ValueChoice(scale, offset, scaling, note)
+    return scale, offset, " and ".join(reasons) or "since nothing says otherwise"
 
 
 def _nodata_note(info: SceneInfo, options: SceneOptions) -> str:
