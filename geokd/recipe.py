@@ -39,14 +39,16 @@ def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
 class InputRecipe:
     """What the student will be given; becomes the bundle's input contract.
 
-    `patch_px` and `ground_resolution_m` may be left out: then the commonest side of the chips and, for georeferenced
-    chips, their pixel size are taken, and said. `value_scaling = false` makes a student of 8-bit images alone.
+    What is left out is taken from the chips, and said: `patch_px` is their commonest side, `ground_resolution_m`, of a
+    pixel of the patch, that of georeferenced chips, else 10. Chips of 8 bits make a student of red, green and blue that
+    takes nothing but 8-bit values (`value_scaling = false`), others one of Sentinel-2's B04, B03 and B02, stretched as
+    :class:`geokd.contract.ValueScaling` is by default.
     """
 
-    bands: tuple[str, ...] = ("B04", "B03", "B02")
+    bands: tuple[str, ...] | None = None
     patch_px: int | None = field(default=None, metadata=_at_least(8, 4096))
     ground_resolution_m: float | None = field(default=None, metadata=_at_least(1e-3, 1e5))
-    value_scaling: ValueScaling | None = field(default_factory=ValueScaling)
+    value_scaling: ValueScaling | Literal["auto"] | None = "auto"
 
 
 @dataclass(frozen=True)

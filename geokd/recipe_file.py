@@ -2,8 +2,11 @@
 
 import dataclasses
 import difflib
+import inspect
+import json
 import math
 import os
+import re
 import tomllib
 import types
 import typing
@@ -13,7 +16,7 @@ from typing import Any, Literal
 
 from geokd.errors import CallError, RecipeError, one_message
 from geokd.legend import machine_name
-from geokd.recipe import LOSS_TERMS, Recipe
+from geokd.recipe import LOSS_TERMS, LegendEntry, Recipe
 
 
 def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
@@ -35,6 +38,30 @@ def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
     """
     document = {} if path is None else _read_toml(path)
     return _changed(document, changes, "the defaults" if path is None else f"the recipe {path}")
+
+
+def template() -> str:
+    """Return all keys of a recipe with their defaults as TOML, each section under what is said of it."""
+    recipe = Recipe()
+    whole = [(field.name, getattr(recipe, field.name)) for field in dataclasses.fields(Recipe)]
+    lines = ["# All keys of a recipe, with their defaults. Lines like `# key =` are keys without a value."]
+    lines += [_line(name, value) for name, value in whole if not dataclasses.is_dataclass(value) and name != "legend"]
+    for name, section in whole:
+        if dataclasses.is_dataclass(section):
+            lines += ["", f"[{name}]", *(f"# {line}".rstrip() for line in _plain_words(type(section)))]
+            lines += [_line(field.name, getattr(section, field.name)) for field in dataclasses.fields(section)]
+    lines += ["", "# Of each class that is to have another title or colour than its folder's name gives it:"]
+    lines += ["# [[legend]]", *(f"# {field.name} =" for field in dataclasses.fields(LegendEntry))]
+    return "\n".join(lines) + "\n"
+
+
+def _line(key: str, value: Any) -> str:
+    return f"# {key} =" if value is None else f"{key} = {json.dumps(value)}"
+
+
+def _plain_words(cls: type[Any]) -> list[str]:
+    """Docstring of a class, with names instead of references."""
+    return re.sub(r":\w+:`(?:[\w.]*\.)?(\w+)`", r"\1", inspect.cleandoc(cls.__doc__ or "")).splitlines()
 
 
 def changed(recipe: Recipe, changes: Sequence[str], what: str) -> Recipe:
@@ -145,7 +172,11 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None or value is False:  # TOML has no null: `value_scaling = false` says none
             return None
-        return _convert(next(a for a in args if a is not type(None)), value, path, problems)
+        kinds = [a for a in args if a is not type(None)]
+        words = [a for a in kinds if typing.get_origin(a) is Literal]
+        return _convert(words[0] if words and isinstance(value, str) else kinds[0], value, path, problems)
+    if origin is tuple and isinstance(value, str):  # as --set has it: B04,B03,B02
+        value = [part.strip() for part in value.split(",")]
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(args[0], v, f"{path}[{i}]", problems) for i, v in enumerate(value))
     if dataclasses.is_dataclass(kind) and isinstance(value, Mapping):

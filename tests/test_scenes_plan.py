@@ -176,7 +176,13 @@ def test_all_mismatches_come_in_one_message() -> None:
         (scene_info(), SceneOptions(), None, "no nodata value is declared"),
         (scene_info(nodata=0.0), SceneOptions(), 0, "nodata is 0, as the file says"),
         (scene_info(nodata=0.0), SceneOptions(nodata=65535), 65535, "nodata is 65535, as --nodata says"),
-        (scene_info(masked=True), SceneOptions(), None, "alpha band or mask is honoured"),
+        (scene_info(masked=True), SceneOptions(), None, "it has a mask: what is 0 there is missing"),
+        (
+            scene_info(masked=True, colours=("red", "green", "blue", "alpha")),
+            SceneOptions(bidx=(1, 2, 3)),
+            None,
+            "band 4 is alpha, as the file says: what is 0 there is missing",
+        ),
     ],
 )
 def test_nodata(info: SceneInfo, options: SceneOptions, nodata: float | None, note: str) -> None:

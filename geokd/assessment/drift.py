@@ -146,7 +146,10 @@ def _strangest(known: Familiarity, features: Features, bands: tuple[str, ...]) -
     times = float(np.exp(abs(middle - means[which])))
     if which == 0:
         word = "brighter" if more else "darker"
-        return f"they are {times:.1f} times {word}, so check --value-scale and --value-offset"
+        return (
+            f"they are {times:.1f} times {word}, so check --value-scale and --value-offset, or how 8-bit values were"
+            " stretched"
+        )
     if which <= len(bands):
         word = "stronger" if more else "weaker"
         return (

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from geokd.cli.options import json_option, recipe_option, set_option, validation_option
+from geokd.cli.options import json_option, kept_when_interrupted, recipe_option, set_option, validation_option
 from geokd.cli.table import percent
 
 _HEAD = (
@@ -79,7 +79,9 @@ def ablate(
     from geokd.training.ablation_options import LOSSES, AblationOptions
 
     options = AblationOptions(seeds, losses or LOSSES, fractions, unlabelled)
-    result = run_ablation(chips, output, load_recipe(recipe, changes), options, validation=validation, resume=resume)
+    resolved = load_recipe(recipe, changes)
+    with kept_when_interrupted(output):
+        result = run_ablation(chips, output, resolved, options, validation=validation, resume=resume)
     click.echo(json.dumps(result.rows, indent=2) if as_json else _table(result.rows))
 
 
@@ -100,7 +102,9 @@ def _table(rows: list[dict[str, Any]]) -> str:
             "" if counts is None else f"won {counts['won']}, lost {counts['lost']}, p {counts['p']:.2g}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    teachers = {(row["labelled_chips"], row["teacher"], row["n"]) for row in rows if row["teacher"] is not None}
+    said = [f"teacher of {labels} labels: {percent(share)} of {n} validation chips" for labels, share, n in teachers]
+    return "\n".join([*lines, *sorted(said)])
 
 
 def _points(difference: dict[str, Any]) -> str:

@@ -56,7 +56,8 @@ def _tables(figures: dict[str, Any]) -> list[str]:
         *aligned("><<<>>>>>", _HEAD, [_what_it_is(i, entry) for i, entry in enumerate(entries, 1)]),
         "MB: of the file; parameters: as it holds them, with batch normalisation folded into convolutions in int8",
         "mult-adds: of one patch; chips/s: of the network alone in"
-        f" {speed['threads']} thread of this machine, median of {speed['rounds']} rounds taken in turns",
+        f" {speed['threads']} thread of this machine, median of {speed['rounds']} rounds taken in turns;"
+        " times as fast: median of the ratios within rounds",
         "",
         *aligned("><>>>>>>>", _HEAD_ON_CHIPS, [_how_it_does(i, entry) for i, entry in enumerate(entries, 1)]),
         f"on {figures['chips']['n']:,} chips of {figures['chips']['path']}",

@@ -1,6 +1,8 @@
 """Options that commands share, named as rio has them."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -162,6 +164,22 @@ on_error_option = click.option(
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Say what every option came to, too.")
+
+
+@contextmanager
+def kept_when_interrupted(folder: Path) -> Iterator[None]:
+    """Say, when Ctrl-C ends what goes into `folder`, how it can be gone on with."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from geokd.training.run_folder import is_begun
+
+        if not is_begun(folder):
+            raise
+        click.echo(f"What is done is kept in {folder}; go on by --resume, with the same call.", err=True)
+        raise
+
+
 recipe_option = click.option("--recipe", type=click.Path(path_type=Path), help="TOML recipe; the defaults without.")
 set_option = click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe, as loss.kl=0.5."

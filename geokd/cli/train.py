@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from geokd.cli.options import json_option, recipe_option, set_option, validation_option
+from geokd.cli.options import json_option, kept_when_interrupted, recipe_option, set_option, validation_option
+
+
+def _print_template(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from geokd.recipe_file import template
+
+        click.echo(template(), nl=False)
+        ctx.exit()
 
 
 @click.command()
@@ -27,6 +35,14 @@ from geokd.cli.options import json_option, recipe_option, set_option, validation
 @set_option
 @validation_option
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
+@click.option(
+    "--template",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_template,
+    help="Print all keys of a recipe with their defaults as TOML, and do nothing else.",
+)
 @json_option
 def train(
     chips: Path,
@@ -53,7 +69,8 @@ def train(
     if init is not None and recipe is not None:
         raise click.UsageError("--init makes its own recipe: leave --recipe out, or change keys by --set")
     resolved = load_recipe(recipe, changes) if init is None else continuing_recipe(init, changes)
-    result = train_student(chips, output, resolved, **choices)
+    with kept_when_interrupted(output):
+        result = train_student(chips, output, resolved, **choices)
     click.echo(f"run written to {result.folder}; next: geokd export {result.folder}", err=True)
     if as_json:
         click.echo(json.dumps({"run": str(result.folder), "metrics": result.metrics}, indent=2))

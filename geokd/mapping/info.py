@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from rasterio.errors import CRSError
 
-from geokd.bundle import load_bundle, resolve_model
+from geokd.bundle import load_bundle, resolve_model, shipped_models
 from geokd.errors import BundleError, CallError, SceneError
 from geokd.mapping.engine import BATCH_PATCHES, Student, open_student
 from geokd.mapping.jobs import check_unclassified, plan_job
 from geokd.mapping.manifest import describe_grid, describe_options, json_number
 from geokd.mapping.options import ClassifyOptions
+from geokd.scenes.plan import fix_plan
 from geokd.scenes.reader import describe_scene, read_preview
 from geokd.scenes.scene_info import SceneInfo
 
@@ -35,7 +36,8 @@ def info(path: str | Path, model: str | Path | None = None, options: ClassifyOpt
     Returns
     -------
     dict
-        A JSON object; `kind` is "model" or "scene". With a model, a scene that does not fit has its mismatches under
+        A JSON object; `kind` is "model" or "scene". A scene alone has the names of the models that ship and can take it
+        under `models_that_fit`. With a model, a scene that does not fit has its mismatches under
         `problems`, and nothing else is said of its map.
 
     Raises
@@ -53,9 +55,19 @@ def info(path: str | Path, model: str | Path | None = None, options: ClassifyOpt
         return {"kind": "model", "path": str(resolve_model(path)), **load_bundle(path).describe()}
     scene = describe_scene(path)
     about: dict[str, Any] = {"kind": "scene", **describe_scene_info(scene)}
+    options = options or ClassifyOptions()
     if model is not None:
-        about |= _prospect(scene, resolve_model(model).resolve(), options or ClassifyOptions())
-    return about
+        return about | _prospect(scene, resolve_model(model).resolve(), options)
+    return about | {"models_that_fit": [name for name in shipped_models() if _fits(scene, name, options)]}
+
+
+def _fits(scene: SceneInfo, model: str, options: ClassifyOptions) -> bool:
+    """Whether a model that ships can take a scene."""
+    try:
+        fix_plan(scene, load_bundle(model).contract, options.scene_options)
+    except SceneError:
+        return False
+    return True
 
 
 def describe_scene_info(scene: SceneInfo) -> dict[str, Any]:

@@ -102,8 +102,8 @@ def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> Non
     files = [name for name in present if name not in folders]
     if files and not overwrite:
         problems.append(
-            f"{folder} holds {', '.join(files)} already; replace them by --overwrite, or choose another folder by"
-            " -o/--output"
+            f"{folder} holds {', '.join(files)} already; replace {'it' if len(files) == 1 else 'them'} by --overwrite,"
+            " or choose another folder by -o/--output"
         )
     if problems:
         raise CallError(one_message(problems))

@@ -38,10 +38,13 @@ class ChipProbe:
         The commonest longer side.
     ground_m : tuple of float or None
         Of the georeferenced ones, the least, median and greatest longer side on the ground; None if there are none.
+    bits_8 : bool
+        Whether all have 8 bits a band.
     """
 
     side_px: int
     ground_m: tuple[float, float, float] | None
+    bits_8: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,21 +80,22 @@ def probe_chips(index: ChipIndex, sample: int = 48) -> ChipProbe:
         If none of the sample can be opened.
     """
     sides: Counter[int] = Counter()
-    ground, reasons = [], []
+    ground, reasons, bits_8 = [], [], True
     with ChipArchive(index.root) as archive:
         for name in index.files[:: max(1, len(index) // sample)]:
             try:
-                height, width, resolution_m = _header(archive.read(name), name)
+                height, width, resolution_m, dtype = _header(archive.read(name), name)
             except ChipError as error:
                 reasons.append(str(error))
                 continue
             sides[max(height, width)] += 1
+            bits_8 = bits_8 and dtype == "uint8"
             if resolution_m is not None:
                 ground.append(resolution_m * max(height, width))
     if not sides:
         raise ChipError(f"{index.root}: none of {len(reasons)} of its {len(index)} chips can be opened; {reasons[0]}")
     middle = sorted(ground)[len(ground) // 2] if ground else 0.0
-    return ChipProbe(sides.most_common(1)[0][0], (min(ground), middle, max(ground)) if ground else None)
+    return ChipProbe(sides.most_common(1)[0][0], (min(ground), middle, max(ground)) if ground else None, bits_8)
 
 
 def scale_notes(probe: ChipProbe, contract: InputContract) -> list[str]:
@@ -173,17 +177,18 @@ def _contradictions(index: ChipIndex, pixels: NDArray[np.uint8]) -> list[str]:
     ]
 
 
-def _header(content: bytes, name: str) -> tuple[int, int, float | None]:
-    """Height, width, and pixel size in metres where there are coordinates."""
+def _header(content: bytes, name: str) -> tuple[int, int, float | None, str]:
+    """Height, width, pixel size in metres where there are coordinates, and numpy's name of the type."""
     if name.lower().endswith(_TIFF_SUFFIXES):
         from geokd.scenes.chip_raster import open_chip
 
         with open_chip(content, name) as (_, info):
             georeferenced = info.grid.crs is not None
-            return info.grid.height, info.grid.width, info.grid.pixel_size_m[0] if georeferenced else None
+            resolution_m = info.grid.pixel_size_m[0] if georeferenced else None
+            return info.grid.height, info.grid.width, resolution_m, info.dtype
     try:
         with Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS) as image:
-            return image.height, image.width, None
+            return image.height, image.width, None, "uint8"
     except _PILLOW_ERRORS as error:
         raise ChipError(f"chip {name} cannot be read: {_reason(error, content)}") from error
 

@@ -20,6 +20,7 @@ AREAL_TOLERANCE = 0.02
 
 _EARTH_RADIUS_M = 6_378_137.0
 _MEND_PLACE = "give it the transform and the system it should have by gdal_edit.py -a_ullr and -a_srs"
+_BLURRED = 2.0  # times the contract's pixel, from which on resampling would make up what is not there
 _ROUNDING = 1e-6  # degrees
 _RADIUS_TOLERANCE = 0.01  # as a share; all ellipsoids and spheres in use are nearer
 
@@ -48,12 +49,13 @@ def grid_problems(info: SceneInfo, contract: InputContract) -> list[str]:
         ]
     if all(abs(size / target - 1) <= RESOLUTION_TOLERANCE for size in (size_x, size_y)):
         return []
+    measured = f"its pixels measure {size_x:.4g} x {size_y:.4g} m, the model takes {target:g} m give or take"
+    measured += f" {100 * RESOLUTION_TOLERANCE:g} %"
+    other = f"a model made for that size (geokd info {path} names those that fit)"
+    if min(size_x, size_y) > _BLURRED * target:
+        return [f"{measured}: what it looks for is not to be seen in them; take a finer scene, or {other}"]
     to_utm = f"-t_srs EPSG:{_utm_epsg(grid)} " if grid.crs.is_geographic else ""
-    return [
-        f"its pixels measure {size_x:.4g} x {size_y:.4g} m, the model takes {target:g} m give or take"
-        f" {100 * RESOLUTION_TOLERANCE:g} %; resample it by gdalwarp {to_utm}{warp} resampled.tif, or take a model"
-        " made for that size (geokd models lists those that ship)"
-    ]
+    return [f"{measured}; resample it by gdalwarp {to_utm}{warp} resampled.tif, or take {other}"]
 
 
 def areal_stretch(grid: SceneGrid) -> float:

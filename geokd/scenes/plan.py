@@ -128,6 +128,11 @@ def choose_values(
                 f"{scaling.maximum:g} to {scaling.output_minimum:g}..{scaling.output_maximum:g})"
             )
         return ValueChoice(1.0, 0.0, None, note)
+    if scaling is None and info.dtype == "uint8":
+        raise SceneError(
+            f"the model takes 8-bit values as they are, so {' and '.join(_said(options))} cannot hold; leave that out,"
+            " or change the values of the file"
+        )
     if scaling is None:
         raise SceneError(
             f"its values are {info.dtype}, the model takes 8-bit values; stretch it by gdal_translate -ot Byte -scale"
@@ -189,7 +194,8 @@ def _reflectance(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) 
 
 
 def _nodata_note(info: SceneInfo, options: SceneOptions) -> str:
-    mask = "; its alpha band or mask is honoured" if info.masked else ""
+    alpha = [f"band {bidx} is alpha, as the file says" for bidx, c in enumerate(info.colours, 1) if c == "alpha"]
+    mask = f"; {(alpha or ['it has a mask'])[0]}: what is 0 there is missing" if info.masked else ""
     if options.nodata is not None:
         return f"nodata is {options.nodata:g}, as --nodata says{mask}"
     if info.nodata is not None:

@@ -29,10 +29,11 @@ def unusual(plan: ScenePlan, values: NDArray[np.generic], pixels: int) -> Iterat
             f"no pixel is below {_BASELINE_OFFSET_DN} DN: Sentinel-2 products of processing baseline 04.00 and later"
             f" carry +{_BASELINE_OFFSET_DN}; if this is one, give --value-offset -{_BASELINE_OFFSET_DN}"
         )
+    made_by = "how they were stretched to 8 bits" if plan.scaling is None else "--value-scale and --value-offset"
     stretched = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
     if stretched.size and (stretched == stretched[:, :1]).all():
         yield "all valid pixels are alike: there is nothing to see in the scene"
     elif stretched.size and (stretched == 255).mean() > 0.5:
-        yield "more than half of the values are at the upper end of the stretch; check --value-scale and --value-offset"
+        yield f"more than half of the values are at the upper end of the stretch; check {made_by}"
     elif stretched.size and np.median(stretched) < 5:
-        yield "most values are at the lower end of the stretch, the scene is nearly black; check --value-scale"
+        yield f"most values are at the lower end of the stretch, the scene is nearly black; check {made_by}"

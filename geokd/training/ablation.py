@@ -25,7 +25,7 @@ from geokd.training.curves import draw_ablation
 from geokd.training.data import TrainingData, read_training_data, split_seed, with_labels
 from geokd.training.progress import Say, to_stderr
 from geokd.training.run_folder import check_output, is_begun, write_json
-from geokd.training.train import train_on
+from geokd.training.train import made_by, train_on
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def ablate(
         known |= {_key(row): row for row in _rows_of(setting, base, data, folder, wanted, say)}
         rows = sorted(known.values(), key=lambda row: (row["fraction"], row["unlabelled"]))
         try:
-            write_json(folder / "ablation.json", facts | {"rows": rows})
+            write_json(folder / "ablation.json", facts | {"rows": rows, **made_by()})
             draw_ablation(rows, folder / "ablation.png", title=base.name)
         except OSError as error:
             raise TrainingError(f"cannot write into {folder}: {error}; mend that, then go on with --resume") from error

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.contract import InputContract
+from geokd.contract import InputContract, ValueScaling
 from geokd.errors import CallError, ChipError, RecipeError, one_message
 from geokd.legend import NODATA, LandUseClass, Legend, default_legend, machine_name
-from geokd.recipe import Recipe
+from geokd.recipe import InputRecipe, Recipe
 from geokd.recipe_file import expanded
 from geokd.scenes.chip_files import ChipIndex, index_chips
-from geokd.scenes.chips import Chips, pictures, probe_chips, read_chips, scale_notes
+from geokd.scenes.chips import ChipProbe, Chips, pictures, probe_chips, read_chips, scale_notes
 from geokd.training.batches import NO_LABEL
 from geokd.training.progress import Say
 from geokd.training.split import block_split, listed_split, stratified_split
@@ -161,8 +161,15 @@ def contract_of(recipe: Recipe, index: ChipIndex, say: Say) -> InputContract:
             f"ground resolution {resolution_m:g} m is assumed: the chips carry no coordinates"
             " (input.ground_resolution_m in a recipe sets another)"
         )
+    if stated and probe.ground_m is None and patch_px != probe.side_px:
+        say(
+            f"chips of {probe.side_px} px become patches of {patch_px} px, whose pixels are those of"
+            f" {resolution_m:g} m (input.ground_resolution_m), so the chips' own measure"
+            f" {resolution_m * patch_px / probe.side_px:.3g} m: if not, correct it"
+        )
+    bands, scaling = _bands_and_scaling(recipe.input, probe, say)
     try:
-        contract = InputContract(recipe.input.bands, patch_px, resolution_m, recipe.input.value_scaling)
+        contract = InputContract(bands, patch_px, resolution_m, scaling)
     except ValueError as error:
         raise RecipeError(f"the recipe's [input], as completed by the chips, cannot be used: {error}") from error
     notes = scale_notes(probe, contract)
@@ -171,6 +178,20 @@ def contract_of(recipe: Recipe, index: ChipIndex, say: Say) -> InputContract:
     for note in notes:
         say(f"warning: {note}")
     return contract
+
+
+def _bands_and_scaling(recipe: InputRecipe, probe: ChipProbe, say: Say) -> tuple[tuple[str, ...], ValueScaling | None]:
+    """Take the recipe's bands and stretch, or what is usual of such chips, and say so."""
+    bands, scaling = recipe.bands, recipe.value_scaling
+    depth = "8 bits" if probe.bits_8 else "more than 8 bits"
+    if bands is None:
+        bands = ("red", "green", "blue") if probe.bits_8 else ("B04", "B03", "B02")
+        say(f"bands {', '.join(bands)} are assumed, as of chips of {depth} (input.bands in a recipe sets others)")
+    if scaling == "auto":
+        scaling = None if probe.bits_8 else ValueScaling()
+        what = "will take 8-bit scenes alone, as they are" if scaling is None else f"will see values through {scaling}"
+        say(f"the student {what}, as of chips of {depth} (input.value_scaling in a recipe sets another stretch)")
+    return bands, scaling
 
 
 def _legend(recipe: Recipe, index: ChipIndex) -> Legend:

@@ -67,8 +67,9 @@ def open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> dict[str, An
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path} is not what a run leaves there ({error}); start a new run") from error
     differ = [key for key in ("contract", "legend", "data") if before.get(key) != run[key]]
-    if not _same_recipe(before.get("recipe"), run["recipe"]):
-        differ.insert(0, "recipe")
+    changes = _changes(before.get("recipe"), run["recipe"])
+    if changes:
+        differ.insert(0, f"recipe ({changes})")
     if hashes != {k: v["sha256"] for k, v in run["initial_weights"].items()}:
         origins = ", ".join(f"{stage} from {found['origin']}" for stage, found in weights.items())
         differ.append(f"set of initial weights ({origins})")
@@ -83,20 +84,25 @@ def open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> dict[str, An
     return before["metrics"] if finished else None
 
 
-def _same_recipe(before: Any, now: dict[str, Any]) -> bool:
-    """Whether the recipe of a run is the one asked for; keys that are younger than the run had their defaults.
+def _changes(before: Any, now: dict[str, Any]) -> str:
+    """Tell in which keys the recipe of a run is not the one asked for; those younger than the run had their defaults.
 
     Where the run lies that its teacher is of does not matter: folders are moved, and a teacher is checked when taken.
     """
     try:
-        return _without_place(recipe_from_json(before).to_json()) == _without_place(now)
+        was = _keys(recipe_from_json(before).to_json())
     except (GeokdError, AttributeError):
-        return False
+        return "which cannot be read"
+    return "; ".join(f"{key} was {was[key]}, is {value}" for key, value in _keys(now).items() if was[key] != value)
 
 
-def _without_place(recipe: dict[str, Any]) -> dict[str, Any]:
-    teacher = recipe["teacher"]
-    return {**recipe, "teacher": {**teacher, "from_run": teacher["from_run"] is not None}}
+def _keys(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Keys of a recipe as --set has them, with their values."""
+    keys: dict[str, Any] = {}
+    for name, value in recipe.items():
+        keys |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+    keys["teacher.from_run"] = "given" if keys["teacher.from_run"] else "not given"
+    return keys
 
 
 def take_teacher(source: Path, folder: Path, run: dict[str, Any]) -> Callable[[], None]:

@@ -196,6 +196,11 @@ class Stages:
         }
         low, high = figures["interval_95"]
         who = stage if self.old is None else _WHO[stage]
+        if stage == "student" and self.old is None and figures["accuracy"] == 1:
+            self.say(
+                f"warning: all {figures['n']} validation chips are right, so nothing tells how often the student errs:"
+                " its confidences are not calibrated (temperature 1); give more validation chips"
+            )
         self.say(
             f"{who}: {100 * figures['accuracy']:.2f} % of {figures['n']} validation chips"
             f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %)"

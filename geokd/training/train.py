@@ -176,18 +176,18 @@ def _train_on(
         "temperature": student["temperature"],
         "familiarity": None if known is None else known.to_json(),
         "metrics": metrics,
-        **_made_by(device),
+        **made_by(),
     }
     write_json(folder / "run.json", run)
     draw_curves(folder / "log.csv", folder / "curves.png", title=recipe.name)
     return TrainResult(folder, metrics)
 
 
-def _made_by(device: torch.device) -> dict[str, Any]:
+def made_by() -> dict[str, Any]:
     """Tell on what machine, by what versions and when a run was made."""
     return {
         "machine": {
-            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
             "cores": os.cpu_count(),
         },
         "versions": {

@@ -70,7 +70,7 @@ def _noise(count: int, recipe: Recipe) -> TrainingData:
         pixels = generator.integers(0, 256, (n, 3, side, side), np.uint8)
         return Chips(pixels, generator.permutation(n) % len(CLASSES), None, "noise")
 
-    contract = InputContract(recipe.input.bands, side, 10.0, recipe.input.value_scaling)
+    contract = InputContract(("red", "green", "blue"), side, 10.0)
     return TrainingData("noise", contract, default_legend(CLASSES), some(count), some(64), "noise")
 
 
