@@ -31,6 +31,12 @@ def _bundle(**changes: object) -> Bundle:
     return Bundle(**(parts | changes))  # type: ignore[arg-type]
 
 
+def test_the_folder_of_a_run_is_told_from_a_model(tmp_path: Path) -> None:
+    (tmp_path / "run.json").touch()
+    with pytest.raises(BundleError, match="is the folder of a run, no model; make one of it by geokd export"):
+        resolve_model(tmp_path)
+
+
 def test_round_trip(tmp_path: Path) -> None:
     bundle = _bundle()
     path = tmp_path / "a.onnx"

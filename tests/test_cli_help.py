@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import geokd
 from geokd.cli import _COMMANDS, main
+from geokd.cli.options import kept_when_interrupted
 from geokd.errors import CallError, SceneError
 from tests.test_architecture import loaded_after
 
@@ -106,3 +107,20 @@ def test_unknown_command() -> None:
     result = CliRunner().invoke(main, ["clasify"])
     assert result.exit_code == 2
     assert "No such command 'clasify'" in result.stderr
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_training_that_is_interrupted_says_what_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], begun: bool
+) -> None:
+    if begun:
+        (tmp_path / "run.json").touch()
+    with pytest.raises(KeyboardInterrupt), kept_when_interrupted(tmp_path):
+        raise KeyboardInterrupt
+    assert ("go on by --resume, with the same call" in capsys.readouterr().err) == begun
+
+
+def test_the_template_of_recipes_needs_no_chips() -> None:
+    result = CliRunner().invoke(main, ["train", "--template"])
+    assert result.exit_code == 0
+    assert result.stdout.startswith("# All keys of a recipe") and "[augmentation]" in result.stdout

@@ -1,3 +1,5 @@
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from geokd.contract import ValueScaling
 from geokd.errors import CallError, RecipeError
 from geokd.recipe import Recipe
-from geokd.recipe_file import expanded, load_recipe, recipe_from_json
+from geokd.recipe_file import expanded, load_recipe, recipe_from_json, template
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
 
@@ -19,7 +21,9 @@ def test_published_recipes_load_and_round_trip(path: Path) -> None:
 
 def test_defaults_and_hash() -> None:
     assert recipe_from_json({}) == Recipe()
-    assert Recipe().input.value_scaling == ValueScaling(0, 2750, 1, 255)
+    assert (Recipe().input.bands, Recipe().input.value_scaling) == (None, "auto")
+    stated = recipe_from_json({"input": {"value_scaling": {"maximum": 4000}}})
+    assert stated.input.value_scaling == ValueScaling(0, 4000, 1, 255)
     assert Recipe().sha256 != recipe_from_json({"seed": 2}).sha256
 
 
@@ -89,6 +93,21 @@ def test_changes_of_a_recipe(tmp_path: Path) -> None:
         load_recipe(path, ["a", "b", "loss.kl=2"])
     with pytest.raises(CallError, match="names 'kl', which is no section"):
         load_recipe(path, ["loss.kl.x=1"])
+
+
+def test_the_template_holds_every_key_with_its_default() -> None:
+    document = tomllib.loads(template())
+    assert recipe_from_json(document) == Recipe()
+    for name, section in Recipe().to_json().items():
+        for key in section if isinstance(section, dict) else [name]:
+            assert re.search(rf"^(# )?(\[\[)?{key}( =|\]\])", template(), re.MULTILINE), key
+    assert ":class:" not in template()
+
+
+def test_lists_may_be_set_with_commas() -> None:
+    recipe = load_recipe(None, ["input.bands=B08, B04,B03", "augmentation.water_classes=Sea"])
+    assert recipe.input.bands == ("B08", "B04", "B03")
+    assert recipe.augmentation.water_classes == ("Sea",)
 
 
 def test_a_path_is_filled_in_unless_it_is_there_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,9 +143,10 @@ def grid_of(crs: str | None, size_x: float, size_y: float, origin: tuple[float, 
         (grid_of("EPSG:32618", 20, 20), ["20 x 20 m", "gdalwarp -tr 10 10 -r average scene.tif"]),
         (grid_of("EPSG:32618", 10, 15), ["10 x 15 m", "-tr 10 10"]),
         (grid_of("EPSG:32618", 7.9, 10), ["7.9 x 10 m"]),
-        (grid_of("EPSG:4326", 2e-4, 2e-4, (-75.5, 37.5)), ["-t_srs EPSG:32618 -tr 10 10"]),
-        (grid_of("EPSG:4326", 2e-4, 2e-4, (151.0, -33.0)), ["-t_srs EPSG:32756 -tr 10 10"]),
-        (grid_of("EPSG:4326", 2e-4, 2e-4, (179.99, 10.0)), ["-t_srs EPSG:32601 -tr 10 10"]),  # centre beyond 180
+        (grid_of("EPSG:4326", 1.5e-4, 1.5e-4, (-75.5, 37.5)), ["-t_srs EPSG:32618 -tr 10 10"]),
+        (grid_of("EPSG:4326", 1.5e-4, 1.5e-4, (151.0, -33.0)), ["-t_srs EPSG:32756 -tr 10 10"]),
+        (grid_of("EPSG:4326", 1.5e-4, 1.5e-4, (179.995, 10.0)), ["-t_srs EPSG:32601 -tr 10 10"]),  # centre beyond 180
+        (grid_of("EPSG:32618", 30, 30), ["30 x 30 m", "not to be seen in them; take a finer scene"]),
         (grid_of(None, 10, 10), ["no coordinate reference system", "gdal_edit.py -a_srs"]),
     ],
 )

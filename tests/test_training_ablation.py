@@ -170,7 +170,7 @@ def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> No
     more = ablate(chips, tmp_path / "out", small(), fewer, resume=True, say=Lines()).rows
     assert more[1:] == rows  # what was not asked for again stays
     assert (more[0]["fraction"], len(more[0]["accuracies"])) == (0.5, 1)
-    with pytest.raises(CallError, match="had another recipe"):
+    with pytest.raises(CallError, match=r"had another recipe"):
         ablate(chips, tmp_path / "out", small(epochs=3), two, resume=True, say=Lines())
     run = tmp_path / "out" / "labels-100-percent" / "ce" / "seed-1"
     with pytest.raises(CallError, match="no ablation to resume"):

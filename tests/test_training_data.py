@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
 from PIL import Image
 
+from geokd.contract import ValueScaling
 from geokd.errors import ChipError, RecipeError
 from geokd.recipe_file import load_recipe
 from geokd.training.data import TrainingData, read_training_data
@@ -191,6 +192,38 @@ def test_chips_of_another_scale_or_class_are_refused(tmp_path: Path) -> None:
 def test_bands_must_be_named_and_distinct(chips: Path, bands: str) -> None:
     with pytest.raises(RecipeError, match=r"\[input\].* must be named and distinct"):
         read_training_data(chips, load_recipe(None, [f"input.bands={bands}"]), None, lambda _: None)
+
+
+def test_chips_of_8_bits_make_a_student_of_red_green_and_blue(chips: Path) -> None:
+    data, said = read(chips)
+    assert (data.contract.bands, data.contract.value_scaling) == (("red", "green", "blue"), None)
+    assert any(line.startswith("bands red, green, blue are assumed, as of chips of 8 bits") for line in said)
+    assert any(line.startswith("the student will take 8-bit scenes alone, as they are") for line in said)
+
+
+def test_chips_of_more_bits_make_a_student_of_sentinel_2(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for i in range(4):
+            write_tiff(tmp_path / name / f"{i}.tif", 3, "uint16", 4000.0 * i)
+    data, said = read(tmp_path)
+    assert (data.contract.bands, data.contract.value_scaling) == (("B04", "B03", "B02"), ValueScaling())
+    assert any(line.startswith("bands B04, B03, B02 are assumed, as of chips of more than 8 bits") for line in said)
+    assert any("the student will see reflectance x 10,000 of 0..2750 stretched to 1..255" in line for line in said)
+
+
+def test_what_a_recipe_states_is_not_assumed(chips: Path) -> None:
+    changes = ["input.bands=B04,B03,B02", "input.value_scaling.maximum=3000"]
+    said: list[str] = []
+    data = read_training_data(chips, load_recipe(None, changes), None, said.append)
+    assert (data.contract.bands, data.contract.value_scaling) == (("B04", "B03", "B02"), ValueScaling(maximum=3000))
+    assert not any("assumed, as of chips" in line or "the student will" in line for line in said)
+
+
+def test_the_ground_resolution_of_resized_chips_is_told(chips: Path) -> None:
+    said: list[str] = []
+    changes = ["input.patch_px=8", "input.ground_resolution_m=0.3"]
+    read_training_data(chips, load_recipe(None, changes), None, said.append)
+    assert any("become patches of 8 px" in line and "so the chips' own measure 0.15 m" in line for line in said)
 
 
 def test_near_infrared_that_the_file_calls_alpha_is_named(tmp_path: Path) -> None:

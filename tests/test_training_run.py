@@ -155,7 +155,7 @@ def test_wrong_calls(chips: Path, whole_run: Path, tmp_path: Path) -> None:
         train(chips, whole_run, tiny_recipe(), say=Lines())
     with pytest.raises(CallError, match="no run to resume"):
         train(chips, tmp_path / "none", tiny_recipe(), resume=True, say=Lines())
-    with pytest.raises(CallError, match="had another recipe"):
+    with pytest.raises(CallError, match=r"had another recipe \(.*student.epochs was 2, is 3"):
         train(chips, whole_run, tiny_recipe(epochs=3), resume=True, say=Lines())
     with pytest.raises(CallError, match="neither a folder nor a zip"):
         train(tmp_path / "nowhere", tmp_path / "run", tiny_recipe(), say=Lines())

@@ -51,11 +51,11 @@ def grid_problems(info: SceneInfo, contract: InputContract) -> list[str]:
         return []
     measured = f"its pixels measure {size_x:.4g} x {size_y:.4g} m, the model takes {target:g} m give or take"
     measured += f" {100 * RESOLUTION_TOLERANCE:g} %"
-    other = f"a model made for that size (geokd info {path} names those that fit)"
-    if min(size_x, size_y) > _BLURRED * target:
-        return [f"{measured}: what it looks for is not to be seen in them; take a finer scene, or {other}"]
     to_utm = f"-t_srs EPSG:{_utm_epsg(grid)} " if grid.crs.is_geographic else ""
-    return [f"{measured}; resample it by gdalwarp {to_utm}{warp} resampled.tif, or take {other}"]
+    remedy = f"; resample it by gdalwarp {to_utm}{warp} resampled.tif"
+    if min(size_x, size_y) > _BLURRED * target:
+        remedy = ": what it looks for is not to be seen in them; take a finer scene"
+    return [f"{measured}{remedy}, or take a model made for that size (geokd info {path} names those that fit)"]
 
 
 def areal_stretch(grid: SceneGrid) -> float:
