@@ -214,8 +214,8 @@ def resolve_model(model: str | Path) -> Path:
         shipped = BUNDLES_FOLDER / f"{model}.onnx"
         if path.name == str(model) and shipped.is_file():
             return shipped
-    if (path / "run.json").is_file():
-        raise BundleError(f"{model} is the folder of a run, no model; make one of it by geokd export {model}")
+        if (path / "run.json").is_file():
+            raise BundleError(f"{model} is the folder of a run, no model; make one of it by geokd export {model}")
     names = ", ".join(shipped_models()) or "none"
     raise BundleError(f"no model {str(model)!r}: it is neither a file nor one of the bundles that ship ({names})")
 
