@@ -180,14 +180,21 @@ def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
     if left_out:
         share = f"{100 * job.options.min_valid_share:g} %"
         lines.append(f"  {left_out:,} cells with data are not mapped: no patch over them has {share} valid pixels")
+    drift = manifest["drift"]
+    if drift is not None and drift["unfamiliar_share"] is None:
+        lines.append(
+            "  whether the scene is like the chips of training was not looked into:"
+            f" {drift['patches']} whole patches side by side are too few"
+        )
     if job.finished:
         return "\n".join([*lines, f"  was finished before, in {job.folder}"])
     seconds = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in manifest["seconds"].items())
     resumed = manifest["blocks"]["resumed"]
     if resumed:
         lines.append(f"  {resumed} of {manifest['blocks']['all']} blocks were there from the interrupted run")
+    count = manifest["patches"]["classified"]
     lines += [
-        f"  {manifest['patches']['classified']:,} patches, {manifest['patches_per_second']:,.0f} a second; {seconds}",
+        f"  {count:,} patch{'es' * (count != 1)}, {manifest['patches_per_second']:,.0f} a second; {seconds}",
         f"  written to {job.folder}: {', '.join(job.outputs.values())}",
     ]
     return "\n".join(lines)

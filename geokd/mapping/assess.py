@@ -254,7 +254,8 @@ def _judged(areas_ha: NDArray[np.float64], match: ClassMatch) -> NDArray[np.floa
 
 def _nothing(left_out: dict[str, int], what: str) -> str:
     reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in left_out.items() if count)
-    return f"none of the {what} can be used: {reasons}"
+    remedy = "; give them classes first, in QGIS" if left_out.get("unlabelled") else ""
+    return f"none of the {what} can be used: {reasons}{remedy}"
 
 
 def _report(source: MapFile, reference: str, judgement: _Judgement) -> dict[str, Any]:
