@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import geokd
 from geokd.cli import main
 from geokd.errors import CallError, ChipError, SceneError
-from geokd.legend import Legend
+from geokd.legend import LandUseClass, Legend
 from geokd.outputs.manifest import write_manifest
 from tests.maps import LEGEND, UTM, write_map
 
@@ -370,3 +370,21 @@ def test_the_command_prints_a_table_or_json(class_map: Path, tmp_path: Path) -> 
     as_json = CliRunner().invoke(main, [*call, "--json"])
     assert json.loads(as_json.stdout) == geokd.assess(class_map, points, "class", table)
     assert CliRunner().invoke(main, ["assess", str(class_map), str(points), "--field", "x"]).exit_code == 2
+
+
+def test_a_sample_holds_for_the_map_as_it_is_restyled(class_map: Path, tmp_path: Path) -> None:
+    geokd.sample(class_map, 60, tmp_path / "s.gpkg")
+    label(tmp_path / "s.gpkg", CODES)
+    legend = Legend((LEGEND[0], LandUseClass(1, "Land", "Land", "2E7D32")))
+    styled = write_map(tmp_path / "b_landuse.tif", np.where(CODES == 2, 1, CODES).astype(np.uint8), legend)
+    classes: list[Any] = [{"name": "sea", "from": ["sea"]}, {"name": "Land", "from": ["wood", "field"]}]
+    document = {"legend": legend.to_json(), "styled": {"classes": classes}}
+    write_manifest(document, styled.with_suffix(".json"))
+    figures = geokd.assess(styled, tmp_path / "s.gpkg")
+    assert figures["map_classes"] == ["sea", "Land"]
+    assert figures["overall_accuracy"]["estimate"] == 1
+    assert figures["per_class"][1]["area_ha"]["estimate"] == pytest.approx(90 * CELL_HA)
+    for broken in ([{"name": "nowhere", "from": ["wood", "field"]}], [3], [{"name": "Land"}]):
+        write_manifest(document | {"styled": {"classes": broken}}, styled.with_suffix(".json"))
+        with pytest.raises(CallError, match="holds field, wood, no classes of the map"):
+            geokd.assess(styled, tmp_path / "s.gpkg")

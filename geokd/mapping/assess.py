@@ -61,7 +61,8 @@ def assess(
         `reference` or else `class`.
     match : path, optional
         A CSV file with the columns map_class and reference_class. Classes that it joins are judged as one; an empty
-        map_class is for what the map has no class of.
+        map_class is for what the map has no class of. Without, classes go by their names, those of a map from before it
+        was restyled (:func:`geokd.style`) too.
 
     Returns
     -------
@@ -77,7 +78,7 @@ def assess(
         lies on the map.
     """
     source = open_map(class_map)
-    table = [] if match is None else read_table(Path(match))
+    table = _former_classes(source) if match is None else read_table(Path(match))
     strata = count_cells(source)
     if not is_vector(reference):
         judgement = _by_raster(source, reference, table)
@@ -98,6 +99,19 @@ def assess(
         judge = _by_points if truth.are_points else _by_polygons
         judgement = judge(source, truth, known, strata, design)
     return _report(source, str(reference), judgement)
+
+
+def _former_classes(source: MapFile) -> list[tuple[str, str]]:
+    """Classes that a restyled map had before and has no longer, as a table of its own by these."""
+    try:
+        pairs = [(str(new["name"]), str(old)) for new in source.manifest["styled"]["classes"] for old in new["from"]]
+    except (KeyError, TypeError):  # it is none, or somebody wrote into its manifest
+        return []
+    return [
+        (new, old)
+        for new, old in pairs
+        if source.legend.code_of(old) is None and source.legend.code_of(new) is not None
+    ]
 
 
 def _by_points(
