@@ -8,6 +8,7 @@ def test_the_table_says_what_was_held_against_what() -> None:
         "teacher": None,
         "labelled_chips": 162,
         "steps": 1518,
+        "n": 420,
         "accuracies": [0.87, 0.88],
         "accuracy": 0.875,
         "interval_95": [0.8115, 0.9385],
@@ -24,6 +25,7 @@ def test_the_table_says_what_was_held_against_what() -> None:
     alike = taught | {"unlabelled": False, "difference": {"difference": 0.01, "interval_95": None, "p": None}}
     head, line, *rows = _table([first, taught, alike]).splitlines()
     assert head.count("|") == line.count("|") == rows[0].count("|") == 9
+    assert rows.pop() == "teacher of 162 labels: 80.00 % of 420 validation chips"
     assert rows == [
         "| 162 | ce | 1518 | 87.50 % (81.15 to 93.85) | 2 |  |  |  |",
         "| 162 and the others without | ce+kl | 1518 | 86.50 % | 2 | -1.00 (-3.00 to +1.00) | 0.12 |"

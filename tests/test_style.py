@@ -222,7 +222,7 @@ def test_command(patchy: Path, model: Path, tmp_path: Path) -> None:
         (["style", str(tmp_path / "a.toml"), str(model), "-o", "x.tif"], "to be called <name>.onnx, as x.onnx"),
         (["style", str(tmp_path / "a.toml"), str(old), "-o", "x.tif"], "<stem>_landuse.tif, as x_landuse.tif"),
         (["style", str(tmp_path / "a.toml"), str(old), "-o", str(tmp_path / "a_landuse.tif")], "already; replace them"),
-        (["style", str(tmp_path / "a.toml"), str(model), "-o", str(tmp_path / "a.onnx")], "already; replace them"),
+        (["style", str(tmp_path / "a.toml"), str(model), "-o", str(tmp_path / "a.onnx")], "already; replace it"),
     ):
         refused = run.invoke(main, wrong)
         assert refused.exit_code == 2, wrong
