@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra geokd[train]")
 
-from geokd.assessment.comparison import mcnemar, mean_interval, paired_difference
+from geokd.assessment.comparison import holm, mcnemar, mean_interval, paired_difference
 
 
 def test_interval_of_a_mean_by_hand() -> None:
@@ -53,3 +53,15 @@ def test_mcnemar_by_hand() -> None:
     # 6 won of 7: p = 2 (7 + 1) / 2^7
     assert mcnemar(one, other) == {"won": 6, "lost": 1, "p": pytest.approx(16 / 128)}
     assert mcnemar(one, one) == {"won": 0, "lost": 0, "p": 1.0}
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])  # 3 x 0.01, 2 x 0.03, and no less than that
+    assert holm([0.9, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_holm_finds_by_chance_no_more_often_than_its_level() -> None:
+    draws = np.random.default_rng(1).uniform(size=(4000, 4))
+    found = np.mean([min(holm(row.tolist())) < 0.05 for row in draws])
+    assert 0.04 < found < 0.06

@@ -150,6 +150,16 @@ def test_student_alone_needs_no_teacher(chips: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "teacher_outputs").exists()
 
 
+def test_networks_that_learned_nothing_are_named(chips: Path, tmp_path: Path) -> None:
+    recipe, lines = tiny_recipe(learning_rate=1e-8), Lines()
+    recipe = dataclasses.replace(recipe, teacher=dataclasses.replace(recipe.teacher, learning_rate=1e-8))
+    train(chips, tmp_path / "out", recipe, say=lines)
+    for who in ("teacher", "student"):
+        (line,) = (line for line in lines if f"the {who} learned nothing" in line)
+        assert "named the commonest class of them always (50 %)" in line
+        assert f"{who}.learning_rate" in line
+
+
 def test_wrong_calls(chips: Path, whole_run: Path, tmp_path: Path) -> None:
     with pytest.raises(CallError, match="exists already.*--resume"):
         train(chips, whole_run, tiny_recipe(), say=Lines())

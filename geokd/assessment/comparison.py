@@ -75,3 +75,26 @@ def mcnemar(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> dict[st
 
     won, lost = int((correct & ~reference).sum()), int((reference & ~correct).sum())
     return {"won": won, "lost": lost, "p": float(binomtest(won, won + lost).pvalue) if won + lost else 1.0}
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Adjust p values for how many there are, so that a chance find among all is as rare as the level says.
+
+    The k-th smallest of n is multiplied by n - k + 1, and is no smaller than those before it (Holm 1979, Scandinavian
+    Journal of Statistics 6, 65-70).
+
+    Parameters
+    ----------
+    values : sequence of float (n,)
+
+    Returns
+    -------
+    list of float (n,)
+        In the same order, at most 1.
+    """
+    order = sorted(range(len(values)), key=values.__getitem__)
+    adjusted, largest = [0.0] * len(values), 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[index]))
+        adjusted[index] = largest
+    return adjusted

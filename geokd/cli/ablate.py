@@ -71,8 +71,8 @@ def ablate(
 ) -> None:
     """Find out on CHIPS whether distillation pays: train students by several losses and compare them.
 
-    Runs of one seed begin and go alike but for the loss. A table goes to stdout; ablation.json and ablation.png, with
-    all runs, into the output folder.
+    Runs of one seed begin and go alike but for the loss. A table, and what it shows in words, go to stdout;
+    ablation.json and ablation.png, with all runs, into the output folder.
     """
     from geokd.recipe_file import load_recipe
     from geokd.training.ablation import ablate as run_ablation
@@ -82,7 +82,10 @@ def ablate(
     resolved = load_recipe(recipe, changes)
     with kept_when_interrupted(output):
         result = run_ablation(chips, output, resolved, options, validation=validation, resume=resume)
-    click.echo(json.dumps(result.rows, indent=2) if as_json else _table(result.rows))
+    if as_json:
+        click.echo(json.dumps(result.rows, indent=2))
+    else:
+        click.echo("\n".join([_table(result.rows), *result.conclusions]))
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -18,6 +18,7 @@ from geokd.assessment.comparison import mcnemar, mean_interval, paired_differenc
 from geokd.errors import CallError, TrainingError, one_message
 from geokd.recipe import LOSS_TERMS, MOST_SEED, Recipe, StudentRecipe, TeacherRecipe
 from geokd.recipe_file import load_recipe
+from geokd.training.ablation_conclusions import conclusions
 from geokd.training.ablation_options import AblationOptions
 from geokd.training.batches import steps_an_epoch
 from geokd.training.checkpoint import read_tensors
@@ -38,10 +39,13 @@ class AblationResult:
         With `ablation.json`, `ablation.png`, and a folder for each run.
     rows : list of dict
         One a loss and fraction of labels; see :func:`ablate`.
+    conclusions : list of str
+        What they show, a sentence a fraction of labels; see :func:`geokd.training.ablation_conclusions.conclusions`.
     """
 
     folder: Path
     rows: list[dict[str, Any]]
+    conclusions: list[str]
 
 
 @dataclass(frozen=True)
@@ -129,12 +133,13 @@ def ablate(
     for setting in _settings(wanted):
         known |= {_key(row): row for row in _rows_of(setting, base, data, folder, wanted, say)}
         rows = sorted(known.values(), key=lambda row: (row["fraction"], row["unlabelled"]))
+        shown = conclusions(rows)
         try:
-            write_json(folder / "ablation.json", facts | {"rows": rows, **made_by()})
+            write_json(folder / "ablation.json", facts | {"rows": rows, "conclusions": shown, **made_by()})
             draw_ablation(rows, folder / "ablation.png", title=base.name)
         except OSError as error:
             raise TrainingError(f"cannot write into {folder}: {error}; mend that, then go on with --resume") from error
-    return AblationResult(folder, rows)
+    return AblationResult(folder, rows, shown)
 
 
 def _check(base: Recipe, wanted: AblationOptions) -> None:

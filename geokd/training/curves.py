@@ -6,6 +6,8 @@ from typing import Any
 
 from geokd.atomic import written_whole
 
+_GREY = "#8a8a8a"
+
 
 def draw_curves(log: Path, picture: Path, title: str) -> None:
     """Draw `log.csv` of a run into a PNG file.
@@ -29,7 +31,7 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
         ("training loss", "validation accuracy"),
         strict=True,
     ):
-        for stage, colour in (("teacher", "#8a8a8a"), ("student", "#1f5fa8")):
+        for stage, colour in (("teacher", _GREY), ("student", "#1f5fa8")):
             points = [(int(r["epoch"]), float(r[column])) for r in rows if r["stage"] == stage]
             if points:
                 axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colour, label=stage)
@@ -42,13 +44,13 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
 def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None:
     """Draw rows of :func:`geokd.training.ablation.ablate` into a PNG file: accuracies beside differences to the first.
 
-    Means with their 95 % intervals over seeds; faint dots are single runs. Of one fraction, the losses stand side by
-    side; of several, each is a line over the number of labels.
+    Means with their 95 % intervals over seeds; faint dots are single runs, grey the teachers. Of one fraction, the
+    losses stand side by side; of several, each is a line over the number of labels.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(f"{title}: means and 95 % intervals over seeds, {rows[0]['n']:,} validation chips")
     accuracies, differences = figure.subplots(1, 2, sharex=True)
     kinds = list(dict.fromkeys((row["loss"], row["unlabelled"]) for row in rows))
     losses = list(dict.fromkeys(loss for loss, _ in kinds))
@@ -68,7 +70,8 @@ def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None
             accuracies.plot([place] * len(runs), runs, color=look["color"], linestyle="", marker=".", alpha=0.4)
         compared = [(p, row["difference"]) for p, row in zip(places, found, strict=True) if "difference" in row]
         _means(differences, [p for p, _ in compared], [(d["difference"], d["interval_95"]) for _, d in compared], look)
-    differences.axhline(0, color="#8a8a8a", linewidth=1)
+    _teachers(accuracies, rows, by_labels=by_labels)
+    differences.axhline(0, color=_GREY, linewidth=1)
     for axes, what in ((accuracies, "validation accuracy, %"), (differences, f"difference to {losses[0]}, points")):
         axes.set(ylabel=what)
         axes.grid(alpha=0.3)
@@ -81,6 +84,18 @@ def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None
     if len(kinds) > len(losses) or by_labels:
         accuracies.legend(frameon=False)
     _save(figure, picture)
+
+
+def _teachers(axes: Any, rows: list[dict[str, Any]], *, by_labels: bool) -> None:
+    """Draw the accuracy of each teacher, as it is: there is one for a fraction of labels."""
+    found = dict(sorted({row["labelled_chips"]: 100 * row["teacher"] for row in rows if row["teacher"]}.items()))
+    look = {"color": _GREY, "linestyle": "--", "label": "teacher"}
+    if by_labels:
+        axes.plot(list(found), list(found.values()), marker="s", markersize=4, **look)
+    elif found:
+        (share,) = found.values()
+        axes.axhline(share, **look)
+        axes.annotate("teacher", (1, share), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=_GREY)
 
 
 def _means(axes: Any, places: list[float], means: list[tuple[float, list[float] | None]], look: dict[str, str]) -> None:

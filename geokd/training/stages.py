@@ -61,6 +61,7 @@ class Stages:
         if len(data.training.labels) > len(self.labelled.labels):
             self.chips = _on_device(data.training, device)
         watched = spread(data.validation.labels, max(_FEWEST_WATCHED, len(data.training.labels) // 2), recipe.seed)
+        self._commonest = float(np.bincount(data.validation.labels).max()) / len(data.validation.labels)
         self.watched = ChipSet(self.validation.pixels[watched], self.validation.labels[watched])  # after each epoch
         named = recipe.augmentation
         self.traits = Traits(
@@ -85,7 +86,7 @@ class Stages:
         loss = label_loss(recipe.label_smoothing)
         network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)
         figures = self._figures(network, "teacher", origin)
-        if figures["accuracy"] < _USEFUL_TEACHER:
+        if _USEFUL_TEACHER > figures["accuracy"] > self._commonest:
             self.say(
                 f"warning: a teacher right on only {100 * figures['accuracy']:.0f} % of the validation chips may"
                 " mislead the student; give it initial weights or more epochs, or lower loss.kl and loss.cosine"
@@ -205,6 +206,12 @@ class Stages:
             f"{who}: {100 * figures['accuracy']:.2f} % of {figures['n']} validation chips"
             f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %)"
         )
+        if figures["accuracy"] <= self._commonest:
+            self.say(
+                f"warning: the {who} learned nothing: it is right on no more validation chips than if it named the"
+                f" commonest class of them always ({100 * self._commonest:.0f} %); give it initial weights, more epochs"
+                f" ({stage}.epochs) or other steps ({stage}.learning_rate)"
+            )
         return figures
 
 
