@@ -31,8 +31,8 @@ def test_a_gain_is_said_with_its_interval() -> None:
 def test_the_best_of_many_must_be_better_than_chance_makes_it() -> None:
     rows = [row("ce"), row("ce+kl", 0.03, 0.012), row("ce+cosine", 0.5, 0.001), row("ce+kl+cosine", 0.6, -0.002)]
     assert conclusions(rows) == [
-        "1,260 labels: ce+kl, ce+cosine, ce+kl+cosine not shown to differ from ce (p 0.09 or more), though by up to 2.2"
-        " points they may; p adjusted for 3 comparisons"
+        "1,260 labels: ce+kl, ce+cosine, ce+kl+cosine not shown to differ from ce (p 0.09 or more, up to 2.2"
+        " points either way still possible); p adjusted for 3 comparisons"
     ]
 
 
@@ -42,7 +42,7 @@ def test_settings_speak_for_themselves_and_name_a_teacher_that_has_nothing_to_te
     assert conclusions(rows) == [
         "162 labels and the other chips without: ce+kl is worse than ce by 6.00 points (5.00 to 7.00, p 0.001); the"
         " teacher (80.00 %) is no better than ce without it (90.00 %)",
-        "1,260 labels: ce+kl not shown to differ from ce (p 0.3), though by up to 1.0 points it may",
+        "1,260 labels: ce+kl not shown to differ from ce (p 0.3, up to 1.0 points either way still possible)",
     ]
 
 
