@@ -48,8 +48,8 @@ def _compared(first: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
         least, reach = min(p for _, p in still_open), max(_reach(row) for row, _ in still_open)
         more = " or more" * (len(still_open) > 1)
         parts.append(
-            f"{names} not shown to differ from {first['loss']} (p {least:.2g}{more}, up to {reach:.1f} points either way"
-            " still possible)"
+            f"{names} not shown to differ from {first['loss']} (p {least:.2g}{more}, up to {reach:.1f} points either"
+            " way still possible)"
         )
     untested = [row["loss"] for row in others if row["difference"]["p"] is None]
     if untested:
