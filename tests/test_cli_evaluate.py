@@ -51,7 +51,9 @@ def test_a_class_without_chips_has_no_recall(model: Path, tmp_path: Path) -> Non
     figures = geokd.evaluate(model, write_chips(tmp_path / "chips", {"lake": ["blue"]}))
     assert figures["confusion_matrix"] == [[0, 0, 0], [0, 0, 0], [0, 0, 1]]
     assert figures["per_class"][0]["recall"] is None
-    assert CliRunner().invoke(main, ["evaluate", str(model), str(tmp_path / "chips")]).exit_code == 0
+    result = CliRunner().invoke(main, ["evaluate", str(model), str(tmp_path / "chips")])
+    assert result.exit_code == 0
+    assert "there are no chips of bare, meadow: no figure tells" in result.stderr
 
 
 def test_unknown_classes_are_all_named(model: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from geokd.bundle import Bundle, load_bundle, resolve_model
 from geokd.errors import CallError, one_message
 from geokd.legend import Legend
 from geokd.mapping.engine import Student, make_student, softmax, trace_layers
-from geokd.mapping.evaluate import match_classes
+from geokd.mapping.evaluate import absence_notes, match_classes
 from geokd.mapping.info import patches_per_second
 from geokd.mapping.manifest import package_versions
 from geokd.outputs.manifest import write_manifest
@@ -99,7 +99,7 @@ def compare(
     speeds = np.array([[patches_per_second(student) for student in students] for _ in range(ROUNDS)])
     notes = dict.fromkeys(note for seen in read.values() for note in seen.notes)
     document = {
-        "chips": {"path": str(chips), "n": len(index), "notes": list(notes)},
+        "chips": {"path": str(chips), "n": len(index), "notes": [*notes, *absence_notes(codes, legend)]},
         "speed": {"rounds": ROUNDS, "threads": 1, "cores": os.cpu_count()},
         "models": [entry | speed for entry, speed in zip(figures, _describe_speeds(speeds), strict=True)],
         "versions": package_versions(),

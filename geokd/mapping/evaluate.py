@@ -47,7 +47,7 @@ def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
     index = index_chips(chips)
     codes = match_classes(index.classes, bundle.legend)
     read = read_chips(index, bundle.contract)
-    notes = [*read.notes, *scale_notes(probe_chips(index), bundle.contract)]
+    notes = [*read.notes, *scale_notes(probe_chips(index), bundle.contract), *absence_notes(codes, bundle.legend)]
     start = time.perf_counter()
     logits = student.logits(read.pixels)
     seconds = time.perf_counter() - start
@@ -88,3 +88,11 @@ def match_classes(folders: tuple[str, ...], legend: Legend) -> NDArray[np.int64]
     if twice:
         raise ChipError(f"the chip folders {', '.join(twice)} mean the same class of the model; put them together")
     return np.array(found, np.int64)
+
+
+def absence_notes(codes: NDArray[np.int64], legend: Legend) -> list[str]:
+    """Name the classes of the legend that no folder is of, as :func:`match_classes` found them."""
+    absent = [c.name for c in legend if c.value not in codes]
+    if not absent:
+        return []
+    return [f"there are no chips of {', '.join(absent)}: no figure tells how well the model finds these"]
