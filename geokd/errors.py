@@ -59,3 +59,9 @@ def one_message(problems: list[str], most: int | None = None) -> str:
     if len(lines) < len(problems):
         lines.append(f"and {len(problems) - len(lines)} more")
     return f"{len(problems)} problems:\n" + "\n".join(f"  - {line}" for line in lines)
+
+
+def named(items: list[str], most: int, separator: str = ", ") -> str:
+    """Name the first `most` of some things, and count the others."""
+    others = f" and {len(items) - most} more" if len(items) > most else ""
+    return f"{separator.join(items[:most])}{others}"

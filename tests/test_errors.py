@@ -2,7 +2,7 @@
 
 import pytest
 
-from geokd.errors import CallError, GeokdError, OutputError, SceneError, together
+from geokd.errors import CallError, GeokdError, OutputError, SceneError, named, together
 
 
 def test_an_error_alone_stays_as_it_is() -> None:
@@ -24,3 +24,8 @@ def test_a_wrong_call_among_them_makes_it_a_wrong_call(
     joined = together(errors)
     assert (type(joined), joined.exit_code) == (kind, exit_code)
     assert str(joined) == "2 problems:\n  - a\n  - b"
+
+
+def test_many_things_are_named_in_part() -> None:
+    assert named(["a", "b", "c"], 3) == "a, b, c"
+    assert named(["a", "b", "c", "d"], 2, "; ") == "a; b and 2 more"

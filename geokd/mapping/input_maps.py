@@ -11,7 +11,7 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from geokd.errors import CallError, GeokdError, SceneError
+from geokd.errors import CallError, GeokdError, SceneError, named
 from geokd.legend import NODATA, UNCLASSIFIED
 from geokd.mapping.overlay import Part
 from geokd.outputs.map_file import MapFile, open_map
@@ -25,6 +25,7 @@ ENDING = "_landuse.tif"
 """What the name of a map's class raster ends in; the names of its other files follow from it."""
 
 _TOLERANCE_CELLS = 1e-6  # so little that what is read does not depend on the window; GDAL fails at 0
+_MOST_NAMED = 3
 _FILTERS = (("min_confidence", 0), ("smooth_cells", 1), ("min_area_ha", 0))  # options of classify, and what is none
 
 
@@ -181,10 +182,10 @@ def _differences(first: InputMap, other: InputMap) -> list[str]:
     differing = [value for value in sorted({*here, *there}) if here.get(value) != there.get(value)]
     if not differing:
         return []
-    told = ", ".join(f"{v} is {here.get(v, 'nothing')} (not {there.get(v, 'nothing')})" for v in differing)
+    told = [f"{v} is {here.get(v, 'nothing')} (not {there.get(v, 'nothing')})" for v in differing]
     return [
-        f"the legend of {other.file.path} is not that of {first.file.path}: {told}; map the scenes by models of the"
-        " same classes and all with --min-confidence or none"
+        f"the legend of {other.file.path} is not that of {first.file.path}: {named(told, _MOST_NAMED)}; map the scenes"
+        " by models of the same classes and all with --min-confidence or none"
     ]
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from geokd.contract import InputContract
-from geokd.errors import ChipError, SceneError, one_message
+from geokd.errors import ChipError, SceneError, named, one_message
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.chip_files import ChipArchive, ChipIndex
 
@@ -171,10 +171,7 @@ def _contradictions(index: ChipIndex, pixels: NDArray[np.uint8]) -> list[str]:
             pairs.append(f"{index.files[other]} and {index.files[i]}")
     if not pairs:
         return []
-    more = f" and {len(pairs) - _MOST_NAMED} more" if len(pairs) > _MOST_NAMED else ""
-    return [
-        f"equal pictures lie in different classes, leave out the wrong ones: {'; '.join(pairs[:_MOST_NAMED])}{more}"
-    ]
+    return [f"equal pictures lie in different classes, leave out the wrong ones: {named(pairs, _MOST_NAMED, '; ')}"]
 
 
 def _header(content: bytes, name: str) -> tuple[int, int, float | None, str]:
