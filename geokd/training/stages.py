@@ -61,8 +61,8 @@ class Stages:
         if len(data.training.labels) > len(self.labelled.labels):
             self.chips = _on_device(data.training, device)
         watched = spread(data.validation.labels, max(_FEWEST_WATCHED, len(data.training.labels) // 2), recipe.seed)
-        self._commonest = float(np.bincount(data.validation.labels).max()) / len(data.validation.labels)
         self.watched = ChipSet(self.validation.pixels[watched], self.validation.labels[watched])  # after each epoch
+        self._commonest = float(np.bincount(data.validation.labels).max()) / len(data.validation.labels)
         named = recipe.augmentation
         self.traits = Traits(
             water=self._are(named.water_classes),
@@ -206,7 +206,7 @@ class Stages:
             f"{who}: {100 * figures['accuracy']:.2f} % of {figures['n']} validation chips"
             f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %)"
         )
-        if figures["accuracy"] <= self._commonest:
+        if self.old is None and figures["accuracy"] <= self._commonest < 1:
             self.say(
                 f"warning: the {who} learned nothing: it is right on no more validation chips than if it named the"
                 f" commonest class of them always ({100 * self._commonest:.0f} %); give it initial weights, more epochs"

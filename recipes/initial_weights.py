@@ -1,0 +1,40 @@
+"""From which weights a student best begins: the same students by labels alone, from the weights of one or another.
+
+    python recipes/initial_weights.py CHIPS VALIDATION OUT FRACTION WEIGHTS WEIGHTS...
+
+FRACTION of the labels is used; WEIGHTS are `imagenet` and names or paths of fp32 bundles, each held against the
+first. OUT keeps the runs, one folder for each; what is there is gone on with.
+"""
+
+import sys
+from pathlib import Path
+
+import geokd
+from geokd.assessment.comparison import paired_difference
+
+SEEDS = 5
+
+
+def main(chips: str, validation: str, out: str, fraction: str, *weights: str) -> None:
+    """Print accuracy and the paired difference to the first, over seeds, as rows of a Markdown table."""
+    options = geokd.AblationOptions(SEEDS, ("ce",), (float(fraction),))
+    reference = None
+    for one in weights:
+        folder = Path(out, Path(one).stem)
+        recipe = geokd.load_recipe(
+            "recipes/paper-ablation.toml", [f"student.initial_weights={one}", "input.ground_resolution_m=1"]
+        )
+        (row,) = geokd.ablate(chips, folder, recipe, options, validation=validation, resume=folder.is_dir()).rows
+        low, high = row["interval_95"]
+        line = f"| {one} | {100 * row['accuracy']:.2f} % ({100 * low:.2f} to {100 * high:.2f}) |"
+        if reference is None:
+            reference = row["accuracies"]
+        else:
+            found = paired_difference(row["accuracies"], reference)
+            low, high = found["interval_95"]
+            line += f" {100 * found['difference']:+.2f} ({100 * low:+.2f} to {100 * high:+.2f}), p {found['p']:.2g} |"
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
