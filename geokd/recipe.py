@@ -119,7 +119,7 @@ class StudentRecipe:
     """The student: MobileNetV2.
 
     `initial_weights` as the teacher's, or the name or path of an fp32 bundle; where ImageNet's cannot be had, "auto"
-    takes the student that ships.
+    takes that of the students that ship whose pixels are the nearest in size.
 
     `stem_stride` is the stride of the first convolution: 1 keeps every pixel of small patches, at four times the cost.
     `ema_decay` is the decay per step of the running mean of the weights that is validated and exported; 0 turns it off.

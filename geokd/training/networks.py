@@ -1,6 +1,7 @@
 """Teacher and student, built from torchvision's layers. The only module that imports torchvision."""
 
 import hashlib
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,16 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from geokd.bundle import load_bundle, resolve_model
+from geokd.bundle import load_bundle, resolve_model, shipped_models
 from geokd.errors import BundleError, RecipeError
 from geokd.recipe import StudentRecipe, TeacherArchitecture, TeacherRecipe
 from geokd.recipe_file import expanded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-SHIPPED_STUDENT = "eurosat-rgb-fp32"
-"""Bundle that a student starts from where ImageNet weights cannot be had."""
 
 LEAST_TEACHER_PX = 32
 """VGG16 halves its input five times."""
@@ -84,10 +82,23 @@ class Network(nn.Module):
         return digest.hexdigest()
 
 
-def build_teacher(recipe: TeacherRecipe, channels: int, classes: tuple[str, ...]) -> tuple[Network, str]:
+def nearest_student(ground_resolution_m: float) -> str:
+    """Name the fp32 bundle, of those that ship, whose pixels are the nearest to so many metres."""
+    sizes = {
+        name: bundle.contract.ground_resolution_m
+        for name in shipped_models()
+        if (bundle := load_bundle(name)).precision == "fp32"
+    }
+    return min(sizes, key=lambda name: abs(math.log(sizes[name] / ground_resolution_m)))
+
+
+def build_teacher(
+    recipe: TeacherRecipe, channels: int, classes: tuple[str, ...], *, instead: str | None = None
+) -> tuple[Network, str]:
     """Build a teacher: the convolutions of its architecture, with a head suited to chips.
 
-    VGG16's own three dense layers are made for 224 px and would hold nine tenths of the weights.
+    VGG16's own three dense layers are made for 224 px and would hold nine tenths of the weights. `instead` is the fp32
+    bundle that a MobileNetV2 begins from where its initial weights are "auto", and ImageNet's cannot be had.
 
     Returns
     -------
@@ -103,7 +114,7 @@ def build_teacher(recipe: TeacherRecipe, channels: int, classes: tuple[str, ...]
     """
     features, width = _convolutions(recipe.architecture, channels)
     network = Network(features, width, (channels, len(classes)), recipe.dropout)
-    origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes)
+    origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes, instead)
     if not origin.startswith("none"):  # random layers must learn: there is nothing to keep
         for layer in list(features)[: recipe.frozen_layers]:
             layer.requires_grad_(requires_grad=False)
@@ -111,17 +122,22 @@ def build_teacher(recipe: TeacherRecipe, channels: int, classes: tuple[str, ...]
 
 
 def build_student(
-    recipe: StudentRecipe, channels: int, classes: tuple[str, ...], initial_weights: str | None = None
+    recipe: StudentRecipe,
+    channels: int,
+    classes: tuple[str, ...],
+    initial_weights: str | None = None,
+    *,
+    instead: str | None = None,
 ) -> tuple[Network, str]:
     """Build a student.
 
-    Returns and raises as :func:`build_teacher`.
+    Takes `instead`, returns and raises as :func:`build_teacher`.
 
     `initial_weights`, if given, goes before the recipe's.
     """
     features, width = _convolutions(recipe.architecture, channels, recipe.stem_stride)
     network = Network(features, width, (channels, len(classes)), recipe.dropout)
-    origin = _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights, classes)
+    origin = _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights, classes, instead)
     return network, origin
 
 
@@ -141,7 +157,9 @@ def _convolutions(architecture: TeacherArchitecture, channels: int, stem_stride:
     return features, 1280
 
 
-def _initialise(network: Network, architecture: str, initial_weights: str, classes: tuple[str, ...]) -> str:
+def _initialise(
+    network: Network, architecture: str, initial_weights: str, classes: tuple[str, ...], instead: str | None
+) -> str:
     """Load initial weights into `network`; return where they came from."""
     if initial_weights == "none":
         return "none"
@@ -151,8 +169,8 @@ def _initialise(network: Network, architecture: str, initial_weights: str, class
     except RecipeError as error:
         if initial_weights != "auto":
             raise
-        if architecture == "mobilenet_v2":
-            return f"{_initialise(network, architecture, SHIPPED_STUDENT, classes)}, since {error}"
+        if architecture == "mobilenet_v2" and instead is not None:
+            return f"{_initialise(network, architecture, instead, classes, None)}, since {error}"
         return f"none, since {error}"
 
 
