@@ -25,6 +25,7 @@ from geokd.errors import BundleError, one_message
 from geokd.familiarity import Familiarity
 from geokd.legend import Legend
 from geokd.onnx_file import MOST_BYTES, split_metadata, unfitness, with_metadata
+from geokd.seen_chips import SeenChips
 
 SCHEMA_VERSION = 2
 DEFAULT_MODEL = "eurosat-rgb"
@@ -37,6 +38,7 @@ _KEYS = {
     *("schema_version", "name", "architecture", "precision", "task"),
     *("input", "legend", "temperature", "familiarity", "provenance", "golden"),
 }
+_LATER_KEYS = {"seen_chips"}  # that bundles of the same schema may lack
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,8 @@ class Bundle:
     golden : Golden
     familiarity : Familiarity or None
         What the student has seen; None leaves scenes unchecked.
+    seen_chips : SeenChips or None
+        Chips that it, its teacher and the students these went on from learned from; None if that was not kept.
 
     Raises
     ------
@@ -120,6 +124,7 @@ class Bundle:
     provenance: Mapping[str, Any]
     golden: Golden = field(repr=False)
     familiarity: Familiarity | None = field(default=None, repr=False)
+    seen_chips: SeenChips | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         problems = []
@@ -162,6 +167,8 @@ class Bundle:
             "provenance": dict(self.provenance),
             "golden": self.golden.to_json(),
         }
+        if self.seen_chips is not None:
+            document["seen_chips"] = self.seen_chips.to_json()
         metadata = {
             "geokd": json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False),
             "class_names": json.dumps({str(c.value): c.title for c in self.legend}, ensure_ascii=False),
@@ -186,6 +193,7 @@ class Bundle:
             "input": self.contract.to_json(),
             "legend": self.legend.to_json(),
             "temperature": self.temperature,
+            "seen_chips": None if self.seen_chips is None else len(self.seen_chips),
             "provenance": dict(self.provenance),
         }
 
@@ -260,9 +268,10 @@ def _from_json(graph: bytes, document: Any) -> Bundle:
     """Put together what :attr:`Bundle.onnx_bytes` took apart; ValueError and its like if it is not that."""
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"its schema_version is not {SCHEMA_VERSION}; export it again with this version of geokd")
-    if set(document) != _KEYS:
-        raise ValueError(one_message([f"key {key!r} missing or unknown" for key in sorted(set(document) ^ _KEYS)]))
-    known = document["familiarity"]
+    strange = (set(document) - _LATER_KEYS) ^ _KEYS
+    if strange:
+        raise ValueError(one_message([f"key {key!r} missing or unknown" for key in sorted(strange)]))
+    known, seen = document["familiarity"], document.get("seen_chips")
     return Bundle(
         graph=graph,
         name=str(document["name"]),
@@ -274,4 +283,5 @@ def _from_json(graph: bytes, document: Any) -> Bundle:
         provenance=dict(document["provenance"]),
         golden=Golden.from_json(document["golden"]),
         familiarity=None if known is None else Familiarity.from_json(known),
+        seen_chips=None if seen is None else SeenChips.from_json(seen),
     )

@@ -31,6 +31,7 @@ RANKS = {
     "legend_file": 1,
     "regrouping": 1,
     "familiarity": 1,
+    "seen_chips": 1,
     "atomic": 1,
     "errors": 0,
 }

@@ -215,3 +215,19 @@ def test_chips_of_another_scale_are_told(tmp_path: Path) -> None:
     assert scale_notes(probe_chips(index), RGB) == []
     (note,) = scale_notes(probe_chips(index), replace(RGB, ground_resolution_m=20.0))
     assert "pixels of 10 m at 8 px a side, where 20 m are wanted" in note
+
+
+def test_a_picture_is_known_again_in_another_file_and_at_another_size(tmp_path: Path) -> None:
+    contract = InputContract(("red", "green", "blue"), 8, 10.0)
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    for name in ("one", "other"):
+        (tmp_path / "a" / name).mkdir(parents=True)
+    Image.fromarray(picture).save(tmp_path / "a" / "one" / "1.png")
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 3, "height": 16, "width": 16, "photometric": "RGB"}
+    with rasterio.open(tmp_path / "a" / "one" / "2.tif", "w", **profile) as dataset:
+        dataset.write(picture.transpose(2, 0, 1))
+    Image.fromarray(255 - picture).save(tmp_path / "a" / "other" / "3.png")
+    index = index_chips(tmp_path / "a")
+    first, second, third = read_chips(index, contract).pictures.tolist()
+    assert first == second != third
+    assert read_chips(index, replace(contract, patch_px=16)).pictures.tolist() == [first, second, third]

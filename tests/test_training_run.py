@@ -31,9 +31,9 @@ from geokd.training.train import train
 SIDE = 32
 
 
-def make_chips(folder: Path, count: int = 12) -> Path:
+def make_chips(folder: Path, count: int = 12, seed: int = 0) -> Path:
     """Two classes that are easily told apart: dark noise and bright stripes."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     for name in ("dark", "striped"):
         (folder / name).mkdir(parents=True)
         for i in range(count):
@@ -331,6 +331,44 @@ def test_a_teacher_may_be_taken_from_another_run(chips: Path, whole_run: Path, t
     with pytest.raises(CallError, match="there is no run to take a teacher from"):
         train(chips, tmp_path / "other", nowhere, say=Lines())
     assert not (tmp_path / "other").exists()
+
+
+def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path: Path) -> None:
+    """A line of students: what the first learned from is still known of the third."""
+    alone = dataclasses.replace(Recipe().loss, kl=0.0, cosine=0.0)
+    first = dataclasses.replace(tiny_recipe(epochs=1), loss=alone)
+    lines = Lines()
+    metrics = train(chips, tmp_path / "first", first, say=lines).metrics
+    assert metrics["student"]["seen_before"] == 0
+    assert not any("taught the weights" in line for line in lines)
+
+    others = make_chips(tmp_path / "others", seed=1)
+    second = tiny_recipe(epochs=1)
+    second = dataclasses.replace(
+        second,
+        teacher=dataclasses.replace(
+            second.teacher, architecture="mobilenet_v2", epochs=1, initial_weights=str(export(tmp_path / "first").fp32)
+        ),
+    )
+    metrics = train(others, tmp_path / "second", second, say=Lines()).metrics
+    assert metrics["student"]["seen_before"] == 0
+    borrowed = dataclasses.replace(
+        second, teacher=dataclasses.replace(second.teacher, from_run=str(tmp_path / "second"))
+    )
+    train(others, tmp_path / "borrowed", borrowed, say=Lines())
+
+    for line_of, count in ((tmp_path / "second", 32), (tmp_path / "borrowed", 32)):  # 2 x 16 of 2 x 24
+        bundle = load_bundle(export(line_of).int8)
+        assert bundle.seen_chips is not None
+        assert len(bundle.seen_chips) == count
+    third = dataclasses.replace(
+        tiny_recipe(epochs=1, initial_weights=str(export(tmp_path / "borrowed", tmp_path / "b").fp32)), loss=alone
+    )
+    lines = Lines()
+    metrics = train(chips, tmp_path / "third", dataclasses.replace(third, seed=5), validation=None, say=lines).metrics
+    known = metrics["student"]["seen_before"]
+    assert 0 < known < 8  # another seed parts the chips otherwise
+    assert [line for line in lines if line.startswith(f"warning: {known} of the 8 validation chips taught the weights")]
 
 
 def test_a_teacher_of_the_students_own_kind(chips: Path, tmp_path: Path) -> None:

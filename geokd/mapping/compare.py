@@ -14,7 +14,7 @@ from geokd.bundle import Bundle, load_bundle, resolve_model
 from geokd.errors import CallError, one_message
 from geokd.legend import Legend
 from geokd.mapping.engine import Student, make_student, softmax, trace_layers
-from geokd.mapping.evaluate import absence_notes, match_classes
+from geokd.mapping.evaluate import absence_notes, count_seen, match_classes, seen_notes
 from geokd.mapping.info import patches_per_second
 from geokd.mapping.manifest import package_versions
 from geokd.outputs.manifest import write_manifest
@@ -58,6 +58,7 @@ def compare(
         - chips_per_second, the median of several rounds in which the models took turns, of the network alone in one
           thread; times_as_fast as the first, the median of the ratios within rounds, and times_as_fast_range;
         - n, accuracy, interval_95 (Wilson), per_class, ece (15 bins) at the bundle's `temperature`;
+        - seen_before, how many of the chips it learned from; None if it does not tell;
         - agreement with the first, overall and on the chips of each class; None for the first itself.
 
     Raises
@@ -85,21 +86,23 @@ def compare(
     figures, first = [], None
     for model, student in zip(models, students, strict=True):
         progress(f"classifying {len(index):,} chips by {model}")
-        seen = read[student.bundle.contract]
-        logits, truth = _logits(student, seen.pixels, legend), codes[seen.labels]
+        read_as = read[student.bundle.contract]
+        logits, truth = _logits(student, read_as.pixels, legend), codes[read_as.labels]
         answers = logits.argmax(axis=1)
         figures.append(
             _describe(model, student.bundle)
-            | {"chips_fingerprint": seen.fingerprint}
+            | {"chips_fingerprint": read_as.fingerprint, "seen_before": count_seen(student.bundle, read_as)}
             | _judge(logits, truth, legend, student.bundle.temperature)
             | {"agreement": None if first is None else agreement(answers, first, truth, legend.names)}
         )
         first = answers if first is None else first
     progress(f"measuring the speed of each in {ROUNDS} rounds")
     speeds = np.array([[patches_per_second(student) for student in students] for _ in range(ROUNDS)])
-    notes = dict.fromkeys(note for seen in read.values() for note in seen.notes)
+    notes = list(dict.fromkeys(note for chips_read in read.values() for note in chips_read.notes))
+    notes += absence_notes(codes, legend)
+    notes += [note for of in figures for note in seen_notes(of["model"], of["seen_before"], len(index))]
     document = {
-        "chips": {"path": str(chips), "n": len(index), "notes": [*notes, *absence_notes(codes, legend)]},
+        "chips": {"path": str(chips), "n": len(index), "notes": notes},
         "speed": {"rounds": ROUNDS, "threads": 1, "cores": os.cpu_count()},
         "models": [entry | speed for entry, speed in zip(figures, _describe_speeds(speeds), strict=True)],
         "versions": package_versions(),

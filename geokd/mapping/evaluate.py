@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
-from geokd.bundle import load_bundle, resolve_model
+from geokd.bundle import Bundle, load_bundle, resolve_model
 from geokd.errors import ChipError
 from geokd.legend import Legend, machine_name
 from geokd.mapping.engine import make_student, softmax
 from geokd.scenes.chip_files import index_chips
-from geokd.scenes.chips import probe_chips, read_chips, scale_notes
+from geokd.scenes.chips import Chips, probe_chips, read_chips, scale_notes
 
 
 def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
@@ -32,7 +32,8 @@ def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
     dict
         n, accuracy, interval_95 (Wilson), per_class, confusion_matrix (truth in rows, in the order of the legend), ece
         (expected calibration error, 15 bins), chips_per_second (of the network alone, one thread), and which model and
-        chips these figures are of.
+        chips these figures are of; `seen_before` counts the chips that the model learned from, None if it does not
+        tell.
 
     Raises
     ------
@@ -48,6 +49,8 @@ def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
     codes = match_classes(index.classes, bundle.legend)
     read = read_chips(index, bundle.contract)
     notes = [*read.notes, *scale_notes(probe_chips(index), bundle.contract), *absence_notes(codes, bundle.legend)]
+    seen_before = count_seen(bundle, read)
+    notes += seen_notes(str(model), seen_before, len(index))
     start = time.perf_counter()
     logits = student.logits(read.pixels)
     seconds = time.perf_counter() - start
@@ -55,7 +58,7 @@ def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
     confusion = confusion_matrix(truth, logits.argmax(axis=1), len(bundle.legend))
     return {
         "model": {"name": bundle.name, "precision": bundle.precision, "path": str(path), "sha256": bundle.sha256},
-        "chips": {"path": str(chips), "fingerprint": read.fingerprint, "notes": notes},
+        "chips": {"path": str(chips), "fingerprint": read.fingerprint, "seen_before": seen_before, "notes": notes},
         **accuracy(confusion),
         "per_class": per_class(confusion, bundle.legend.names),
         "confusion_matrix": confusion.tolist(),
@@ -96,3 +99,18 @@ def absence_notes(codes: NDArray[np.int64], legend: Legend) -> list[str]:
     if not absent:
         return []
     return [f"there are no chips of {', '.join(absent)}: no figure tells how well the model finds these"]
+
+
+def count_seen(bundle: Bundle, chips: Chips) -> int | None:
+    """Count the chips that a model, or what it was made from, learned from; None if it does not tell."""
+    return None if bundle.seen_chips is None else bundle.seen_chips.count(chips.pictures)
+
+
+def seen_notes(model: str, seen_before: int | None, count: int) -> list[str]:
+    """Say that a model is examined on what it learned."""
+    if not seen_before:
+        return []
+    return [
+        f"{model} learned from {seen_before:,} of the {count:,} chips, itself or by what it was made from: its figures"
+        " do not tell how it does on new ones"
+    ]

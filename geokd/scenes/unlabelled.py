@@ -8,7 +8,7 @@ import numpy as np
 from geokd.contract import InputContract
 from geokd.errors import SceneError
 from geokd.scenes.chip_files import index_unlabelled
-from geokd.scenes.chips import Chips, read_chips
+from geokd.scenes.chips import Chips, picture_hash, read_chips
 from geokd.scenes.grid import PatchGrid
 from geokd.scenes.opening import open_scene
 from geokd.scenes.reader import describe_scene, plan_scene, read_window
@@ -50,4 +50,5 @@ def read_unlabelled(path: str | Path, contract: InputContract, most: int) -> Chi
         raise SceneError(f"{path} has no patch of {contract.patch_px} px whose pixels are all valid")
     patches = np.stack(pixels)
     digest = hashlib.sha256(patches.tobytes()).hexdigest()
-    return Chips(patches, np.zeros(len(patches), np.int64), None, digest, tuple(plan.notes))
+    pictures = np.array([picture_hash(patch) for patch in patches], np.uint64)
+    return Chips(patches, np.zeros(len(patches), np.int64), None, pictures, digest, tuple(plan.notes))

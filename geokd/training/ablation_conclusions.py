@@ -22,7 +22,7 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
     Returns
     -------
     list of str
-        A sentence a setting, but for settings of one loss.
+        A sentence a setting, but for settings of one loss; and one more if initial weights knew validation chips.
     """
     said = []
     for (labels, _, unlabelled), group in groupby(rows, key=_setting):
@@ -30,6 +30,12 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
         if others:
             where = f"{labels:,} labels{' and the other chips without' * unlabelled}"
             said.append(f"{where}: {'; '.join([*_compared(first, others), *_teacher(first, others)])}")
+    seen_before = max((row.get("seen_before", 0) for row in rows), default=0)
+    if seen_before:
+        said.append(
+            f"up to {seen_before:,} of the {rows[0]['n']:,} validation chips taught the weights that the students or"
+            " their teachers begin from: none of these accuracies tells how they do on new chips"
+        )
     return said
 
 

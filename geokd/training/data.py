@@ -14,7 +14,7 @@ from geokd.legend import NODATA, LandUseClass, Legend, default_legend, machine_n
 from geokd.recipe import InputRecipe, Recipe
 from geokd.recipe_file import expanded
 from geokd.scenes.chip_files import ChipIndex, index_chips
-from geokd.scenes.chips import ChipProbe, Chips, pictures, probe_chips, read_chips, scale_notes
+from geokd.scenes.chips import ChipProbe, Chips, probe_chips, read_chips, scale_notes
 from geokd.training.batches import NO_LABEL
 from geokd.training.progress import Say
 from geokd.training.split import block_split, listed_split, stratified_split
@@ -81,6 +81,7 @@ def join(labelled: Chips, others: Chips) -> Chips:
         pixels=np.concatenate([labelled.pixels, others.pixels]),
         labels=np.concatenate([labelled.labels, others.labels]),
         bounds=None,
+        pictures=np.concatenate([labelled.pictures, others.pictures]),
         fingerprint=hashlib.sha256(f"{labelled.fingerprint} {others.fingerprint}".encode()).hexdigest(),
         notes=(*labelled.notes, *others.notes),
     )
@@ -300,7 +301,7 @@ def _read_both(training: ChipIndex, validation: ChipIndex, contract: InputContra
 
 def without_twins(training: Chips, validation: Chips) -> tuple[Chips, str]:
     """Leave out training chips that equal validation chips, and say so: known by heart, they would be called right."""
-    twins = np.isin(pictures(training.pixels), pictures(validation.pixels))
+    twins = np.isin(training.pictures, validation.pictures)
     if not twins.any():
         return training, ""
     said = f"; {twins.sum()} training chips left out that equal validation chips"
@@ -323,7 +324,8 @@ def _check_enough(training: Chips, classes: tuple[str, ...]) -> None:
 def subset(chips: Chips, which: NDArray[np.int64]) -> Chips:
     """Take some chips, by number."""
     bounds = None if chips.bounds is None else chips.bounds[which]
-    return replace(chips, pixels=chips.pixels[which], labels=chips.labels[which], bounds=bounds)
+    taken = {name: getattr(chips, name)[which] for name in ("pixels", "labels", "pictures")}
+    return replace(chips, bounds=bounds, **taken)
 
 
 def _hash(chips: Chips) -> str:

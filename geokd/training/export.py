@@ -25,6 +25,7 @@ from geokd.training.checkpoint import read_tensors
 from geokd.training.networks import Network, build_student, build_teacher
 from geokd.training.onnx_graph import to_onnx
 from geokd.training.quantisation import PREPARATIONS, quantise, run_graph
+from geokd.training.run_folder import read_seen_chips
 
 GOLDEN_PATCHES = 4
 _RUN_KEYS = {
@@ -190,6 +191,7 @@ def _fp32_bundle(folder: Path, stage: Stage, facts: dict[str, Any]) -> Bundle:
         provenance=_provenance(facts) | ({} if student else {"notes": list(_teacher_notes(facts))}),
         golden=Golden(golden, run_graph(graph, golden)),
         familiarity=Familiarity.from_json(facts["familiarity"]) if student and facts["familiarity"] else None,
+        seen_chips=read_seen_chips(folder),
     )
 
 

@@ -17,6 +17,7 @@ from geokd.bundle import load_bundle, resolve_model, shipped_models
 from geokd.errors import BundleError, RecipeError
 from geokd.recipe import StudentRecipe, TeacherArchitecture, TeacherRecipe
 from geokd.recipe_file import expanded
+from geokd.seen_chips import SeenChips
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -50,6 +51,11 @@ class Network(nn.Module):
     """Convolutions, global average pooling, dropout, one linear layer.
 
     The pooled features are the penultimate ones that the cosine loss compares.
+
+    Attributes
+    ----------
+    seen : SeenChips
+        Chips that its initial weights learned from, as far as known.
     """
 
     def __init__(self, features: nn.Module, width: int, shape: tuple[int, int], dropout: float) -> None:
@@ -59,6 +65,7 @@ class Network(nn.Module):
         self.features = features
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(width, classes)
+        self.seen = SeenChips()
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Map pixels (N, C, H, W) in 0..255 to logits (N, K) and penultimate features (N, width)."""
@@ -164,7 +171,7 @@ def _initialise(
     if initial_weights == "none":
         return "none"
     try:
-        weights, origin = _find_weights(architecture, initial_weights, classes)
+        weights, origin, network.seen = _find_weights(architecture, initial_weights, classes)
         return _load_fitting(network, weights, origin)
     except RecipeError as error:
         if initial_weights != "auto":
@@ -192,25 +199,26 @@ def _load_fitting(network: Network, weights: Weights, origin: str) -> str:
     return origin
 
 
-def _find_weights(architecture: str, initial_weights: str, classes: tuple[str, ...]) -> tuple[Weights, str]:
-    """Tensors by torchvision's names, and what to call their origin."""
+def _find_weights(architecture: str, initial_weights: str, classes: tuple[str, ...]) -> tuple[Weights, str, SeenChips]:
+    """Tensors by torchvision's names, what to call their origin, and the chips that they learned from."""
     if initial_weights in ("auto", "imagenet"):
         folder = os.environ.get("GEOKD_DATA")
         local = Path(folder, "weights", f"{architecture}_imagenet_features.safetensors") if folder else None
         if local is not None and local.is_file():
-            return _read_features(local), f"ImageNet ({local.name})"
-        return _torchvision_imagenet(architecture), "ImageNet (torchvision)"
+            return _read_features(local), f"ImageNet ({local.name})", SeenChips()
+        return _torchvision_imagenet(architecture), "ImageNet (torchvision)", SeenChips()
     path = expanded(initial_weights)
     if path.suffix == ".safetensors":
         if not path.is_file():
             raise RecipeError(f"initial_weights {initial_weights!r}: no such file {path}")
-        return _read_features(path), path.name
+        return _read_features(path), path.name, SeenChips()
     try:
-        return _bundle_weights(initial_weights, classes), f"bundle {Path(initial_weights).stem}"
+        weights, seen = _bundle_weights(initial_weights, classes)
     except BundleError as error:
         raise RecipeError(
             f"initial_weights {initial_weights!r} is no .safetensors file, and as a bundle: {error}"
         ) from error
+    return weights, f"bundle {Path(initial_weights).stem}", seen
 
 
 def _torchvision_imagenet(architecture: str) -> Weights:
@@ -235,7 +243,7 @@ def _read_features(path: Path) -> Weights:
         raise RecipeError(f"the initial weights {path} cannot be read: {error}; take another file") from error
 
 
-def _bundle_weights(model: str, classes: tuple[str, ...]) -> Weights:
+def _bundle_weights(model: str, classes: tuple[str, ...]) -> tuple[Weights, SeenChips]:
     """Tensors of an fp32 bundle, whose initialisers bear torch's names; its head only if it has these very classes."""
     from geokd.training.export import read_weights
 
@@ -243,6 +251,6 @@ def _bundle_weights(model: str, classes: tuple[str, ...]) -> Weights:
     if bundle.precision != "fp32":
         raise BundleError(f"{model} is {bundle.precision}: training starts from fp32 bundles only")
     weights = read_weights(bundle)
-    if bundle.legend.names == classes:
-        return weights
-    return {k: v for k, v in weights.items() if k.startswith("features.")}
+    if bundle.legend.names != classes:
+        weights = {k: v for k, v in weights.items() if k.startswith("features.")}
+    return weights, bundle.seen_chips or SeenChips()

@@ -2,7 +2,8 @@
 
 It holds `run.json` (what was asked, what came out), `log.csv`, `curves.png`, the two networks as `teacher.safetensors`
 and `student.safetensors`, what they answer about the validation chips as `*_validation.safetensors`,
-`teacher_outputs/`, calibration chips for the int8 export, and a checkpoint of the stage under way.
+`teacher_outputs/`, calibration chips for the int8 export, `seen_chips.json` (hashes of all chips that its networks
+learned from), and a checkpoint of the stage under way.
 """
 
 import json
@@ -15,8 +16,10 @@ from typing import Any
 from geokd.atomic import PARTIAL, written_whole
 from geokd.errors import CallError, GeokdError, TrainingError
 from geokd.recipe_file import recipe_from_json
+from geokd.seen_chips import SeenChips
 
 _LEFT_BY_A_FINISHED_RUN = ("student.safetensors", "student_validation.safetensors", "calibration.safetensors")
+_SEEN_CHIPS = "seen_chips.json"
 
 
 def check_output(folder: Path, chips: str | Path | None = None, *, resume: bool) -> None:
@@ -155,6 +158,31 @@ def _link(path: Path, target: Path) -> None:
             os.link(path, partial)
         except OSError:
             shutil.copyfile(path, partial)
+
+
+def write_seen_chips(folder: Path, seen: SeenChips) -> SeenChips:
+    """Keep what the networks of a run learn from; return what was kept, perhaps before it was interrupted."""
+    before = read_seen_chips(folder)
+    if before is None:
+        write_json(folder / _SEEN_CHIPS, seen.to_json())
+    return before or seen
+
+
+def read_seen_chips(folder: Path) -> SeenChips | None:
+    """Read what the networks of a run learned from; None if it was made before that was kept.
+
+    Raises
+    ------
+    TrainingError
+        If the file is broken.
+    """
+    path = folder / _SEEN_CHIPS
+    if not path.is_file():
+        return None
+    try:
+        return SeenChips.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path} is broken: {error}; train again") from error
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

@@ -19,8 +19,10 @@ from geokd.errors import RecipeError, TrainingError
 from geokd.familiarity import Familiarity
 from geokd.legend import Legend, machine_name
 from geokd.recipe import Recipe, Stage
+from geokd.recipe_file import expanded
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.chips import Chips
+from geokd.seen_chips import SeenChips
 from geokd.training.augmentation import Traits
 from geokd.training.batches import ChipSet, epoch_generator, varied
 from geokd.training.checkpoint import read_tensors, write_tensors
@@ -29,6 +31,7 @@ from geokd.training.distillation import distillation_loss, label_loss
 from geokd.training.loop import LossFunction, TrainingJob, fit, predict
 from geokd.training.networks import LEAST_TEACHER_PX, Network, build_student, build_teacher, nearest_student
 from geokd.training.progress import Say
+from geokd.training.run_folder import read_seen_chips
 from geokd.training.teacher_cache import TeacherOutputs
 
 FAMILIAR_CHIPS = 4096
@@ -234,6 +237,7 @@ def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> d
             networks["teacher"] = build_teacher(recipe.teacher, channels, classes, instead=nearest)
         else:  # its weights come with the run
             network, _ = build_teacher(replace(recipe.teacher, initial_weights="none"), channels, classes)
+            network.seen = read_seen_chips(expanded(source)) or SeenChips()
             networks["teacher"] = network, f"run {Path(source).name}"
     torch.manual_seed(recipe.seed + 1)
     networks["student"] = build_student(recipe.student, channels, classes, instead=nearest)

@@ -2,10 +2,12 @@
 
 import datetime
 import importlib.metadata
+import operator
 import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,13 @@ from geokd.errors import CallError, GeokdError, TrainingError
 from geokd.familiarity import Familiarity
 from geokd.recipe import Recipe
 from geokd.recipe_file import expanded, load_recipe
+from geokd.seen_chips import SeenChips
 from geokd.training.checkpoint import write_tensors
 from geokd.training.continuing import read_corrected_data
 from geokd.training.curves import draw_curves
 from geokd.training.data import TrainingData, read_training_data, spread
 from geokd.training.progress import Say, to_stderr
-from geokd.training.run_folder import check_output, open_run, take_teacher, write_json
+from geokd.training.run_folder import check_output, open_run, take_teacher, write_json, write_seen_chips
 from geokd.training.stages import Stages, bf16_pays, build_networks
 from geokd.training.teacher_cache import cache_teacher
 
@@ -43,7 +46,8 @@ class TrainResult:
     folder : Path
     metrics : dict
         `teacher` (None if there was none) and `student`, each {n, accuracy, interval_95, per_class, ...} on the
-        validation chips.
+        validation chips; the student's `seen_before` counts those that its initial weights, or its teacher's, had
+        learned from.
     """
 
     folder: Path
@@ -150,6 +154,15 @@ def _train_on(
         return TrainResult(folder, finished)
     if take is not None:
         take()
+    learned = reduce(operator.or_, (network.seen for network, _ in networks.values()), SeenChips())
+    learned = write_seen_chips(folder, learned | SeenChips.of(data.training.pictures))
+    seen_before = learned.count(data.validation.pictures)  # training chips that equal these were left out
+    if seen_before:
+        say(
+            f"warning: {seen_before} of the {len(data.validation.labels)} validation chips taught the weights that this"
+            " run begins from, so its accuracies do not tell how it does on new ones; begin from other weights"
+            " (teacher.initial_weights, student.initial_weights), or give other chips"
+        )
     say("; ".join(f"{stage} on {device.type}, {run['arithmetic'][stage]}" for stage in networks))
     stages = Stages(recipe, data, networks, folder, device, bf16, say)
 
@@ -161,7 +174,7 @@ def _train_on(
     if teacher_only:
         return TrainResult(folder, {"teacher": teacher, "student": None})
     network, student = stages.student(outputs)
-    metrics: dict[str, dict[str, Any] | None] = {"teacher": teacher, "student": student}
+    metrics: dict[str, dict[str, Any] | None] = {"teacher": teacher, "student": student | {"seen_before": seen_before}}
     known: Familiarity | None
     if stages.old is None:
         known = stages.familiarity(network, student["temperature"])
