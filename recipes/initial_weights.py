@@ -25,15 +25,19 @@ def main(chips: str, validation: str, out: str, fraction: str, *weights: str) ->
             "recipes/paper-ablation.toml", [f"student.initial_weights={one}", "input.ground_resolution_m=1"]
         )
         (row,) = geokd.ablate(chips, folder, recipe, options, validation=validation, resume=folder.is_dir()).rows
-        low, high = row["interval_95"]
-        line = f"| {one} | {100 * row['accuracy']:.2f} % ({100 * low:.2f} to {100 * high:.2f}) |"
+        line = f"| {one} | {100 * row['accuracy']:.2f} %{_interval(row['interval_95'])} |"
         if reference is None:
             reference = row["accuracies"]
         else:
             found = paired_difference(row["accuracies"], reference)
-            low, high = found["interval_95"]
-            line += f" {100 * found['difference']:+.2f} ({100 * low:+.2f} to {100 * high:+.2f}), p {found['p']:.2g} |"
+            p = "" if found["p"] is None else f", p {found['p']:.2g}"
+            line += f" {100 * found['difference']:+.2f}{_interval(found['interval_95'], '+')}{p} |"
         print(line, flush=True)
+
+
+def _interval(bounds: list[float] | None, sign: str = "") -> str:
+    """Bounds in percent; nothing where all seeds are alike."""
+    return "" if bounds is None else " ({:{sign}.2f} to {:{sign}.2f})".format(*(100 * b for b in bounds), sign=sign)
 
 
 if __name__ == "__main__":

@@ -31,13 +31,11 @@ def test_without_imagenets_weights_it_is_said_what_stands_in(monkeypatch: pytest
 
     monkeypatch.delenv("GEOKD_DATA", raising=False)
     monkeypatch.setattr(networks, "_torchvision_imagenet", unreachable)
-    _, origin = build_student(StudentRecipe(), 3, ("a", "b"), instead="rsscn7-fp32")
+    _, origin = build_student(StudentRecipe(), 3, ("a", "b"), pixel_m=1.0)
     assert origin == "bundle rsscn7-fp32, since no network"
-    _, origin = build_teacher(TeacherRecipe(architecture="mobilenet_v2"), 3, ("a", "b"), instead="rsscn7-fp32")
+    _, origin = build_teacher(TeacherRecipe(architecture="mobilenet_v2"), 3, ("a", "b"), pixel_m=1.0)
     assert origin == "bundle rsscn7-fp32, since no network"
-    _, origin = build_teacher(
-        TeacherRecipe(), 3, ("a", "b"), instead="rsscn7-fp32"
-    )  # VGG16 has no bundle to begin from
+    _, origin = build_teacher(TeacherRecipe(), 3, ("a", "b"), pixel_m=1.0)  # VGG16 has no bundle to begin from
     assert origin == "none, since no network"
     with pytest.raises(RecipeError, match="no network"):
-        build_student(StudentRecipe(initial_weights="imagenet"), 3, ("a", "b"), instead="rsscn7-fp32")
+        build_student(StudentRecipe(initial_weights="imagenet"), 3, ("a", "b"), pixel_m=1.0)

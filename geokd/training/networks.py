@@ -100,12 +100,13 @@ def nearest_student(ground_resolution_m: float) -> str:
 
 
 def build_teacher(
-    recipe: TeacherRecipe, channels: int, classes: tuple[str, ...], *, instead: str | None = None
+    recipe: TeacherRecipe, channels: int, classes: tuple[str, ...], *, pixel_m: float | None = None
 ) -> tuple[Network, str]:
     """Build a teacher: the convolutions of its architecture, with a head suited to chips.
 
-    VGG16's own three dense layers are made for 224 px and would hold nine tenths of the weights. `instead` is the fp32
-    bundle that a MobileNetV2 begins from where its initial weights are "auto", and ImageNet's cannot be had.
+    VGG16's own three dense layers are made for 224 px and would hold nine tenths of the weights. Where
+    its initial weights are "auto" and ImageNet's cannot be had, a MobileNetV2 begins from the student that ships for
+    pixels of about `pixel_m` metres, if these are given.
 
     Returns
     -------
@@ -121,7 +122,7 @@ def build_teacher(
     """
     features, width = _convolutions(recipe.architecture, channels)
     network = Network(features, width, (channels, len(classes)), recipe.dropout)
-    origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes, instead)
+    origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes, pixel_m)
     if not origin.startswith("none"):  # random layers must learn: there is nothing to keep
         for layer in list(features)[: recipe.frozen_layers]:
             layer.requires_grad_(requires_grad=False)
@@ -134,17 +135,17 @@ def build_student(
     classes: tuple[str, ...],
     initial_weights: str | None = None,
     *,
-    instead: str | None = None,
+    pixel_m: float | None = None,
 ) -> tuple[Network, str]:
     """Build a student.
 
-    Takes `instead`, returns and raises as :func:`build_teacher`.
+    Takes `pixel_m`, returns and raises as :func:`build_teacher`.
 
     `initial_weights`, if given, goes before the recipe's.
     """
     features, width = _convolutions(recipe.architecture, channels, recipe.stem_stride)
     network = Network(features, width, (channels, len(classes)), recipe.dropout)
-    origin = _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights, classes, instead)
+    origin = _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights, classes, pixel_m)
     return network, origin
 
 
@@ -165,7 +166,7 @@ def _convolutions(architecture: TeacherArchitecture, channels: int, stem_stride:
 
 
 def _initialise(
-    network: Network, architecture: str, initial_weights: str, classes: tuple[str, ...], instead: str | None
+    network: Network, architecture: str, initial_weights: str, classes: tuple[str, ...], pixel_m: float | None
 ) -> str:
     """Load initial weights into `network`; return where they came from."""
     if initial_weights == "none":
@@ -176,8 +177,8 @@ def _initialise(
     except RecipeError as error:
         if initial_weights != "auto":
             raise
-        if architecture == "mobilenet_v2" and instead is not None:
-            return f"{_initialise(network, architecture, instead, classes, None)}, since {error}"
+        if architecture == "mobilenet_v2" and pixel_m is not None:
+            return f"{_initialise(network, architecture, nearest_student(pixel_m), classes, None)}, since {error}"
         return f"none, since {error}"
 
 

@@ -29,7 +29,7 @@ from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.data import TrainingData, spread
 from geokd.training.distillation import distillation_loss, label_loss
 from geokd.training.loop import LossFunction, TrainingJob, fit, predict
-from geokd.training.networks import LEAST_TEACHER_PX, Network, build_student, build_teacher, nearest_student
+from geokd.training.networks import LEAST_TEACHER_PX, Network, build_student, build_teacher
 from geokd.training.progress import Say
 from geokd.training.run_folder import read_seen_chips
 from geokd.training.teacher_cache import TeacherOutputs
@@ -220,8 +220,7 @@ class Stages:
 
 def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> dict[Stage, tuple[Network, str]]:
     """Networks with their initial weights and the weights' origin; no teacher if the loss does not ask for one."""
-    channels, classes = len(contract.bands), legend.names
-    nearest = nearest_student(contract.ground_resolution_m)
+    channels, classes, pixel_m = len(contract.bands), legend.names, contract.ground_resolution_m
     networks: dict[Stage, tuple[Network, str]] = {}
     if recipe.teacher.from_bundle is not None and recipe.loss.needs_teacher:
         networks["teacher"] = _old_student(recipe, channels, classes)
@@ -234,13 +233,13 @@ def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> d
         torch.manual_seed(recipe.seed)
         source = recipe.teacher.from_run
         if source is None:
-            networks["teacher"] = build_teacher(recipe.teacher, channels, classes, instead=nearest)
+            networks["teacher"] = build_teacher(recipe.teacher, channels, classes, pixel_m=pixel_m)
         else:  # its weights come with the run
             network, _ = build_teacher(replace(recipe.teacher, initial_weights="none"), channels, classes)
             network.seen = read_seen_chips(expanded(source)) or SeenChips()
             networks["teacher"] = network, f"run {Path(source).name}"
     torch.manual_seed(recipe.seed + 1)
-    networks["student"] = build_student(recipe.student, channels, classes, instead=nearest)
+    networks["student"] = build_student(recipe.student, channels, classes, pixel_m=pixel_m)
     return networks
 
 
