@@ -106,7 +106,8 @@ class Bundle:
     familiarity : Familiarity or None
         What the student has seen; None leaves scenes unchecked.
     seen_chips : SeenChips or None
-        Chips that it, its teacher and the students these went on from learned from; None if that was not kept.
+        Chips that it, its teacher and the students these began from learned from, as far as these tell; None if that
+        was not kept.
 
     Raises
     ------
@@ -193,7 +194,7 @@ class Bundle:
             "input": self.contract.to_json(),
             "legend": self.legend.to_json(),
             "temperature": self.temperature,
-            "seen_chips": None if self.seen_chips is None else len(self.seen_chips),
+            **({} if self.seen_chips is None else {"seen_chips": len(self.seen_chips)}),
             "provenance": dict(self.provenance),
         }
 

@@ -56,6 +56,6 @@ def test_what_could_not_be_tested_is_said() -> None:
 def test_initial_weights_that_knew_the_validation_chips_are_named() -> None:
     rows = [row("ce", n=420, seen_before=0), row("ce+kl", 0.3, n=420, seen_before=376)]
     assert conclusions(rows)[1:] == [
-        "up to 376 of the 420 validation chips taught the weights that the students or their teachers begin from: none"
-        " of these accuracies tells how they do on new chips"
+        "376 of the 420 validation chips taught the weights that students or teachers of ce+kl begin from: these"
+        " accuracies do not tell how they do on new chips"
     ]

@@ -355,18 +355,17 @@ def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path:
     borrowed = dataclasses.replace(
         second, teacher=dataclasses.replace(second.teacher, from_run=str(tmp_path / "second"))
     )
-    train(others, tmp_path / "borrowed", borrowed, say=Lines())
+    with pytest.raises(KeyboardInterrupt):
+        train(others, tmp_path / "borrowed", borrowed, say=Lines("student: epoch 1/"))
+    (tmp_path / "second").rename(tmp_path / "elsewhere")
+    train(others, tmp_path / "borrowed", borrowed, resume=True, say=Lines())
+    for path in export(tmp_path / "borrowed", teacher=True).paths.values():
+        assert load_bundle(path).describe()["seen_chips"] == 32  # 16 of 24, twice
 
-    for line_of, count in ((tmp_path / "second", 32), (tmp_path / "borrowed", 32)):  # 2 x 16 of 2 x 24
-        bundle = load_bundle(export(line_of).int8)
-        assert bundle.seen_chips is not None
-        assert len(bundle.seen_chips) == count
-    third = dataclasses.replace(
-        tiny_recipe(epochs=1, initial_weights=str(export(tmp_path / "borrowed", tmp_path / "b").fp32)), loss=alone
-    )
+    weights = str(tmp_path / "borrowed" / "student.safetensors")
+    third = dataclasses.replace(tiny_recipe(epochs=1, initial_weights=weights), loss=alone, seed=5)
     lines = Lines()
-    metrics = train(chips, tmp_path / "third", dataclasses.replace(third, seed=5), validation=None, say=lines).metrics
-    known = metrics["student"]["seen_before"]
+    known = train(chips, tmp_path / "third", third, say=lines).metrics["student"]["seen_before"]
     assert 0 < known < 8  # another seed parts the chips otherwise
     assert [line for line in lines if line.startswith(f"warning: {known} of the 8 validation chips taught the weights")]
 

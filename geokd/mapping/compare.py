@@ -52,13 +52,14 @@ def compare(
     Returns
     -------
     dict
-        `chips`: {path, n, notes}, the notes on what was chosen in reading them. `models`, in the order given, each with
+        `chips`: {path, n, notes}, the notes on what was chosen in reading them and on models that learned from them.
+        `models`, in the order given, each with
 
         - parameters, size_bytes of the bundle, multiply_adds for one patch of patch_px;
         - chips_per_second, the median of several rounds in which the models took turns, of the network alone in one
           thread; times_as_fast as the first, the median of the ratios within rounds, and times_as_fast_range;
         - n, accuracy, interval_95 (Wilson), per_class, ece (15 bins) at the bundle's `temperature`;
-        - seen_before, how many of the chips it learned from; None if it does not tell;
+        - seen_before, how many of the chips it learned from, as far as it tells; None if it does not;
         - agreement with the first, overall and on the chips of each class; None for the first itself.
 
     Raises

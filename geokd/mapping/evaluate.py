@@ -32,8 +32,8 @@ def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
     dict
         n, accuracy, interval_95 (Wilson), per_class, confusion_matrix (truth in rows, in the order of the legend), ece
         (expected calibration error, 15 bins), chips_per_second (of the network alone, one thread), and which model and
-        chips these figures are of; `seen_before` counts the chips that the model learned from, None if it does not
-        tell.
+        chips these figures are of; `seen_before` counts the chips that the model learned from, as far as it tells,
+        None if it does not.
 
     Raises
     ------

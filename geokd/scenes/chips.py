@@ -59,7 +59,7 @@ class Chips:
         Left, bottom, right, top of each chip in metres (or the units of its CRS); None unless all chips have
         coordinates.
     pictures : uint64 array (N,)
-        A hash of each chip's pixels before they were resized: the same for equal ones alone.
+        A hash of each chip's pixels, in the contract's bands and stretch, before they were resized.
     fingerprint : str
         Hash of all pixels and labels, hexadecimal.
     notes : tuple of str
@@ -162,7 +162,7 @@ def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
 
 
 def picture_hash(pixels: NDArray[np.uint8]) -> int:
-    """Return a hash of the pixels of one chip, (C, h, w), of 64 bits."""
+    """Return a hash of 64 bits of the pixels of one chip, (C, h, w)."""
     return int.from_bytes(hashlib.blake2b(pixels.tobytes(), digest_size=8).digest())
 
 

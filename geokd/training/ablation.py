@@ -110,9 +110,9 @@ def ablate(
     -------
     AblationResult
         Its rows, sorted by fraction, hold loss, weights (of its terms), fraction, unlabelled, labelled_chips, epochs,
-        steps, teacher (accuracy, None without one), n, seen_before (how many of these the initial weights had learned
-        from), accuracies (by seed), accuracy (mean), interval_95 (over seeds,
-        cut off at 0 and 1, None for one or if all are alike), ece (mean; the temperature was fitted on the same chips),
+        steps, teacher (accuracy, None without one), n, seen_before (how many of these the initial weights, its own or
+        its teacher's, had learned from), accuracies (by seed), accuracy (mean), interval_95 (over seeds, cut
+        off at 0 and 1, None for one or if all are alike), ece (mean; the temperature was fitted on the same chips),
         and, but for the first loss, difference (to the first loss of the same setting, in pairs) and mcnemar (on the
         answers of all seeds).
 
@@ -279,7 +279,7 @@ def _over_seeds(figures: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "teacher": None if teacher is None else teacher["accuracy"],
         "n": figures[0]["student"]["n"],
-        "seen_before": figures[0]["student"].get("seen_before", 0),
+        "seen_before": max(of["student"].get("seen_before", 0) for of in figures),
         "accuracies": accuracies,
         "accuracy": mean,
         "interval_95": None if interval is None else [max(0.0, interval[0]), min(1.0, interval[1])],

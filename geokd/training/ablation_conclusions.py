@@ -30,11 +30,11 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
         if others:
             where = f"{labels:,} labels{' and the other chips without' * unlabelled}"
             said.append(f"{where}: {'; '.join([*_compared(first, others), *_teacher(first, others)])}")
-    seen_before = max((row.get("seen_before", 0) for row in rows), default=0)
-    if seen_before:
+    known = {row["loss"]: row["seen_before"] for row in rows if row.get("seen_before")}
+    if known:
         said.append(
-            f"up to {seen_before:,} of the {rows[0]['n']:,} validation chips taught the weights that the students or"
-            " their teachers begin from: none of these accuracies tells how they do on new chips"
+            f"{max(known.values()):,} of the {rows[0]['n']:,} validation chips taught the weights that students or"
+            f" teachers of {', '.join(known)} begin from: these accuracies do not tell how they do on new chips"
         )
     return said
 

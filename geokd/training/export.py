@@ -191,7 +191,7 @@ def _fp32_bundle(folder: Path, stage: Stage, facts: dict[str, Any]) -> Bundle:
         provenance=_provenance(facts) | ({} if student else {"notes": list(_teacher_notes(facts))}),
         golden=Golden(golden, run_graph(graph, golden)),
         familiarity=Familiarity.from_json(facts["familiarity"]) if student and facts["familiarity"] else None,
-        seen_chips=read_seen_chips(folder),
+        seen_chips=read_seen_chips(folder).get(stage),
     )
 
 

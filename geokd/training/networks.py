@@ -18,6 +18,7 @@ from geokd.errors import BundleError, RecipeError
 from geokd.recipe import StudentRecipe, TeacherArchitecture, TeacherRecipe
 from geokd.recipe_file import expanded
 from geokd.seen_chips import SeenChips
+from geokd.training.run_folder import read_seen_chips
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -212,7 +213,7 @@ def _find_weights(architecture: str, initial_weights: str, classes: tuple[str, .
     if path.suffix == ".safetensors":
         if not path.is_file():
             raise RecipeError(f"initial_weights {initial_weights!r}: no such file {path}")
-        return _read_features(path), path.name, SeenChips()
+        return _read_features(path), path.name, read_seen_chips(path.parent).get(path.stem, SeenChips())
     try:
         weights, seen = _bundle_weights(initial_weights, classes)
     except BundleError as error:

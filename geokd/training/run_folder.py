@@ -9,7 +9,7 @@ learned from), and a checkpoint of the stage under way.
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -160,16 +160,20 @@ def _link(path: Path, target: Path) -> None:
             shutil.copyfile(path, partial)
 
 
-def write_seen_chips(folder: Path, seen: SeenChips) -> SeenChips:
-    """Keep what the networks of a run learn from; return what was kept, perhaps before it was interrupted."""
-    before = read_seen_chips(folder)
-    if before is None:
-        write_json(folder / _SEEN_CHIPS, seen.to_json())
-    return before or seen
+def keep_seen_chips(folder: Path, seen: Mapping[str, SeenChips]) -> dict[str, SeenChips]:
+    """Keep what the networks of a run learned from, by stage; return what was kept before an interruption.
+
+    The folder of another run, which tells what a teacher that was taken from it had learned, may have been moved since.
+    """
+    kept = {**seen, **read_seen_chips(folder)}
+    write_json(folder / _SEEN_CHIPS, {stage: chips.to_json() for stage, chips in kept.items()})
+    return kept
 
 
-def read_seen_chips(folder: Path) -> SeenChips | None:
-    """Read what the networks of a run learned from; None if it was made before that was kept.
+def read_seen_chips(folder: Path) -> dict[str, SeenChips]:
+    """Read what the networks of a run learned from, by stage; nothing if it was made before that was kept.
+
+    `before` are the chips that the initial weights, of teacher and student, had learned from.
 
     Raises
     ------
@@ -177,12 +181,13 @@ def read_seen_chips(folder: Path) -> SeenChips | None:
         If the file is broken.
     """
     path = folder / _SEEN_CHIPS
-    if not path.is_file():
-        return None
     try:
-        return SeenChips.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{path} is broken: {error}; train again") from error
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return {stage: SeenChips.from_json(chips) for stage, chips in document.items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(f"{path} is broken: {error}; delete it, or train again") from error
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

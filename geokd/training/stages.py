@@ -236,7 +236,7 @@ def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> d
             networks["teacher"] = build_teacher(recipe.teacher, channels, classes, pixel_m=pixel_m)
         else:  # its weights come with the run
             network, _ = build_teacher(replace(recipe.teacher, initial_weights="none"), channels, classes)
-            network.seen = read_seen_chips(expanded(source)) or SeenChips()
+            network.seen = read_seen_chips(expanded(source)).get("teacher", SeenChips())
             networks["teacher"] = network, f"run {Path(source).name}"
     torch.manual_seed(recipe.seed + 1)
     networks["student"] = build_student(recipe.student, channels, classes, pixel_m=pixel_m)

@@ -15,15 +15,16 @@ import torch
 
 from geokd.errors import CallError, GeokdError, TrainingError
 from geokd.familiarity import Familiarity
-from geokd.recipe import Recipe
+from geokd.recipe import Recipe, Stage
 from geokd.recipe_file import expanded, load_recipe
 from geokd.seen_chips import SeenChips
 from geokd.training.checkpoint import write_tensors
 from geokd.training.continuing import read_corrected_data
 from geokd.training.curves import draw_curves
 from geokd.training.data import TrainingData, read_training_data, spread
+from geokd.training.networks import Network
 from geokd.training.progress import Say, to_stderr
-from geokd.training.run_folder import check_output, open_run, take_teacher, write_json, write_seen_chips
+from geokd.training.run_folder import check_output, keep_seen_chips, open_run, take_teacher, write_json
 from geokd.training.stages import Stages, bf16_pays, build_networks
 from geokd.training.teacher_cache import cache_teacher
 
@@ -152,17 +153,15 @@ def _train_on(
     finished = open_run(folder, run, resume=resume)
     if finished is not None:
         return TrainResult(folder, finished)
-    if take is not None:
-        take()
-    learned = reduce(operator.or_, (network.seen for network, _ in networks.values()), SeenChips())
-    learned = write_seen_chips(folder, learned | SeenChips.of(data.training.pictures))
-    seen_before = learned.count(data.validation.pictures)  # training chips that equal these were left out
+    seen_before = keep_seen_chips(folder, _learned(networks, data))["before"].count(data.validation.pictures)
     if seen_before:
         say(
             f"warning: {seen_before} of the {len(data.validation.labels)} validation chips taught the weights that this"
-            " run begins from, so its accuracies do not tell how it does on new ones; begin from other weights"
-            " (teacher.initial_weights, student.initial_weights), or give other chips"
+            " run begins from, so its accuracies do not tell how it does on new ones; begin from other weights, or give"
+            " other validation chips"
         )
+    if take is not None:
+        take()
     say("; ".join(f"{stage} on {device.type}, {run['arithmetic'][stage]}" for stage in networks))
     stages = Stages(recipe, data, networks, folder, device, bf16, say)
 
@@ -194,6 +193,16 @@ def _train_on(
     write_json(folder / "run.json", run)
     draw_curves(folder / "log.csv", folder / "curves.png", title=recipe.name)
     return TrainResult(folder, metrics)
+
+
+def _learned(networks: dict[Stage, tuple[Network, str]], data: TrainingData) -> dict[str, SeenChips]:
+    """Tell what the networks of a run will have learned from, and had `before`."""
+    begun = {stage: network.seen for stage, (network, _) in networks.items()}
+    before = reduce(operator.or_, begun.values())
+    learned = {"before": before, "student": before | SeenChips.of(data.training.pictures)}
+    if "teacher" in begun:
+        learned["teacher"] = begun["teacher"] | SeenChips.of(data.labelled.pictures)
+    return learned
 
 
 def made_by() -> dict[str, Any]:
