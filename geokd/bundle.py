@@ -2,7 +2,8 @@
 
 The graph takes uint8 (N, C, H, W), normalises for itself, and yields float32 logits (N, K). Beside the graph, the
 file's own metadata hold one JSON document under the key `geokd`: architecture, input contract, legend, calibration
-temperature, provenance, and a golden input with its logits. No pickle is read or written.
+temperature, statistics of familiar chips, hashes of those learned from, provenance, and a golden input with its
+logits. No pickle is read or written.
 """
 
 import base64

@@ -13,7 +13,7 @@ _BYTES = 5
 
 @dataclass(frozen=True, eq=False)
 class SeenChips:
-    """Chips known by a hash of their pixels, as :attr:`geokd.scenes.chips.Chips.pictures` has it.
+    """Chips known by a hash of their pixels, as :attr:`geokd.scenes.chips.Chips.picture_hashes` has it.
 
     Five bytes of each hash are kept, which make seven in the file: with 27,000 chips one in 40 million others is taken
     for one of these.
@@ -27,9 +27,9 @@ class SeenChips:
     hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
 
     @classmethod
-    def of(cls, pictures: NDArray[np.uint64]) -> Self:
+    def of(cls, picture_hashes: NDArray[np.uint64]) -> Self:
         """Remember chips by the hashes of their pixels, (N,)."""
-        return cls(np.unique(_shortened(pictures)))
+        return cls(np.unique(_shortened(picture_hashes)))
 
     def __or__(self, other: "SeenChips") -> "SeenChips":
         """Chips of either."""
@@ -38,9 +38,9 @@ class SeenChips:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def count(self, pictures: NDArray[np.uint64]) -> int:
+    def count(self, picture_hashes: NDArray[np.uint64]) -> int:
         """Count the chips, by the hashes of their pixels, that are among these."""
-        return int(np.isin(_shortened(pictures), self.hashes).sum())
+        return int(np.isin(_shortened(picture_hashes), self.hashes).sum())
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object; the hashes are base64-coded, little endian."""
@@ -64,5 +64,5 @@ class SeenChips:
         return cls(np.unique(whole.reshape(-1).view("<u8").astype(np.uint64)))
 
 
-def _shortened(pictures: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    return pictures >> np.uint64(64 - 8 * _BYTES)
+def _shortened(picture_hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    return picture_hashes >> np.uint64(64 - 8 * _BYTES)

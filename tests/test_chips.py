@@ -228,6 +228,6 @@ def test_a_picture_is_known_again_in_another_file_and_at_another_size(tmp_path: 
         dataset.write(picture.transpose(2, 0, 1))
     Image.fromarray(255 - picture).save(tmp_path / "a" / "other" / "3.png")
     index = index_chips(tmp_path / "a")
-    first, second, third = read_chips(index, contract).pictures.tolist()
+    first, second, third = read_chips(index, contract).picture_hashes.tolist()
     assert first == second != third
-    assert read_chips(index, replace(contract, patch_px=16)).pictures.tolist() == [first, second, third]
+    assert read_chips(index, replace(contract, patch_px=16)).picture_hashes.tolist() == [first, second, third]

@@ -55,7 +55,7 @@ def test_what_is_no_list_of_chips_is_refused(tmp_path: Path) -> None:
 def test_a_model_is_not_examined_unawares_on_what_it_learned(tmp_path: Path) -> None:
     learned = write_chips(tmp_path / "learned", {"lake": ["blue"], "meadow": ["green"], "bare": ["red"]})
     bundle = tiny_bundle()
-    seen = SeenChips.of(read_chips(index_chips(learned), bundle.contract).pictures)
+    seen = SeenChips.of(read_chips(index_chips(learned), bundle.contract).picture_hashes)
     model, silent = tmp_path / "tiny.onnx", tmp_path / "silent.onnx"
     model.write_bytes(dataclasses.replace(bundle, seen_chips=seen).onnx_bytes)
     silent.write_bytes(bundle.onnx_bytes)

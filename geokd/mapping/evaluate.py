@@ -103,7 +103,7 @@ def absence_notes(codes: NDArray[np.int64], legend: Legend) -> list[str]:
 
 def count_seen(bundle: Bundle, chips: Chips) -> int | None:
     """Count the chips that a model, or what it was made from, learned from; None if it does not tell."""
-    return None if bundle.seen_chips is None else bundle.seen_chips.count(chips.pictures)
+    return None if bundle.seen_chips is None else bundle.seen_chips.count(chips.picture_hashes)
 
 
 def seen_notes(model: str, seen_before: int | None, count: int) -> list[str]:

@@ -58,8 +58,8 @@ class Chips:
     bounds : float64 array (N, 4) or None
         Left, bottom, right, top of each chip in metres (or the units of its CRS); None unless all chips have
         coordinates.
-    pictures : uint64 array (N,)
-        A hash of each chip's pixels, in the contract's bands and stretch, before they were resized.
+    picture_hashes : uint64 array (N,)
+        Of each chip's pixels, in the contract's bands and stretch, before they were resized.
     fingerprint : str
         Hash of all pixels and labels, hexadecimal.
     notes : tuple of str
@@ -69,7 +69,7 @@ class Chips:
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64]
     bounds: NDArray[np.float64] | None
-    pictures: NDArray[np.uint64]
+    picture_hashes: NDArray[np.uint64]
     fingerprint: str
     notes: tuple[str, ...] = ()
 
@@ -134,14 +134,14 @@ def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
     side = contract.patch_px
     pixels = np.empty((len(index), len(contract.bands), side, side), np.uint8)
     bounds = np.full((len(index), 4), np.nan)
-    pictures = np.empty(len(index), np.uint64)
+    picture_hashes = np.empty(len(index), np.uint64)
     problems = []
     notes: Counter[str] = Counter()
     with ChipArchive(index.root) as archive:
         for i, name in enumerate(index.files):
             try:
                 image, bounds[i], choices = _decode(archive.read(name), name, contract)
-                pixels[i], pictures[i] = _resize(image, side), picture_hash(image)
+                pixels[i], picture_hashes[i] = _resize(image, side), picture_hash(image)
                 notes.update(choices)
                 if image.shape[1:] != (side, side):
                     notes[f"resized to {side} x {side} px"] += 1
@@ -153,12 +153,12 @@ def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
     digest = hashlib.sha256(pixels.tobytes())
     digest.update(labels.tobytes())
     said = [f"{'all' if n == len(index) else f'{n} of {len(index)}'} chips: {note}" for note, n in notes.items()]
-    said += [*index.notes, *_contradictions(index, pictures)]
+    said += [*index.notes, *_contradictions(index, picture_hashes)]
     lacking = int((~np.isfinite(bounds).all(axis=1)).sum())
     if 0 < lacking < len(index):
         said.append(f"{lacking} of {len(index)} chips carry no coordinates, so those of the others are not used either")
     known = bounds if np.isfinite(bounds).all() else None
-    return Chips(pixels, labels, known, pictures, digest.hexdigest(), tuple(said))
+    return Chips(pixels, labels, known, picture_hashes, digest.hexdigest(), tuple(said))
 
 
 def picture_hash(pixels: NDArray[np.uint8]) -> int:
@@ -166,11 +166,11 @@ def picture_hash(pixels: NDArray[np.uint8]) -> int:
     return int.from_bytes(hashlib.blake2b(pixels.tobytes(), digest_size=8).digest())
 
 
-def _contradictions(index: ChipIndex, pictures: NDArray[np.uint64]) -> list[str]:
+def _contradictions(index: ChipIndex, picture_hashes: NDArray[np.uint64]) -> list[str]:
     """Tell of equal pictures in different classes."""
     first: dict[int, int] = {}
     pairs = []
-    for i, picture in enumerate(pictures.tolist()):
+    for i, picture in enumerate(picture_hashes.tolist()):
         other = first.setdefault(picture, i)
         if index.labels[other] != index.labels[i]:
             pairs.append(f"{index.files[other]} and {index.files[i]}")

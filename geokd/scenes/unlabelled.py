@@ -50,5 +50,5 @@ def read_unlabelled(path: str | Path, contract: InputContract, most: int) -> Chi
         raise SceneError(f"{path} has no patch of {contract.patch_px} px whose pixels are all valid")
     patches = np.stack(pixels)
     digest = hashlib.sha256(patches.tobytes()).hexdigest()
-    pictures = np.array([picture_hash(patch) for patch in patches], np.uint64)
-    return Chips(patches, np.zeros(len(patches), np.int64), None, pictures, digest, tuple(plan.notes))
+    picture_hashes = np.array([picture_hash(patch) for patch in patches], np.uint64)
+    return Chips(patches, np.zeros(len(patches), np.int64), None, picture_hashes, digest, tuple(plan.notes))

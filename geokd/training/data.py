@@ -81,7 +81,7 @@ def join(labelled: Chips, others: Chips) -> Chips:
         pixels=np.concatenate([labelled.pixels, others.pixels]),
         labels=np.concatenate([labelled.labels, others.labels]),
         bounds=None,
-        pictures=np.concatenate([labelled.pictures, others.pictures]),
+        picture_hashes=np.concatenate([labelled.picture_hashes, others.picture_hashes]),
         fingerprint=hashlib.sha256(f"{labelled.fingerprint} {others.fingerprint}".encode()).hexdigest(),
         notes=(*labelled.notes, *others.notes),
     )
@@ -301,7 +301,7 @@ def _read_both(training: ChipIndex, validation: ChipIndex, contract: InputContra
 
 def without_twins(training: Chips, validation: Chips) -> tuple[Chips, str]:
     """Leave out training chips that equal validation chips, and say so: known by heart, they would be called right."""
-    twins = np.isin(training.pictures, validation.pictures)
+    twins = np.isin(training.picture_hashes, validation.picture_hashes)
     if not twins.any():
         return training, ""
     said = f"; {twins.sum()} training chips left out that equal validation chips"
@@ -324,7 +324,7 @@ def _check_enough(training: Chips, classes: tuple[str, ...]) -> None:
 def subset(chips: Chips, which: NDArray[np.int64]) -> Chips:
     """Take some chips, by number."""
     bounds = None if chips.bounds is None else chips.bounds[which]
-    taken = {name: getattr(chips, name)[which] for name in ("pixels", "labels", "pictures")}
+    taken = {name: getattr(chips, name)[which] for name in ("pixels", "labels", "picture_hashes")}
     return replace(chips, bounds=bounds, **taken)
 
 

@@ -153,7 +153,7 @@ def _train_on(
     finished = open_run(folder, run, resume=resume)
     if finished is not None:
         return TrainResult(folder, finished)
-    seen_before = keep_seen_chips(folder, _learned(networks, data))["before"].count(data.validation.pictures)
+    seen_before = keep_seen_chips(folder, _learned(networks, data))["before"].count(data.validation.picture_hashes)
     if seen_before:
         say(
             f"warning: {seen_before} of the {len(data.validation.labels)} validation chips taught the weights that this"
@@ -199,9 +199,9 @@ def _learned(networks: dict[Stage, tuple[Network, str]], data: TrainingData) -> 
     """Tell what the networks of a run will have learned from, and had `before`."""
     begun = {stage: network.seen for stage, (network, _) in networks.items()}
     before = reduce(operator.or_, begun.values())
-    learned = {"before": before, "student": before | SeenChips.of(data.training.pictures)}
+    learned = {"before": before, "student": before | SeenChips.of(data.training.picture_hashes)}
     if "teacher" in begun:
-        learned["teacher"] = begun["teacher"] | SeenChips.of(data.labelled.pictures)
+        learned["teacher"] = begun["teacher"] | SeenChips.of(data.labelled.picture_hashes)
     return learned
 
 

@@ -68,8 +68,8 @@ def _noise(count: int, recipe: Recipe) -> TrainingData:
 
     def some(n: int) -> Chips:
         pixels = generator.integers(0, 256, (n, 3, side, side), np.uint8)
-        pictures = generator.integers(0, 2**64, n, np.uint64)
-        return Chips(pixels, generator.permutation(n) % len(CLASSES), None, pictures, "noise")
+        picture_hashes = generator.integers(0, 2**64, n, np.uint64)
+        return Chips(pixels, generator.permutation(n) % len(CLASSES), None, picture_hashes, "noise")
 
     contract = InputContract(("red", "green", "blue"), side, 10.0)
     return TrainingData("noise", contract, default_legend(CLASSES), some(count), some(64), "noise")
