@@ -1,6 +1,7 @@
 """The bundle: one `.onnx` file that holds a student and everything needed to use it rightly.
 
-The graph takes uint8 (N, C, H, W), normalises for itself, and yields float32 logits (N, K). Beside the graph, the
+The graph takes uint8 (N, C, H, W), normalises for itself, and yields float32 logits: (N, K) of a patch student, one
+class for a patch, or (N, K, h, w) of a dense student, one class for every cell of a patch. Beside the graph, the
 file's own metadata hold one JSON document under the key `geokd`: architecture, input contract, legend, calibration
 temperature, statistics of familiar chips, hashes of those learned from, provenance, and a golden input with its
 logits. No pickle is read or written.
@@ -34,6 +35,7 @@ BUNDLES_FOLDER = Path(__file__).with_name("bundles")
 
 Precision = Literal["fp32", "int8"]
 
+_GOLDEN_CELLS = 16  # along one side of a dense student's patch
 _TEMPERATURES = (1e-3, 1e3)  # beyond, a softmax is all or nothing, or overflows
 _KEYS = {
     *("schema_version", "name", "architecture", "precision", "task"),
@@ -49,7 +51,8 @@ class Golden:
     Parameters
     ----------
     pixels : uint8 array (N, C, H, W)
-    logits : float32 array (N, K)
+    logits : float32 array (N, K), or (N, K, h, w) of a dense student
+        Of a dense student those of some cells, see :func:`golden_cells`.
     """
 
     pixels: NDArray[np.uint8]
@@ -60,7 +63,7 @@ class Golden:
         return {
             "shape": list(self.pixels.shape),
             "pixels_zlib_base64": base64.b64encode(zlib.compress(self.pixels.tobytes(), 9)).decode("ascii"),
-            "logits": [[float(v) for v in row] for row in self.logits],
+            "logits": self.logits.tolist(),
         }
 
     @classmethod
@@ -80,11 +83,23 @@ class Golden:
         if len(unpacked) != size:
             raise ValueError(f"golden input holds {len(unpacked)} bytes, its shape {shape} needs {size}")
         logits = np.asarray(document["logits"], np.float32)
-        if logits.ndim != 2 or len(logits) != shape[0] or not np.isfinite(logits).all():
+        if logits.ndim not in (2, 4) or len(logits) != shape[0] or not np.isfinite(logits).all():
             raise ValueError(
-                f"golden logits have the shape {logits.shape}, not ({shape[0]}, classes), or are not finite"
+                f"golden logits have the shape {logits.shape}, not ({shape[0]}, classes) or ({shape[0]}, classes, rows,"
+                " cols), or are not finite"
             )
         return cls(np.frombuffer(unpacked, np.uint8).reshape(shape), logits)
+
+
+def golden_cells(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Choose the logits that a bundle keeps: all of (N, K), those of cells a sixteenth of a side apart of (N, K, h, w).
+
+    A dense student answers for too many cells to keep them all as numbers.
+    """
+    if logits.ndim == 2:
+        return logits
+    step = max(1, logits.shape[-1] // _GOLDEN_CELLS)
+    return logits[:, :, step // 2 :: step, step // 2 :: step]
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +163,11 @@ class Bundle:
             problems.append(
                 f"golden logits are {self.golden.logits.shape[1]}, the legend has {len(self.legend)} classes"
             )
+        if (self.golden.logits.ndim == 4) != self.contract.is_dense:
+            problems.append(
+                f"golden logits have the shape {self.golden.logits.shape}, but the contract is of a"
+                f" {'dense' if self.contract.is_dense else 'patch'} student"
+            )
         if self.familiarity is not None and self.familiarity.bands != len(self.contract.bands):
             problems.append(f"its statistics are of {self.familiarity.bands} bands, not of {len(self.contract.bands)}")
         if problems:
@@ -161,7 +181,7 @@ class Bundle:
             "name": self.name,
             "architecture": self.architecture,
             "precision": self.precision,
-            "task": "scene-classification",
+            "task": self.task,
             "input": self.contract.to_json(),
             "legend": self.legend.to_json(),
             "temperature": self.temperature,
@@ -184,12 +204,18 @@ class Bundle:
         """Hash of the whole file, hexadecimal."""
         return hashlib.sha256(self.onnx_bytes).hexdigest()
 
+    @property
+    def task(self) -> str:
+        """What the student does, by the names of STAC's `mlm` extension."""
+        return "semantic-segmentation" if self.contract.is_dense else "scene-classification"
+
     def describe(self) -> dict[str, Any]:
         """Return what a person asks of a model, as a JSON object without the golden arrays."""
         return {
             "name": self.name,
             "architecture": self.architecture,
             "precision": self.precision,
+            "task": self.task,
             "size_bytes": len(self.onnx_bytes),
             "sha256": self.sha256,
             "input": self.contract.to_json(),

@@ -46,17 +46,25 @@ class InputContract:
         Ground size of a pixel in metres.
     value_scaling : ValueScaling or None
         How reflectance becomes bytes; None for a student of 8-bit images, which takes nothing else.
+    cell_px : int or None
+        Side of a cell in pixels, for a dense student, which gives one class for every cell of a patch; None for a
+        patch student, which gives one class for a whole patch.
+    margin_px : int
+        Width of the border of a patch whose answers are not used, since the network sees too little around it; 0 for a
+        patch student.
 
     Raises
     ------
     ValueError
-        If a field is out of its range.
+        If a field is out of its range, or the fields contradict each other.
     """
 
     bands: tuple[str, ...]
     patch_px: int
     ground_resolution_m: float
     value_scaling: ValueScaling | None = None
+    cell_px: int | None = None
+    margin_px: int = 0
 
     def __post_init__(self) -> None:
         named = all(isinstance(band, str) and band.isprintable() and band for band in self.bands)
@@ -67,13 +75,47 @@ class InputContract:
         size_m = self.ground_resolution_m
         if isinstance(size_m, bool) or not (math.isfinite(size_m) and size_m > 0):
             raise ValueError(f"ground_resolution_m {size_m} must be positive")
+        self._check_cells()
+
+    def _check_cells(self) -> None:
+        """Check that cells fill the patch and its border, and leave something within the border."""
+        cell, margin = self.cell_px, self.margin_px
+        if type(margin) is not int or margin < 0:
+            raise ValueError(f"margin_px {margin!r} must be a whole number, 0 or more")
+        if cell is None:
+            if margin:
+                raise ValueError(f"margin_px {margin} is given without cell_px: only a dense student has a margin")
+            return
+        if type(cell) is not int or not 1 <= cell <= self.patch_px:
+            raise ValueError(f"cell_px {cell!r} must be a whole number from 1 to patch_px ({self.patch_px})")
+        if self.patch_px % cell or margin % cell:
+            raise ValueError(f"cell_px {cell} must divide patch_px {self.patch_px} and margin_px {margin}")
+        if 2 * margin >= self.patch_px:
+            raise ValueError(f"margin_px {margin} on both sides leaves nothing of a patch of {self.patch_px} px")
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the student gives one class for every cell of a patch instead of one for the whole patch."""
+        return self.cell_px is not None
+
+    @property
+    def cells_per_side(self) -> int:
+        """Cells along one side of a dense student's patch, its margin included; 1 for a patch student."""
+        return 1 if self.cell_px is None else self.patch_px // self.cell_px
+
+    @property
+    def answer_shape(self) -> tuple[int, ...]:
+        """Shape of the answer for one patch and class: () for a patch student, else (rows, cols) of its cells."""
+        return () if self.cell_px is None else (self.cells_per_side, self.cells_per_side)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with the field names of the STAC `mlm` extension."""
         scaling = None if self.value_scaling is None else {"type": "min-max", **asdict(self.value_scaling)}
+        dense = {} if self.cell_px is None else {"cell_px": self.cell_px, "margin_px": self.margin_px}
         return {
             "bands": list(self.bands),
             "patch_px": self.patch_px,
+            **dense,
             "ground_resolution_m": self.ground_resolution_m,
             "value_scaling": scaling,
             "resize_type": None,
@@ -90,8 +132,11 @@ class InputContract:
             If a key is missing or unknown, or a value unusable.
         """
         expected = {"bands", "patch_px", "ground_resolution_m", "value_scaling", "resize_type", "data_type"}
-        if set(document) != expected:
-            raise ValueError(f"the input contract has the keys {sorted(document)}, not {sorted(expected)}")
+        if set(document) - {"cell_px", "margin_px"} != expected or ("cell_px" in document) != ("margin_px" in document):
+            raise ValueError(
+                f"the input contract has the keys {sorted(document)}, not {sorted(expected)}, and for a dense student"
+                " cell_px and margin_px"
+            )
         if document["data_type"] != "uint8" or document["resize_type"] is not None:
             raise ValueError("the input contract must have data_type uint8 and no resize_type")
         if not isinstance(document["bands"], list):
@@ -102,4 +147,9 @@ class InputContract:
             if scaling.pop("type", None) != "min-max":
                 raise ValueError("value_scaling must be of type min-max")
             scaling = ValueScaling(**scaling)
-        return cls(tuple(document["bands"]), document["patch_px"], document["ground_resolution_m"], scaling)
+        cell_px, margin_px = document.get("cell_px"), document.get("margin_px", 0)
+        if cell_px is None and "cell_px" in document:
+            raise ValueError("cell_px must be a whole number; leave it out for a patch student")
+        return cls(
+            tuple(document["bands"]), document["patch_px"], document["ground_resolution_m"], scaling, cell_px, margin_px
+        )
