@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 
@@ -10,7 +10,8 @@ from typing import Any, Self
 class ValueScaling:
     """A linear stretch of reflectance x 10,000 to bytes, rounded to nearest and clipped to 0..255.
 
-    The defaults are those EuroSAT's RGB chips were made with: `gdal_translate -scale 0 2750 1 255`.
+    The defaults are those EuroSAT's RGB chips were made with: `gdal_translate -scale 0 2750 1 255`. `maximum` may be
+    a tuple with one value for each band, such as a higher one for the near infrared.
 
     Raises
     ------
@@ -19,17 +20,65 @@ class ValueScaling:
     """
 
     minimum: float = 0.0
-    maximum: float = 2750.0
+    maximum: float | tuple[float, ...] = 2750.0
     output_minimum: float = 1.0
     output_maximum: float = 255.0
 
     def __post_init__(self) -> None:
-        if not all(math.isfinite(v) for v in (self.minimum, self.maximum, self.output_minimum, self.output_maximum)):
+        maxima = self.maximum if isinstance(self.maximum, tuple) else (self.maximum,)
+        if not all(math.isfinite(v) for v in (self.minimum, *maxima, self.output_minimum, self.output_maximum)):
             raise ValueError(f"value scaling {self} has a bound that is not finite")
-        if not self.minimum < self.maximum:
+        if not maxima or not all(self.minimum < maximum for maximum in maxima):
             raise ValueError(f"value scaling from {self.minimum} to {self.maximum} is an empty range")
         if not 0 <= self.output_minimum < self.output_maximum <= 255:
             raise ValueError(f"value scaling to {self.output_minimum}..{self.output_maximum} is not within 0..255")
+
+    def of_bands(self, bands: int) -> tuple["ValueScaling", ...]:
+        """Return the stretch of each of so many bands, with a single number as `maximum`.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many maxima as bands.
+        """
+        if not isinstance(self.maximum, tuple):
+            return (self,) * bands
+        if len(self.maximum) != bands:
+            raise ValueError(f"value scaling has {len(self.maximum)} maxima for {bands} bands")
+        return tuple(replace(self, maximum=maximum) for maximum in self.maximum)
+
+    @property
+    def input_range(self) -> str:
+        """The range that is stretched, in words: `0..2750`, or `0..2750, 2750, 2750, 5500 by band`."""
+        if isinstance(self.maximum, tuple):
+            return f"{self.minimum:g}..{', '.join(f'{maximum:g}' for maximum in self.maximum)} by band"
+        return f"{self.minimum:g}..{self.maximum:g}"
+
+    def __str__(self) -> str:
+        """Say what is stretched to what, as `0..2750 to 1..255`."""
+        return f"{self.input_range} to {self.output_minimum:g}..{self.output_maximum:g}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object with the names of the STAC `mlm` extension."""
+        maximum = list(self.maximum) if isinstance(self.maximum, tuple) else self.maximum
+        return {"type": "min-max", **asdict(self), "maximum": maximum}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` returns.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the document is not such a one.
+        """
+        fields = dict(document)
+        if fields.pop("type", None) != "min-max":
+            raise ValueError("value_scaling must be of type min-max")
+        maximum = fields.get("maximum")
+        if isinstance(maximum, list):
+            fields["maximum"] = tuple(float(value) for value in maximum)
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -75,6 +124,8 @@ class InputContract:
         size_m = self.ground_resolution_m
         if isinstance(size_m, bool) or not (math.isfinite(size_m) and size_m > 0):
             raise ValueError(f"ground_resolution_m {size_m} must be positive")
+        if self.value_scaling is not None:
+            self.value_scaling.of_bands(len(self.bands))
         self._check_cells()
 
     def _check_cells(self) -> None:
@@ -110,7 +161,7 @@ class InputContract:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with the field names of the STAC `mlm` extension."""
-        scaling = None if self.value_scaling is None else {"type": "min-max", **asdict(self.value_scaling)}
+        scaling = None if self.value_scaling is None else self.value_scaling.to_json()
         dense = {} if self.cell_px is None else {"cell_px": self.cell_px, "margin_px": self.margin_px}
         return {
             "bands": list(self.bands),
@@ -143,10 +194,7 @@ class InputContract:
             raise ValueError(f"bands {document['bands']!r} must be a list")
         scaling = document["value_scaling"]
         if scaling is not None:
-            scaling = dict(scaling)
-            if scaling.pop("type", None) != "min-max":
-                raise ValueError("value_scaling must be of type min-max")
-            scaling = ValueScaling(**scaling)
+            scaling = ValueScaling.from_json(scaling)
         cell_px, margin_px = document.get("cell_px"), document.get("margin_px", 0)
         if cell_px is None and "cell_px" in document:
             raise ValueError("cell_px must be a whole number; leave it out for a patch student")

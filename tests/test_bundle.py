@@ -1,5 +1,7 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,3 +137,28 @@ def test_unknown_model() -> None:
         resolve_model("nonsense")
     with pytest.raises(BundleError, match="neither a file"):
         resolve_model("../bundles/eurosat-rgb")
+
+
+def test_a_contract_of_a_dense_student_is_read_back() -> None:
+    scaling = ValueScaling(maximum=(2750.0, 2750.0, 2750.0, 5500.0))
+    contract = InputContract(("B04", "B03", "B02", "B08"), 256, 10.0, scaling, cell_px=2, margin_px=32)
+    assert InputContract.from_json(json.loads(json.dumps(contract.to_json()))) == contract
+    assert contract.answer_shape == (128, 128)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"margin_px": 8}, "without cell_px"),
+        ({"cell_px": 3}, "must divide patch_px"),
+        ({"cell_px": 0}, "from 1 to patch_px"),
+        ({"cell_px": 2, "margin_px": 3}, "must divide"),
+        ({"cell_px": 1, "margin_px": 32}, "leaves nothing"),
+        ({"cell_px": 1, "margin_px": -1}, "0 or more"),
+        ({"cell_px": True}, "whole number"),
+        ({"value_scaling": ValueScaling(maximum=(1.0, 2.0))}, "2 maxima for 3 bands"),
+    ],
+)
+def test_contracts_that_contradict_themselves_are_refused(wrong: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        InputContract(**{"bands": ("B04", "B03", "B02"), "patch_px": 64, "ground_resolution_m": 10.0, **wrong})

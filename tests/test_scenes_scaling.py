@@ -103,3 +103,13 @@ def test_bytes_pass_through() -> None:
     np.testing.assert_array_equal(to_uint8(values, 1, 0, None), values)
     with pytest.raises(ValueError, match="uint16"):
         to_uint8(values.astype(np.uint16), 1, 0, None)
+
+
+def test_each_band_may_have_a_maximum_of_its_own() -> None:
+    values = np.array([[0, 1375, 2750, 5500], [0, 1375, 2750, 5500]], np.uint16)
+    both = to_uint8(values, 1, 0, ValueScaling(maximum=(2750.0, 5500.0)))
+    apart = [to_uint8(values[i], 1, 0, ValueScaling(maximum=maximum)) for i, maximum in enumerate((2750.0, 5500.0))]
+    assert both.tolist() == [band.tolist() for band in apart]
+    assert both.tolist() == [[1, 128, 255, 255], [1, 65, 128, 255]]
+    with pytest.raises(ValueError, match="2 maxima for 3 bands"):
+        to_uint8(np.zeros((3, 4), np.uint16), 1, 0, ValueScaling(maximum=(2750.0, 5500.0)))

@@ -208,7 +208,7 @@ def test_chips_of_more_bits_make_a_student_of_sentinel_2(tmp_path: Path) -> None
     data, said = read(tmp_path)
     assert (data.contract.bands, data.contract.value_scaling) == (("B04", "B03", "B02"), ValueScaling())
     assert any(line.startswith("bands B04, B03, B02 are assumed, as of chips of more than 8 bits") for line in said)
-    assert any("the student will see reflectance x 10,000 of 0..2750 stretched to 1..255" in line for line in said)
+    assert any("the student will see reflectance x 10,000, stretched from 0..2750 to 1..255" in line for line in said)
 
 
 def test_what_a_recipe_states_is_not_assumed(chips: Path) -> None:

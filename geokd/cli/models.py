@@ -8,6 +8,7 @@ import click
 
 from geokd.cli.options import json_option
 from geokd.cli.table import aligned, percent
+from geokd.contract import ValueScaling
 
 _HEAD = ("model", "precision", "classes", "bands", "patch", "ground", "values", "MB", "validation, before rounding")
 
@@ -36,7 +37,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     scaling = wants["value_scaling"]
     values = "8-bit as they are"
     if scaling is not None:
-        values = "{minimum:g}..{maximum:g} to {output_minimum:g}..{output_maximum:g}".format_map(scaling)
+        values = str(ValueScaling.from_json(scaling))
     return (
         entry["model"],
         entry["precision"],

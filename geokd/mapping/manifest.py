@@ -122,7 +122,7 @@ def describe_options(job: MappingJob) -> dict[str, Any]:
         "bidx": list(job.plan.bidx),
         "value_scale": job.plan.value_scale,
         "value_offset": job.plan.value_offset,
-        "value_scaling": None if scaling is None else asdict(scaling),
+        "value_scaling": None if scaling is None else scaling.to_json(),
         "nodata": json_number(job.plan.nodata),
         "min_valid_share": job.options.min_valid_share,
         "min_confidence": job.options.min_confidence,

@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from geokd.contract import ValueScaling
 from geokd.legend import NODATA, UNCLASSIFIED
 from geokd.outputs.footprint import footprint
 from geokd.outputs.stac_links import GEOTIFF, href, href_of, model_name
@@ -214,6 +215,13 @@ def _raster(manifest: Mapping[str, Any], bands: Sequence[tuple[str, str]], unit:
     }
 
 
+def _scaling_of_bands(scaling: Mapping[str, Any], bands: int) -> list[dict[str, Any]]:
+    """Return the stretch as `mlm` has it: one object for all bands, or one for each."""
+    if not isinstance(scaling["maximum"], list):
+        return [dict(scaling)]
+    return [one.to_json() for one in ValueScaling.from_json(scaling).of_bands(bands)]
+
+
 def _model_fields(model: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a model takes and gives, by the extension `mlm`."""
     wanted = model["input"]
@@ -233,7 +241,7 @@ def _model_fields(model: Mapping[str, Any]) -> dict[str, Any]:
                     "dim_order": ["batch", "channel", "height", "width"],
                     "data_type": wanted["data_type"],
                 },
-                "value_scaling": None if scaling is None else [scaling],
+                "value_scaling": None if scaling is None else _scaling_of_bands(scaling, len(wanted["bands"])),
                 "resize_type": wanted["resize_type"],
             }
         ],

@@ -123,10 +123,7 @@ def choose_values(
     if info.dtype == "uint8" and not _said(options):
         note = "8-bit values are taken as they are"
         if scaling is not None:
-            note += (
-                f", as a true-colour picture stretched like the chips (reflectance x 10,000 of {scaling.minimum:g}.."
-                f"{scaling.maximum:g} to {scaling.output_minimum:g}..{scaling.output_maximum:g})"
-            )
+            note += f", as a true-colour picture stretched like the chips (reflectance x 10,000 of {scaling})"
         return ValueChoice(1.0, 0.0, None, note)
     if scaling is None and info.dtype == "uint8":
         raise SceneError(
@@ -146,7 +143,7 @@ def choose_values(
         )
     note = (
         f"reflectance x 10,000 = DN x {scale:g} {'-' if offset < 0 else '+'} {abs(offset):g}, {why}; it is stretched"
-        f" from {scaling.minimum:g}..{scaling.maximum:g} to {scaling.output_minimum:g}..{scaling.output_maximum:g}"
+        f" from {scaling}"
     )
     return ValueChoice(scale, offset, scaling, note)
 

@@ -18,7 +18,7 @@ def to_uint8(
 
     Parameters
     ----------
-    values : array of any shape, integer or float
+    values : array (band, ...), integer or float; of any shape where all bands are stretched alike
     value_scale, value_offset : float
         Reflectance x 10,000 = DN * value_scale + value_offset.
     scaling : ValueScaling or None
@@ -31,12 +31,17 @@ def to_uint8(
     Raises
     ------
     ValueError
-        If `scaling` is None and the values are not uint8.
+        If `scaling` is None and the values are not uint8, or there are not as many maxima as bands.
     """
     if scaling is None:
         if values.dtype != np.uint8:
             raise ValueError(f"values of type {values.dtype} need a scaling")
         return np.asarray(values, np.uint8)
+    if isinstance(scaling.maximum, tuple):
+        pixels = np.empty(values.shape, np.uint8)
+        for band, own in enumerate(scaling.of_bands(len(values))):
+            pixels[band] = to_uint8(values[band], value_scale, value_offset, own)
+        return pixels
     if values.dtype.kind in "iu" and values.dtype.itemsize * 8 <= _LOOKUP_BITS:
         table = _table(values.dtype.str, value_scale, value_offset, scaling)
         places = values.view(f"u{values.dtype.itemsize}")
@@ -54,6 +59,7 @@ def _table(dtype: str, value_scale: float, value_offset: float, scaling: ValueSc
 
 def _stretch(values: NDArray[Any], value_scale: float, value_offset: float, scaling: ValueScaling) -> NDArray[np.uint8]:
     """Compute the stretch value by value as GDAL does: in double precision, rounded to a float32 before the integer."""
+    assert not isinstance(scaling.maximum, tuple)
     slope = (scaling.output_maximum - scaling.output_minimum) / (scaling.maximum - scaling.minimum)
     with np.errstate(invalid="ignore", over="ignore"):
         reflectance = values.astype(np.float64) * value_scale + value_offset

@@ -192,8 +192,7 @@ def _bands_and_scaling(recipe: InputRecipe, probe: ChipProbe, say: Say) -> tuple
         scaling = None if probe.bits_8 else ValueScaling()
         what = "will take 8-bit scenes alone, as they are"
         if scaling is not None:
-            what = f"will see reflectance x 10,000 of {scaling.minimum:g}..{scaling.maximum:g} stretched to"
-            what += f" {scaling.output_minimum:g}..{scaling.output_maximum:g}"
+            what = f"will see reflectance x 10,000, stretched from {scaling}"
         say(f"the student {what}, as of chips of {depth} (input.value_scaling in a recipe sets another stretch)")
     return bands, scaling
 

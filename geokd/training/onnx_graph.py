@@ -33,31 +33,14 @@ def to_onnx(network: Network, contract: InputContract, name: str = "student") ->
     TypeError
         If the network has a layer that is not written down here.
     """
-    graph = _Graph()
-    x = graph.node("Cast", ["pixels"], to=TensorProto.FLOAT)
-    x = graph.node("Sub", [x, graph.constant("normalise.mean", network.normalise.mean)])
-    x = graph.node("Div", [x, graph.constant("normalise.std", network.normalise.std)])
+    graph = Graph()
+    x = graph.normalise("pixels", network.normalise.mean, network.normalise.std)
     x = graph.layer(network.features, x, "features")
     x = graph.node("GlobalAveragePool", [x])
     x = graph.node("Flatten", [x], axis=1)
     weights = [graph.constant(f"classifier.{k}", v) for k, v in network.classifier.named_parameters()]
     graph.node("Gemm", [x, *weights], output="logits", transB=1)
-
-    shape: list[str | int | None] = ["n", len(contract.bands), contract.patch_px, contract.patch_px]
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            name,
-            [helper.make_tensor_value_info("pixels", TensorProto.UINT8, shape)],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", network.classifier.out_features])],
-            graph.initialisers,
-        ),
-        producer_name="geokd",
-        opset_imports=[helper.make_opsetid("", _OPSET)],
-        ir_version=_IR_VERSION,
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return bytes(model.SerializeToString())
+    return graph.finish(contract, network.classifier.out_features, name)
 
 
 def merge_logits(model: bytes, groups: Sequence[Sequence[int]], temperature: float) -> bytes:
@@ -85,7 +68,7 @@ def merge_logits(model: bytes, groups: Sequence[Sequence[int]], temperature: flo
     members = np.zeros((sum(len(group) for group in groups), len(groups)), np.float32)
     for new, group in enumerate(groups):
         members[list(group), new] = 1
-    end = _Graph(prefix)
+    end = Graph(prefix)
     x = end.node("Div", [inner, end.constant(f"{prefix}temperature", temperature)])
     x = end.node("Softmax", [x], axis=1)
     x = end.node("MatMul", [x, end.constant(f"{prefix}members", torch.from_numpy(members))])
@@ -99,7 +82,7 @@ def merge_logits(model: bytes, groups: Sequence[Sequence[int]], temperature: flo
     return bytes(merged.SerializeToString())
 
 
-class _Graph:
+class Graph:
     """Nodes and initialisers under construction."""
 
     def __init__(self, prefix: str = "") -> None:
@@ -112,6 +95,31 @@ class _Graph:
         name = output or f"{self._prefix}{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
+
+    def normalise(self, pixels: str, mean: Tensor, std: Tensor) -> str:
+        """Append what turns bytes into normalised floats and return the name of its output."""
+        x = self.node("Cast", [pixels], to=TensorProto.FLOAT)
+        x = self.node("Sub", [x, self.constant("normalise.mean", mean)])
+        return self.node("Div", [x, self.constant("normalise.std", std)])
+
+    def finish(self, contract: InputContract, classes: int, name: str) -> bytes:
+        """Return the checked model, from uint8 `pixels` to float32 `logits`, both as the contract says."""
+        patch: list[str | int | None] = ["n", len(contract.bands), contract.patch_px, contract.patch_px]
+        answer: list[str | int | None] = ["n", classes, *contract.answer_shape]
+        model = helper.make_model(
+            helper.make_graph(
+                self.nodes,
+                name,
+                [helper.make_tensor_value_info("pixels", TensorProto.UINT8, patch)],
+                [helper.make_tensor_value_info("logits", TensorProto.FLOAT, answer)],
+                self.initialisers,
+            ),
+            producer_name="geokd",
+            opset_imports=[helper.make_opsetid("", _OPSET)],
+            ir_version=_IR_VERSION,
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return bytes(model.SerializeToString())
 
     def constant(self, name: str, value: Tensor | float) -> str:
         """Append an initialiser, once, and return its name."""
