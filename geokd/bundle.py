@@ -31,6 +31,9 @@ from geokd.seen_chips import SeenChips
 
 SCHEMA_VERSION = 2
 DEFAULT_MODEL = "eurosat-rgb"
+AUTO_MODEL = "auto"
+"""Named in place of a model, it leaves the choice to the scene."""
+
 BUNDLES_FOLDER = Path(__file__).with_name("bundles")
 
 Precision = Literal["fp32", "int8"]

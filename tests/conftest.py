@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.tiny import three_fields, tiny_bundle, write_scene
+from tests.tiny import dense_bundle, three_fields, tiny_bundle, write_scene
 
 settings.register_profile("geokd", deadline=None)  # a busy machine is no error
 settings.load_profile("geokd")
@@ -16,6 +16,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle file that maps the brightest of three bands to a class."""
     path = tmp_path_factory.mktemp("model") / "tiny.onnx"
     path.write_bytes(tiny_bundle().onnx_bytes)
+    return path
+
+
+@pytest.fixture(scope="session")
+def dense_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle file that maps the brightest of three bands about each pixel to a class."""
+    path = tmp_path_factory.mktemp("dense") / "dense.onnx"
+    path.write_bytes(dense_bundle().onnx_bytes)
     return path
 
 

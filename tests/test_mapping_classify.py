@@ -183,8 +183,11 @@ def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
     assert manifest == result.manifest
     assert manifest["legend"][1] == {"value": 1, "name": "meadow", "title": "Meadow", "color_hint": "B7E07A"}
     assert manifest["options"] == {
+        "model": str(model),
         "patch_px": 16,
         "stride_px": 8,
+        "cell_px": 8,
+        "margin_px": 0,
         "bidx": [1, 2, 3],
         "value_scale": 1.0,
         "value_offset": 0.0,
@@ -195,6 +198,7 @@ def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
         "smooth_cells": 1,
         "min_area_ha": 0.0,
         "simplify_m": 0.0,
+        "polygons": True,
         "probabilities": False,
         "report": False,
         "acquired": None,

@@ -22,9 +22,10 @@ from geokd.errors import CallError, OutputError, SceneError
 from geokd.mapping.blocks import BlockResult, classify_block
 from geokd.mapping.classify import run_jobs
 from geokd.mapping.jobs import plan_jobs
-from geokd.mapping.journal import Journal, Layout
+from geokd.mapping.journal import Journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.scene_run import block_tasks
+from geokd.scenes.grid import PatchBlock
 from tests.tiny import three_fields, write_scene
 
 JOURNAL = ".fields.geokd-journal"
@@ -52,9 +53,9 @@ def whole(scene: Path, model: Path, tmp_path: Path) -> dict[str, bytes]:
     return rasters(tmp_path / "whole")
 
 
-def results(scene: Path, model: Path) -> tuple[Layout, list[BlockResult], dict[str, Any]]:
+def results(scene: Path, model: Path) -> tuple[list[PatchBlock], list[BlockResult], dict[str, Any]]:
     (job,) = plan_jobs([scene], model, "nowhere", SMALL_BLOCKS)
-    layout = Layout(job.patches, list(job.patches.blocks(*job.blocks_px)), 3, 3)
+    layout = list(job.patches.blocks(*job.blocks_px))
     return layout, [classify_block(task) for task in block_tasks(job)], job.run
 
 

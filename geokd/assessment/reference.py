@@ -41,6 +41,8 @@ def share_around_cells(
         NaN where less than half of the square, as far as it lies in the scene, is known.
     """
     height, width = mask.shape
+    if cell_px == side_px == 1:
+        return np.where(known, mask, np.nan)
 
     def edges(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         centre = np.arange(0, size, cell_px) + cell_px // 2

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @o.smooth_option
 @o.min_area_option
 @o.simplify_option
+@o.polygons_option
 @o.probabilities_option
 @o.report_option
 @o.acquired_option
@@ -178,7 +179,7 @@ def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
     lines += _what_filters_did(manifest["filters"])
     left_out = manifest["unmapped_cells"]["in_no_classified_patch"]
     if left_out:
-        share = f"{100 * job.options.min_valid_share:g} %"
+        share = f"{100 * job.min_valid_share:g} %"
         lines.append(f"  {left_out:,} cells with data are not mapped: no patch over them has {share} valid pixels")
     drift = manifest["drift"]
     if drift is not None and drift["unfamiliar_share"] is None:

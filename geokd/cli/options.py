@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from geokd.bundle import DEFAULT_MODEL
+from geokd.bundle import AUTO_MODEL
 
 
 def band_numbers(text: str) -> tuple[int, ...]:
@@ -45,10 +45,10 @@ class MemorySize(click.ParamType[int]):
 model_option = click.option(
     "-m",
     "--model",
-    default=DEFAULT_MODEL,
+    default=AUTO_MODEL,
     show_default=True,
     metavar="MODEL",
-    help="Model bundle: an .onnx file, or the name of one that ships with geokd.",
+    help="Model bundle: an .onnx file, or the name of one that ships with geokd; auto takes the one that fits.",
 )
 output_option = click.option(
     "-o",
@@ -80,13 +80,13 @@ stride_option = click.option(
     "stride_px",
     type=click.IntRange(min=1),
     metavar="PIXELS",
-    help="Distance between patches, and side of a cell of the map; a quarter of the model's patch without.",
+    help="Distance between patches, and side of a cell of the map. Default: a quarter of the model's patch. Not for"
+    " models that answer for every pixel.",
 )
 min_valid_share_option = click.option(
     "--min-valid-share",
     type=click.FloatRange(0, 1),
-    default=0.25,
-    show_default=True,
+    show_default="0.25; 0 of a model that answers for every pixel",
     help="Share of valid pixels below which a patch is not classified.",
 )
 min_confidence_option = click.option(
@@ -119,6 +119,13 @@ simplify_option = click.option(
     default=0.0,
     metavar="METRES",
     help="Simplify the outlines of polygons, borders that they share alike; rasters stay as they are.",
+)
+polygons_option = click.option(
+    "--no-polygons",
+    "polygons",
+    flag_value=False,
+    default=True,
+    help="Leave out the GeoPackage of polygons, the slowest output of large maps.",
 )
 probabilities_option = click.option(
     "--probabilities", is_flag=True, help="Write <scene>_probabilities.tif, too: a band a class, in percent."

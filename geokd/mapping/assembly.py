@@ -1,7 +1,8 @@
 """From the results of all blocks to the finished map, one row of blocks after the other."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,17 +10,37 @@ from numpy.typing import NDArray
 from geokd.assessment.drift import Drift, find_drift
 from geokd.legend import NODATA
 from geokd.mapping.blocks import BlockResult, picture_lines
+from geokd.mapping.cells import CellAnswers
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.majority import smooth
-from geokd.mapping.mosaic import Filtered, Mosaic, codes_and_confidence, join_row, own_cells, percentages
+from geokd.mapping.mosaic import (
+    Filtered,
+    Mosaic,
+    PatchPredictions,
+    codes_and_confidence,
+    join_row,
+    own_cells,
+    percentages,
+)
 from geokd.mapping.sieve import Sieved, sieve
 from geokd.outputs.class_map import ClassMap
-from geokd.scenes.grid import PatchBlock
+from geokd.outputs.geotiff import Part
+from geokd.scenes.grid import PatchBlock, PatchGrid
 
-Read = Callable[[int], BlockResult]
-"""Gives the result of a block by its number."""
 
-_RowOfBlocks = list[tuple[BlockResult, tuple[slice, slice], NDArray[np.float64]]]
+class Read(Protocol):
+    """Gives the result of a block by its number; probabilities of a dense student's cells only if they are wanted."""
+
+    def __call__(self, number: int, *, percent: bool = False) -> BlockResult:
+        """Return the result of block `number`."""
+
+
+class _Own(NamedTuple):
+    """A block's result, the cells that are its own, and what is final for these."""
+
+    result: BlockResult
+    place: tuple[slice, slice]
+    cells: CellAnswers
 
 
 def assemble(job: MappingJob, blocks: Sequence[PatchBlock], read: Read) -> Mosaic:
@@ -30,7 +51,7 @@ def assemble(job: MappingJob, blocks: Sequence[PatchBlock], read: Read) -> Mosai
     job : MappingJob
     blocks : sequence of PatchBlock
         As :meth:`geokd.scenes.grid.PatchGrid.blocks` cuts them.
-    read : callable
+    read : Read
     """
     grid, scene, patches = job.patches.cell_grid, job.plan.grid, job.patches
     codes = np.full((grid.height, grid.width), NODATA, np.uint8)
@@ -40,25 +61,22 @@ def assemble(job: MappingJob, blocks: Sequence[PatchBlock], read: Read) -> Mosai
     picture_valid = np.zeros(picture.shape[1:], np.bool_)
     classified = valid = 0
     features, sure = [], []
-    for row in _rows_of_blocks(job, blocks, read):
-        for result, own, cells in row:
-            codes[own], confidence[own] = codes_and_confidence(cells, result.valid_cells, job.options.min_confidence)
-            classified += result.classified
-            valid += int(result.valid_cells.sum())
-            features.append(result.features)
-            sure.append(result.confidence)
-            shown = [_within(n, cells, patches.stride_px) for n, cells in zip(lines, own, strict=True)]
-            picture[:, shown[0], shown[1]] = result.picture
-            picture_valid[shown[0], shown[1]] = result.picture_valid
-    filtered = _filter(job, codes, confidence, probability_rows(job, blocks, read)) if job.options.filters else None
+    for result, place, cells in _own_parts(job, blocks, read, percent=False):
+        codes[place], confidence[place] = cells.codes, cells.confidence
+        classified += result.classified
+        valid += int(np.count_nonzero(result.valid_cells))
+        features.append(result.features)
+        sure.append(result.confidence)
+        shown = [_within(n, own, patches.cell_px) for n, own in zip(lines, place, strict=True)]
+        picture[:, shown[0], shown[1]] = result.picture
+        picture_valid[shown[0], shown[1]] = result.picture_valid
+    filtered = _filter(job, codes, confidence, probability_parts(job, blocks, read)) if job.options.filters else None
     class_map = ClassMap(codes, confidence, grid, job.legend)
     return Mosaic(class_map, classified, valid, filtered, _drift(job, features, sure), picture, picture_valid)
 
 
-def probability_rows(
-    job: MappingJob, blocks: Sequence[PatchBlock], read: Read
-) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
-    """Yield the map's rows from above, and the probability of each class there in percent.
+def probability_parts(job: MappingJob, blocks: Sequence[PatchBlock], read: Read) -> Iterator[Part]:
+    """Yield parts of the map, block after block, and the probability of each class there in percent.
 
     Parameters
     ----------
@@ -67,29 +85,37 @@ def probability_rows(
 
     Yields
     ------
-    rows : slice
+    rows, cols : slice
     percent : uint8 array (K, rows, cols); 255 where a cell is not mapped
     """
-    for row in _rows_of_blocks(job, blocks, read):
-        parts = [percentages(cells, result.valid_cells) for result, _, cells in row]
-        yield row[0][1][0], np.concatenate(parts, axis=2)
+    for _, place, cells in _own_parts(job, blocks, read, percent=True):
+        assert cells.percent is not None, "a task of a dense student was asked for probabilities"
+        yield place, cells.percent
 
 
-def _rows_of_blocks(job: MappingJob, blocks: Sequence[PatchBlock], read: Read) -> Iterator[_RowOfBlocks]:
-    """Yield rows of blocks: of each block its result, the cells that are its own, and their probabilities."""
+def _own_parts(job: MappingJob, blocks: Sequence[PatchBlock], read: Read, *, percent: bool) -> Iterator[_Own]:
+    """Yield the blocks in their order; of a patch student, a row of blocks is joined with the patches above it."""
+    patches = job.patches
+    if not isinstance(patches, PatchGrid):
+        for number, block in enumerate(blocks):
+            result = read(number, percent=percent)
+            assert isinstance(result.predictions, CellAnswers)
+            yield _Own(result, patches.own_cells(block), result.predictions)
+        return
     joined: NDArray[np.float32] | None = None
     for _, row in groupby(range(len(blocks)), key=lambda number: blocks[number].row_start):
         results = [read(number) for number in row]
-        joined = join_row(joined, [result.predictions for result in results], job.patches)
-        places = [(result, result.predictions.block) for result in results]
-        yield [(r, job.patches.own_cells(block), own_cells(joined, block, job.patches)) for r, block in places]
+        told = [r.predictions for r in results if isinstance(r.predictions, PatchPredictions)]
+        joined = join_row(joined, told, patches)
+        for result, said in zip(results, told, strict=True):
+            means, valid = own_cells(joined, said.block, patches), result.valid_cells
+            decided = codes_and_confidence(means, valid, job.options.min_confidence)
+            cells = CellAnswers(said.block, *decided, percentages(means, valid) if percent else None)
+            yield _Own(result, patches.own_cells(said.block), cells)
 
 
 def _filter(
-    job: MappingJob,
-    codes: NDArray[np.uint8],
-    confidence: NDArray[np.uint8],
-    percent: Iterable[tuple[slice, NDArray[np.uint8]]],
+    job: MappingJob, codes: NDArray[np.uint8], confidence: NDArray[np.uint8], percent: Iterable[Part]
 ) -> Filtered:
     """Smooth and sieve the codes, in place; a cell of a new class gets the model's probability of that class."""
     options, classes = job.options, len(job.bundle.legend)
@@ -99,17 +125,18 @@ def _filter(
     if options.min_area_ha > 0:
         sieved = sieve(codes, job.patches.cell_grid, classes, options.min_area_ha)
     changed_cells = 0
-    for rows, probabilities in percent:
-        changed = codes[rows] != before[rows]
+    for place, probabilities in percent:
+        now = codes[place]
+        changed = now != before[place]
         row, col = np.nonzero(changed)
-        confidence[rows][changed] = probabilities[codes[rows][changed], row, col]
+        confidence[place][changed] = probabilities[now[changed], row, col]
         changed_cells += len(row)
     return Filtered(changed_cells, sieved.merged, sieved.left)
 
 
-def _within(lines: NDArray[np.int64], cells: slice, stride_px: int) -> slice:
+def _within(lines: NDArray[np.int64], cells: slice, cell_px: int) -> slice:
     """Which of the picture's lines show rows or columns of `cells`."""
-    first, stop = np.searchsorted(lines, (cells.start * stride_px, cells.stop * stride_px))
+    first, stop = np.searchsorted(lines, (cells.start * cell_px, cells.stop * cell_px))
     return slice(int(first), int(stop))
 
 

@@ -1,26 +1,32 @@
-"""One block of a scene, from pixels to probabilities: what a worker does."""
+"""One block of a scene, from pixels to answers: what a worker does."""
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.assessment.drift import chip_features
+from geokd.assessment.drift import Features, chip_features
 from geokd.errors import SceneError
-from geokd.mapping.engine import BATCH_PATCHES, open_student
+from geokd.legend import NODATA
+from geokd.mapping.cells import CellAnswers, decide_cells
+from geokd.mapping.engine import Student, open_student
 from geokd.mapping.mosaic import PatchPredictions
-from geokd.scenes.grid import PatchBlock, PatchGrid
+from geokd.scenes.grid import AnyGrid, DenseGrid, PatchBlock, PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import read_window
 
 PICTURE_PX = 1024
 """Longer side of the thinned scene, for pictures."""
+
+FAMILIAR_PX = 64
+"""Side of the windows of a dense student's patches that are held against the chips of training, at most its stride."""
 
 _FAMILIAR_SHARE = 0.9  # of pixels that are valid and not mirrored, in a patch to hold against whole chips
 _FAMILIAR_PATCHES = 4_000  # of a scene, at most about, to hold against the chips
@@ -34,7 +40,7 @@ class BlockTask:
     Parameters
     ----------
     plan : ScenePlan
-    patches : PatchGrid
+    patches : PatchGrid or DenseGrid
     block : PatchBlock
     number : int
         Of the block, from 0 on, in the order of :meth:`geokd.scenes.grid.PatchGrid.blocks`.
@@ -44,16 +50,23 @@ class BlockTask:
     model_sha256 : str
     min_valid_share : float
         Share of valid pixels below which a patch is not classified.
+    min_confidence : float
+        Confidence below which a dense student leaves a cell unclassified; of a patch student that is decided when the
+        patches are averaged.
+    percent : bool
+        Whether a dense student gives the probability of each class, too.
     """
 
     plan: ScenePlan
-    patches: PatchGrid
+    patches: AnyGrid
     block: PatchBlock
     number: int
     scene: int
     model: Path
     model_sha256: str
     min_valid_share: float
+    min_confidence: float = 0.0
+    percent: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,29 +75,63 @@ class BlockResult:
 
     Parameters
     ----------
-    predictions : PatchPredictions
+    predictions : PatchPredictions or CellAnswers
+        Of a patch student the probabilities of each patch, of a dense student what is final for each cell.
+    classified : int
+        How many patches were classified.
     valid_cells : bool array (cell rows, cell cols)
         Which of the block's own cells hold a valid pixel.
     features : float64 array (n, 2 C)
-        Of nearly whole patches that do not overlap, for :mod:`geokd.assessment.drift`.
+        Of nearly whole patches that do not overlap, or windows of them, for :mod:`geokd.assessment.drift`.
     confidence : float32 array (n,)
-        Of these patches.
+        Of these.
     picture : uint8 array (C, h, w)
         The block's own part of the thinned scene, see :func:`picture_lines`.
     picture_valid : bool array (h, w)
     """
 
-    predictions: PatchPredictions
+    predictions: PatchPredictions | CellAnswers
+    classified: int
     valid_cells: NDArray[np.bool_]
     features: NDArray[np.float64]
     confidence: NDArray[np.float32]
     picture: NDArray[np.uint8]
     picture_valid: NDArray[np.bool_]
 
-    @property
-    def classified(self) -> int:
-        """How many patches were classified."""
-        return int((~np.isnan(self.predictions.probabilities[..., 0])).sum())
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that it holds but the block, by name; the probabilities of cells, which are large, come last."""
+        told = self.predictions
+        answers: dict[str, NDArray[Any]]
+        last: dict[str, NDArray[Any]] = {}
+        if isinstance(told, PatchPredictions):
+            answers = {"patches": told.probabilities}
+        else:
+            answers = {"codes": told.codes, "confidence_percent": told.confidence}
+            last = {} if told.percent is None else {"percent": told.percent}
+        names = ("valid_cells", "features", "confidence", "picture", "picture_valid")
+        count = np.array(self.classified, np.int64)
+        return answers | {"classified": count} | {name: getattr(self, name) for name in names} | last
+
+    @classmethod
+    def from_arrays(cls, block: PatchBlock, arrays: Mapping[str, NDArray[Any]]) -> "BlockResult":
+        """Put together what :meth:`arrays` took apart; without `percent` there are no probabilities of cells."""
+        rest = dict(arrays)
+        told: PatchPredictions | CellAnswers
+        if "patches" in rest:
+            told = PatchPredictions(block, rest.pop("patches"))
+        else:
+            told = CellAnswers(block, rest.pop("codes"), rest.pop("confidence_percent"), rest.pop("percent", None))
+        return cls(told, int(rest.pop("classified")), **rest)
+
+
+@dataclass(frozen=True, eq=False)
+class _Answered:
+    """What a student says of a block, and of some patches what they look like and how sure it is there."""
+
+    predictions: PatchPredictions | CellAnswers
+    classified: int
+    features: Features
+    confidence: NDArray[np.float32]
 
 
 def classify_block(task: BlockTask) -> BlockResult:
@@ -100,13 +147,40 @@ def classify_block(task: BlockTask) -> BlockResult:
     student = open_student(task.model, task.model_sha256)
     grid, block = task.patches, task.block
     pixels, valid = _read_patiently(task.plan, grid.block_window(block))
+    valid_cells = _valid_cells(valid, grid, block)
+    if isinstance(grid, DenseGrid):
+        told = _answer_cells(student, task, grid, pixels, valid)
+        assert isinstance(told.predictions, CellAnswers)
+        told.predictions.leave_out(~valid_cells)
+    else:
+        told = _answer_patches(student, task, grid, pixels, valid)
+    picture_rows, picture_cols = (
+        lines[(lines >= first) & (lines < stop)] - first + grid.margin_px
+        for lines, first, stop in _own_lines(grid, block)
+    )
+    return BlockResult(
+        told.predictions,
+        told.classified,
+        valid_cells,
+        told.features,
+        told.confidence,
+        pixels[:, picture_rows[:, np.newaxis], picture_cols],
+        valid[picture_rows[:, np.newaxis], picture_cols],
+    )
+
+
+def _answer_patches(
+    student: Student, task: BlockTask, grid: PatchGrid, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
+) -> _Answered:
+    """Run a patch student on the patches of a block."""
+    block = task.block
     patches, patches_valid = cut_patches(pixels, valid, grid)
     whole = bool(valid.all())
     share = np.ones((block.rows, block.cols)) if whole else patches_valid.mean(axis=(2, 3))
     rows, cols = np.nonzero((share > 0) & (share >= task.min_valid_share))
     probabilities = np.full((block.rows, block.cols, len(student.bundle.legend)), np.nan, np.float32)
-    for start in range(0, len(rows), BATCH_PATCHES):
-        chosen = rows[start : start + BATCH_PATCHES], cols[start : start + BATCH_PATCHES]
+    for start in range(0, len(rows), student.batch_patches):
+        chosen = rows[start : start + student.batch_patches], cols[start : start + student.batch_patches]
         filled = patches[chosen] if whole else fill_invalid(patches[chosen], patches_valid[chosen])
         probabilities[chosen] = student.probabilities(filled)
     step = grid.cells_per_patch * _familiar_step(grid)
@@ -115,17 +189,71 @@ def classify_block(task: BlockTask) -> BlockResult:
     looked_at = apart[rows, cols] & ((share * _share_within(grid, block))[rows, cols] >= _FAMILIAR_SHARE)
     chosen = rows[looked_at], cols[looked_at]
     features = chip_features(fill_invalid(patches[chosen], patches_valid[chosen]))
-    picture_rows, picture_cols = (
-        lines[(lines >= first) & (lines < stop)] - first for lines, first, stop in _own_lines(grid, block)
-    )
-    return BlockResult(
-        PatchPredictions(block, probabilities),
-        _valid_cells(valid, grid, block),
-        features,
-        probabilities[chosen].max(axis=1, initial=0.0),
-        pixels[:, picture_rows[:, np.newaxis], picture_cols],
-        valid[picture_rows[:, np.newaxis], picture_cols],
-    )
+    sure = probabilities[chosen].max(axis=1, initial=0.0)
+    return _Answered(PatchPredictions(block, probabilities), len(rows), features, sure)
+
+
+def _answer_cells(
+    student: Student, task: BlockTask, grid: DenseGrid, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
+) -> _Answered:
+    """Run a dense student on the patches of a block, and decide the cells that are their own."""
+    block, bundle = task.block, student.bundle
+    own = grid.own_cells(block)
+    shape = own[0].stop - own[0].start, own[1].stop - own[1].start
+    cells = CellAnswers.unmapped(block, shape, len(bundle.legend) if task.percent else None)
+    patches, patches_valid = cut_patches(pixels, valid, grid)
+    whole = bool(valid.all())
+    share = np.ones((block.rows, block.cols)) if whole else patches_valid.mean(axis=(2, 3))
+    rows, cols = np.nonzero((share > 0) & (share >= task.min_valid_share))
+    margin, side = grid.margin_px // grid.cell_px, grid.stride_px // grid.cell_px
+    for start in range(0, len(rows), student.batch_patches):
+        chosen = rows[start : start + student.batch_patches], cols[start : start + student.batch_patches]
+        filled = patches[chosen] if whole else fill_invalid(patches[chosen], patches_valid[chosen])
+        logits = student.logits(filled) if len(filled) > 1 else next(student.answers(filled))
+        for answer, row, col in zip(logits, *chosen, strict=True):
+            place = slice(row * side, (row + 1) * side), slice(col * side, (col + 1) * side)
+            inner = answer[:, margin : margin + side, margin : margin + side]
+            decide_cells(inner, bundle.temperature, task.min_confidence, cells.part(*place))
+    features, sure = _look_at_windows(grid, cells, pixels, valid)
+    return _Answered(cells, len(rows), features, sure)
+
+
+def _look_at_windows(
+    grid: DenseGrid, cells: CellAnswers, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
+) -> tuple[Features, NDArray[np.float32]]:
+    """Features of windows on a lattice fixed by the scene, and the mean confidence of the cells in each.
+
+    Windows of `FAMILIAR_PX` lie side by side in the square that is a patch's own; in a large scene every n-th is
+    looked at. Those that are not nearly whole, or reach past the scene, are left out.
+    """
+    side = max(min(FAMILIAR_PX, grid.stride_px) // grid.cell_px, 1) * grid.cell_px
+    number = grid.stride_px // side  # along one side of a patch
+    scene, block, margin = grid.scene_grid, cells.block, grid.margin_px
+    step = max(1, math.ceil(math.sqrt(math.prod(grid.shape) * number**2 / _FAMILIAR_PATCHES)))
+
+    def places(start: int, stop: int, size: int) -> list[int]:
+        """First pixels, from the block's first own one on."""
+        windows = range(-(-start * number // step) * step, stop * number, step)
+        pixels_of = (n // number * grid.stride_px + n % number * side for n in windows)
+        return [place - start * grid.stride_px for place in pixels_of if place + side <= size]
+
+    found, sure = [], []
+    for top in places(block.row_start, block.row_stop, scene.height):
+        for left in places(block.col_start, block.col_stop, scene.width):
+            window = slice(top + margin, top + margin + side), slice(left + margin, left + margin + side)
+            known = valid[window]
+            of = (
+                slice(top // grid.cell_px, (top + side) // grid.cell_px),
+                slice(left // grid.cell_px, (left + side) // grid.cell_px),
+            )
+            percent = cells.confidence[of]
+            mapped = percent != NODATA
+            if known.mean() >= _FAMILIAR_SHARE and mapped.any():
+                found.append(fill_invalid(pixels[:, *window][np.newaxis], known[np.newaxis]))
+                sure.append(float(percent.mean(where=mapped)) / 100)
+    if not found:
+        return np.empty((0, 2 * len(pixels))), np.empty(0, np.float32)
+    return chip_features(np.concatenate(found)), np.array(sure, np.float32)
 
 
 def picture_lines(size: int, longest: int) -> NDArray[np.int64]:
@@ -134,9 +262,9 @@ def picture_lines(size: int, longest: int) -> NDArray[np.int64]:
     return ((np.arange(count) + 0.5) * size / count).astype(np.int64)
 
 
-def _own_lines(grid: PatchGrid, block: PatchBlock) -> Iterator[tuple[NDArray[np.int64], int, int]]:
+def _own_lines(grid: AnyGrid, block: PatchBlock) -> Iterator[tuple[NDArray[np.int64], int, int]]:
     """Rows, then columns, of the thinned picture; first and stop of those that are the block's own."""
-    scene, step = grid.scene_grid, grid.stride_px
+    scene, step = grid.scene_grid, grid.cell_px
     for size, cells in zip((scene.height, scene.width), grid.own_cells(block), strict=True):
         lines = picture_lines(size, max(scene.height, scene.width))
         yield lines, cells.start * step, cells.stop * step
@@ -160,7 +288,7 @@ def _read_patiently(plan: ScenePlan, window: Window) -> tuple[NDArray[np.uint8],
 
 
 def cut_patches(
-    pixels: NDArray[np.uint8], valid: NDArray[np.bool_], grid: PatchGrid
+    pixels: NDArray[np.uint8], valid: NDArray[np.bool_], grid: AnyGrid
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Cut a block into its patches, as views.
 
@@ -168,7 +296,7 @@ def cut_patches(
     ----------
     pixels : uint8 array (C, h, w)
     valid : bool array (h, w)
-    grid : PatchGrid
+    grid : PatchGrid or DenseGrid
 
     Returns
     -------
@@ -214,16 +342,15 @@ def _share_within(grid: PatchGrid, block: PatchBlock) -> NDArray[np.float64]:
     return np.outer(along(block.row_start, block.rows, height), along(block.col_start, block.cols, width))
 
 
-def _valid_cells(valid: NDArray[np.bool_], grid: PatchGrid, block: PatchBlock) -> NDArray[np.bool_]:
-    """Which of a block's own cells hold a valid pixel of the scene itself; mirrored pixels past its end don't count."""
+def _valid_cells(valid: NDArray[np.bool_], grid: AnyGrid, block: PatchBlock) -> NDArray[np.bool_]:
+    """Which of a block's own cells hold a valid pixel of the scene itself; mirrored pixels beside it don't count."""
     rows, cols = grid.own_cells(block)
+    shape = rows.stop - rows.start, cols.stop - cols.start
     if valid.all():
-        return np.ones((rows.stop - rows.start, cols.stop - cols.start), np.bool_)
-    scene, step = grid.scene_grid, grid.stride_px
-    own = np.zeros_like(valid)
-    height = scene.height - block.row_start * step
-    width = scene.width - block.col_start * step
-    own[:height, :width] = valid[:height, :width]
-    cells = own.reshape(own.shape[0] // step, step, own.shape[1] // step, step)
-    valid_cells: NDArray[np.bool_] = np.any(cells, axis=(1, 3))
-    return valid_cells[: rows.stop - rows.start, : cols.stop - cols.start]
+        return np.ones(shape, np.bool_)
+    scene, side, margin = grid.scene_grid, grid.cell_px, grid.margin_px
+    height, width = min(rows.stop * side, scene.height), min(cols.stop * side, scene.width)
+    inside = valid[margin : margin + height - rows.start * side, margin : margin + width - cols.start * side]
+    own = np.zeros((shape[0] * side, shape[1] * side), np.bool_)
+    own[: inside.shape[0], : inside.shape[1]] = inside
+    return np.asarray(own.reshape(shape[0], side, shape[1], side).any(axis=(1, 3)))

@@ -6,10 +6,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from geokd.bundle import DEFAULT_MODEL
+from geokd.bundle import AUTO_MODEL
 from geokd.errors import GeokdError
 from geokd.mapping.assembly import assemble
-from geokd.mapping.blocks import BlockTask, classify_block
+from geokd.mapping.blocks import BlockResult, BlockTask, classify_block
 from geokd.mapping.jobs import MappingJob, plan_jobs
 from geokd.mapping.mosaic import Mosaic
 from geokd.mapping.options import ClassifyOptions
@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 
 def classify(
     scene: str | Path,
-    model: str | Path = DEFAULT_MODEL,
+    model: str | Path = AUTO_MODEL,
     output: str | Path = ".",
     options: ClassifyOptions | None = None,
     *,
@@ -37,7 +37,7 @@ def classify(
     scene : path
         Anything GDAL opens.
     model : path
-        A bundle, or the name of one that ships.
+        A bundle, or the name of one that ships; "auto" takes the one that fits the scene.
     output : path
         Folder for the outputs; it is made if need be.
     options : ClassifyOptions, optional
@@ -133,4 +133,8 @@ def make_map(job: MappingJob) -> Mosaic:
     """
     with closing(run_tasks(classify_block, block_tasks(job), job.options.crew)) as done:
         results = {task.number: future.result() for task, future in done}
-    return assemble(job, list(job.patches.blocks(*job.blocks_px)), results.__getitem__)
+
+    def read(number: int, *, percent: bool = False) -> BlockResult:
+        return results[number]
+
+    return assemble(job, list(job.patches.blocks(*job.blocks_px)), read)

@@ -24,7 +24,11 @@ from geokd.errors import BundleError, one_message
 from geokd.mapping.memory import bounded_growth, fair_share_bytes
 
 BATCH_PATCHES = 32
-"""Patches run at once. Every run has this many: other batches may go through other kernels, with other roundings."""
+"""Patches that a patch student runs at once. Every run has this many: other batches may go through other kernels, with
+other roundings."""
+
+DENSE_BATCH_PATCHES = 1
+"""Patches that a dense student runs at once: it gives K numbers for each cell, and larger batches leave the caches."""
 
 _SEVERITY_FATAL = 4  # what is no more than an error comes as an exception
 
@@ -42,6 +46,16 @@ class Student:
     bundle: Bundle
     session: onnxruntime.InferenceSession = field(repr=False)
 
+    @property
+    def batch_patches(self) -> int:
+        """Patches that are run at once, always as many."""
+        return DENSE_BATCH_PATCHES if self.bundle.contract.is_dense else BATCH_PATCHES
+
+    @property
+    def answer_shape(self) -> tuple[int, ...]:
+        """Shape of the answer for one patch: (K,) of a patch student, (K, rows, cols) of a dense one."""
+        return (len(self.bundle.legend), *self.bundle.contract.answer_shape)
+
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the network. The answer for a patch does not depend on the patches beside it, bit for bit.
 
@@ -51,33 +65,46 @@ class Student:
 
         Returns
         -------
-        float32 array (N, K)
+        float32 array (N, K), or (N, K, rows, cols) of a dense student
 
         Raises
         ------
         BundleError
             If ONNX Runtime cannot run these pixels, or the answers are not finite, or not one a class.
         """
-        name = self.session.get_inputs()[0].name
-        logits = np.empty((len(pixels), len(self.bundle.legend)), np.float32)
-        for start in range(0, len(pixels), BATCH_PATCHES):
-            batch = pixels[start : start + BATCH_PATCHES]
-            count = len(batch)
-            if count < BATCH_PATCHES:
-                batch = np.concatenate([batch, np.zeros((BATCH_PATCHES - count, *batch.shape[1:]), np.uint8)])
-            with _told_in_a_sentence(f"run the model {self.bundle.name}"):
-                (answer,) = self.session.run(None, {name: np.ascontiguousarray(batch)})
-            if answer.shape != (BATCH_PATCHES, logits.shape[1]) or not np.isfinite(answer[:count]).all():
-                raise BundleError(
-                    f"the model {self.bundle.name} answers {BATCH_PATCHES} patches with {answer.shape} numbers, some"
-                    " perhaps not finite, where its legend wants as many finite ones a patch as it has classes; take"
-                    " another model"
-                )
-            logits[start : start + count] = answer[:count]
+        logits = np.empty((len(pixels), *self.answer_shape), np.float32)
+        start = 0
+        for answer in self.answers(pixels):
+            logits[start : start + len(answer)] = answer
+            start += len(answer)
         return logits
 
+    def answers(self, pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
+        """Yield what :meth:`logits` returns, batch after batch of at most `batch_patches` patches.
+
+        Raises
+        ------
+        BundleError
+            As :meth:`logits`.
+        """
+        name, size = self.session.get_inputs()[0].name, self.batch_patches
+        for start in range(0, len(pixels), size):
+            batch = pixels[start : start + size]
+            count = len(batch)
+            if count < size:
+                batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.uint8)])
+            with _told_in_a_sentence(f"run the model {self.bundle.name}"):
+                (answer,) = self.session.run(None, {name: np.ascontiguousarray(batch)})
+            if answer.shape != (size, *self.answer_shape) or not _is_finite(answer[:count]):
+                raise BundleError(
+                    f"the model {self.bundle.name} answers {size} patches with {answer.shape} numbers, some perhaps not"
+                    f" finite, where contract and legend want {(size, *self.answer_shape)} finite ones; take another"
+                    " model"
+                )
+            yield answer[:count]
+
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run the network and calibrate its answers: float32 (N, K), rows sum to 1. See :meth:`logits`."""
+        """Run a patch student and calibrate its answers: float32 (N, K), rows sum to 1. See :meth:`logits`."""
         return softmax(self.logits(pixels), self.bundle.temperature)
 
 
@@ -125,13 +152,14 @@ def make_student(bundle: Bundle) -> Student:
     if problems:
         raise BundleError(f"the network of the model {bundle.name} does not fit it: {one_message(problems)}")
     student = Student(bundle, session)
-    blank = np.zeros((BATCH_PATCHES, *bundle.golden.pixels.shape[1:]), np.uint8)
+    blank = np.zeros((student.batch_patches, *bundle.golden.pixels.shape[1:]), np.uint8)
     with _told_in_a_sentence(f"run the model {bundle.name}", most), bounded_growth(most):
         (answer,) = session.run(None, {session.get_inputs()[0].name: blank})
-    if answer.shape != (BATCH_PATCHES, len(bundle.legend)) or answer.dtype != np.float32:
+    wanted = (student.batch_patches, *student.answer_shape)
+    if answer.shape != wanted or answer.dtype != np.float32:
         raise BundleError(
-            f"the model {bundle.name} answers {BATCH_PATCHES} patches with {answer.dtype} {answer.shape}, its legend"
-            f" wants float32 {(BATCH_PATCHES, len(bundle.legend))}; export it again"
+            f"the model {bundle.name} answers {student.batch_patches} patch{'es' * (student.batch_patches > 1)} with"
+            f" {answer.dtype} {answer.shape}, contract and legend want float32 {wanted}; export it again"
         )
     return student
 
@@ -201,7 +229,7 @@ def _signature_problems(bundle: Bundle, session: onnxruntime.InferenceSession) -
     side = bundle.contract.patch_px
     wanted = (
         ("takes", inputs[0], "tensor(uint8)", ("N", len(bundle.contract.bands), side, side)),
-        ("yields", outputs[0], "tensor(float)", ("N", len(bundle.legend))),
+        ("yields", outputs[0], "tensor(float)", ("N", len(bundle.legend), *bundle.contract.answer_shape)),
     )
     problems = []
     for verb, node, kind, shape in wanted:
@@ -212,6 +240,11 @@ def _signature_problems(bundle: Bundle, session: onnxruntime.InferenceSession) -
         if node.type != kind or not lengths_fit:
             problems.append(f"it {verb} {node.type} {tuple(node.shape)}, the bundle asks for {kind} {shape}")
     return problems
+
+
+def _is_finite(answer: NDArray[np.float32]) -> bool:
+    """Whether all numbers are finite; the sum tells it in one pass, unless finite numbers overflow it."""
+    return bool(np.isfinite(answer.sum())) or bool(np.isfinite(answer).all())
 
 
 @contextmanager

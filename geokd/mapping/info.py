@@ -10,7 +10,8 @@ from rasterio.errors import CRSError
 
 from geokd.bundle import load_bundle, resolve_model, shipped_models
 from geokd.errors import BundleError, CallError, SceneError
-from geokd.mapping.engine import BATCH_PATCHES, Student, open_student
+from geokd.mapping.choosing import choose_model, read_card
+from geokd.mapping.engine import Student, open_student
 from geokd.mapping.jobs import check_unclassified, plan_job
 from geokd.mapping.manifest import describe_grid, describe_options, json_number
 from geokd.mapping.options import ClassifyOptions
@@ -29,7 +30,7 @@ def info(path: str | Path, model: str | Path | None = None, options: ClassifyOpt
     path : path
         A bundle (a `.onnx` file, or the name of one that ships), or a scene.
     model : path, optional
-        For a scene: the model it would be mapped with.
+        For a scene: the model it would be mapped with; "auto" leaves the choice to the scene.
     options : ClassifyOptions, optional
         For a scene with a model.
 
@@ -57,14 +58,14 @@ def info(path: str | Path, model: str | Path | None = None, options: ClassifyOpt
     about: dict[str, Any] = {"kind": "scene", **describe_scene_info(scene)}
     options = options or ClassifyOptions()
     if model is not None:
-        return about | _prospect(scene, resolve_model(model).resolve(), options)
+        return about | _prospect(scene, model, options)
     return about | {"models_that_fit": [name for name in shipped_models() if _fits(scene, name, options)]}
 
 
 def _fits(scene: SceneInfo, model: str, options: ClassifyOptions) -> bool:
     """Whether a model that ships can take a scene."""
     try:
-        fix_plan(scene, load_bundle(model).contract, options.scene_options)
+        fix_plan(scene, read_card(model).contract, options.scene_options)
     except SceneError:
         return False
     return True
@@ -100,7 +101,7 @@ def describe_scene_info(scene: SceneInfo) -> dict[str, Any]:
 
 def patches_per_second(student: Student) -> float:
     """Measure how many patches of random bytes one thread of this machine classifies in a second."""
-    shape = (BATCH_PATCHES, *student.bundle.golden.pixels.shape[1:])
+    shape = (student.batch_patches, *student.bundle.golden.pixels.shape[1:])
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     student.logits(pixels)
     runs = 0
@@ -108,7 +109,13 @@ def patches_per_second(student: Student) -> float:
     while (elapsed := time.perf_counter() - start) < _TRIAL_SECONDS or runs == 0:
         student.logits(pixels)
         runs += 1
-    return runs * BATCH_PATCHES / elapsed
+    return runs * student.batch_patches / elapsed
+
+
+def megapixels_per_second(student: Student, patches: float) -> float:
+    """Million pixels of a scene that so many patches a second of a dense student come to, their margins left out."""
+    contract = student.bundle.contract
+    return patches * (contract.patch_px - 2 * contract.margin_px) ** 2 / 1e6
 
 
 def _is_model(path: str | Path) -> bool:
@@ -120,15 +127,20 @@ def _is_model(path: str | Path) -> bool:
         return False
 
 
-def _prospect(scene: SceneInfo, model: Path, options: ClassifyOptions) -> dict[str, Any]:
+def _prospect(scene: SceneInfo, named: str | Path, options: ClassifyOptions) -> dict[str, Any]:
     """Say what mapping would take, or why it cannot be done."""
+    try:
+        choice = choose_model(scene, named, options.scene_options)
+    except SceneError as error:
+        return {"model": None, "problems": str(error)}
+    model = resolve_model(choice.model).resolve()
     bundle = load_bundle(model)
     student = open_student(model, bundle.sha256)
     about: dict[str, Any] = {"model": {"name": bundle.name, "precision": bundle.precision, "path": str(model)}}
     try:
         if options.min_confidence > 0:
             check_unclassified(bundle)
-        job = plan_job(scene, bundle, model, Path(), options)
+        job = plan_job(scene, bundle, model, Path(), options, choice)
     except (SceneError, CallError) as error:
         return about | {"problems": str(error)}
     cells, patches = job.patches.cell_grid, math.prod(job.patches.shape)
@@ -147,6 +159,11 @@ def _prospect(scene: SceneInfo, model: Path, options: ClassifyOptions) -> dict[s
             "how": "valid share of the patches, at the speed of this machine on random bytes for "
             f"{_TRIAL_SECONDS} s in one thread, times the workers; without start-up and reading",
             "patches_per_second_and_worker": round(speed, 1),
+            **(
+                {"megapixels_per_second_and_worker": round(megapixels_per_second(student, speed), 2)}
+                if bundle.contract.is_dense
+                else {}
+            ),
             "raster_bytes_uncompressed": cells.height * cells.width,
         },
     }

@@ -8,21 +8,31 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from geokd.bundle import Bundle, load_bundle, resolve_model
+from geokd.bundle import AUTO_MODEL, Bundle, load_bundle, resolve_model
 from geokd.errors import CallError, GeokdError, one_message, together
 from geokd.legend import Legend
+from geokd.mapping.choosing import ModelChoice, choose_model
 from geokd.mapping.engine import open_student
 from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks
-from geokd.outputs.staging import OF_MOSAICS, PROBABILITIES, REPORT, OutputNames, check_outputs, output_names
+from geokd.outputs.staging import (
+    OF_MOSAICS,
+    POLYGONS,
+    PROBABILITIES,
+    REPORT,
+    OutputNames,
+    check_outputs,
+    output_names,
+)
 from geokd.scenes.acquisition import Acquisition, stated_acquisition
-from geokd.scenes.grid import PatchGrid
+from geokd.scenes.grid import AnyGrid, DenseGrid, PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
 from geokd.scenes.scene_info import SceneInfo
 
 _MOST_CELLS = 2**31 - 1
+_MIN_VALID_SHARE = 0.25  # of patch students; dense ones give every valid pixel a class
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +43,7 @@ class MappingJob:
     ----------
     info : SceneInfo
     plan : ScenePlan
-    patches : PatchGrid
+    patches : PatchGrid or DenseGrid
     bundle : Bundle
     model : Path
         The bundle's file.
@@ -44,19 +54,22 @@ class MappingJob:
         Height and width of the blocks.
     run : dict
         All that the result of a block depends on, as JSON values.
+    choice : ModelChoice
+        The model as the caller named it, and why it was chosen if that was left to the scene.
     finished : bool
         Whether the map is there already, made by the same model and options of the same scene.
     """
 
     info: SceneInfo
     plan: ScenePlan
-    patches: PatchGrid
+    patches: AnyGrid
     bundle: Bundle
     model: Path
     folder: Path
     options: ClassifyOptions
     blocks_px: tuple[int, int]
     run: dict[str, Any]
+    choice: ModelChoice
     finished: bool = False
 
     @property
@@ -73,7 +86,8 @@ class MappingJob:
     def fingerprint(self) -> str:
         """What tells this map from those of other scenes, models and options."""
         chosen = ("min_confidence", "smooth_cells", "min_area_ha", "simplify_m", "acquired")
-        known = self.run | {name: getattr(self.options, name) for name in chosen} | {"block_px": None}
+        asked = {name: getattr(self.options, name) for name in chosen}
+        known = self.run | asked | {"block_px": None, "probabilities_kept": None}
         return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -86,7 +100,17 @@ class MappingJob:
         """File names of the outputs that are asked for, by the fields of `names`."""
         asked = self.options
         left_out = OF_MOSAICS + PROBABILITIES * (not asked.probabilities) + REPORT * (not asked.report)
-        return self.names.without(left_out)
+        return self.names.without(left_out + POLYGONS * (not asked.polygons))
+
+    @property
+    def min_valid_share(self) -> float:
+        """Share of valid pixels below which a patch is not classified."""
+        return least_valid_share(self.options, self.bundle)
+
+    @property
+    def keeps_probabilities(self) -> bool:
+        """Whether a dense student's probabilities of all classes are kept until the map is written."""
+        return keeps_probabilities(self.options, self.bundle)
 
     @property
     def legend(self) -> Legend:
@@ -103,21 +127,57 @@ class MappingJob:
     @property
     def notes(self) -> tuple[str, ...]:
         """Choices that affect the map, one sentence each."""
-        stride, patch = self.patches.stride_px, self.patches.patch_px
-        why = ", a quarter of a patch, since no stride was given" if self.options.stride_px is None else ""
         size, target = max(self.plan.grid.pixel_size_m), self.bundle.contract.ground_resolution_m
         least = self.options.min_confidence
         unsure = (f"cells of a confidence below {100 * least:g} % are left unclassified",) if least > 0 else ()
         return (
+            *((self.choice.reason,) if self.choice.reason else ()),
             *self.plan.notes,
             f"pixels of {size:.4g} m are taken for the model's {target:g} m",
-            f"patches of {patch} px lie {stride} px apart{why}",
-            f"patches with less than {100 * self.options.min_valid_share:g} % valid pixels are not classified; in"
-            " others the mean of the valid ones stands for the invalid",
+            *_notes_of_patches(self),
             *unsure,
             *_notes_of_filters(self.options),
             _note_of_acquisition(self.acquisition),
         )
+
+
+def least_valid_share(options: ClassifyOptions, bundle: Bundle) -> float:
+    """Return the share of valid pixels below which a patch is not classified: the caller's, or the default."""
+    if options.min_valid_share is not None:
+        return options.min_valid_share
+    return 0.0 if bundle.contract.is_dense else _MIN_VALID_SHARE
+
+
+def keeps_probabilities(options: ClassifyOptions, bundle: Bundle) -> bool:
+    """Whether a dense student's probabilities of all classes are kept until the map is written.
+
+    Filters need them for the confidence of cells whose class they change.
+    """
+    return bundle.contract.is_dense and (options.probabilities or options.filters)
+
+
+def _notes_of_patches(job: MappingJob) -> Iterator[str]:
+    """Say how patches lie, and what becomes of those that are not wholly valid."""
+    patches, least = job.patches, 100 * job.min_valid_share
+    mean = "the mean of the valid pixels of a patch stands for the invalid ones"
+    if isinstance(patches, DenseGrid):
+        cell = max(patches.cell_grid.pixel_size_m)
+        each = "every pixel" if patches.cell_px == 1 else f"every {patches.cell_px} x {patches.cell_px} pixels"
+        yield f"the model gives a class to {each}: cells of {cell:.4g} m"
+        margin = patches.margin_px
+        edge = f"; the outer {margin} px of each are not used, where the model sees too little around" if margin else ""
+        yield f"patches of {patches.patch_px} px lie {patches.stride_px} px apart{edge}"
+        if least > 0:
+            yield f"patches with less than {least:g} % valid pixels are not classified; in others {mean}"
+        else:
+            yield f"every cell with a valid pixel gets a class; {mean}"
+        return
+    why = ", a quarter of a patch, since no stride was given" if job.options.stride_px is None else ""
+    yield f"patches of {patches.patch_px} px lie {patches.stride_px} px apart{why}"
+    yield (
+        f"patches with less than {least:g} % valid pixels are not classified; in others the mean of the valid ones"
+        " stands for the invalid"
+    )
 
 
 def _notes_of_filters(options: ClassifyOptions) -> Iterator[str]:
@@ -169,25 +229,60 @@ def plan_what_can_be(
     CallError, BundleError
         If nothing can be mapped in this way at all, as for a broken model.
     """
-    path = resolve_model(model).resolve()
-    bundle = load_bundle(path)
-    open_student(path, bundle.sha256)
-    if options.min_confidence > 0:
-        check_unclassified(bundle)
+    chooser = _Models(model, options)
     jobs: list[MappingJob] = []
     errors: dict[str, GeokdError] = {}
     for scene in scenes:
         try:
-            job = plan_job(describe_scene(scene), bundle, path, Path(output), options)
-            jobs.append(_check_place(job))
+            info = describe_scene(scene)
+            bundle, path, choice = chooser.for_scene(info)
+            jobs.append(_check_place(plan_job(info, bundle, path, Path(output), options, choice)))
         except GeokdError as error:
             errors[str(scene)] = error
     _refuse_clashes(jobs)
     return jobs, errors
 
 
-def plan_job(info: SceneInfo, bundle: Bundle, model: Path, folder: Path, options: ClassifyOptions) -> MappingJob:
-    """Make every choice of how a scene is mapped.
+class _Models:
+    """Opens the model that is named, at once, or those that scenes need, each once."""
+
+    def __init__(self, model: str | Path, options: ClassifyOptions) -> None:
+        self._model, self._options = model, options
+        self._opened: dict[str, tuple[Bundle, Path]] = {}
+        if model != AUTO_MODEL:
+            self._open(model)
+
+    def for_scene(self, info: SceneInfo) -> tuple[Bundle, Path, ModelChoice]:
+        """Return the model for a scene, its file, and how it was chosen.
+
+        Raises
+        ------
+        SceneError
+            If it is left to the scene, and no model fits.
+        """
+        choice = choose_model(info, self._model, self._options.scene_options)
+        return *self._open(choice.model), choice
+
+    def _open(self, model: str | Path) -> tuple[Bundle, Path]:
+        if str(model) not in self._opened:
+            path = resolve_model(model).resolve()
+            bundle = load_bundle(path)
+            open_student(path, bundle.sha256)
+            if self._options.min_confidence > 0:
+                check_unclassified(bundle)
+            self._opened[str(model)] = bundle, path
+        return self._opened[str(model)]
+
+
+def plan_job(
+    info: SceneInfo,
+    bundle: Bundle,
+    model: Path,
+    folder: Path,
+    options: ClassifyOptions,
+    choice: ModelChoice | None = None,
+) -> MappingJob:
+    """Make every other choice of how a scene is mapped.
 
     Raises
     ------
@@ -198,7 +293,8 @@ def plan_job(info: SceneInfo, bundle: Bundle, model: Path, folder: Path, options
     """
     plan = plan_scene(info, bundle.contract, options.scene_options)
     patches = lay_patches(plan, bundle, options.stride_px)
-    blocks_px = fit_blocks(info, plan, patches, options.crew, options.memory_mb, options.block_px)
+    percent = len(bundle.legend) if keeps_probabilities(options, bundle) else 0
+    blocks_px = fit_blocks(info, plan, patches, options.crew, options.memory_mb, options.block_px, percent)
     run = {
         **source_identity(plan),
         "model": bundle.sha256,
@@ -208,11 +304,14 @@ def plan_job(info: SceneInfo, bundle: Bundle, model: Path, folder: Path, options
         "value_scale": plan.value_scale,
         "value_offset": plan.value_offset,
         "nodata": None if plan.nodata is None else str(plan.nodata),
-        "min_valid_share": options.min_valid_share,
+        "min_valid_share": least_valid_share(options, bundle),
         "block_px": list(blocks_px),
+        **({} if isinstance(patches, PatchGrid) else {"probabilities_kept": percent > 0}),
+        **({} if isinstance(patches, PatchGrid) else {"min_confidence": options.min_confidence}),
         **{f"{name}_version": version(name) for name in ("geokd", "numpy", "onnxruntime")},
     }
-    return MappingJob(info, plan, patches, bundle, model, folder, options, blocks_px, run)
+    choice = choice or ModelChoice(str(model))
+    return MappingJob(info, plan, patches, bundle, model, folder, options, blocks_px, run, choice)
 
 
 def _check_place(job: MappingJob) -> MappingJob:
@@ -271,15 +370,47 @@ def check_unclassified(bundle: Bundle) -> None:
         ) from error
 
 
-def lay_patches(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> PatchGrid:
-    """Lay the model's patches over a scene; without a stride, a quarter patch apart.
+def lay_patches(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> AnyGrid:
+    """Lay the model's patches over a scene; of a patch student a quarter patch apart, unless a stride is given.
 
     Raises
     ------
     CallError
-        If the stride does not divide the patch, none was given and a quarter patch is no whole number of pixels, or
-        the map would have too many cells.
+        If the stride does not divide the patch, none was given and a quarter patch is no whole number of pixels, one
+        was given for a dense student, or the map would have too many cells.
     """
+    contract = bundle.contract
+    patches = _lay_dense(plan, bundle, stride_px) if contract.is_dense else _lay_strides(plan, bundle, stride_px)
+    cells = patches.cell_grid.height * patches.cell_grid.width
+    if cells > _MOST_CELLS:
+        coarser = "" if contract.is_dense else f"take a stride of up to {contract.patch_px} px, or "
+        raise CallError(
+            f"the map of {plan.path} would have {cells:,} cells, more than {_MOST_CELLS:,}; {coarser}cut the scene into"
+            " parts by gdal_translate -srcwin"
+        )
+    return patches
+
+
+def _lay_dense(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> DenseGrid:
+    """Lay a dense student's patches over a scene.
+
+    Raises
+    ------
+    CallError
+        If a stride was given.
+    """
+    contract = bundle.contract
+    assert contract.cell_px is not None, "a dense student"
+    if stride_px is not None:
+        each = "every pixel" if contract.cell_px == 1 else f"every {contract.cell_px} x {contract.cell_px} pixels"
+        raise CallError(
+            f"the model {bundle.name} answers for {each} of a patch, so its map does not depend on a stride of"
+            f" {stride_px} px; leave out --stride"
+        )
+    return DenseGrid(plan.grid, contract.patch_px, contract.cell_px, contract.margin_px)
+
+
+def _lay_strides(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> PatchGrid:
     patch_px = bundle.contract.patch_px
     stride = patch_px / 4 if stride_px is None else stride_px
     if stride != int(stride) or patch_px % stride:
@@ -287,14 +418,7 @@ def lay_patches(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> Patch
         raise CallError(
             f"a stride of {stride:g} px does not divide the model's patch of {patch_px} px; take one of {fitting}"
         )
-    patches = PatchGrid(plan.grid, patch_px, int(stride))
-    cells = patches.cell_grid.height * patches.cell_grid.width
-    if cells > _MOST_CELLS:
-        raise CallError(
-            f"the map of {plan.path} would have {cells:,} cells, more than {_MOST_CELLS:,}; take a stride of up to"
-            f" {patch_px} px, or cut the scene into parts by gdal_translate -srcwin"
-        )
-    return patches
+    return PatchGrid(plan.grid, patch_px, int(stride))
 
 
 def _refuse_clashes(jobs: list[MappingJob]) -> None:

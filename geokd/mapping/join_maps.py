@@ -18,7 +18,7 @@ from geokd.mapping.map_grid import StatedGrid, lies_on, place, union_grid
 from geokd.mapping.overlay import Overlay, by_confidence, by_probability
 from geokd.mapping.writing import write_layers
 from geokd.outputs.class_map import ClassMap, row_strips
-from geokd.outputs.geotiff import Strip, write_class_raster, write_probability_raster
+from geokd.outputs.geotiff import Part, write_class_raster, write_probability_raster
 from geokd.outputs.manifest import write_manifest
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
 from geokd.outputs.quicklook import write_quicklook
@@ -235,10 +235,10 @@ def _join(plan: _Plan, *, keep_sources: bool) -> tuple[ClassMap, NDArray[np.uint
     return ClassMap(codes, confidence, plan.grid, plan.legend), sources, taken[1:]
 
 
-def _percent(plan: _Plan) -> Iterator[Strip]:
+def _percent(plan: _Plan) -> Iterator[Part]:
     for rows, overlay in plan.overlays():
         assert overlay.percent is not None, "joined by probability"
-        yield rows, overlay.percent
+        yield (rows, slice(0, plan.grid.width)), overlay.percent
 
 
 def _legend_of_sources(maps: Sequence[InputMap]) -> Legend:

@@ -1,17 +1,17 @@
 """What is done of a scene, on disk as soon as it is done: a run that was cut off goes on from here.
 
 A journal is one file beside the outputs: a line of JSON that says what run it is of, then a record a block, with its
-length and checksum. Whatever cuts a run off, the records before the last are whole; the last is dropped if it is not.
-What is read from a journal is what was written, bit for bit.
+length and checksum: a line of JSON that names the arrays, and these. Whatever cuts a run off, the records before the
+last are whole; the last is dropped if it is not. What is read from a journal is what was written, bit for bit.
 """
 
 import json
+import math
 import os
 import struct
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,30 +21,12 @@ from numpy.typing import NDArray
 
 from geokd.errors import CallError, OutputError
 from geokd.mapping.blocks import BlockResult
-from geokd.mapping.mosaic import PatchPredictions
-from geokd.scenes.grid import PatchBlock, PatchGrid
+from geokd.scenes.grid import PatchBlock
 
-_FORMAT = 1
-_HEAD = struct.Struct("<4s6I")  # mark, block, looked-at patches, picture rows, picture cols, length, checksum
+_FORMAT = 2
+_HEAD = struct.Struct("<4s2IQI")  # mark, block, length of the names of the arrays, length in all, checksum
 _MARK = b"BLK:"
 _SYNC_SECONDS = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """What is known of the blocks of a scene beforehand, and need not be written down.
-
-    Parameters
-    ----------
-    patches : PatchGrid
-    blocks : sequence of PatchBlock
-    bands, classes : int
-    """
-
-    patches: PatchGrid
-    blocks: Sequence[PatchBlock]
-    bands: int
-    classes: int
 
 
 class Journal:
@@ -55,18 +37,19 @@ class Journal:
     path : Path
     file : FileIO
         Not buffered, locked, and read up to the end of the first line.
-    layout : Layout
+    blocks : sequence of PatchBlock
+        Those of the scene, by their numbers.
     """
 
-    def __init__(self, path: Path, file: FileIO, layout: Layout) -> None:
+    def __init__(self, path: Path, file: FileIO, blocks: Sequence[PatchBlock]) -> None:
         self.path = path
-        self._file, self._layout = file, layout
-        self._places: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self._file, self._blocks = file, blocks
+        self._places: dict[int, tuple[int, int]] = {}
         self._end = file.tell()
         self._synced = time.monotonic()
 
     @classmethod
-    def begin(cls, path: Path, run: Mapping[str, Any], layout: Layout) -> Self:
+    def begin(cls, path: Path, run: Mapping[str, Any], blocks: Sequence[PatchBlock]) -> Self:
         """Start a journal of `run`, in place of one that is there.
 
         Raises
@@ -83,10 +66,10 @@ class Journal:
         except OSError as error:
             file.close()
             raise _unwritable(path, error) from error
-        return cls(path, file, layout)
+        return cls(path, file, blocks)
 
     @classmethod
-    def resume(cls, path: Path, run: Mapping[str, Any], layout: Layout) -> Self:
+    def resume(cls, path: Path, run: Mapping[str, Any], blocks: Sequence[PatchBlock]) -> Self:
         """Open the journal of an interrupted run; a record that was not written to its end is cut off.
 
         Raises
@@ -97,7 +80,7 @@ class Journal:
         check_journal(path, run)
         file = _open_locked(path, "r+b")
         file.seek(len(_first_line(run)))
-        journal = cls(path, file, layout)
+        journal = cls(path, file, blocks)
         journal._find_records()
         return journal
 
@@ -114,54 +97,42 @@ class Journal:
         OutputError
             If the disk is full; what was written before stays whole.
         """
-        parts = (
-            result.predictions.probabilities,
-            np.packbits(result.valid_cells),
-            result.features,
-            result.confidence,
-            result.picture,
-            np.packbits(result.picture_valid),
-        )
-        content = b"".join(part.tobytes() for part in parts)
-        sizes = (len(result.features), *result.picture_valid.shape)
-        head = _HEAD.pack(_MARK, number, *sizes, len(content), zlib.crc32(content))
+        arrays = result.arrays()
+        parts = [np.packbits(a) if a.dtype == np.bool_ else np.ascontiguousarray(a) for a in arrays.values()]
+        names = json.dumps([[name, a.dtype.str, a.shape] for name, a in arrays.items()]).encode()
+        content = [memoryview(names), *(part.reshape(-1).view(np.uint8).data for part in parts)]
+        checksum = 0
+        for part in content:
+            checksum = zlib.crc32(part, checksum)
+        length = sum(map(len, content))
+        head = _HEAD.pack(_MARK, number, len(names), length, checksum)
         try:
             self._file.seek(self._end)
-            _write_all(self._file, head + content)
+            for part in (memoryview(head), *content):
+                _write_all(self._file, part)
             if time.monotonic() - self._synced > _SYNC_SECONDS:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
         except OSError as error:
             raise _unwritable(self.path, error) from error
-        self._places[number] = (self._end + _HEAD.size, sizes)
-        self._end += len(head) + len(content)
+        self._places[number] = (self._end + _HEAD.size, len(names))
+        self._end += _HEAD.size + length
 
-    def read(self, number: int) -> BlockResult:
-        """Return the result of a block that is done."""
-        place, (looked_at, height, width) = self._places[number]
+    def read(self, number: int, *, percent: bool = False) -> BlockResult:
+        """Return the result of a block that is done; probabilities of cells only if `percent` asks for them."""
+        place, names_length = self._places[number]
         self._file.seek(place)
-        block, bands = self._layout.blocks[number], self._layout.bands
-        rows, cols = self._layout.patches.own_cells(block)
-        shapes: tuple[tuple[type[np.generic], tuple[int, ...]], ...] = (
-            (np.float32, (block.rows, block.cols, self._layout.classes)),
-            (np.bool_, (rows.stop - rows.start, cols.stop - cols.start)),
-            (np.float64, (looked_at, 2 * bands)),
-            (np.float32, (looked_at,)),
-            (np.uint8, (bands, height, width)),
-            (np.bool_, (height, width)),
-        )
-        arrays: list[NDArray[Any]] = []
-        for kind, shape in shapes:
-            count = int(np.prod(shape))
-            length = -(-count // 8) if kind is np.bool_ else count * np.dtype(kind).itemsize
-            content = self._file.read(length)
-            if kind is np.bool_:
-                bits = np.unpackbits(np.frombuffer(content, np.uint8), count=count)
-                arrays.append(bits.astype(np.bool_).reshape(shape))
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, kind, shape in json.loads(self._file.read(names_length)):
+            if name == "percent" and not percent:  # the last
+                break
+            dtype, count = np.dtype(kind), math.prod(shape)
+            if dtype == np.bool_:
+                bits = np.unpackbits(np.frombuffer(_read_all(self._file, -(-count // 8)), np.uint8), count=count)
+                arrays[name] = bits.view(np.bool_).reshape(shape)
             else:
-                arrays.append(np.frombuffer(content, kind).reshape(shape))
-        probabilities, *others = arrays
-        return BlockResult(PatchPredictions(block, probabilities), *others)
+                arrays[name] = np.frombuffer(_read_all(self._file, count * dtype.itemsize), dtype).reshape(shape)
+        return BlockResult.from_arrays(self._blocks[number], arrays)
 
     def close(self) -> None:
         """Close the file and let go of the lock; an empty journal is removed."""
@@ -176,11 +147,11 @@ class Journal:
     def _find_records(self) -> None:
         """Find all whole records, and cut off what follows the last."""
         while len(head := self._file.read(_HEAD.size)) == _HEAD.size:
-            mark, number, *sizes, length, checksum = _HEAD.unpack(head)
-            content = self._file.read(length) if mark == _MARK else b""
+            mark, number, names_length, length, checksum = _HEAD.unpack(head)
+            content = _read_all(self._file, length) if mark == _MARK else b""
             if mark != _MARK or len(content) < length or zlib.crc32(content) != checksum:
                 break
-            self._places[number] = (self._end + _HEAD.size, tuple(sizes))
+            self._places[number] = (self._end + _HEAD.size, names_length)
             self._end += _HEAD.size + length
         self._file.truncate(self._end)
 
@@ -219,10 +190,21 @@ def _first_line(run: Mapping[str, Any]) -> bytes:
     return json.dumps({"format": _FORMAT, **run}, sort_keys=True).encode() + b"\n"
 
 
-def _write_all(file: FileIO, content: bytes) -> None:
+def _write_all(file: FileIO, content: bytes | memoryview) -> None:
     view = memoryview(content)
     while view:
         view = view[file.write(view) :]
+
+
+def _read_all(file: FileIO, length: int) -> bytes:
+    """Read `length` bytes, or as many as there are; the system may give fewer at a time."""
+    content = file.read(length)
+    while len(content) < length:
+        more = file.read(length - len(content))
+        if not more:
+            break
+        content += more
+    return content
 
 
 def _open_locked(path: Path, mode: Literal["a+b", "r+b"]) -> FileIO:

@@ -1,4 +1,4 @@
-"""From the probabilities of overlapping patches to one class and confidence per cell. Pure arithmetic.
+"""From a patch student's answers for overlapping patches to one class and confidence per cell. Pure arithmetic.
 
 Sums run over the offsets within a patch in a fixed order, whatever blocks the patches came in: maps do not depend on
 the blocks, bit for bit.

@@ -19,14 +19,16 @@ class ClassifyOptions:
     ----------
     stride_px : int or None
         Distance between patches and side of a cell, in scene pixels; divides the model's patch. None: a quarter patch.
+        A dense student has none: it gives the class of every cell of a patch.
     bidx : tuple of int or None
         Bands to use, 1-based, in the model's order.
     value_scale, value_offset : float or None
         Reflectance x 10,000 = DN * value_scale + value_offset.
     nodata : float or None
         Value that marks missing pixels.
-    min_valid_share : float
-        Share of valid pixels below which a patch is not classified, 0 to 1.
+    min_valid_share : float or None
+        Share of valid pixels below which a patch is not classified, 0 to 1. None: 0.25; 0 of a dense student, so that
+        every valid pixel gets a class.
     min_confidence : float
         Confidence, 0 to 1, below which a cell is left unclassified; with 0 every cell gets a class of the model's.
     smooth_cells : int
@@ -36,6 +38,8 @@ class ClassifyOptions:
     simplify_m : float
         How far the outlines of polygons are simplified: corners are left out whose triangle covers less than a square
         of this side. 0 leaves them along the cells.
+    polygons : bool
+        Write the GeoPackage of polygons.
     probabilities : bool
         Write the probability of each class, too.
     report : bool
@@ -68,11 +72,12 @@ class ClassifyOptions:
     value_scale: float | None = None
     value_offset: float | None = None
     nodata: float | None = None
-    min_valid_share: float = 0.25
+    min_valid_share: float | None = None
     min_confidence: float = 0.0
     smooth_cells: int = 1
     min_area_ha: float = 0.0
     simplify_m: float = 0.0
+    polygons: bool = True
     probabilities: bool = False
     report: bool = False
     acquired: str | None = None
@@ -88,7 +93,7 @@ class ClassifyOptions:
         problems = []
         if self.stride_px is not None and self.stride_px < 1:
             problems.append(f"the stride of {self.stride_px} px must be at least 1")
-        if not 0 <= self.min_valid_share <= 1:
+        if self.min_valid_share is not None and not 0 <= self.min_valid_share <= 1:
             problems.append(f"the least valid share {self.min_valid_share:g} is not within 0..1")
         if not 0 <= self.min_confidence <= 1:
             problems.append(f"the least confidence {self.min_confidence:g} is not within 0..1")
@@ -100,7 +105,7 @@ class ClassifyOptions:
         for name, value, unit in (("least area", self.min_area_ha, "ha"), ("simplification", self.simplify_m, "m")):
             if not 0 <= value < math.inf:
                 problems.append(f"the {name} of {value:g} {unit} must be 0 or more")
-        problems += self._problems_of_acquired()
+        problems += self._problems_of_outputs()
         if self.workers is not None and self.workers < 1:
             problems.append(f"{self.workers} workers cannot work; at least 1 is needed")
         if self.scheduler is not None and (self.workers is not None or self.engine == "processes"):
@@ -114,13 +119,18 @@ class ClassifyOptions:
         if problems:
             raise CallError(one_message(problems))
 
-    def _problems_of_acquired(self) -> list[str]:
+    def _problems_of_outputs(self) -> list[str]:
+        problems = []
+        if self.simplify_m > 0 and not self.polygons:
+            problems.append(
+                "--simplify is for polygons, which --no-polygons leaves out: give one of the two"
+            )
         try:
             if self.acquired is not None:
                 stated_acquisition(self.acquired)
         except ValueError as error:
-            return [f"the time of acquisition {self.acquired!r} cannot be used: {error}"]
-        return []
+            problems.append(f"the time of acquisition {self.acquired!r} cannot be used: {error}")
+        return problems
 
     @property
     def scene_options(self) -> SceneOptions:

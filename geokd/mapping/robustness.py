@@ -19,7 +19,7 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from geokd.assessment.shifts import SHIFTS
-from geokd.bundle import DEFAULT_MODEL
+from geokd.bundle import AUTO_MODEL
 from geokd.errors import CallError, SceneError
 from geokd.mapping.classify import make_map
 from geokd.mapping.jobs import MappingJob, plan_jobs
@@ -67,7 +67,7 @@ class RobustnessOptions(YardstickOptions):
 
 def robustness(
     scene: str | Path,
-    model: str | Path = DEFAULT_MODEL,
+    model: str | Path = AUTO_MODEL,
     output: str | Path = ".",
     options: ClassifyOptions | None = None,
     against: RobustnessOptions | None = None,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from geokd.errors import GeokdError, SceneError
-from geokd.mapping.assembly import assemble, probability_rows
+from geokd.mapping.assembly import assemble, probability_parts
 from geokd.mapping.blocks import BlockResult, BlockTask
 from geokd.mapping.jobs import MappingJob, source_identity
-from geokd.mapping.journal import Journal, Layout
+from geokd.mapping.journal import Journal
 from geokd.mapping.manifest import describe_map
 from geokd.mapping.writing import write_map, write_probabilities, write_report
 from geokd.outputs.class_map import ClassMap
@@ -78,11 +78,10 @@ class SceneRun:
             job.journal.unlink(missing_ok=True)  # of a run that was killed when all but this was done
             return
         self._began = time.perf_counter()
-        layout = Layout(job.patches, self.blocks, len(job.plan.bidx), len(job.bundle.legend))
         try:
             self._made = made_folders(job.folder)
             opened = Journal.resume if job.options.resume and job.journal.exists() else Journal.begin
-            self._journal = opened(job.journal, job.run, layout)
+            self._journal = opened(job.journal, job.run, self.blocks)
         except GeokdError as error:
             self.error = error
             return
@@ -152,7 +151,7 @@ class SceneRun:
             seconds["mosaic"] = time.perf_counter() - start
             write_map(job, mosaic, folder)
             if job.options.probabilities:
-                write_probabilities(job, probability_rows(job, self.blocks, journal.read), folder)
+                write_probabilities(job, probability_parts(job, self.blocks, journal.read), folder)
             seconds["write"] = time.perf_counter() - start - seconds["mosaic"]
             manifest = describe_map(job, mosaic, {stage: round(spent, 3) for stage, spent in seconds.items()})
             manifest["patches_per_second"] = round(self._patches / max(seconds["classify"], 1e-3), 1)
@@ -171,9 +170,19 @@ def block_tasks(job: MappingJob, scene: int = 0) -> Iterator[BlockTask]:
     """Cut a job into tasks that know their files by absolute paths, for workers that run elsewhere."""
     path = Path(job.plan.path)
     plan = replace(job.plan, path=str(path.resolve())) if path.exists() else job.plan
+    options = job.options
     for number, block in enumerate(job.patches.blocks(*job.blocks_px)):
         yield BlockTask(
-            plan, job.patches, block, number, scene, job.model, job.bundle.sha256, job.options.min_valid_share
+            plan,
+            job.patches,
+            block,
+            number,
+            scene,
+            job.model,
+            job.bundle.sha256,
+            job.min_valid_share,
+            options.min_confidence,
+            percent=job.keeps_probabilities,
         )
 
 

@@ -7,19 +7,28 @@ import math
 
 from geokd.errors import CallError
 from geokd.mapping.parallel import Crew
-from geokd.scenes.grid import PatchGrid
+from geokd.scenes.grid import AnyGrid, DenseGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.scene_info import SceneInfo
 
 _BASE_MB = 280  # the process itself, its libraries, GDAL's cache, the writers of the outputs
-_WORKER_MB = 25  # what ONNX Runtime takes to run a batch
+_WORKER_MB = 25  # what ONNX Runtime takes to run a batch of a patch student
+_DENSE_PIXEL_BYTES = 1_000  # what it takes for each pixel of a dense student's patch
 _CELL_BYTES = 3  # class and confidence of the map, and one more for what is made of it
 _BLOCK_PX = (256, 1024)  # least and greatest side of blocks, if memory allows
+_DENSE_BLOCK_PX = (512, 2048)  # likewise: the larger, the fewer pixels are read twice, as margins of neighbours
+_ANSWERS_AHEAD = 3  # blocks' answers of a worker that wait to be written down, or are
 _BLOCKS = 16  # at least as many, in scenes large enough, so that workers share them evenly
 
 
 def fit_blocks(
-    info: SceneInfo, plan: ScenePlan, patches: PatchGrid, crew: Crew, memory_mb: int, block_px: int | None
+    info: SceneInfo,
+    plan: ScenePlan,
+    patches: AnyGrid,
+    crew: Crew,
+    memory_mb: int,
+    block_px: int | None,
+    percent: int = 0,
 ) -> tuple[int, int]:
     """Choose height and width, in pixels, of the blocks a scene is read in.
 
@@ -30,11 +39,13 @@ def fit_blocks(
     ----------
     info : SceneInfo
     plan : ScenePlan
-    patches : PatchGrid
+    patches : PatchGrid or DenseGrid
     crew : Crew
     memory_mb : int
     block_px : int or None
         Side that the caller wants.
+    percent : int
+        Probabilities that a dense student gives for each cell.
 
     Raises
     ------
@@ -45,18 +56,22 @@ def fit_blocks(
     workers = 1 if crew.scheduler is not None else crew.workers
     processes = workers if crew.engine == "processes" else 1
     map_mb = _CELL_BYTES * cells.height * cells.width / 1e6
-    fixed_mb = processes * _BASE_MB + workers * _WORKER_MB + map_mb
-    most_px = (memory_mb - fixed_mb) * 1e6 / workers / _bytes_per_pixel(info, plan, patches)
+    dense = isinstance(patches, DenseGrid)
+    worker_mb = _DENSE_PIXEL_BYTES * patches.patch_px**2 / 1e6 if dense else _WORKER_MB
+    fixed_mb = processes * _BASE_MB + workers * worker_mb + map_mb
+    pixel_bytes = _bytes_per_pixel(info, plan, patches, percent)
+    most_px = (memory_mb - fixed_mb) * 1e6 / workers / pixel_bytes
     if most_px < patches.patch_px**2:
-        needed = fixed_mb + workers * patches.patch_px**2 * _bytes_per_pixel(info, plan, patches) / 1e6
+        needed = fixed_mb + workers * patches.patch_px**2 * pixel_bytes / 1e6
+        stride = "" if dense else " or a larger --stride"
         raise CallError(
             f"{memory_mb} MB of memory are too few for {workers} worker{'s' * (workers > 1)} and a map of"
             f" {cells.height} x {cells.width} cells: it takes at least {math.ceil(needed)} MB; raise --memory, or take"
-            " fewer --workers or a larger --stride"
+            f" fewer --workers{stride}"
         )
     if block_px is not None:
         return _at_most(most_px, block_px, block_px, patches.patch_px)
-    least, greatest = _BLOCK_PX
+    least, greatest = _DENSE_BLOCK_PX if dense else _BLOCK_PX
     side = int(min(max(math.sqrt(scene.height * scene.width / _BLOCKS), least), greatest))
     if info.storage_px[1] >= scene.width > side:
         return _at_most(most_px, max(patches.patch_px, side * side // scene.width), scene.width, patches.patch_px)
@@ -71,11 +86,14 @@ def _at_most(most_px: float, height: int, width: int, least: int) -> tuple[int, 
     return height, width
 
 
-def _bytes_per_pixel(info: SceneInfo, plan: ScenePlan, patches: PatchGrid) -> float:
+def _bytes_per_pixel(info: SceneInfo, plan: ScenePlan, patches: AnyGrid, percent: int) -> float:
     """Memory that a worker takes for each pixel of its block."""
     bands, value = len(plan.bidx), _ITEM_BYTES.get(info.dtype, 8)
     stretch = 0 if plan.scaling is None or (value <= 2 and not info.dtype.startswith("float")) else 8 + 8 + 4 + 4
     pixel = bands * (value + 1 + stretch) + 4  # validity, twice, and what GDAL holds meanwhile
+    if isinstance(patches, DenseGrid):
+        answer = 3 + percent  # class, confidence and validity of a cell, and its probabilities
+        return pixel + _ANSWERS_AHEAD * answer / patches.cell_px**2
     patch = 4 * 16 + 2 * patches.patch_px  # probabilities, and the share of valid pixels along the way
     return pixel + patch / patches.stride_px**2
 

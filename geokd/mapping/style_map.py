@@ -17,7 +17,7 @@ from geokd.mapping.input_maps import ENDING, InputMap, find_map, names_of
 from geokd.mapping.manifest import describe_areas, describe_cells, package_versions
 from geokd.mapping.writing import write_layers
 from geokd.outputs.class_map import ClassMap, confidence_histogram, row_strips
-from geokd.outputs.geotiff import Strip, write_probability_raster
+from geokd.outputs.geotiff import Part, write_probability_raster
 from geokd.outputs.manifest import write_manifest
 from geokd.outputs.qgis import confidence_raster_qml
 from geokd.outputs.quicklook import write_quicklook
@@ -159,10 +159,11 @@ def _restyle(restyled: _Restyled) -> ClassMap:
     return ClassMap(codes, confidence, grid, restyled.regrouping.legend)
 
 
-def _percent(restyled: _Restyled) -> Iterator[Strip]:
+def _percent(restyled: _Restyled) -> Iterator[Part]:
+    cols = slice(0, restyled.source.file.grid.width)
     for rows, _, _, percent in restyled.strips():
         assert percent is not None, "a map with probabilities"
-        yield rows, percent
+        yield (rows, cols), percent
 
 
 def _describe(restyled: _Restyled, made: ClassMap, legend: str | Path) -> dict[str, Any]:

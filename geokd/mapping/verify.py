@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geokd.bundle import DEFAULT_MODEL, Precision, load_bundle, resolve_model
+from geokd.bundle import DEFAULT_MODEL, Precision, golden_cells, load_bundle, resolve_model
 from geokd.mapping.engine import make_student
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.1}
@@ -31,7 +31,8 @@ class VerifyResult:
     tolerance : float
         Largest difference that is allowed.
     same_classes : bool
-        Whether every patch gets the stored class.
+        Whether every patch gets the stored class; of a dense student every cell, but for those whose two likeliest
+        classes are nearer to each other than the tolerance, of which there are always some.
     """
 
     model: str
@@ -59,13 +60,18 @@ def verify(model: str | Path = DEFAULT_MODEL) -> VerifyResult:
     path = resolve_model(model)
     bundle = load_bundle(path)
     stored = bundle.golden.logits
-    logits = make_student(bundle).logits(bundle.golden.pixels)
+    logits = golden_cells(make_student(bundle).logits(bundle.golden.pixels))
+    tolerance = TOLERANCE[bundle.precision] * float(np.ptp(stored))
+    same = logits.argmax(axis=1) == stored.argmax(axis=1)
+    if bundle.contract.is_dense and stored.shape[1] > 1:
+        highest = np.partition(stored, stored.shape[1] - 2, axis=1)[:, -2:]
+        same |= highest[:, 1] - highest[:, 0] <= tolerance
     return VerifyResult(
         model=str(path),
         name=bundle.name,
         sha256=bundle.sha256,
         patches=len(stored),
         largest_difference=float(np.abs(logits - stored).max()),
-        tolerance=TOLERANCE[bundle.precision] * float(np.ptp(stored)),
-        same_classes=bool((logits.argmax(axis=1) == stored.argmax(axis=1)).all()),
+        tolerance=tolerance,
+        same_classes=bool(same.all()),
     )

@@ -1,11 +1,14 @@
 """What a map is held against: the near infrared, which students of colours never see, and interpreted polygons."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 from rasterio.windows import Window
@@ -16,6 +19,7 @@ from geokd.legend import Legend
 from geokd.mapping.jobs import MappingJob
 from geokd.outputs.class_map import ClassMap
 from geokd.scenes.bands import find_band
+from geokd.scenes.grid import SceneGrid
 from geokd.scenes.labels import read_reference
 from geokd.scenes.reader import read_values
 
@@ -64,6 +68,9 @@ class YardstickOptions:
             raise CallError(f"the band {' and '.join(below)} cannot be: bands are numbered from 1")
 
 
+_Polygon = tuple[NDArray[np.int64], list[int], str]
+
+
 @dataclass(frozen=True, eq=False)
 class Yardstick:
     """What is known of a scene, on its cell grid.
@@ -72,14 +79,14 @@ class Yardstick:
     ----------
     areas : dict of bool arrays (rows, cols)
         Cells in pure "water", on "land" without water, in dense "vegetation"; empty if there is no near infrared.
-    polygons : list of (bool array (rows, cols), list of int, str)
-        Of each polygon its cells, the accepted codes and its group.
+    polygons : list of (int64 array (n,), list of int, str)
+        Of each polygon its cells, counted row by row, the accepted codes and its group.
     notes : tuple of str
         How these came about, and what cannot be judged.
     """
 
     areas: dict[str, NDArray[np.bool_]]
-    polygons: list[tuple[NDArray[np.bool_], list[int], str]]
+    polygons: list[_Polygon]
     notes: tuple[str, ...]
 
 
@@ -127,7 +134,8 @@ def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArra
         hint = "--green-band and --nir-band name them" if "red" not in lacking else "the model knows no red band"
         return {}, [f"no band is known to be {' or '.join(lacking)}, so water and vegetation are not judged; {hint}"]
     values, valid = _reflectance(job, tuple(bands.values()))
-    cell, side = job.patches.stride_px, job.patches.patch_px
+    cell = job.patches.cell_px
+    side = cell if job.bundle.contract.is_dense else job.patches.patch_px
     areas: dict[str, NDArray[np.bool_]] = {}
     notes = [f"red is band {bands['red']}, green {bands['green']}, near infrared {bands['near infrared']}"]
     water, vegetation = codes_like(legend, _WATER), codes_like(legend, _VEGETATION)
@@ -152,12 +160,10 @@ def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArra
     return areas, notes
 
 
-def _polygons(
-    job: MappingJob, against: YardstickOptions
-) -> tuple[list[tuple[NDArray[np.bool_], list[int], str]], list[str]]:
+def _polygons(job: MappingJob, against: YardstickOptions) -> tuple[list[_Polygon], list[str]]:
     """Of each interpreted polygon its cells, the accepted codes and its group; and what is not judged."""
-    legend, polygons, notes = job.bundle.legend, [], []
-    shape = (job.patches.cell_grid.height, job.patches.cell_grid.width)
+    legend, notes = job.bundle.legend, []
+    polygons: list[_Polygon] = []
     known = {name.casefold(): c.value for c in legend for name in (c.name, c.title)}
     problems: list[GeokdError] = []
     for path in {path.resolve(): path for path in against.labels}.values():  # each file once
@@ -174,16 +180,31 @@ def _polygons(
             )
             continue
         for polygon, accepted, group in zip(read.polygons, read.accepted, read.groups, strict=True):
-            cells = rasterize([polygon], out_shape=shape, transform=job.patches.cell_grid.transform) == 1
+            cells = _cells_within(polygon, job.patches.cell_grid)
             polygons.append((cells, [known[n.casefold()] for n in accepted], group))
         if read.undecided:
             notes.append(f"{read.undecided} polygons of {path} accept no class and are not judged")
     if problems:
         raise together(problems)
-    small = sum(not cells.any() for cells, _, _ in polygons)
+    small = sum(not cells.size for cells, _, _ in polygons)
     if small:
-        notes.append(f"{small} polygons hold the centre of no cell and are not judged; a smaller --stride may help")
-    return [p for p in polygons if p[0].any()], notes
+        remedy = "" if job.bundle.contract.is_dense else "; a smaller --stride may help"
+        notes.append(f"{small} polygons hold the centre of no cell and are not judged{remedy}")
+    return [p for p in polygons if p[0].size], notes
+
+
+def _cells_within(polygon: shapely.Geometry, grid: SceneGrid) -> NDArray[np.int64]:
+    """Return the cells whose centre lies in a polygon of world coordinates, counted row by row, (n,)."""
+    corners = shapely.transform(polygon, lambda x, y: ~grid.transform @ (x, y), interleaved=False)
+    left, top, right, bottom = shapely.bounds(corners)
+    cols = slice(max(0, math.floor(left)), min(grid.width, math.ceil(right)))
+    rows = slice(max(0, math.floor(top)), min(grid.height, math.ceil(bottom)))
+    if rows.start >= rows.stop or cols.start >= cols.stop:
+        return np.empty(0, np.int64)
+    shape = rows.stop - rows.start, cols.stop - cols.start
+    moved = grid.transform @ Affine.translation(cols.start, rows.start)
+    row, col = np.nonzero(rasterize([polygon], out_shape=shape, transform=moved))
+    return np.asarray((row + rows.start) * grid.width + col + cols.start, np.int64)
 
 
 def codes_like(legend: Legend, pattern: re.Pattern[str]) -> list[int]:
@@ -238,9 +259,11 @@ def judge_map(class_map: ClassMap, base: ClassMap, yardstick: Yardstick) -> dict
         },
         "agreement": None,
     }
-    if any((cells & mapped).any() for cells, _, _ in yardstick.polygons):
-        counts = np.array([int((cells & mapped).sum()) for cells, _, _ in yardstick.polygons])
-        hits = np.array([int(np.isin(codes[cells & mapped], ok).sum()) for cells, ok, _ in yardstick.polygons])
+    flat, flat_mapped = codes.ravel(), mapped.ravel()
+    judged = [(flat[cells[flat_mapped[cells]]], accepted) for cells, accepted, _ in yardstick.polygons]
+    if any(found.size for found, _ in judged):
+        counts = np.array([found.size for found, _ in judged])
+        hits = np.array([int(np.isin(found, accepted).sum()) for found, accepted in judged])
         groups = np.array([group for _, _, group in yardstick.polygons])
         counts, hits, groups = counts[counts > 0], hits[counts > 0], groups[counts > 0]
         parts = {

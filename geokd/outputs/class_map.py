@@ -1,7 +1,8 @@
 """The finished map as a value: a class and a confidence per cell, and the area each class covers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
+from functools import cached_property
 from typing import TypedDict
 
 import numpy as np
@@ -43,6 +44,8 @@ class ClassMap:
     grid : SceneGrid
         The cells.
     legend : Legend
+    trusted : bool
+        The arrays are known to be right, and are not looked through.
 
     Raises
     ------
@@ -55,24 +58,37 @@ class ClassMap:
     grid: SceneGrid
     legend: Legend
 
-    def __post_init__(self) -> None:
+    trusted: InitVar[bool] = False
+
+    def __post_init__(self, trusted: bool) -> None:
         shape = (self.grid.height, self.grid.width)
         for name, array in (("codes", self.codes), ("confidence", self.confidence)):
             if array.dtype != np.uint8:
                 raise ValueError(f"{name} of a class map are uint8, not {array.dtype}")
             if array.shape != shape:
                 raise ValueError(f"{name} of a class map have the shape {array.shape}, its grid {shape}")
+        if trusted:
+            return
+        kinds, tally = len(self.legend), self._tally
+        mapped = tally[:NODATA]
+        if tally[NODATA, :NODATA].any() or mapped[:, NODATA].any():
+            raise ValueError(f"codes and confidence of a class map are not {NODATA} at the same cells")
+        if mapped[kinds:].any():
+            highest = int(np.flatnonzero(mapped.any(axis=1)).max())
+            raise ValueError(f"the class map holds the code {highest}, its legend ends at {kinds - 1}")
+        if mapped[:, 101:].any():
+            surest = int(np.flatnonzero(mapped.any(axis=0)).max())
+            raise ValueError(f"the class map holds a confidence of {surest} %, at most 100 % is possible")
+
+    @cached_property
+    def _tally(self) -> NDArray[np.int64]:
+        """How many cells have each pair of code and confidence, int64 (256, 256): the one look at all cells."""
+        counts = np.zeros((NODATA + 1) ** 2, np.int64)
         for rows in self.strips():
-            codes, confidence = self.codes[rows], self.confidence[rows]
-            mapped = codes != NODATA
-            if np.any((confidence != NODATA) != mapped):
-                raise ValueError(f"codes and confidence of a class map are not {NODATA} at the same cells")
-            highest = int(codes.max(where=mapped, initial=0))
-            if highest >= len(self.legend):
-                raise ValueError(f"the class map holds the code {highest}, its legend ends at {len(self.legend) - 1}")
-            surest = int(confidence.max(where=mapped, initial=0))
-            if surest > 100:
-                raise ValueError(f"the class map holds a confidence of {surest} %, at most 100 % is possible")
+            pairs = self.codes[rows].astype(np.uint16) << 8
+            pairs |= self.confidence[rows]
+            counts += np.bincount(pairs.ravel(), minlength=len(counts))
+        return counts.reshape(NODATA + 1, NODATA + 1)
 
     def strips(self) -> Iterator[slice]:
         """Cut the rows into strips of about :data:`STRIP_CELLS` cells, so that no copy of a large map is made."""
@@ -84,7 +100,7 @@ class ClassMap:
         moved = SceneGrid(
             grid.transform @ Affine.translation(0, rows.start), rows.stop - rows.start, grid.width, grid.crs
         )
-        return ClassMap(self.codes[rows], self.confidence[rows], moved, self.legend)
+        return ClassMap(self.codes[rows], self.confidence[rows], moved, self.legend, trusted=True)
 
     @property
     def mapped(self) -> NDArray[np.bool_]:
@@ -93,17 +109,35 @@ class ClassMap:
 
     def cell_counts(self) -> NDArray[np.int64]:
         """Return the number of cells of each class, (K,), in the order of the legend."""
-        counts = np.zeros(NODATA + 1, np.int64)
+        return np.asarray(self._tally[: len(self.legend)].sum(axis=1))
+
+    def confidence_counts(self) -> NDArray[np.int64]:
+        """Return the number of mapped cells of each confidence from 0 to 100 percent, (101,)."""
+        return np.asarray(self._tally[: len(self.legend), :101].sum(axis=0))
+
+    def mean_confidence(self) -> NDArray[np.float64]:
+        """Return the mean confidence of the cells of each class in percent, (K,); NaN for a class without cells."""
+        sums = self._tally[: len(self.legend), :101] @ np.arange(101)
+        counts = self.cell_counts()
+        return np.asarray(np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0), np.float64)
+
+    def areas_ha(self) -> NDArray[np.float64]:
+        """Return the ground area of each class in hectares, (K,), see :func:`cell_areas_ha`."""
+        areas = cell_areas_ha(self.grid, slice(0, 1))
+        if self.grid.crs is None or not self.grid.crs.is_geographic:  # all cells are alike
+            return np.asarray(self.cell_counts() * areas[0, 0])
+        kinds = len(self.legend)
+        total = np.zeros(kinds)
         for rows in self.strips():
-            counts += np.bincount(self.codes[rows].ravel(), minlength=NODATA + 1)
-        return counts[: len(self.legend)]
+            codes = self.codes[rows]
+            mapped = codes != NODATA
+            total += sum_by_label(codes[mapped], cell_areas_ha(self.grid, rows)[mapped], kinds)
+        return total
 
 
 def confidence_histogram(class_map: ClassMap) -> list[int]:
     """Count the mapped cells by confidence, in steps of 10 percent; the last step holds 100, too."""
-    counts = np.zeros(NODATA + 1, np.int64)
-    for rows in class_map.strips():
-        counts += np.bincount(class_map.confidence[rows].ravel(), minlength=NODATA + 1)
+    counts = class_map.confidence_counts()
     steps = counts[:100].reshape(10, 10).sum(axis=1)
     steps[-1] += counts[100]
     return [int(count) for count in steps]
@@ -156,14 +190,7 @@ def class_areas(class_map: ClassMap) -> list[ClassArea]:
 
     Shares are of the mapped area and sum to 100 where anything is mapped.
     """
-    kinds = len(class_map.legend)
-    cells = class_map.cell_counts()
-    areas, confidence = np.zeros(kinds), np.zeros(kinds)
-    for rows in class_map.strips():
-        part = class_map.part(rows)
-        codes = part.codes[part.mapped]
-        areas += sum_by_label(codes, cell_areas_ha(part.grid)[part.mapped], kinds)
-        confidence += np.bincount(codes, part.confidence[part.mapped], minlength=kinds)
+    cells, areas, confidence = class_map.cell_counts(), class_map.areas_ha(), class_map.mean_confidence()
     total = float(areas.sum())
     return [
         ClassArea(
@@ -173,7 +200,7 @@ def class_areas(class_map: ClassMap) -> list[ClassArea]:
             cells=int(cells[c.value]),
             area_ha=float(areas[c.value]),
             share_percent=100 * float(areas[c.value]) / total if total else 0.0,
-            mean_confidence=float(confidence[c.value] / cells[c.value]) if cells[c.value] else None,
+            mean_confidence=float(confidence[c.value]) if cells[c.value] else None,
         )
         for c in class_map.legend
     ]

@@ -225,11 +225,13 @@ def _scaling_of_bands(scaling: Mapping[str, Any], bands: int) -> list[dict[str, 
 def _model_fields(model: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a model takes and gives, by the extension `mlm`."""
     wanted = model["input"]
-    scaling = wanted["value_scaling"]
+    scaling, cell_px = wanted["value_scaling"], wanted.get("cell_px")
+    cells = [] if cell_px is None else [wanted["patch_px"] // cell_px] * 2
+    task = "semantic-segmentation" if cells else "scene-classification"
     return {
         "mlm:name": model_name(model["name"]),
         "mlm:architecture": model["architecture"],
-        "mlm:tasks": ["scene-classification"],
+        "mlm:tasks": [task],
         "mlm:framework": "ONNX",
         "mlm:input": [
             {
@@ -248,9 +250,13 @@ def _model_fields(model: Mapping[str, Any]) -> dict[str, Any]:
         "mlm:output": [
             {
                 "name": "logits",
-                "description": "one a class, in the order of their values",
-                "tasks": ["scene-classification"],
-                "result": {"shape": [-1, model["classes"]], "dim_order": ["batch", "class"], "data_type": "float32"},
+                "description": f"one a class{' for each cell' if cells else ''}, in the order of their values",
+                "tasks": [task],
+                "result": {
+                    "shape": [-1, model["classes"], *cells],
+                    "dim_order": ["batch", "class", *(("height", "width") if cells else ())],
+                    "data_type": "float32",
+                },
             }
         ],
     }

@@ -17,9 +17,10 @@ from geokd.errors import CallError, OutputError, one_message
 _SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # GDAL reads them with a raster; those of the one replaced would lie
 _DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage that is open, and would replay them
 
-# Fields of OutputNames that are written only if they are asked for.
+# Fields of OutputNames that are written only if they are asked for, or unless they are left out.
 PROBABILITIES = ("probability_raster", "probability_style")
 REPORT = ("report",)
+POLYGONS = ("polygons",)
 OF_MOSAICS = ("source_raster", "source_attributes", "source_style")
 
 

@@ -16,14 +16,14 @@ COLUMNS = (
 )
 
 
-def write_summary(class_map: ClassMap, polygons: NDArray[np.int64], path: Path) -> None:
+def write_summary(class_map: ClassMap, polygons: NDArray[np.int64] | None, path: Path) -> None:
     """Write a CSV file of a row a class of the legend, in its order, those without cells too.
 
     Parameters
     ----------
     class_map : ClassMap
-    polygons : int64 (K,)
-        How many polygons each class has.
+    polygons : int64 (K,) or None
+        How many polygons each class has; None, if polygons are left out, leaves the column empty.
     path : path
         UTF-8, comma-separated. The columns are named as those of the polygons; numbers are rounded to 12 digits
         (areas) or 6; mean_confidence, in percent, is empty where a class has no cells.
@@ -36,7 +36,8 @@ def write_summary(class_map: ClassMap, polygons: NDArray[np.int64], path: Path) 
     text = StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    for area, count in zip(class_areas(class_map), polygons.tolist(), strict=True):
+    counts = [""] * len(class_map.legend) if polygons is None else polygons.tolist()
+    for area, count in zip(class_areas(class_map), counts, strict=True):
         confidence = area["mean_confidence"]
         table.writerow(
             (

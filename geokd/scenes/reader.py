@@ -72,16 +72,16 @@ def read_window(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Read a window as the student is to see it.
 
-    The window may reach past the scene's last row and column: that part mirrors the scene about its last row and
+    The window may reach past the scene on all sides: that part mirrors the scene about its first or last row and
     column, pixels and validity alike, so what is read does not depend on the window asked for.
 
     Parameters
     ----------
     plan : ScenePlan
     window : Window
-        Whole pixels, starting within the scene.
+        Whole pixels, some of them within the scene.
     dataset : DatasetReader, optional
-        An open dataset of the same scene; without, it is opened for this call.
+        An open dataset of the same scene. Default: it is opened for this call.
 
     Returns
     -------
@@ -101,8 +101,7 @@ def read_window(
     pixels = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
     if inside == window:  # as most are; one that starts at the last row has this size too, but mirrored rows
         return pixels, valid
-    take = np.ix_(rows - top, cols - left)
-    return pixels[:, take[0], take[1]], valid[take]
+    return pixels[:, rows - top][:, :, cols - left], valid[rows - top][:, cols - left]
 
 
 def read_values(

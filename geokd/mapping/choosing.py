@@ -1,0 +1,155 @@
+"""Which of the models that ship is taken for a scene, where that is left to the scene."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from geokd.bundle import AUTO_MODEL, DEFAULT_MODEL, Precision, resolve_model, shipped_models
+from geokd.contract import InputContract
+from geokd.errors import BundleError, SceneError
+from geokd.onnx_file import split_metadata
+from geokd.scenes.bands import find_band
+from geokd.scenes.plan import SceneOptions, fix_plan
+from geokd.scenes.scene_info import SceneInfo
+
+_COLOURS = ("red", "green", "blue")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a model before its network is loaded.
+
+    Parameters
+    ----------
+    model : str
+        The name to call it by.
+    precision : {"fp32", "int8"}
+    contract : InputContract
+    """
+
+    model: str
+    precision: Precision
+    contract: InputContract
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model for a scene.
+
+    Parameters
+    ----------
+    model : str
+        A path, or the name of one that ships.
+    reason : str
+        Why this one, in a sentence; empty where the caller named it.
+    """
+
+    model: str
+    reason: str = ""
+
+
+def choose_model(info: SceneInfo, model: str | Path, options: SceneOptions) -> ModelChoice:
+    """Return the model that the caller named, or for "auto" the one of those that ship that suits the scene best.
+
+    Raises
+    ------
+    SceneError, BundleError
+        As :func:`choose_of`; also if a model that ships is broken.
+    """
+    if str(model) != AUTO_MODEL:
+        return ModelChoice(str(model))
+    return choose_of(info, [read_card(name) for name in shipped_models()], options)
+
+
+def choose_of(info: SceneInfo, cards: Sequence[ModelCard], options: SceneOptions) -> ModelChoice:
+    """Choose a model for satellite scenes that the scene fits: rather dense, of more bands, of int8.
+
+    Models of 8-bit pictures, such as aerial ones, are never chosen: their classes differ, and nothing in a file tells
+    which are wanted.
+
+    Parameters
+    ----------
+    info : SceneInfo
+    cards : sequence of ModelCard
+    options : SceneOptions
+
+    Raises
+    ------
+    SceneError
+        If none fits: the message tells why, or names the models that the caller may take.
+    BundleError
+        If there is no model.
+    """
+    ranked = sorted(cards, key=_rank)
+    satellite = [card for card in ranked if card.contract.value_scaling is not None]
+    others = [card for card in ranked if card.contract.value_scaling is None and card.precision == "int8"]
+    problems: dict[str, SceneError] = {}
+    for card in satellite:
+        problem = _problem(info, card, options)
+        if problem is None:
+            return ModelChoice(card.model, _reason(info, card))
+        problems[card.model] = problem
+    fitting = [card.model for card in others if _problem(info, card, options) is None]
+    if fitting:
+        raise SceneError(
+            f"no model can be chosen for {info.path}: its pixels are those of aerial pictures, and"
+            f" {' and '.join(fitting)} take such but know different classes; name one by -m/--model"
+        )
+    if not problems:
+        raise BundleError("no model for satellite scenes ships with geokd; name one by -m/--model")
+    least = min(satellite, key=lambda card: (len(card.contract.bands), _rank(card)))
+    raise problems[least.model]
+
+
+@cache
+def read_card(model: str) -> ModelCard:
+    """Read what a bundle says of its input, without its network.
+
+    Raises
+    ------
+    BundleError
+        If the bundle is broken.
+    """
+    path = resolve_model(model)
+    try:
+        _, metadata = split_metadata(path.read_bytes())
+        document = json.loads(metadata["geokd"])
+        return ModelCard(model, document["precision"], InputContract.from_json(document["input"]))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BundleError(f"the bundle {path} is broken: {error}") from error
+
+
+def _rank(card: ModelCard) -> tuple[bool, int, bool, bool, str]:
+    """Order models, the best first."""
+    contract = card.contract
+    default = card.model == DEFAULT_MODEL
+    return not contract.is_dense, -len(contract.bands), card.precision != "int8", not default, card.model
+
+
+def _problem(info: SceneInfo, card: ModelCard, options: SceneOptions) -> SceneError | None:
+    """Return why a scene does not fit; None if it does."""
+    colours = {find_band(card.contract.bands, colour) for colour in _COLOURS} - {0}
+    said = options.value_scale is not None or options.value_offset is not None
+    if info.dtype == "uint8" and not said and len(card.contract.bands) > len(colours):
+        return SceneError(
+            f"{info.path} does not fit the model {card.model}: its values are 8-bit, and how those of the near infrared"
+            " were stretched is unknown; take reflectance"
+        )
+    try:
+        fix_plan(info, card.contract, options)
+    except SceneError as error:
+        return error
+    return None
+
+
+def _reason(info: SceneInfo, card: ModelCard) -> str:
+    """Say why a model was chosen."""
+    contract = card.contract
+    what = "gives a class to every pixel" if contract.cell_px == 1 else "is made for such scenes"
+    size = max(info.grid.pixel_size_m)
+    return (
+        f"model {AUTO_MODEL}: chose {card.model} because it {what}, and the scene has its bands"
+        f" {', '.join(contract.bands)} in pixels of {size:.3g} m"
+    )
