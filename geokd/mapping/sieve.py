@@ -6,25 +6,30 @@ shares the longest border (of equals the one of the lowest code), as its neighbo
 that class it is one from there on, and has the area of the step. So no region below the unit is left that touches
 another class at all.
 
-Strips of the map are taken from above downwards. What becomes of a region depends on those alone that go before it, and
+Strips of the map are taken from above downwards, and put together into sections, as many as may be held at once. If one
+section holds the whole map, all steps are taken with its regions, without looking at cells again.
+Otherwise each step is a pass over the map: what becomes of a region depends on those alone that go before it, and
 a region that may go soon is complete a few rows below its first cell: regions wait until all that go before them are
-complete. So nothing depends on how high strips are, and little is held besides a strip, whatever the map.
+complete. So nothing depends on how high strips and sections are, and little is held besides, whatever the map.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.mapping.small_regions import SmallRegions, give_away, no_regions
+from geokd.mapping.small_regions import SmallRegions, give_away, join, no_regions
+from geokd.outputs import class_map
 from geokd.outputs.class_map import cell_areas_ha, row_strips
-from geokd.outputs.connected import first_of_each_group, runs_of
+from geokd.outputs.connected import Runs, regions_of_runs, runs_of
 from geokd.scenes.grid import SceneGrid
 
 _CM2_PER_HECTARE = 1e8  # areas and lengths are whole numbers: their sums do not depend on the order
 _MM_PER_METRE = 1e3
 _MOST_CM2 = 2**62
+_HELD_STRIPS = 14  # so many times as much as a strip has cells may be held of regions, borders and rows of cells
+_FILLED = 100_000  # rows of cells that are written together
 
 
 @dataclass(frozen=True)
@@ -44,22 +49,24 @@ class Sieved:
 
 
 @dataclass(frozen=True, eq=False)
-class _Seam:
-    """What is carried from one strip to the next.
+class _Section:
+    """Strips that are looked at together, and what was carried to them.
 
     Parameters
     ----------
-    line : uint8 array (cols,)
-        The row above, as it was.
-    of_line : int64 array
-        Region of each run of it.
     regions : SmallRegions
-        Those of that row, and small ones of which it is not known yet what becomes of them.
+        Those carried, and those of the strips, joined.
+    of_line : int64 array
+        Region of each run of the last row.
+    line : uint8 array (cols,)
+        The last row as it was.
+    rows : slice
     """
 
-    line: NDArray[np.uint8]
-    of_line: NDArray[np.int64]
     regions: SmallRegions
+    of_line: NDArray[np.int64]
+    line: NDArray[np.uint8]
+    rows: slice
 
 
 def sieve(codes: NDArray[np.uint8], grid: SceneGrid, classes: int, min_area_ha: float) -> Sieved:
@@ -75,12 +82,20 @@ def sieve(codes: NDArray[np.uint8], grid: SceneGrid, classes: int, min_area_ha: 
     classes : int
     min_area_ha : float
         On the ground, as :func:`geokd.outputs.class_map.cell_areas_ha` measures it, each cell to a square centimetre.
+
+    Raises
+    ------
+    ValueError
+        If the codes are not contiguous.
     """
+    if not codes.flags.c_contiguous:
+        raise ValueError("codes that are sieved in place must be contiguous, row by row")
     least_cm2 = min(round(min_area_ha * _CM2_PER_HECTARE), _MOST_CM2)
     cell_cm2 = min(int(_cell_areas_cm2(grid, rows).min()) for rows in row_strips(grid.height, grid.width))
+    steps = list(_steps(2 * max(1, cell_cm2), least_cm2))
     merged = left = 0
-    for step_cm2 in _steps(2 * max(1, cell_cm2), least_cm2):
-        done = _sieve_once(codes, grid, classes, step_cm2)
+    while steps:
+        done, steps = _pass(codes, grid, classes, steps)
         merged, left = merged + done.merged, done.left
     return Sieved(merged, left)
 
@@ -93,88 +108,174 @@ def _steps(first: int, last: int) -> Iterator[int]:
     yield last
 
 
-def _sieve_once(codes: NDArray[np.uint8], grid: SceneGrid, classes: int, least_cm2: int) -> Sieved:
+def _pass(codes: NDArray[np.uint8], grid: SceneGrid, classes: int, steps: list[int]) -> tuple[Sieved, list[int]]:
+    """Take the first step, or all of them if the map is a single section; return the steps that remain, too."""
     merged = left = 0
-    seam = _Seam(codes[0], np.zeros(0, np.int64), no_regions())
-    for rows in row_strips(grid.height, grid.width):
-        line = codes[rows.stop - 1].copy()
-        regions, of_line = _look(codes[rows], rows, grid, seam)
+    carried = _Section(no_regions(), np.zeros(0, np.int64), codes[0], slice(0, 0))
+    while carried.rows.stop < grid.height:
+        section = _next_section(codes, grid, classes, steps[-1], carried)
+        if section.rows == slice(0, grid.height):
+            return _all_steps(codes, section.regions, classes, steps), []
+        regions, least_cm2 = section.regions, steps[0]
         on_line = np.zeros(len(regions), np.bool_)
-        if rows.stop < grid.height:
-            on_line[of_line] = True
-
+        if section.rows.stop < grid.height:
+            on_line[section.of_line] = True
         classified = regions.codes < classes
         small = classified & (regions.areas < least_cm2)
         incomplete = regions.first[small & on_line & ~regions.settled]
         going = small & (regions.first < incomplete.min(initial=codes.size))
         after, went = give_away(regions.with_borders_of(small, classified), going)
         merged, left = merged + int(went.sum()), left + int((going & ~after.settled).sum())
-        _fill(codes, after, went)
+        _fill(codes, after.cells, went, after.codes)
 
         waiting = small & ~going
-        carried = waiting | on_line
-        after = after.with_borders_of(waiting, classified).take(carried)
-        seam = _Seam(line, (np.cumsum(carried) - 1)[of_line], after)
+        kept = waiting | on_line
+        after = after.with_borders_of(waiting, classified).take(kept)
+        carried = _Section(after, (np.cumsum(kept) - 1)[section.of_line], section.line, section.rows)
+    return Sieved(merged, left), steps[1:]
+
+
+def _all_steps(codes: NDArray[np.uint8], regions: SmallRegions, classes: int, steps: list[int]) -> Sieved:
+    """Take all steps with the regions of a whole map; its cells change at the end alone."""
+    merged = left = 0
+    classified = regions.codes < classes
+    regions = regions.with_borders_of(classified & (regions.areas < steps[-1]), classified)
+    cells, before, number = regions.cells, regions.codes, np.arange(len(regions))
+    regions = replace(regions, cells=cells[:, :0])
+    for least_cm2 in steps:
+        going = (regions.codes < classes) & (regions.areas < least_cm2)
+        regions, went = give_away(regions, going)
+        merged, left = merged + int(went.sum()), int((going & ~regions.settled).sum())
+        regions, now = _joined_by_class(regions, classes, steps[-1])
+        number = now[number]
+    after = regions.codes[number]
+    _fill(codes, cells, after != before, after)
     return Sieved(merged, left)
 
 
+def _joined_by_class(regions: SmallRegions, classes: int, least_cm2: int) -> tuple[SmallRegions, NDArray[np.int64]]:
+    """Join regions that touch others of their class; return the number that each has now, too."""
+    near, code = regions.outer
+    of_large = near[regions.codes[near] == code]  # these are part of one that is large enough
+    one, other = regions.borders
+    alike = np.flatnonzero(regions.codes[one] == regions.codes[other])
+    joined, number = join([regions], regions.borders[:, alike].T, classes, least_cm2)
+    areas, classified = joined.areas.copy(), joined.codes < classes
+    areas[number[of_large]] = _MOST_CM2
+    joined = replace(joined, areas=areas, settled=np.zeros(len(joined), np.bool_))
+    return joined.with_borders_of(classified & (areas < least_cm2), classified), number
+
+
+def _next_section(
+    codes: NDArray[np.uint8], grid: SceneGrid, classes: int, least_cm2: int, carried: _Section
+) -> _Section:
+    """Look at strips below those of `carried`, until they hold about as much as may be held at once."""
+    pieces, pairs = [carried.regions], []
+    shift, of_line, line, row = 0, carried.of_line, carried.line, carried.rows.stop
+    held = carried.regions.size
+    for strip in row_strips(grid.height, grid.width):
+        if strip.start < row:
+            continue
+        shift += len(pieces[-1])
+        above = int(strip.start > 0)
+        near = np.concatenate([line[np.newaxis][:above], codes[strip]])
+        piece, of_top, of_bottom = _look(near, strip, grid, classes, least_cm2)
+        if above:
+            pairs.append(np.column_stack([of_line, shift + of_top]))
+        pieces.append(piece)
+        of_line, line, row = shift + of_bottom, near[-1], strip.stop
+        held += piece.size
+        if held > _HELD_STRIPS * class_map.STRIP_CELLS:
+            break
+    regions, number = join(pieces, np.concatenate([np.zeros((0, 2), np.int64), *pairs]), classes, least_cm2)
+    return _Section(regions, number[of_line], line.copy(), slice(carried.rows.stop, row))
+
+
 def _look(
-    codes: NDArray[np.uint8], rows: slice, grid: SceneGrid, seam: _Seam
-) -> tuple[SmallRegions, NDArray[np.int64]]:
-    """Return the regions of a strip, joined to those carried; and the region of each run of its last row."""
-    above, old = int(rows.start > 0), len(seam.regions)
-    runs = runs_of(np.concatenate([seam.line[np.newaxis][:above], codes]))
-    thing = old + np.arange(len(runs))
-    alike = runs.touching_alike
-    pairs = np.concatenate([old + runs.touching[alike], np.column_stack([seam.of_line, thing[: len(seam.of_line)]])])
-    head, region = np.unique(first_of_each_group(old + len(runs), pairs), return_inverse=True)
-    before, of_run = region[:old], region[old:]
+    near: NDArray[np.uint8], rows: slice, grid: SceneGrid, classes: int, least_cm2: int
+) -> tuple[SmallRegions, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the regions of a strip `near`, which begins with the row above, and those of its first and last runs.
 
-    own = runs.rows >= above
+    Of regions of at least `least_cm2` cells and borders between them are left out; the row above has no area.
+    """
+    above = len(near) - (rows.stop - rows.start)
+    runs = runs_of(near)
+    region, heads = regions_of_runs(runs)
     begin = (rows.start - above + runs.rows) * grid.width + runs.starts
-    end = begin + runs.stops - runs.starts
-    summed = np.pad(_cell_areas_cm2(grid, rows).cumsum(axis=1), ((above, 0), (1, 0)))
-    areas, first = np.zeros(len(head), np.int64), np.full(len(head), end[-1])
-    run_areas = summed[runs.rows, runs.stops] - summed[runs.rows, runs.starts]
-    np.add.at(areas, region, np.concatenate([seam.regions.areas, run_areas]))
-    np.minimum.at(first, region, np.concatenate([seam.regions.first, begin]))
+    areas = np.zeros(len(heads), np.int64)
+    np.add.at(areas, region, _run_areas_cm2(runs, grid, rows, above))
 
+    codes = runs.codes[heads]
+    large = areas >= least_cm2
+    large |= codes >= classes
     across, down = (max(1, round(side * _MM_PER_METRE)) for side in grid.pixel_size_m)
-    beside = np.flatnonzero((np.diff(runs.rows) == 0) & own[:-1])
-    upper, lower = runs.touching[~alike].T
-    cells, borders = seam.regions.cells, seam.regions.borders
-    settled = np.zeros(len(head), np.bool_)
-    settled[before[seam.regions.settled]] = True
-    return SmallRegions(
-        np.concatenate([seam.regions.codes, runs.codes])[head],
-        areas,
-        first,
-        settled,
-        np.concatenate(
-            [
-                np.column_stack([before[borders[:, :2]], borders[:, 2]]),
-                np.column_stack([of_run[beside], of_run[beside + 1], np.full(len(beside), down)]),
-                np.column_stack([of_run[upper], of_run[lower], across * runs.shared[~alike]]),
-            ]
+    beside = np.flatnonzero((runs.rows[:-1] == runs.rows[1:]) & (runs.rows[:-1] >= above))
+    under = np.flatnonzero(~runs.touching_alike)
+    upper, lower = region[runs.touching[under].T]
+    borders, lengths = _summed_borders(
+        np.concatenate([region[beside], upper]),
+        np.concatenate([region[beside + 1], lower]),
+        np.concatenate([np.full(len(beside), down), across * runs.shared[under]]),
+        large,
+    )
+    own = np.flatnonzero(~large[region] & (runs.rows >= above))
+    return (
+        SmallRegions(
+            codes,
+            areas,
+            begin[heads],
+            np.zeros(len(heads), np.bool_),
+            borders,
+            lengths,
+            np.zeros((2, 0), np.int32),
+            np.zeros(0, np.int64),
+            np.stack([begin[own], (runs.stops - runs.starts)[own], region[own]]).astype(np.int32),
         ),
-        np.column_stack([before[seam.regions.outer[:, 0]], seam.regions.outer[:, 1:]]),
-        np.concatenate(
-            [
-                np.column_stack([cells[:, :2], before[cells[:, 2]]]),
-                np.column_stack([begin, end, of_run])[own],
-            ]
-        ),
-    ), of_run[runs.rows == runs.rows[-1]]
+        region[: np.searchsorted(runs.rows, 1)],
+        region[np.searchsorted(runs.rows, len(near) - 1) :],
+    )
 
 
-def _fill(codes: NDArray[np.uint8], regions: SmallRegions, which: NDArray[np.bool_]) -> None:
+def _summed_borders(
+    one: NDArray[np.int64], other: NDArray[np.int64], lengths: NDArray[np.int64], large: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Sum the sides between regions of which one or both are not large: pairs (2, n), and sums (n,)."""
+    kept = np.flatnonzero(~(large[one] & large[other]))
+    one, other = one[kept], other[kept]
+    pair = np.minimum(one, other) * len(large) + np.maximum(one, other)
+    order = np.argsort(pair)
+    pair = pair[order]
+    starts = np.flatnonzero(np.diff(pair, prepend=-1))
+    sums = np.add.reduceat(lengths[kept[order]], starts) if len(starts) else np.zeros(0, np.int64)
+    return np.stack(np.divmod(pair[starts], len(large))).astype(np.int32), sums
+
+
+def _fill(
+    codes: NDArray[np.uint8], cells: NDArray[np.int32], which: NDArray[np.bool_], of_region: NDArray[np.uint8]
+) -> None:
     """Write the codes of some regions into their cells."""
-    begin, end, region = regions.cells[which[regions.cells[:, 2]]].T
-    lengths = end - begin
-    offsets = np.cumsum(lengths) - lengths
-    places = np.repeat(begin - offsets, lengths) + np.arange(lengths.sum())
-    codes.reshape(-1)[places] = np.repeat(regions.codes[region], lengths)
+    flat = codes.reshape(-1)
+    changed = which[cells[2]].nonzero()[0]
+    for some in np.array_split(changed, 1 + len(changed) // _FILLED):
+        begin, lengths, region = cells[:, some].astype(np.int64)
+        offsets = np.cumsum(lengths) - lengths
+        places = np.repeat(begin - offsets, lengths) + np.arange(lengths.sum())
+        flat[places] = np.repeat(of_region[region], lengths)
+
+
+def _run_areas_cm2(runs: Runs, grid: SceneGrid, rows: slice, above: int) -> NDArray[np.int64]:
+    """Return the area of each run, (N,); nothing for those of the row above."""
+    areas, row = _cell_areas_cm2(grid, rows), runs.rows - above
+    if areas.strides[1] == 0:  # all cells of a row are alike
+        found = areas[np.maximum(row, 0), 0] * (runs.stops - runs.starts)
+    else:
+        summed = np.pad(areas.cumsum(axis=1), ((0, 0), (1, 0)))
+        found = summed[row, runs.stops] - summed[row, runs.starts]
+    found[row < 0] = 0
+    return np.asarray(found, np.int64)
 
 
 def _cell_areas_cm2(grid: SceneGrid, rows: slice) -> NDArray[np.int64]:
-    return np.rint(cell_areas_ha(grid, rows) * _CM2_PER_HECTARE).astype(np.int64)
+    areas = cell_areas_ha(grid, rows)
+    alike = areas[:, :1] if areas.strides[1] == 0 else areas
+    return np.broadcast_to(np.rint(alike * _CM2_PER_HECTARE).astype(np.int64), areas.shape)

@@ -45,22 +45,36 @@ def runs_of(codes: NDArray[np.uint8]) -> Runs:
     begins = np.ones(codes.shape, np.bool_)
     np.not_equal(codes[:, 1:], codes[:, :-1], out=begins[:, 1:])
     first = np.flatnonzero(begins)
-    rows, starts = np.divmod(first, width)
+    in_row = np.count_nonzero(begins, axis=1)
+    rows = np.repeat(np.arange(height), in_row)
+    starts = first - rows * width
     stops = starts + np.diff(first, append=codes.size)
-    run = (np.cumsum(begins) - 1).reshape(codes.shape)
     part = np.flatnonzero(begins[1:] | begins[:-1])  # where, of two rows, the runs of one or the other begin
-    touching = np.stack([run[:-1].ravel()[part], run[1:].ravel()[part]], axis=1)
+    touching = np.empty((len(part), 2), np.int64)
+    np.cumsum(begins[:-1].reshape(-1)[part], out=touching[:, 0])
+    np.cumsum(begins[1:].reshape(-1)[part], out=touching[:, 1])
+    touching += (-1, int(in_row[0]) - 1)
     shared = np.diff(part, append=(height - 1) * width)
-    return Runs(rows, starts, stops, codes.ravel()[first], touching, shared)
+    return Runs(rows, starts, stops, codes.reshape(-1)[first], touching, shared)
 
 
 def connected_labels(codes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
     """Label the connected regions of an array (rows, cols) 0.. in the order of their first cells; tell how many."""
     runs = runs_of(codes)
-    first = first_of_each_group(len(runs), runs.touching[runs.touching_alike])
-    numbers = np.cumsum(first == np.arange(len(runs))) - 1
-    labels = np.repeat(numbers[first], runs.stops - runs.starts).reshape(codes.shape)
-    return labels.astype(np.int32), int(numbers[-1]) + 1
+    numbers, firsts = regions_of_runs(runs)
+    labels = np.repeat(numbers.astype(np.int32), runs.stops - runs.starts).reshape(codes.shape)
+    return labels, len(firsts)
+
+
+def regions_of_runs(runs: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return of each run the number of its region, (N,), and of each region its first run, in that order."""
+    return numbered(first_of_each_group(len(runs), runs.touching[runs.touching_alike]))
+
+
+def numbered(first: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the number of the group of each thing, 0.. in the order of their `first` things, and these things."""
+    heads = first == np.arange(len(first))
+    return (np.cumsum(heads) - 1)[first], np.flatnonzero(heads)
 
 
 def first_of_each_group(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -69,13 +83,14 @@ def first_of_each_group(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int6
     Each round hangs the first things of groups below those of lower groups that they are paired with.
     """
     first = np.arange(count, dtype=np.int64)
-    one, other = pairs[:, 0], pairs[:, 1]
+    low, high = np.minimum(pairs[:, 0], pairs[:, 1]), np.maximum(pairs[:, 0], pairs[:, 1])
     while True:
-        low, high = np.minimum(first[one], first[other]), np.maximum(first[one], first[other])
         apart = low < high
-        if not apart.any():
+        low, high = low[apart], high[apart]
+        if len(low) == 0:
             return first
-        one, other = one[apart], other[apart]
-        np.minimum.at(first, high[apart], low[apart])
+        np.minimum.at(first, high, low)
         while not np.array_equal(above := first[first], first):
             first = above
+        one, other = first[low], first[high]
+        low, high = np.minimum(one, other), np.maximum(one, other)
