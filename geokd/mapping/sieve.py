@@ -159,7 +159,7 @@ def _joined_by_class(regions: SmallRegions, classes: int, least_cm2: int) -> tup
     of_large = near[regions.codes[near] == code]  # these are part of one that is large enough
     one, other = regions.borders
     alike = np.flatnonzero(regions.codes[one] == regions.codes[other])
-    joined, number = join([regions], regions.borders[:, alike].T, classes, least_cm2)
+    joined, number = join([regions], regions.borders[:, alike].T.astype(np.int64), classes, least_cm2)
     areas, classified = joined.areas.copy(), joined.codes < classes
     areas[number[of_large]] = _MOST_CM2
     joined = replace(joined, areas=areas, settled=np.zeros(len(joined), np.bool_))

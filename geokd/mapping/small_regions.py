@@ -49,7 +49,7 @@ class SmallRegions:
     @property
     def size(self) -> int:
         """How many regions, borders and rows of cells are held."""
-        return len(self) + len(self.lengths) + len(self.outer_lengths) + self.cells.shape[1]
+        return len(self) + len(self.lengths) + len(self.outer_lengths) + len(self.cells[0])
 
     def with_borders_of(self, small: NDArray[np.bool_], classified: NDArray[np.bool_]) -> "SmallRegions":
         """Keep cells of small regions and borders between them; borders with others count for the others' classes."""

@@ -1,58 +1,18 @@
-"""The connected regions of a map as polygons. Large maps are taken strip by strip, and put together at the seams."""
+"""The connected regions of a map as polygons in world coordinates, exact or simplified."""
 
-from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import numpy as np
-import rasterio.features
 import shapely
 from numpy.typing import NDArray
 
-from geokd.legend import NODATA
-from geokd.outputs.class_map import ClassMap, cell_areas_ha, sum_by_label
-from geokd.outputs.connected import connected_labels, first_of_each_group
+from geokd.outputs.class_map import ClassMap
+from geokd.outputs.connected import first_of_each_group
+from geokd.outputs.dissolve import Regions, dissolve
 from geokd.outputs.simplify import simplify_outlines
 
-
-@dataclass(frozen=True, eq=False)
-class Regions:
-    """Connected regions of a class map, N of them: cells that share a side and a class.
-
-    Parameters
-    ----------
-    polygons : object array (N,)
-        Shapely polygons along the edges of the cells, or simplified.
-    codes : uint8 array (N,)
-        Class of each region.
-    cells : int64 array (N,)
-        How many it has.
-    areas_ha : float64 array (N,)
-        Sum of the areas of its cells (see :func:`geokd.outputs.class_map.cell_areas_ha`), in hectares.
-    confidence : float64 array (N,)
-        Sum of the confidences of its cells in percent.
-    least_confidence : uint8 array (N,)
-        The lowest of them.
-    """
-
-    polygons: NDArray[np.object_]
-    codes: NDArray[np.uint8]
-    cells: NDArray[np.int64]
-    areas_ha: NDArray[np.float64]
-    confidence: NDArray[np.float64]
-    least_confidence: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        """Return how many regions there are."""
-        return len(self.codes)
-
-    def take(self, which: NDArray[np.generic]) -> "Regions":
-        """Return some of the regions, by a mask or by numbers."""
-        return Regions(*(getattr(self, field.name)[which] for field in fields(self)))
-
-    def join(self, other: "Regions") -> "Regions":
-        """Return these regions, then those of `other`."""
-        return Regions(*(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)))
+__all__ = ["Regions", "regions_of"]
 
 
 def regions_of(class_map: ClassMap, simplify_m: float = 0.0) -> Iterator[Regions]:
@@ -63,62 +23,35 @@ def regions_of(class_map: ClassMap, simplify_m: float = 0.0) -> Iterator[Regions
     on the lines between strips; cells, areas and confidences stay those of the cells.
     """
     transform = class_map.grid.transform
+    for regions in _simplified(class_map, simplify_m) if simplify_m > 0 else dissolve(class_map, class_map.strips()):
+        world = shapely.transform(regions.polygons, lambda x, y: transform @ (x, y), interleaved=False)
+        yield replace(regions, polygons=world)
+
+
+def _simplified(class_map: ClassMap, simplify_m: float) -> Iterator[Regions]:
+    """Yield the regions with simplified polygons in (col, row) of the map."""
     waiting: Regions | None = None
     for rows in class_map.strips():
-        found = _regions_of_strip(class_map.part(rows), rows.start)
-        if simplify_m > 0:
-            found = replace(found, polygons=simplify_outlines(found.polygons, class_map, rows, simplify_m))
+        found = _simplified_strip(class_map, rows, simplify_m)
         if waiting is not None:
-            found = _joined_at(rows.start, waiting, found, class_map.grid.width, straight_corners=simplify_m > 0)
+            found = _joined_at(rows.start, waiting, found, class_map.grid.width)
         unfinished = shapely.bounds(found.polygons)[:, 3] == rows.stop
         if rows.stop == class_map.grid.height:
             unfinished[:] = False
         waiting = found.take(unfinished)
-        complete = found.take(~unfinished)
-        world = shapely.transform(complete.polygons, lambda x, y: transform @ (x, y), interleaved=False)
-        yield replace(complete, polygons=world)
+        yield found.take(~unfinished)
 
 
-def _regions_of_strip(strip: ClassMap, top: int) -> Regions:
-    """Dissolve a strip of a map that begins at row `top`; corners of the polygons are whole (col, row) of the map."""
-    labels, count = connected_labels(strip.codes)
-    flat, confidence = labels.ravel(), strip.confidence.ravel().astype(np.float64)
-    codes, least = np.empty(count, np.uint8), np.full(count, NODATA, np.uint8)
-    codes[flat] = strip.codes.ravel()
-    np.minimum.at(least, flat, strip.confidence.ravel())
-    outlines, which = _outlines(labels, strip.mapped)
-    return Regions(
-        shapely.transform(outlines, lambda xy: np.add(xy, (0, top))) if len(outlines) else outlines,
-        codes[which],
-        np.bincount(flat, minlength=count)[which],
-        sum_by_label(flat, cell_areas_ha(strip.grid).ravel(), count)[which],  # exact where all cells are alike
-        sum_by_label(flat, confidence, count)[which],
-        least[which],
-    )
+def _simplified_strip(class_map: ClassMap, rows: slice, simplify_m: float) -> Regions:
+    """Return the regions of a strip on its own."""
+    strip = class_map.part(rows)
+    found = next(dissolve(strip, [slice(0, strip.grid.height)]))
+    outlines = shapely.transform(found.polygons, lambda xy: np.add(xy, (0, rows.start)))
+    return replace(found, polygons=simplify_outlines(outlines, class_map, rows, simplify_m))
 
 
-def _outlines(labels: NDArray[np.int32], mapped: NDArray[np.bool_]) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
-    """Outline regions as polygons whose corners are whole (col, row) of the strip; and the label of each."""
-    corners, which = array("d"), array("q")
-    rings, polygons = array("q", [0]), array("q", [0])  # where each ring and each polygon ends
-    for outline, label in rasterio.features.shapes(labels, mask=mapped, connectivity=4):
-        which.append(int(label))
-        for ring in outline["coordinates"]:
-            for corner in ring:
-                corners.extend(corner)
-            rings.append(rings[-1] + len(ring))
-        polygons.append(len(rings) - 1)
-    offsets = np.frombuffer(rings, np.int64), np.frombuffer(polygons, np.int64)
-    places = np.frombuffer(corners, np.float64).reshape(-1, 2)
-    found = shapely.from_ragged_array(shapely.GeometryType.POLYGON, places, offsets)
-    return np.asarray(found, dtype=object), np.frombuffer(which, np.int64)
-
-
-def _joined_at(seam: int, above: Regions, below: Regions, width: int, *, straight_corners: bool) -> Regions:
-    """Join regions of the same class that meet at a row; all of `above` end there, some of `below` begin there.
-
-    Corners at which outlines go straight on are left out, unless `straight_corners` are to stay.
-    """
+def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions:
+    """Join regions of the same class that meet at a row; all of `above` end there, some of `below` begin there."""
     upper, lower = _regions_along(above, seam, width), _regions_along(below, seam, width)
     every = above.join(below)
     lower = np.where(lower >= 0, lower + len(above), -1)
@@ -131,11 +64,7 @@ def _joined_at(seam: int, above: Regions, below: Regions, width: int, *, straigh
     heads, starts = np.unique(first[members], return_index=True)
     groups = np.split(members, starts[1:])
     polygons = np.array(
-        [
-            every.polygons[g[0]] if len(g) == 1 else _union(every.polygons[g], straight_corners=straight_corners)
-            for g in groups
-        ],
-        dtype=object,
+        [every.polygons[g[0]] if len(g) == 1 else shapely.union_all(every.polygons[g]) for g in groups], dtype=object
     )
     cells, areas_ha = (np.add.reduceat(values[members], starts) for values in (every.cells, every.areas_ha))
     confidence = np.add.reduceat(every.confidence[members], starts)
@@ -153,20 +82,3 @@ def _regions_along(regions: Regions, seam: int, width: int) -> NDArray[np.int64]
     for start, stop, ring in zip(cols[:-1][edges], cols[1:][edges], ring_of_corner[1:][edges], strict=True):
         along[min(start, stop) : max(start, stop)] = region_of_ring[ring]
     return along
-
-
-def _union(polygons: NDArray[np.object_], *, straight_corners: bool) -> shapely.Polygon:
-    joined = shapely.union_all(polygons)
-    return joined if straight_corners else _without_straight_corners(joined)
-
-
-def _without_straight_corners(polygon: shapely.Polygon) -> shapely.Polygon:
-    """Leave out corners of a rectilinear polygon at which it goes straight on."""
-
-    def ring(line: shapely.LinearRing) -> NDArray[np.float64]:
-        corners = shapely.get_coordinates(line)[:-1]
-        before, after = corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners
-        turns = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
-        return np.asarray(corners[turns], np.float64)
-
-    return shapely.Polygon(ring(polygon.exterior), [ring(hole) for hole in polygon.interiors])

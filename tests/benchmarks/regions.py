@@ -110,5 +110,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--stage"]:
         run_stage(sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]))
     else:
-        numbers = (kind(text) for kind, text in zip((int, float), sys.argv[1:3], strict=False))
-        main(*numbers, *sys.argv[3:])  # type: ignore[arg-type]
+        given = [*sys.argv[1:3], *("10980", "0.5")[len(sys.argv[1:3]) :]]
+        main(int(given[0]), float(given[1]), *sys.argv[3:])
