@@ -1,6 +1,8 @@
 """The map as polygons in a GeoPackage that brings its own QGIS style."""
 
+import functools
 import sqlite3
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from geokd.outputs.regions import Regions, regions_of
 from geokd.outputs.staging import plainly_named
 
 LAYER = "land_use"
+
+_BATCH = 10_000  # regions that are written together
 
 # The columns, in the order and spelling that QGIS writes itself.
 _STYLE_TABLE = """
@@ -60,10 +64,10 @@ def write_polygons(class_map: ClassMap, path: Path, simplify_m: float = 0.0) -> 
     written = np.zeros(len(class_map.legend), np.int64)
     try:
         with plainly_named(path) as plain:
-            for regions in regions_of(class_map, simplify_m):
+            for regions in _in_batches(regions_of(class_map, simplify_m)):
                 if len(regions) or not plain.exists():
                     _append(regions, class_map, plain, append=plain.exists())
-                    written += np.bincount(regions.codes, minlength=len(written))
+                written += np.bincount(regions.codes, minlength=len(written))
             with closing(sqlite3.connect(plain)) as database:
                 ((kept,),) = database.execute(f"SELECT count(*) FROM {LAYER}")
                 add_style(database, LAYER, polygons_qml(class_map.legend), "Colours and titles of the land-use classes")
@@ -72,6 +76,18 @@ def write_polygons(class_map: ClassMap, path: Path, simplify_m: float = 0.0) -> 
     if kept != written.sum():
         raise OutputError(f"cannot write {path.name} to its end; make room or choose another folder")
     return written
+
+
+def _in_batches(parts: Iterable[Regions]) -> Iterator[Regions]:
+    """Join parts to batches of :data:`_BATCH` regions or more; the last one has those that remain, or none."""
+    batch: list[Regions] = []
+    for regions in parts:
+        batch.append(regions)
+        if sum(map(len, batch)) >= _BATCH:
+            yield functools.reduce(Regions.join, batch)
+            batch = []
+    if batch:
+        yield functools.reduce(Regions.join, batch)
 
 
 def _append(regions: Regions, class_map: ClassMap, path: Path, *, append: bool) -> None:

@@ -205,11 +205,11 @@ def polygons(pieces: Pieces, touches: Touches, count: int) -> NDArray[np.object_
     begin = (corner_ends - lengths)[rings]
     own = lengths[rings]
     place = np.arange(own.sum()) + np.repeat(begin - np.cumsum(own) + own, own)
-    out = np.arange(len(place)) * 2 + np.repeat(np.arange(len(rings)), own)
+    out = np.repeat(offsets[1:] - 1 + 2 * (np.cumsum(own) - own), own) - 2 * np.arange(len(place))  # the other way round
     corners = np.empty((offsets[-1], 2))
-    corners[out, 0], corners[out + 1, 0] = x[place], following[place]
-    corners[out, 1] = corners[out + 1, 1] = y[place]
-    corners[offsets[1:] - 1] = corners[offsets[:-1]]
+    corners[out, 0], corners[out - 1, 0] = x[place], following[place]
+    corners[out, 1] = corners[out - 1, 1] = y[place]
+    corners[offsets[:-1]] = corners[offsets[1:] - 1]
     polygon_offsets = np.searchsorted(regions[rings], np.arange(count + 1))
     found = shapely.from_ragged_array(shapely.GeometryType.POLYGON, corners, (offsets, polygon_offsets))
     return np.asarray(found, dtype=object)
