@@ -5,7 +5,6 @@ the K numbers of each cell takes a tenth of a second.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from geokd.legend import NODATA
 from geokd.scenes.grid import PatchBlock
 
-_STRIP_CELLS = 8_192  # of which K float32 stay in a cache of 1 MiB
+_STRIP_CELLS = 8_192  # of which K float32, twice, stay in a cache of 1 MiB
 _MOST_PERCENT = np.float32(100)
 
 
@@ -83,32 +82,33 @@ def decide_cells(logits: NDArray[np.float32], temperature: float, min_confidence
     cells : CellAnswers
         What is written to, at most (rows, cols): it gets the answers for the first of these.
     """
-    classes, height, width = logits.shape
+    classes, _, width = logits.shape
+    high, wide = cells.codes.shape
     scale = np.float32(math.log2(math.e) / temperature)
     order = np.arange(classes, 0, -1, dtype=np.uint8)[:, np.newaxis, np.newaxis]  # the first of equals is the highest
-    high, wide = cells.codes.shape
-    for rows in _strips(height, width):
-        if rows.start >= high:
-            break
-        strip = logits[:, rows]
-        peak = np.maximum.reduce(strip, axis=0)
-        hit = np.equal(strip, peak).view(np.uint8)
+    step = max(1, _STRIP_CELLS // width)
+    weights_room, hit_room = np.empty((classes, step, width), np.float32), np.empty((classes, step, width), np.bool_)
+    peak_room, code_room = np.empty((step, width), np.float32), np.empty((step, width), np.uint8)
+    for row in range(0, high, step):
+        rows = slice(row, min(row + step, high))
+        strip, number = logits[:, rows], rows.stop - row
+        peak = np.maximum.reduce(strip, axis=0, out=peak_room[:number])
+        hit = np.equal(strip, peak, out=hit_room[:, :number]).view(np.uint8)
         np.multiply(hit, order, out=hit)
-        codes = np.subtract(np.uint8(classes), np.maximum.reduce(hit, axis=0))
-        weights = np.subtract(strip, peak)
+        codes = np.maximum.reduce(hit, axis=0, out=code_room[:number])
+        np.subtract(np.uint8(classes), codes, out=codes)
+        weights = np.subtract(strip, peak, out=weights_room[:, :number])
         np.multiply(weights, scale, out=weights)
         np.exp2(weights, out=weights)
-        total = np.add.reduce(weights, axis=0)
+        total = np.add.reduce(weights, axis=0, out=peak)
         if min_confidence > 0:
             codes[np.float32(1) / total < min_confidence] = classes
         hundred = np.divide(_MOST_PERCENT, total, out=total)
-        target = slice(rows.start, min(rows.stop, high)), slice(0, wide)
-        inside = slice(0, target[0].stop - rows.start), target[1]
-        cells.codes[target] = codes[inside]
+        cells.codes[rows] = codes[:, :wide]
         if cells.percent is not None:
             np.multiply(weights, hundred, out=weights)
-            cells.percent[:, *target] = np.rint(weights, out=weights)[:, *inside]
-        cells.confidence[target] = np.rint(hundred, out=hundred)[inside]
+            cells.percent[:, rows] = np.rint(weights, out=weights)[:, :, :wide]
+        cells.confidence[rows] = np.rint(hundred, out=hundred)[:, :wide]
 
 
 def mean_probabilities(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
@@ -117,9 +117,3 @@ def mean_probabilities(logits: NDArray[np.float32], temperature: float) -> NDArr
     weights = np.exp(scaled)
     weights /= weights.sum(axis=1, keepdims=True)
     return np.asarray(weights.mean(axis=(2, 3), dtype=np.float64))
-
-
-def _strips(height: int, width: int) -> Iterator[slice]:
-    step = max(1, _STRIP_CELLS // width)
-    for row in range(0, height, step):
-        yield slice(row, min(row + step, height))

@@ -13,7 +13,7 @@ from geokd.scenes.scene_info import SceneInfo
 
 _BASE_MB = 280  # the process itself, its libraries, GDAL's cache, the writers of the outputs
 _WORKER_MB = 25  # what ONNX Runtime takes to run a batch of a patch student
-_DENSE_PIXEL_BYTES = 1_000  # what it takes for each pixel of a dense student's patch
+_DENSE_PIXEL_BYTES = 400  # what it takes for each pixel of a dense student's patch
 _CELL_BYTES = 3  # class and confidence of the map, and one more for what is made of it
 _BLOCK_PX = (256, 1024)  # least and greatest side of blocks, if memory allows
 _DENSE_BLOCK_PX = (512, 2048)  # likewise: the larger, the fewer pixels are read twice, as margins of neighbours

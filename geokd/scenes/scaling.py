@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from geokd.contract import ValueScaling
 
 _LOOKUP_BITS = 16
+_LOOKUP_PART = 65_536
 
 
 def to_uint8(
@@ -44,9 +45,18 @@ def to_uint8(
         return pixels
     if values.dtype.kind in "iu" and values.dtype.itemsize * 8 <= _LOOKUP_BITS:
         table = _table(values.dtype.str, value_scale, value_offset, scaling)
-        places = values.view(f"u{values.dtype.itemsize}")
-        return np.asarray(np.take(table, places, mode="wrap"), np.uint8)  # none is out of range: no need to look
+        return _look_up(table, np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}"))
     return _stretch(values, value_scale, value_offset, scaling)
+
+
+def _look_up(table: NDArray[np.uint8], places: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return table[places], part by part: numpy widens places to 8 bytes, which is to stay in a cache."""
+    pixels = np.empty(places.shape, np.uint8)
+    source, target = places.reshape(-1), pixels.reshape(-1)
+    for start in range(0, source.size, _LOOKUP_PART):
+        part = slice(start, start + _LOOKUP_PART)
+        np.take(table, source[part], mode="wrap", out=target[part])  # none is out of range: no need to look
+    return pixels
 
 
 @lru_cache(maxsize=8)
