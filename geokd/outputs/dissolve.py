@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 
 from geokd.legend import NODATA
@@ -78,17 +79,19 @@ class _Waiting:
     named: int
 
 
-def dissolve(class_map: ClassMap, strips: Iterable[slice]) -> Iterator[Regions]:
+def dissolve(class_map: ClassMap, strips: Iterable[slice], transform: Affine) -> Iterator[Regions]:
     """Dissolve the cells of a map into its connected regions, as soon as they are complete.
 
-    Corners of the polygons are (col, row) of the map; straight on they have none. What a strip ends with waits for the
-    next one: only the order of the regions and the first corners of rings depend on the strips.
+    Polygons have corners where they turn alone. What a strip ends with waits for the next one: only the order of the
+    regions and the first corners of rings depend on the strips.
 
     Parameters
     ----------
     class_map : ClassMap
     strips : iterable of slice
         Its rows from the first to the last, in pieces.
+    transform : Affine
+        From (col, row) of the map to the corners of the polygons.
     """
     beyond = np.full(class_map.grid.width, NODATA, np.uint8)  # above the first row and below the last
     none = Regions(*(np.zeros(0, kind) for kind in (object, np.uint8, np.int64, np.float64, np.float64, np.uint8)))
@@ -113,7 +116,7 @@ def dissolve(class_map: ClassMap, strips: Iterable[slice]) -> Iterator[Regions]:
         if not last:
             open_[of_line] = True
         complete = ~open_ & (sums.codes != NODATA)
-        yield _with_polygons(sums, pieces, touches, complete)
+        yield _with_polygons(sums, pieces, touches, complete, transform)
         place = np.cumsum(open_) - 1
         pieces = pieces.take(open_[pieces.regions])
         touches = touches.within(open_)
@@ -122,7 +125,9 @@ def dissolve(class_map: ClassMap, strips: Iterable[slice]) -> Iterator[Regions]:
         waiting = _Waiting(sums.take(open_), pieces, touches, place[of_line], near[-1], waiting.named + bottom)
 
 
-def _with_polygons(sums: Regions, pieces: Pieces, touches: Touches, which: NDArray[np.bool_]) -> Regions:
+def _with_polygons(
+    sums: Regions, pieces: Pieces, touches: Touches, which: NDArray[np.bool_], transform: Affine
+) -> Regions:
     """Return some of the regions with their polygons."""
     place = np.cumsum(which) - 1
     pieces = pieces.take(which[pieces.regions])
@@ -130,7 +135,7 @@ def _with_polygons(sums: Regions, pieces: Pieces, touches: Touches, which: NDArr
     pieces = replace(pieces, regions=place[pieces.regions])
     touches = replace(touches, regions=place[touches.regions])
     chosen = sums.take(which)
-    return replace(chosen, polygons=polygons(pieces, touches, len(chosen)))
+    return replace(chosen, polygons=polygons(pieces, touches, len(chosen), transform))
 
 
 def _sums(runs: Runs, of_run: NDArray[np.int64], count: int, class_map: ClassMap, rows: slice) -> Regions:

@@ -21,7 +21,7 @@ from geokd.outputs.staging import plainly_named
 
 LAYER = "land_use"
 
-_BATCH = 10_000  # regions that are written together
+_BATCH = 1_000_000  # corners of polygons that are written together, or some more
 
 # The columns, in the order and spelling that QGIS writes itself.
 _STYLE_TABLE = """
@@ -79,13 +79,15 @@ def write_polygons(class_map: ClassMap, path: Path, simplify_m: float = 0.0) -> 
 
 
 def _in_batches(parts: Iterable[Regions]) -> Iterator[Regions]:
-    """Join parts to batches of :data:`_BATCH` regions or more; the last one has those that remain, or none."""
+    """Join parts to batches of :data:`_BATCH` corners or more; the last one has those that remain, or none."""
     batch: list[Regions] = []
+    corners = 0
     for regions in parts:
         batch.append(regions)
-        if sum(map(len, batch)) >= _BATCH:
+        corners += int(shapely.get_num_coordinates(regions.polygons).sum())
+        if corners >= _BATCH:
             yield functools.reduce(Regions.join, batch)
-            batch = []
+            batch, corners = [], 0
     if batch:
         yield functools.reduce(Regions.join, batch)
 

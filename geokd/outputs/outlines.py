@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 
 from geokd.outputs.connected import Runs
@@ -182,8 +183,11 @@ def _walk(
     return sides, counts, nexts
 
 
-def polygons(pieces: Pieces, touches: Touches, count: int) -> NDArray[np.object_]:
-    """Put pieces together that are complete, as polygons of the regions 0..`count` - 1, each of which has some."""
+def polygons(pieces: Pieces, touches: Touches, count: int, transform: Affine) -> NDArray[np.object_]:
+    """Put pieces together that are complete, as polygons of the regions 0..`count` - 1, each of which has some.
+
+    `transform` leads from columns and lines to the corners of the polygons.
+    """
     if count == 0:
         return np.empty(0, object)
     order, sizes = _rings(_successors(pieces, touches))
@@ -205,10 +209,11 @@ def polygons(pieces: Pieces, touches: Touches, count: int) -> NDArray[np.object_
     begin = (corner_ends - lengths)[rings]
     own = lengths[rings]
     place = np.arange(own.sum()) + np.repeat(begin - np.cumsum(own) + own, own)
-    out = np.repeat(offsets[1:] - 1 + 2 * (np.cumsum(own) - own), own) - 2 * np.arange(len(place))  # the other way round
-    corners = np.empty((offsets[-1], 2))
-    corners[out, 0], corners[out - 1, 0] = x[place], following[place]
-    corners[out, 1] = corners[out - 1, 1] = y[place]
+    out = np.repeat(offsets[1:] - 1 + 2 * (np.cumsum(own) - own), own) - 2 * np.arange(len(place))
+    x, y, following = x[place], y[place], following[place]
+    corners = np.empty((offsets[-1], 2))  # the other way round: on the left, what is around lies anticlockwise
+    corners[out, 0], corners[out, 1] = transform @ (x, y)
+    corners[out - 1, 0], corners[out - 1, 1] = transform @ (following, y)
     corners[offsets[:-1]] = corners[offsets[1:] - 1]
     polygon_offsets = np.searchsorted(regions[rings], np.arange(count + 1))
     found = shapely.from_ragged_array(shapely.GeometryType.POLYGON, corners, (offsets, polygon_offsets))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 
 from geokd.outputs.class_map import ClassMap
@@ -23,7 +24,10 @@ def regions_of(class_map: ClassMap, simplify_m: float = 0.0) -> Iterator[Regions
     on the lines between strips; cells, areas and confidences stay those of the cells.
     """
     transform = class_map.grid.transform
-    for regions in _simplified(class_map, simplify_m) if simplify_m > 0 else dissolve(class_map, class_map.strips()):
+    if simplify_m == 0:
+        yield from dissolve(class_map, class_map.strips(), transform)
+        return
+    for regions in _simplified(class_map, simplify_m):
         world = shapely.transform(regions.polygons, lambda x, y: transform @ (x, y), interleaved=False)
         yield replace(regions, polygons=world)
 
@@ -45,9 +49,8 @@ def _simplified(class_map: ClassMap, simplify_m: float) -> Iterator[Regions]:
 def _simplified_strip(class_map: ClassMap, rows: slice, simplify_m: float) -> Regions:
     """Return the regions of a strip on its own."""
     strip = class_map.part(rows)
-    found = next(dissolve(strip, [slice(0, strip.grid.height)]))
-    outlines = shapely.transform(found.polygons, lambda xy: np.add(xy, (0, rows.start)))
-    return replace(found, polygons=simplify_outlines(outlines, class_map, rows, simplify_m))
+    found = next(dissolve(strip, [slice(0, strip.grid.height)], Affine.translation(0, rows.start)))
+    return replace(found, polygons=simplify_outlines(found.polygons, class_map, rows, simplify_m))
 
 
 def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions:
