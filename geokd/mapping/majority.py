@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.legend import NODATA
 from geokd.outputs.class_map import row_strips
 
 
@@ -18,7 +19,7 @@ def smooth(codes: NDArray[np.uint8], classes: int, window: int) -> None:
     codes : uint8 array (rows, cols)
     classes : int
     window : int
-        Side in cells, odd.
+        Side in cells, odd, at most 255.
     """
     height, width = codes.shape
     reach = window // 2
@@ -33,21 +34,31 @@ def smooth(codes: NDArray[np.uint8], classes: int, window: int) -> None:
 def _winners(near: NDArray[np.uint8], rows: slice, classes: int, reach: int) -> NDArray[np.uint8]:
     """Return what some rows of `near`, which holds all they look at, become."""
     own = near[rows]
-    winner, most, alone = own.copy(), np.zeros(own.shape, np.int32), np.ones(own.shape, np.bool_)
-    for code in np.unique(near[near < classes]):
-        votes = _sums(near == code, rows, reach)
-        alone = np.where(votes == most, alone & (votes == 0), alone | (votes > most))
-        winner[votes > most] = code
+    window = 2 * reach + 1
+    count = np.uint8 if window**2 <= np.iinfo(np.uint8).max else np.uint16
+    beyond = (reach - rows.start, reach - (len(near) - rows.stop))  # rows that the map does not have
+    around = np.pad(near, (beyond, (reach, reach)), constant_values=NODATA)
+    winner, most, alone = own.copy(), np.zeros(own.shape, count), np.ones(own.shape, np.bool_)
+    for code in np.flatnonzero(np.bincount(near.reshape(-1), minlength=NODATA)[:classes]):
+        marks = (around == code).astype(count)
+        votes = _running_sums(_running_sums(marks, window).T, window).T
+        more = votes > most
+        alone &= (votes != most) | (votes == 0)
+        alone |= more
+        np.copyto(winner, np.uint8(code), where=more)
         np.maximum(most, votes, out=most)
     return np.where(alone & (own < classes), winner, own)
 
 
-def _sums(marks: NDArray[np.bool_], rows: slice, reach: int) -> NDArray[np.int32]:
-    """Count the marks in the window around each cell of some rows."""
-    down = np.pad(marks.cumsum(axis=0, dtype=np.int32), ((1, 0), (0, 0)))
-    row = np.arange(rows.start, rows.stop)
-    columns = down[np.minimum(row + reach + 1, len(marks))] - down[np.maximum(row - reach, 0)]
-    across = np.pad(columns.cumsum(axis=1, dtype=np.int32), ((0, 0), (1, 0)))
-    col = np.arange(marks.shape[1])
-    sums = across[:, np.minimum(col + reach + 1, len(col))] - across[:, np.maximum(col - reach, 0)]
-    return np.asarray(sums, np.int32)
+def _running_sums(values: NDArray[np.unsignedinteger], window: int) -> NDArray[np.unsignedinteger]:
+    """Sum each `window` rows in a row, of (n, m) to (n - window + 1, m): sums of 1, 2, 4, .. rows put together."""
+    count = len(values) - window + 1
+    total, summed, step = np.zeros_like(values[:count]), 0, 1
+    while True:
+        if window & step:
+            total += values[summed : summed + count]
+            summed += step
+        if summed == window:
+            return total
+        values = values[:-step] + values[step:]
+        step *= 2
