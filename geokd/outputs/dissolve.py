@@ -105,7 +105,7 @@ def dissolve(class_map: ClassMap, strips: Iterable[slice], transform: Affine) ->
         pieces, touches = trace(runs, outlined, before + of_run, rows.start - 1, waiting.named)
         pairs = np.stack([waiting.of_line, before + of_run[: len(waiting.of_line)]], axis=1)
         number, _ = numbered(first_of_each_group(before + len(heads), pairs))
-        sums = _joined(waiting.sums.join(_sums(runs, of_run, len(heads), class_map, rows)), number)
+        sums = summed_up(waiting.sums.join(_sums(runs, of_run, len(heads), class_map, rows)), number)
         pieces, touches = waiting.pieces.join(pieces), waiting.touches.join(touches)
         pieces = replace(pieces, regions=number[pieces.regions])
         touches = replace(touches, regions=number[touches.regions])
@@ -158,9 +158,9 @@ def _sums(runs: Runs, of_run: NDArray[np.int64], count: int, class_map: ClassMap
     return Regions(np.empty(count, object), codes, cells.astype(np.int64), areas_ha, summed, least)
 
 
-def _joined(regions: Regions, number: NDArray[np.int64]) -> Regions:
-    """Sum up regions that have the same number, (N,); polygons are left out."""
-    count = int(number.max()) + 1
+def summed_up(regions: Regions, number: NDArray[np.int64]) -> Regions:
+    """Make one of regions that have the same `number`, (N,); polygons are left out."""
+    count = int(number.max(initial=-1)) + 1
     codes, least = np.empty(count, np.uint8), np.full(count, NODATA, np.uint8)
     codes[number] = regions.codes
     np.minimum.at(least, number, regions.least_confidence)

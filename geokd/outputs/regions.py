@@ -9,8 +9,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geokd.outputs.class_map import ClassMap
-from geokd.outputs.connected import first_of_each_group
-from geokd.outputs.dissolve import Regions, dissolve
+from geokd.outputs.connected import first_of_each_group, numbered
+from geokd.outputs.dissolve import Regions, dissolve, summed_up
 from geokd.outputs.simplify import simplify_outlines
 
 __all__ = ["Regions", "regions_of"]
@@ -33,17 +33,31 @@ def regions_of(class_map: ClassMap, simplify_m: float = 0.0) -> Iterator[Regions
 
 
 def _simplified(class_map: ClassMap, simplify_m: float) -> Iterator[Regions]:
-    """Yield the regions with simplified polygons in (col, row) of the map."""
-    waiting: Regions | None = None
+    """Yield the regions with simplified polygons in (col, row) of the map; parts of one wait until it is complete."""
+    height, width = class_map.grid.height, class_map.grid.width
+    sums: Regions | None = None
+    parts, region, upper = np.empty(0, object), np.zeros(0, np.int64), np.full(width, -1)
     for rows in class_map.strips():
         found = _simplified_strip(class_map, rows, simplify_m)
-        if waiting is not None:
-            found = _joined_at(rows.start, waiting, found, class_map.grid.width)
-        unfinished = shapely.bounds(found.polygons)[:, 3] == rows.stop
-        if rows.stop == class_map.grid.height:
-            unfinished[:] = False
-        waiting = found.take(unfinished)
-        yield found.take(~unfinished)
+        before = 0 if sums is None else len(sums)
+        sums = found if sums is None else sums.join(found)
+        lower = _regions_along(found, rows.start, width)
+        meet = np.flatnonzero((upper >= 0) & (lower >= 0))
+        meet = meet[sums.codes[upper[meet]] == found.codes[lower[meet]]]
+        pairs = np.stack([upper[meet], before + lower[meet]], axis=1)
+        number, _ = numbered(first_of_each_group(len(sums), pairs))
+        sums = summed_up(sums, number)
+        parts = np.concatenate([parts, found.polygons])
+        region = np.concatenate([number[region], number[before:]])
+
+        bottom = _regions_along(found, rows.stop, width)
+        unfinished = np.zeros(len(sums), np.bool_)
+        if rows.stop < height:
+            unfinished[number[before:][bottom[bottom >= 0]]] = True
+        place, waits = np.cumsum(unfinished) - 1, unfinished[region]
+        yield replace(sums.take(~unfinished), polygons=_united(parts[~waits], region[~waits]))
+        upper = np.append(place[number[before:]], -1)[bottom]
+        sums, parts, region = sums.take(unfinished), parts[waits], place[region[waits]]
 
 
 def _simplified_strip(class_map: ClassMap, rows: slice, simplify_m: float) -> Regions:
@@ -53,35 +67,26 @@ def _simplified_strip(class_map: ClassMap, rows: slice, simplify_m: float) -> Re
     return replace(found, polygons=simplify_outlines(found.polygons, class_map, rows, simplify_m))
 
 
-def _joined_at(seam: int, above: Regions, below: Regions, width: int) -> Regions:
-    """Join regions of the same class that meet at a row; all of `above` end there, some of `below` begin there."""
-    upper, lower = _regions_along(above, seam, width), _regions_along(below, seam, width)
-    every = above.join(below)
-    lower = np.where(lower >= 0, lower + len(above), -1)
-    meet = (upper >= 0) & (lower >= 0)
-    meet[meet] = every.codes[upper[meet]] == every.codes[lower[meet]]
-    if not meet.any():
-        return every
-    first = first_of_each_group(len(every), np.stack([upper[meet], lower[meet]], axis=1))
-    members = np.argsort(first, kind="stable")
-    heads, starts = np.unique(first[members], return_index=True)
-    groups = np.split(members, starts[1:])
-    polygons = np.array(
-        [every.polygons[g[0]] if len(g) == 1 else shapely.union_all(every.polygons[g]) for g in groups], dtype=object
-    )
-    cells, areas_ha = (np.add.reduceat(values[members], starts) for values in (every.cells, every.areas_ha))
-    confidence = np.add.reduceat(every.confidence[members], starts)
-    least = np.minimum.reduceat(every.least_confidence[members], starts)
-    return Regions(polygons, every.codes[heads], cells, areas_ha, confidence, least)
+def _united(parts: NDArray[np.object_], region: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Unite the parts of each region, in the order of these; neighbouring ones have all corners of a side in common."""
+    order = np.argsort(region, kind="stable")
+    parts, starts = parts[order], np.flatnonzero(np.diff(region[order], prepend=-1))
+    united = parts[starts]
+    stops = np.append(starts[1:], len(parts))
+    for number in np.flatnonzero(stops - starts > 1):
+        united[number] = shapely.coverage_union_all(parts[starts[number] : stops[number]])
+    return united
 
 
-def _regions_along(regions: Regions, seam: int, width: int) -> NDArray[np.int64]:
-    """Tell which region has an edge on row `seam` at each column, (width,); -1 where none has."""
+def _regions_along(regions: Regions, line: int, width: int) -> NDArray[np.int64]:
+    """Tell which region has an edge on a line between rows at each column, (width,); -1 where none has."""
     along = np.full(width, -1, np.int64)
     rings, region_of_ring = shapely.get_rings(regions.polygons, return_index=True)
     corners, ring_of_corner = shapely.get_coordinates(rings, return_index=True)
     cols, rows = corners.astype(np.int64).T
-    edges = (rows[:-1] == seam) & (rows[1:] == seam) & (np.diff(ring_of_corner) == 0)
-    for start, stop, ring in zip(cols[:-1][edges], cols[1:][edges], ring_of_corner[1:][edges], strict=True):
-        along[min(start, stop) : max(start, stop)] = region_of_ring[ring]
+    edges = (rows[:-1] == line) & (rows[1:] == line) & (np.diff(ring_of_corner) == 0)
+    one, other = cols[:-1][edges], cols[1:][edges]
+    left, lengths = np.minimum(one, other), np.abs(one - other)
+    places = np.repeat(left - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+    along[places] = np.repeat(region_of_ring[ring_of_corner[1:][edges]], lengths)
     return along
