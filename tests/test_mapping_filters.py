@@ -129,6 +129,22 @@ def test_strips_do_not_matter_in_a_map_of_noise(strip: int) -> None:
     assert nothing == Sieved(0, done.left)
 
 
+def test_sections_do_not_matter_in_a_map_of_noise() -> None:
+    codes = np.random.default_rng(4).integers(0, CLASSES, (300, 40), dtype=np.uint8)
+    whole, done = sieved(codes, grid_of(codes), 20)
+    for held in (0, 2, 5):
+        with mock.patch("geokd.mapping.sieve._HELD_STRIPS", held):
+            found, again = sieved(codes, grid_of(codes), 20, 1600)
+        assert np.array_equal(found, whole)
+        assert again == done
+
+
+def test_codes_that_are_no_block_of_memory_are_not_sieved_in_a_copy() -> None:
+    codes = np.zeros((4, 4), np.uint8)[:, ::2]
+    with pytest.raises(ValueError, match="must be contiguous"):
+        sieve(codes, grid_of(codes), CLASSES, 2)
+
+
 def test_memory_does_not_grow_with_the_map() -> None:
     """Of noise, in which nearly all regions are too small and hang together."""
 

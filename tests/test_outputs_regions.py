@@ -9,7 +9,9 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import rasterio.features
 import shapely
+import shapely.geometry
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,6 +80,22 @@ def test_strips_leave_no_seams(codes: NDArray[np.uint8]) -> None:
     for name in ("codes", "cells", "confidence", "least_confidence"):
         np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name)[order])
     np.testing.assert_allclose(pieces.areas_ha, whole.areas_ha[order], rtol=1e-13)
+
+
+@pytest.mark.parametrize("strip", [60, 400, 10**6])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_outlines_are_those_of_gdal(classes: int, strip: int) -> None:
+    """In maps of noise, with regions as long as the map, that touch themselves and have islands in holes."""
+    codes = np.random.default_rng(classes).integers(0, classes, (70, 60), dtype=np.uint8)
+    codes[20:30, 20:30] = 255
+    class_map = make_map(codes, UTM, 32618)
+    with mock.patch("geokd.outputs.class_map.STRIP_CELLS", strip):
+        found = all_regions(class_map)
+    shapes = rasterio.features.shapes(codes, mask=codes != 255, connectivity=4, transform=UTM)
+    expected = {shapely.normalize(shapely.geometry.shape(outline)).wkt: int(code) for outline, code in shapes}
+    assert expected == {shapely.normalize(p).wkt: c for p, c in zip(found.polygons, found.codes, strict=True)}
+    assert len(found) == len(expected)
+    assert np.all(shapely.is_ccw(shapely.get_exterior_ring(found.polygons)))
 
 
 @given(
