@@ -48,6 +48,19 @@ class ValueScaling:
         return tuple(replace(self, maximum=maximum) for maximum in self.maximum)
 
     @property
+    def slope(self) -> float:
+        """Byte steps for each unit of reflectance x 10,000, of a stretch with a single maximum.
+
+        Raises
+        ------
+        ValueError
+            If each band has a maximum of its own; see :meth:`of_bands`.
+        """
+        if isinstance(self.maximum, tuple):
+            raise ValueError(f"value scaling {self} has a slope for each band")
+        return (self.output_maximum - self.output_minimum) / (self.maximum - self.minimum)
+
+    @property
     def input_range(self) -> str:
         """The range that is stretched, in words: `0..2750`, or `0..2750, 2750, 2750, 5500 by band`."""
         if isinstance(self.maximum, tuple):

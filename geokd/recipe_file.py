@@ -10,13 +10,16 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from geokd.dense_recipe import ClassRecipe, DenseRecipe, RuleRecipe
 from geokd.errors import CallError, RecipeError, one_message
 from geokd.legend import machine_name
 from geokd.recipe import LOSS_TERMS, LegendEntry, Recipe
+
+R = TypeVar("R")
 
 
 def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
@@ -36,26 +39,47 @@ def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
     RecipeError
         If the file is missing or no TOML, or has unknown keys or unusable values: all of them in one message.
     """
-    document = {} if path is None else _read_toml(path)
-    return _changed(document, changes, "the defaults" if path is None else f"the recipe {path}")
+    return _loaded(recipe_from_json, path, changes)
+
+
+def load_dense_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> DenseRecipe:
+    """Read a TOML recipe of a dense student; takes and raises what :func:`load_recipe` does."""
+    return _loaded(dense_recipe_from_json, path, changes)
 
 
 def template() -> str:
     """Return all keys of a recipe with their defaults as TOML, each section under what is said of it."""
-    recipe = Recipe()
-    whole = [(field.name, getattr(recipe, field.name)) for field in dataclasses.fields(Recipe)]
-    lines = ["# All keys of a recipe, with their defaults. Lines like `# key =` are keys without a value."]
-    lines += [_line(name, value) for name, value in whole if not dataclasses.is_dataclass(value) and name != "legend"]
-    for name, section in whole:
-        if dataclasses.is_dataclass(section):
-            lines += ["", f"[{name}]", *(f"# {line}".rstrip() for line in _plain_words(type(section)))]
-            lines += [_line(field.name, getattr(section, field.name)) for field in dataclasses.fields(section)]
+    lines = _template(Recipe(), ("legend",))
     lines += ["", "# Of each class that is to have another title or colour than its folder's name gives it:"]
     lines += ["# [[legend]]", *(f"# {field.name} =" for field in dataclasses.fields(LegendEntry))]
     return "\n".join(lines) + "\n"
 
 
+def dense_template() -> str:
+    """Return all keys of a recipe of a dense student with their defaults as TOML, as :func:`template` does."""
+    lines = _template(DenseRecipe(), ("classes", "rules"))
+    for name, kind in (("classes", ClassRecipe), ("rules", RuleRecipe)):
+        lines += ["", f"# [[{name}]], as often as needed:", *(f"# {line}".rstrip() for line in _plain_words(kind))]
+        lines += [f"# {field.name} =" for field in dataclasses.fields(kind)]
+    return "\n".join(lines) + "\n"
+
+
+def _template(recipe: Recipe | DenseRecipe, tables: Sequence[str]) -> list[str]:
+    """Lines with all keys of a recipe but those of its `tables`."""
+    whole = [(field.name, getattr(recipe, field.name)) for field in dataclasses.fields(recipe)]
+    lines = ["# All keys of a recipe, with their defaults. Lines like `# key =` are keys without a value."]
+    lines += [_line(name, value) for name, value in whole if not dataclasses.is_dataclass(value) and name not in tables]
+    for name, section in whole:
+        if dataclasses.is_dataclass(section) and not isinstance(section, type):
+            lines += ["", f"[{name}]", *(f"# {line}".rstrip() for line in _plain_words(type(section)))]
+            lines += [_line(field.name, getattr(section, field.name)) for field in dataclasses.fields(section)]
+    return lines
+
+
 def _line(key: str, value: Any) -> str:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):  # a small table in a line of its own
+        inner = ", ".join(f"{f.name} = {json.dumps(getattr(value, f.name))}" for f in dataclasses.fields(value))
+        return f"{key} = {{ {inner} }}"
     return f"# {key} =" if value is None else f"{key} = {json.dumps(value)}"
 
 
@@ -66,7 +90,7 @@ def _plain_words(cls: type[Any]) -> list[str]:
 
 def changed(recipe: Recipe, changes: Sequence[str], what: str) -> Recipe:
     """Set keys of a recipe anew, as :func:`load_recipe` does; `what` names it in messages."""
-    return _changed(recipe.to_json(), changes, what)
+    return _changed(recipe_from_json, recipe.to_json(), changes, what)
 
 
 def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
@@ -78,9 +102,7 @@ def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
         If there are unknown keys or unusable values: all of them in one message.
     """
     problems: list[str] = []
-    recipe = _build(Recipe, document, "", problems)
-    if recipe is not None and recipe.name != machine_name(recipe.name):
-        problems.append(f"name = {recipe.name!r} becomes a file name: use letters, digits, '_' and '-'")
+    recipe = _named(_build(Recipe, document, "", problems), problems)
     if recipe is not None:
         taught = recipe.loss.needs_teacher
         if not (recipe.loss.ce or taught):
@@ -92,17 +114,38 @@ def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
     return typing.cast(Recipe, recipe)
 
 
+def dense_recipe_from_json(document: Mapping[str, Any]) -> DenseRecipe:
+    """Build a recipe of a dense student from nested mappings; raises what :func:`recipe_from_json` does."""
+    problems: list[str] = []
+    recipe = _named(_build(DenseRecipe, document, "", problems), problems)
+    if problems or recipe is None:
+        raise RecipeError(one_message(problems))
+    return typing.cast(DenseRecipe, recipe)
+
+
+def _named(recipe: Any, problems: list[str]) -> Any:
+    """Check the name of a recipe, which becomes a file name."""
+    if recipe is not None and recipe.name != machine_name(recipe.name):
+        problems.append(f"name = {recipe.name!r} becomes a file name: use letters, digits, '_' and '-'")
+    return recipe
+
+
 def expanded(path: str) -> Path:
     """Path that a recipe names: as it is if there is one, else with `~` and `$VARIABLE` filled in."""
     return Path(path) if Path(path).exists() else Path(os.path.expandvars(path)).expanduser()
 
 
-def _changed(document: dict[str, Any], changes: Sequence[str], what: str) -> Recipe:
+def _loaded(read: Callable[[Mapping[str, Any]], R], path: str | Path | None, changes: Sequence[str]) -> R:
+    document = {} if path is None else _read_toml(path)
+    return _changed(read, document, changes, "the defaults" if path is None else f"the recipe {path}")
+
+
+def _changed(read: Callable[[Mapping[str, Any]], R], document: dict[str, Any], changes: Sequence[str], what: str) -> R:
     malformed = [problem for change in changes if (problem := _set(document, change))]
     if malformed:
         raise CallError(one_message(malformed))
     try:
-        return recipe_from_json(document)
+        return read(document)
     except RecipeError as error:
         raise RecipeError(f"{what}{' as changed' if changes else ''} cannot be used: {error}") from error
 
@@ -172,9 +215,7 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None or value is False:  # TOML has no null: `value_scaling = false` says none
             return None
-        kinds = [a for a in args if a is not type(None)]
-        words = [a for a in kinds if typing.get_origin(a) is Literal]
-        return _convert(words[0] if words and isinstance(value, str) else kinds[0], value, path, problems)
+        return _convert(_of_union(args, value), value, path, problems)
     if origin is tuple and isinstance(value, str):  # as --set has it: B04,B03,B02
         value = [part.strip() for part in value.split(",")]
     if origin is tuple and isinstance(value, list | tuple):
@@ -192,6 +233,13 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         problems.append(f"{path} = {value!r} is not {wanted}")
         return None
     return _as_float(value) if kind is float else value
+
+
+def _of_union(kinds: Sequence[Any], value: Any) -> Any:
+    """Choose the kind of a union that a value is of: words for text, a tuple for a list, else the first."""
+    wanted = Literal if isinstance(value, str) else tuple if isinstance(value, list | tuple) else None
+    known = [kind for kind in kinds if kind is not type(None)]
+    return next((kind for kind in known if typing.get_origin(kind) is wanted is not None), known[0])
 
 
 def _as_float(value: float) -> float:

@@ -24,6 +24,7 @@ RANKS = {
     "scenes": 2,
     "recipe": 1,
     "recipe_file": 1,
+    "dense_recipe": 1,
     "bundle": 1,
     "contract": 1,
     "onnx_file": 1,

@@ -20,7 +20,7 @@ EUROSAT = ValueScaling()
 def gdal_translate(path: Path, values: NDArray[Any], scaling: ValueScaling) -> NDArray[np.uint8]:
     """What `gdal_translate -ot Byte -scale` makes of `values`: it builds this very VRT and copies it."""
     write_scene(path, values[np.newaxis])
-    ratio = (scaling.output_maximum - scaling.output_minimum) / (scaling.maximum - scaling.minimum)
+    ratio = scaling.slope
     offset = scaling.output_minimum - scaling.minimum * ratio
     height, width = values.shape
     vrt = f"""<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><VRTRasterBand dataType="Byte" band="1">

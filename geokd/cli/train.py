@@ -9,11 +9,11 @@ import click
 from geokd.cli.options import json_option, kept_when_interrupted, recipe_option, set_option, validation_option
 
 
-def _print_template(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from geokd.recipe_file import template
+        from geokd.recipe_file import dense_template, template
 
-        click.echo(template(), nl=False)
+        click.echo(dense_template() if option.name == "dense_template" else template(), nl=False)
         ctx.exit()
 
 
@@ -43,6 +43,14 @@ def _print_template(ctx: click.Context, _: click.Parameter, wanted: bool) -> Non
     callback=_print_template,
     help="Print all keys of a recipe with their defaults as TOML, and do nothing else.",
 )
+@click.option(
+    "--dense-template",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_template,
+    help="Print all keys of a recipe of a dense student, and do nothing else.",
+)
 @json_option
 def train(
     chips: Path,
@@ -53,24 +61,36 @@ def train(
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Train a student on CHIPS, a folder or zip archive with one sub-folder a class.
+    """Train a student on CHIPS: a folder or zip archive with one sub-folder a class, or a table of labelled scenes.
 
     A teacher, VGG16 unless the recipe says otherwise, is trained first, its answers are kept, and a MobileNetV2 student
     learns from labels and answers.
     Give the run to `geokd export` for a bundle to map with.
 
+    A table (.toml or .csv) lists scenes with rasters or polygons that label their pixels. From it a dense student is
+    made, which gives a class for every pixel; its recipe must name the classes (see --dense-template).
+
     With --init the student of a bundle goes on: chips, as `geokd tile` cuts them of the cells of a review, teach it
     what it got wrong, and its own answers on the rest of the scene keep it from forgetting.
     """
-    from geokd.recipe_file import load_recipe
+    from geokd.recipe_file import load_dense_recipe, load_recipe
     from geokd.training.continuing import continuing_recipe
     from geokd.training.train import train as train_student
 
     if init is not None and recipe is not None:
         raise click.UsageError("--init makes its own recipe: leave --recipe out, or change keys by --set")
-    resolved = load_recipe(recipe, changes) if init is None else continuing_recipe(init, changes)
     with kept_when_interrupted(output):
-        result = train_student(chips, output, resolved, **choices)
+        if chips.suffix.lower() in (".toml", ".csv"):
+            from geokd.training.dense.train import train_dense
+
+            refused = [name for name, given in (("--init", init), *choices.items()) if given and name != "resume"]
+            if refused:
+                raise click.UsageError(f"{', '.join(refused).replace('_', '-')}: not for a table of labelled scenes")
+            resolved_dense = load_dense_recipe(recipe, changes)
+            result = train_dense(chips, output, resolved_dense, resume=choices["resume"])
+        else:
+            resolved = load_recipe(recipe, changes) if init is None else continuing_recipe(init, changes)
+            result = train_student(chips, output, resolved, **choices)
     click.echo(f"run written to {result.folder}; next: geokd export {result.folder}", err=True)
     if as_json:
         click.echo(json.dumps({"run": str(result.folder), "metrics": result.metrics}, indent=2))

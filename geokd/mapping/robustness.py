@@ -182,9 +182,7 @@ def unrounded(plan: ScenePlan) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     pixels = values.astype(np.float32) * np.float32(plan.value_scale) + np.float32(plan.value_offset)
     if plan.scaling is not None:
         for band, s in zip(pixels, plan.scaling.of_bands(len(pixels)), strict=True):
-            assert not isinstance(s.maximum, tuple)
-            slope = (s.output_maximum - s.output_minimum) / (s.maximum - s.minimum)
-            band[:] = (band - np.float32(s.minimum)) * np.float32(slope) + np.float32(s.output_minimum)
+            band[:] = (band - np.float32(s.minimum)) * np.float32(s.slope) + np.float32(s.output_minimum)
     if valid.any():
         pixels[:, ~valid] = pixels[:, valid].mean(axis=1, dtype=np.float64, keepdims=True)
     return np.nan_to_num(pixels), valid

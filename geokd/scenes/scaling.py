@@ -69,8 +69,7 @@ def _table(dtype: str, value_scale: float, value_offset: float, scaling: ValueSc
 
 def _stretch(values: NDArray[Any], value_scale: float, value_offset: float, scaling: ValueScaling) -> NDArray[np.uint8]:
     """Compute the stretch value by value as GDAL does: in double precision, rounded to a float32 before the integer."""
-    assert not isinstance(scaling.maximum, tuple)
-    slope = (scaling.output_maximum - scaling.output_minimum) / (scaling.maximum - scaling.minimum)
+    slope = scaling.slope
     with np.errstate(invalid="ignore", over="ignore"):
         reflectance = values.astype(np.float64) * value_scale + value_offset
         linear = reflectance * slope + (scaling.output_minimum - scaling.minimum * slope)

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geokd.bundle import Bundle, Golden
+from geokd.bundle import Bundle, Golden, golden_cells
 from geokd.contract import InputContract
 from geokd.errors import BundleError, CallError, TrainingError
 from geokd.familiarity import Familiarity
@@ -28,6 +28,7 @@ from geokd.training.quantisation import PREPARATIONS, quantise, run_graph
 from geokd.training.run_folder import read_seen_chips
 
 GOLDEN_PATCHES = 4
+_WEIGHTS = ("features.", "classifier.", "sides.", "joins.", "head.")  # how names of a network's tensors begin
 _RUN_KEYS = {
     *("recipe", "recipe_sha256", "contract", "legend", "data", "initial_weights"),
     *("temperature", "familiarity", "metrics", "machine", "versions", "date"),
@@ -92,6 +93,11 @@ def export(
     """
     folder = Path(run)
     facts = _read_run(folder)
+    dense = InputContract.from_json(facts["contract"]).is_dense
+    if teacher and dense:
+        raise CallError(
+            f"the run in {folder} has no teacher of its own, its labels came from rasters; leave --teacher out"
+        )
     stages: tuple[Stage, ...] = ("student", "teacher") if teacher else ("student",)
     if teacher and facts["recipe"]["teacher"].get("from_bundle"):
         raise CallError(
@@ -106,11 +112,11 @@ def export(
     calibration, _ = read_tensors(folder / "calibration.safetensors")
     bundles, notes = [], list(_teacher_notes(facts)) if teacher else []
     for stage in stages:
-        fp32 = _fp32_bundle(folder, stage, facts)
-        trained_under_rounding = stage == "student" and recipe_from_json(facts["recipe"]).student.int8_epochs > 0
+        fp32 = _dense_bundle(folder, facts) if dense else _fp32_bundle(folder, stage, facts)
+        trained_under_rounding = stage == "student" and facts["recipe"]["student"].get("int8_epochs", 0) > 0
         preparations = () if trained_under_rounding else PREPARATIONS
         graph = quantise(fp32.graph, calibration["pixels"].numpy(), preparations)
-        int8 = fp32.with_graph(graph, "int8", run_graph(graph, fp32.golden.pixels))
+        int8 = fp32.with_graph(graph, "int8", golden_cells(run_graph(graph, fp32.golden.pixels)))
         rounding = {"prepared_by": [prepare.__name__ for prepare in preparations]}
         bundles += [fp32, replace(int8, provenance={**int8.provenance, "rounding": rounding})]
         notes.append(_rounding_note(stage, prepared=bool(preparations)))
@@ -154,7 +160,7 @@ def read_weights(bundle: Bundle) -> dict[str, Tensor]:
     except DecodeError as error:
         raise BundleError(f"the graph of the bundle {bundle.name} cannot be read: {error}") from error
     arrays = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
-    weights = {k: torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(("features.", "classifier."))}
+    weights = {k: torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(_WEIGHTS)}
     if not weights:
         raise BundleError(f"the bundle {bundle.name} keeps no weights by name: training cannot start from it")
     return weights
@@ -193,6 +199,14 @@ def _fp32_bundle(folder: Path, stage: Stage, facts: dict[str, Any]) -> Bundle:
         familiarity=Familiarity.from_json(facts["familiarity"]) if student and facts["familiarity"] else None,
         seen_chips=read_seen_chips(folder).get(stage),
     )
+
+
+def _dense_bundle(folder: Path, facts: dict[str, Any]) -> Bundle:
+    """Make the fp32 bundle of a run's dense student."""
+    from geokd.training.dense.export import dense_fp32_bundle
+
+    golden = golden_patches(InputContract.from_json(facts["contract"]), count=1)
+    return dense_fp32_bundle(folder, facts, _provenance(facts), golden)
 
 
 def _build(recipe: Recipe, stage: Stage, channels: int, classes: tuple[str, ...]) -> Network:

@@ -147,7 +147,9 @@ def fit(job: TrainingJob) -> Network:
     return average.network.eval()
 
 
-def _train_epoch(job: TrainingJob, epoch: int, optimiser: torch.optim.Optimizer, average: RunningMean) -> float:
+def _train_epoch(
+    job: TrainingJob, epoch: int, optimiser: torch.optim.Optimizer, average: RunningMean[Network]
+) -> float:
     """Show the network all chips once; return the mean loss of the steps."""
     network, recipe = job.network, job.recipe
     device = job.chips.pixels.device

@@ -84,10 +84,15 @@ class Network(nn.Module):
     @property
     def sha256(self) -> str:
         """Hash of all its tensors, hexadecimal."""
-        digest = hashlib.sha256()
-        for tensor in self.state_dict().values():
-            digest.update(tensor.numpy().tobytes())
-        return digest.hexdigest()
+        return hash_of_tensors(self)
+
+
+def hash_of_tensors(network: nn.Module) -> str:
+    """Hash of all tensors of a network on the CPU, hexadecimal."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def nearest_student(ground_resolution_m: float) -> str:
@@ -121,7 +126,7 @@ def build_teacher(
     RecipeError
         If the initial weights cannot be had or do not fit.
     """
-    features, width = _convolutions(recipe.architecture, channels)
+    features, width = convolutions(recipe.architecture, channels)
     network = Network(features, width, (channels, len(classes)), recipe.dropout)
     origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes, pixel_m)
     if not origin.startswith("none"):  # random layers must learn: there is nothing to keep
@@ -144,13 +149,13 @@ def build_student(
 
     `initial_weights`, if given, goes before the recipe's.
     """
-    features, width = _convolutions(recipe.architecture, channels, recipe.stem_stride)
+    features, width = convolutions(recipe.architecture, channels, recipe.stem_stride)
     network = Network(features, width, (channels, len(classes)), recipe.dropout)
     origin = _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights, classes, pixel_m)
     return network, origin
 
 
-def _convolutions(architecture: TeacherArchitecture, channels: int, stem_stride: int = 2) -> tuple[nn.Sequential, int]:
+def convolutions(architecture: TeacherArchitecture, channels: int, stem_stride: int = 2) -> tuple[nn.Sequential, int]:
     """Layers for images of so many channels, by torchvision's names, and the width of what they give.
 
     VGG16 (Simonyan and Zisserman 2014, arXiv 1409.1556) or MobileNetV2 of width 1.0 (Sandler et al. 2018, arXiv
@@ -173,7 +178,7 @@ def _initialise(
     if initial_weights == "none":
         return "none"
     try:
-        weights, origin, network.seen = _find_weights(architecture, initial_weights, classes)
+        weights, origin, network.seen = find_weights(architecture, initial_weights, classes)
         return _load_fitting(network, weights, origin)
     except RecipeError as error:
         if initial_weights != "auto":
@@ -201,8 +206,14 @@ def _load_fitting(network: Network, weights: Weights, origin: str) -> str:
     return origin
 
 
-def _find_weights(architecture: str, initial_weights: str, classes: tuple[str, ...]) -> tuple[Weights, str, SeenChips]:
-    """Tensors by torchvision's names, what to call their origin, and the chips that they learned from."""
+def find_weights(architecture: str, initial_weights: str, classes: tuple[str, ...]) -> tuple[Weights, str, SeenChips]:
+    """Find tensors by torchvision's names, what to call their origin, and the chips that they learned from.
+
+    Raises
+    ------
+    RecipeError
+        If there are none.
+    """
     if initial_weights in ("auto", "imagenet"):
         folder = os.environ.get("GEOKD_DATA")
         local = Path(folder, "weights", f"{architecture}_imagenet_features.safetensors") if folder else None

@@ -21,7 +21,8 @@ from onnxruntime import quantization
 
 from geokd.training.fake_quantisation import round_weights
 
-_BATCH = 64
+_BATCH_PIXELS = 64 * 64 * 64  # chips or patches run at once, as many as have so many pixels
+_LAST = "logits"  # what the last layer's output, or its enlargement, is called
 _MOST = 8.0  # times that a channel is multiplied: the weights that read it lose as much
 _MARGIN = 1.25  # of a channel's room over what chips show, for scenes that show more
 _PASS_ON = ("GlobalAveragePool", "Flatten")  # channels go through these as they are
@@ -33,9 +34,11 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8], preparations: Sequence[Pre
     """Quantise an fp32 graph to int8 by the ranges that calibration chips (N, C, H, W) show.
 
     The preparations change the graph first, in their order, its batch normalisation folded. A student that was trained
-    under rounding wants none: its weights and biases allow for the steps of rounding alone.
+    under rounding wants none: its weights and biases allow for the steps of rounding alone. The last convolution of a
+    dense student stays fp32: rounded logits would be alike in many cells.
     """
-    batches = [pixels[i : i + _BATCH] for i in range(0, len(pixels), _BATCH)]
+    size = max(1, _BATCH_PIXELS // (pixels.shape[2] * pixels.shape[3]))
+    batches = [pixels[i : i + size] for i in range(0, len(pixels), size)]
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantised = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
         quantization.quant_pre_process(onnx.load_from_string(graph), prepared, skip_symbolic_shape=True)
@@ -43,6 +46,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8], preparations: Sequence[Pre
         for prepare in preparations:
             model = prepare(model, batches)
         onnx.save(model, prepared)
+        kept = [node.name for node in model.graph.node if node.op_type == "Conv" and _makes_logits(model.graph, node)]
         quantization.quantize_static(
             prepared,
             quantised,
@@ -52,6 +56,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8], preparations: Sequence[Pre
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             calibrate_method=quantization.CalibrationMethod.MinMax,
+            nodes_to_exclude=kept,
             op_types_to_quantize=["Conv", "Clip", "Relu", "MaxPool", "Add", "GlobalAveragePool", "Flatten", "Gemm"],
         )
         model = onnx.load(quantised)
@@ -113,13 +118,22 @@ PREPARATIONS: tuple[Preparation, ...] = (equalise, correct_biases)
 
 
 def run_graph(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run a graph on pixels (N, C, H, W); return logits (N, K)."""
+    """Run a graph on pixels (N, C, H, W); return logits (N, K) or (N, K, h, w)."""
+    return open_graph(graph)(pixels)
+
+
+def open_graph(graph: bytes) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Open a graph, to be run in one thread as :func:`run_graph` does."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.x64quantprecision", "1")  # as the engine that maps has it
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {"pixels": pixels})
-    return np.asarray(logits, np.float32)
+
+    def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        (logits,) = session.run(None, {"pixels": pixels})
+        return np.asarray(logits, np.float32)
+
+    return run
 
 
 class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # untyped base
@@ -193,6 +207,14 @@ def _by_channel(
     session = onnxruntime.InferenceSession(seen.SerializeToString(), providers=["CPUExecutionProvider"])
     found = [session.run(outputs, {"pixels": pixels}) for pixels in batches] if names else []
     return [np.stack(values) for values in zip(*found, strict=True)]
+
+
+def _makes_logits(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
+    """Whether the output of a node is the graph's own, perhaps resized or pooled first."""
+    if node.output[0] == _LAST:
+        return True
+    reader = _only_reader(graph, node.output[0])
+    return reader is not None and reader.op_type in ("Resize", "Identity", "AveragePool") and reader.output[0] == _LAST
 
 
 def _copy(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -48,8 +48,13 @@ def is_begun(folder: Path) -> bool:
     return any(any(folder.glob(name)) for name in ("run.json", "ablation.json", "*/*/run.json", "*/*/*/run.json"))
 
 
-def open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
-    """Make the run's folder, or check that the one there is the same run; return its figures if it is finished."""
+def open_run(
+    folder: Path, run: dict[str, Any], *, resume: bool, keys_of: Callable[[Any], dict[str, Any]] | None = None
+) -> dict[str, Any] | None:
+    """Make the run's folder, or check that the one there is the same run; return its figures if it is finished.
+
+    `keys_of` flattens the JSON of a recipe into keys and values; that of patch students by default.
+    """
     path = folder / "run.json"
     if not resume:
         check_output(folder, resume=False)
@@ -70,7 +75,7 @@ def open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> dict[str, An
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path} is not what a run leaves there ({error}); start a new run") from error
     differ = [key for key in ("contract", "legend", "data") if before.get(key) != run[key]]
-    changes = _changes(before.get("recipe"), run["recipe"])
+    changes = _changes(before.get("recipe"), run["recipe"], keys_of or _keys_of_patch_recipe)
     if changes:
         differ.insert(0, f"recipe ({changes})")
     if hashes != {k: v["sha256"] for k, v in run["initial_weights"].items()}:
@@ -87,23 +92,31 @@ def open_run(folder: Path, run: dict[str, Any], *, resume: bool) -> dict[str, An
     return before["metrics"] if finished else None
 
 
-def _changes(before: Any, now: dict[str, Any]) -> str:
-    """Tell in which keys the recipe of a run is not the one asked for; those younger than the run had their defaults.
-
-    Where the run lies that its teacher is of does not matter: folders are moved, and a teacher is checked when taken.
-    """
+def _changes(before: Any, now: dict[str, Any], keys_of: Callable[[Any], dict[str, Any]]) -> str:
+    """Say in which keys the recipe of a run is not the one asked for."""
     try:
-        was = _keys(recipe_from_json(before).to_json())
-    except (GeokdError, AttributeError):
+        was = keys_of(before)
+    except (GeokdError, AttributeError, TypeError):
         return "which cannot be read"
-    return "; ".join(f"{key} was {was[key]}, is {value}" for key, value in _keys(now).items() if was[key] != value)
+    return "; ".join(
+        f"{key} was {was.get(key)}, is {value}" for key, value in keys_of(now).items() if was.get(key) != value
+    )
 
 
-def _keys(recipe: dict[str, Any]) -> dict[str, Any]:
+def flattened(recipe: dict[str, Any]) -> dict[str, Any]:
     """Keys of a recipe as --set has them, with their values."""
     keys: dict[str, Any] = {}
     for name, value in recipe.items():
         keys |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+    return keys
+
+
+def _keys_of_patch_recipe(recipe: Any) -> dict[str, Any]:
+    """Keys and values; those younger than the run have their defaults.
+
+    Where the run lies that its teacher is of does not matter: folders are moved, and a teacher is checked when taken.
+    """
+    keys = flattened(recipe_from_json(recipe).to_json())
     keys["teacher.from_run"] = "given" if keys["teacher.from_run"] else "not given"
     return keys
 

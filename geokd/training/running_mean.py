@@ -1,18 +1,20 @@
 """A running mean of a network's weights."""
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
+from torch import nn
 
-from geokd.training.networks import Network
+N = TypeVar("N", bound=nn.Module)
 
 
-class RunningMean:
+class RunningMean(Generic[N]):
     """Exponential running mean of a network's weights and batch-norm statistics; the network itself if `decay` is 0."""
 
-    def __init__(self, network: Network, decay: float) -> None:
+    def __init__(self, network: N, decay: float) -> None:
         self._decay = decay
-        self.network = copy.deepcopy(network) if decay > 0 else network
+        self.network: N = copy.deepcopy(network) if decay > 0 else network
         pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
         self._counts = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
         self._means, self._values = zip(*(pair for pair in pairs if pair[0].dtype.is_floating_point), strict=True)

@@ -52,7 +52,7 @@ def _classified(loop: Loop, scene: Path) -> tuple[int, float]:
     student.eval()
     scaling = bundle.contract.value_scaling
     assert scaling is not None
-    slope = (scaling.output_maximum - scaling.output_minimum) / (scaling.maximum - scaling.minimum)
+    slope = scaling.slope
     answers = []
     start = time.perf_counter()
     with torch.inference_mode():

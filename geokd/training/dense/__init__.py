@@ -1,0 +1,1 @@
+"""Training of dense students, which answer for every cell: labelled scenes in, a run's folder out."""

@@ -1,20 +1,16 @@
-"""The dense student: MobileNetV2 whose features of five resolutions are put together again, one answer for every cell."""
+"""The dense student: MobileNetV2 whose features of five resolutions are joined to give an answer for every cell."""
 
 import math
 
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geokd.errors import RecipeError
-from geokd.training.networks import IMAGENET_MEAN, IMAGENET_STD
+from geokd.training.networks import IMAGENET_MEAN, IMAGENET_STD, convolutions
 
 LEVELS = ((1, 16), (3, 24), (6, 32), (13, 96), (17, 320))
 """Layers of MobileNetV2 whose output is used, and its channels; strides 2, 4, 8, 16 and 32."""
-
-STRIDE_PX = 32
-"""Sides of patches must be multiples of it."""
 
 _FEATURES = 18  # layers of MobileNetV2 before its last 1 x 1 convolution
 _STEM = "features.0.0.weight"
@@ -53,9 +49,7 @@ class DenseNetwork(nn.Module):
     def __init__(self, bands: int, classes: int, width: int) -> None:
         super().__init__()
         self.normalise = Normalise(bands)
-        self.features = torchvision.models.mobilenet_v2(weights=None).features[:_FEATURES]
-        if bands != 3:
-            self.features[0][0] = nn.Conv2d(bands, 32, 3, stride=2, padding=1, bias=False)
+        self.features = convolutions("mobilenet_v2", bands)[0][:_FEATURES]
         self.sides = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width)) for _, channels in LEVELS
         )
@@ -63,10 +57,15 @@ class DenseNetwork(nn.Module):
         self.head = nn.Conv2d(width, classes, 1)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Map pixels (N, C, H, W) in 0..255 to logits (N, K, H, W) and the features that these are made of.
+        """Map pixels (N, C, H, W) in 0..255 to logits (N, K, H, W), and return those at stride 2 too.
 
-        The features are (N, width, H / 2, W / 2). H and W are multiples of 32.
+        H and W are multiples of 32.
         """
+        logits = self.coarse(pixels)
+        return F.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False), logits
+
+    def coarse(self, pixels: Tensor) -> Tensor:
+        """Map pixels (N, C, H, W) in 0..255 to logits (N, K, H / 2, W / 2), as training compares them."""
         x, levels = self.normalise(pixels), []
         used = [layer for layer, _ in LEVELS]
         for number, layer in enumerate(self.features):
@@ -77,7 +76,8 @@ class DenseNetwork(nn.Module):
         for level in range(len(levels) - 2, -1, -1):
             y = F.interpolate(y, size=levels[level].shape[2:], mode="bilinear", align_corners=False)
             y = self.joins[level](y + self.sides[level](levels[level]))
-        return F.interpolate(self.head(y), scale_factor=2.0, mode="bilinear", align_corners=False), y
+        logits: Tensor = self.head(y)
+        return logits
 
 
 def begin_with(network: DenseNetwork, weights: dict[str, Tensor], origin: str) -> None:

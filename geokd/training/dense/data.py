@@ -1,0 +1,287 @@
+"""Labelled scenes read into arrays: reflectance, shares of classes, and what is held out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.features import rasterize
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from geokd.contract import InputContract
+from geokd.dense_recipe import DenseRecipe
+from geokd.errors import CallError, ChipError, GeokdError, RecipeError, SceneError, together
+from geokd.legend import LandUseClass, Legend, default_legend
+from geokd.outputs.map_file import class_names
+from geokd.scenes.bands import choose_bands, wavelengths_nm
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.labels import read_labels
+from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.plan import SceneOptions, ScenePlan, choose_values
+from geokd.scenes.reader import describe_scene, read_values
+from geokd.training.dense.arrays import WHOLE, DenseData, LabelledTiles
+from geokd.training.dense.atmosphere import standard_atmosphere
+from geokd.training.dense.legend_rules import Shares, becomes_of, sharpened, student_shares
+from geokd.training.dense.sources import Source, read_sources
+from geokd.training.dense.use_teacher import UseTeacher, open_use_teacher
+from geokd.training.progress import Say
+
+_MOST_PIXELS = 200_000_000  # bands x rows x cols of all sources together, as they are held in memory
+
+
+def read_dense_data(table: str | Path, recipe: DenseRecipe, say: Say) -> DenseData:
+    """Read all labelled scenes of a table.
+
+    Raises
+    ------
+    CallError, RecipeError, SceneError, ChipError, BundleError
+        What is wrong with several scenes comes in one message.
+    """
+    sources = read_sources(table)
+    if not recipe.classes:
+        raise RecipeError("the recipe names no classes; give at least two [[classes]], each with a name")
+    contract, legend = _contract(recipe), _legend(recipe)
+    use = open_use_teacher(recipe.use_teacher, contract) if recipe.use_teacher.bundle else None
+    tiles: list[LabelledTiles] = []
+    errors: list[GeokdError] = []
+    for number, source in enumerate(sources):
+        try:
+            tiles.append(_read_source(source, recipe, contract, use, number))
+        except GeokdError as error:
+            errors.append(error)
+    if errors:
+        raise together(errors)
+    total = sum(source.share for source in sources)
+    notes = [*_notes(tiles, legend, recipe)]
+    for note in notes:
+        say(note)
+    return DenseData(
+        Path(table).name,
+        contract,
+        legend,
+        tuple(replace(one, share=one.share / total) for one in tiles),
+        None if use is None else use.described,
+        tuple(notes),
+    )
+
+
+def _contract(recipe: DenseRecipe) -> InputContract:
+    wanted = recipe.input
+    try:
+        return InputContract(
+            wanted.bands,
+            wanted.patch_px,
+            wanted.ground_resolution_m,
+            wanted.value_scaling,
+            wanted.cell_px,
+            wanted.margin_px,
+        )
+    except ValueError as error:
+        raise RecipeError(f"the recipe's [input] cannot be used: {error}") from error
+
+
+def _legend(recipe: DenseRecipe) -> Legend:
+    try:
+        plain = default_legend(c.name for c in recipe.classes)
+        return Legend(
+            tuple(
+                LandUseClass(one.value, one.name, given.title or one.title, given.color_hint or one.color_hint)
+                for one, given in zip(plain, recipe.classes, strict=True)
+            )
+        )
+    except ValueError as error:
+        raise RecipeError(f"the recipe's [[classes]] cannot be used: {error}") from error
+
+
+def _read_source(
+    source: Source, recipe: DenseRecipe, contract: InputContract, use: UseTeacher | None, number: int
+) -> LabelledTiles:
+    reflectance, valid, grid = _reflectance(source, contract)
+    drawn = np.random.default_rng((recipe.seed, number))
+    if source.kind == "polygons":
+        names, shares, held_out = _of_polygons(source, grid, recipe, drawn)
+    else:
+        names, shares = (_of_bands if source.kind == "shares" else _of_codes)(source, grid)
+        held_out = None
+    uses = () if use is None else use.classes
+    becomes = becomes_of(names, [c.name for c in recipe.classes], recipe.rules, uses)
+    air, through = (a[:, None, None] for a in standard_atmosphere(wavelengths_nm(contract.bands)))
+    top = source.values == "top of atmosphere"
+    side = source.chips_px
+    scene = _tiles(reflectance, side)
+    valid_tiles = _tiles(valid[np.newaxis], side)[:, 0]
+    share_tiles = _tiles(shares, side)
+    kept = valid_tiles.any(axis=(1, 2))
+    scene, valid_tiles, share_tiles = scene[kept], valid_tiles[kept], share_tiles[kept]
+    labels = np.zeros((len(scene), len(recipe.classes), *scene.shape[2:]), np.uint8)
+    classes, split = [c.name for c in recipe.classes], any(len(targets) > 1 for targets in becomes)
+    seen: Iterable[Shares | None] = repeat(None)
+    if use is not None and split:
+        seen = use.look(scene if top else scene * through + air)
+    for i, at_pixels in zip(range(len(scene)), seen, strict=False):
+        soft = sharpened(share_tiles[i], recipe.loss.label_power) if source.kind == "shares" else share_tiles[i]
+        mine = student_shares(soft, at_pixels, becomes, classes, uses)
+        labels[i] = np.rint(WHOLE * mine.clip(0, 1)) * valid_tiles[i]
+    ground = ((scene - air) / through).clip(0) if top else scene.clip(0)
+    mask = _held_out(labels, side, recipe, drawn) if held_out is None else held_out[np.newaxis]
+    if not labels.any():
+        raise ChipError(f"{source.labels} gives no pixel of {source.scene} a label; check that they lie in one place")
+    soft_labels = source.kind == "shares"
+    return LabelledTiles(source.scene.name, source.share, ground.astype(np.float16), labels, soft_labels, mask, top)
+
+
+def _reflectance(source: Source, contract: InputContract) -> tuple[Shares, NDArray[np.bool_], SceneGrid]:
+    """Read the contract's bands of a scene as reflectance x 10,000, float32 (C, h, w), and which pixels are valid."""
+    info = describe_scene(str(source.scene))
+    options = SceneOptions(value_scale=source.value_scale, value_offset=source.value_offset)
+    try:
+        choice = choose_bands(info.descriptions, info.colours, contract.bands, None)
+        values = choose_values(info, contract, options, choice.bidx)
+    except SceneError as error:
+        raise SceneError(f"{source.scene} cannot be learned from: {error}") from error
+    plan = ScenePlan(info.path, info.grid, choice.bidx, values.scale, values.offset, values.scaling, info.nodata, ())
+    if info.grid.height * info.grid.width * len(contract.bands) > _MOST_PIXELS:
+        raise SceneError(
+            f"{source.scene} has {info.grid.height} x {info.grid.width} pixels, too many to learn from at once (limit:"
+            f" {_MOST_PIXELS // len(contract.bands):,}); cut a part with gdal_translate -srcwin"
+        )
+    numbers, valid = read_values(plan, Window(0, 0, info.grid.width, info.grid.height), choice.bidx)
+    if source.chips_px:  # what is left of a sheet after its last chip
+        valid &= (numbers != 0).any(axis=0)
+    reflectance = np.nan_to_num(numbers.astype(np.float32) * np.float32(values.scale) + np.float32(values.offset))
+    if values.scaling is None and contract.value_scaling is not None:  # a picture, stretched as the student's input
+        for band, s in zip(reflectance, contract.value_scaling.of_bands(len(reflectance)), strict=True):
+            band[:] = (band - s.output_minimum) / s.slope + s.minimum
+    return reflectance, valid, info.grid
+
+
+def _of_bands(source: Source, grid: SceneGrid) -> tuple[list[str], Shares]:
+    """Read a raster with a band for each class: names, and shares (L, h, w) brought to sum 1 where there are any."""
+    with _labels_opened(source) as dataset:
+        if (dataset.height, dataset.width) != (grid.height, grid.width):
+            raise SceneError(
+                f"{source.labels} has {dataset.height} x {dataset.width} pixels, its scene {source.scene}"
+                f" {grid.height} x {grid.width}; bring it onto the scene's pixels with gdalwarp"
+            )
+        shares = dataset.read().astype(np.float32) * np.array(dataset.scales, np.float32)[:, None, None]
+        known = dataset.dataset_mask() > 0
+        names = [d or str(band) for band, d in enumerate(dataset.descriptions, 1)]
+    total = np.nan_to_num(shares, posinf=0, neginf=0).clip(0).sum(axis=0)
+    shares = np.nan_to_num(shares, posinf=0, neginf=0).clip(0) / np.maximum(total, 1e-6)
+    return names, np.asarray(shares * (known & (total > 1e-6)), np.float32)
+
+
+def _of_codes(source: Source, grid: SceneGrid) -> tuple[list[str], Shares]:
+    """Read a raster of codes, on any grid, at the scene's pixels: names of the codes there, and shares of 0 and 1."""
+    with _labels_opened(source) as dataset:
+        if not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer):
+            raise SceneError(f"the first band of {source.labels} is {dataset.dtypes[0]}; codes are whole numbers")
+        if dataset.crs is None or grid.crs is None or source.chips_px:
+            if (dataset.height, dataset.width) != (grid.height, grid.width):
+                raise SceneError(
+                    f"{source.labels} has no coordinates in common with {source.scene}, and another size"
+                    f" ({dataset.height} x {dataset.width} instead of {grid.height} x {grid.width} pixels)"
+                )
+            codes, known = dataset.read(1), dataset.dataset_mask() > 0
+        else:
+            outside = {"add_alpha": True} if dataset.nodata is None else {}
+            shape = {"width": grid.width, "height": grid.height}
+            with WarpedVRT(
+                dataset, crs=grid.crs, transform=grid.transform, resampling=Resampling.nearest, **shape, **outside
+            ) as laid_over:
+                codes, known = laid_over.read(1), laid_over.dataset_mask() > 0
+    titles = class_names(source.labels)
+    found = [int(code) for code in np.unique(codes[known])]
+    if len(found) > 256:
+        raise SceneError(
+            f"{source.labels} has {len(found)} different codes, at most 256 are possible; is it a class map?"
+        )
+    shares = np.stack([known & (codes == code) for code in found]) if found else np.zeros((0, *codes.shape))
+    return [titles.get(code, str(code)) for code in found], shares.astype(np.float32)
+
+
+def _of_polygons(
+    source: Source, grid: SceneGrid, recipe: DenseRecipe, drawn: np.random.Generator
+) -> tuple[list[str], Shares, NDArray[np.bool_]]:
+    """Rasterise polygons; a share of those of each class is held out, at least one where there are two or more."""
+    labels = read_labels(source.labels, source.field, grid)
+    shape = (grid.height, grid.width)
+    shares = np.zeros((len(labels.classes), *shape), np.float32)
+    held_out = np.zeros(shape, np.bool_)
+    for code in range(len(labels.classes)):
+        mine = labels.polygons[labels.codes == code]
+        count = min(len(mine) - 1, max(1, round(recipe.validation_share * len(mine))))
+        order = drawn.permutation(len(mine))
+        for part, outlines in ((True, mine[order[:count]]), (False, mine[order[count:]])):
+            if len(outlines):
+                burnt = rasterize(outlines, shape, transform=grid.transform).astype(np.bool_)
+                shares[code][burnt] = 1
+                if part:
+                    held_out |= burnt
+    shares /= np.maximum(shares.sum(axis=0), 1)
+    return list(labels.classes), shares, held_out
+
+
+@contextmanager
+def _labels_opened(source: Source) -> Iterator[DatasetReader]:
+    """Open a label raster; what GDAL cannot read of it is said in a sentence."""
+    with open_scene(str(source.labels)) as dataset:
+        try:
+            yield dataset
+        except GdalErrors as error:
+            raise SceneError(
+                f"{source.labels} cannot be read: {gdal_reason(error)}; copy or download it again"
+            ) from error
+
+
+def _tiles(array: Shares | NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+    """Cut (B, h, w) into the chips of a sheet, (n, B, side, side), row by row; a scene is a single tile."""
+    if not side:
+        return array[np.newaxis]  # type: ignore[return-value]
+    bands, rows, cols = array.shape[0], array.shape[1] // side, array.shape[2] // side
+    if not rows or not cols:
+        raise CallError(f"chips_px = {side} is larger than the sheet of {array.shape[1]} x {array.shape[2]} pixels")
+    cut = array[:, : rows * side, : cols * side].reshape(bands, rows, side, cols, side)
+    return cut.transpose(1, 3, 0, 2, 4).reshape(rows * cols, bands, side, side)  # type: ignore[return-value]
+
+
+def _held_out(
+    labels: NDArray[np.uint8], side: int, recipe: DenseRecipe, drawn: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Choose chips, or square blocks of a scene, whose labels are for validation only; bool (n, h, w)."""
+    count, _, height, width = labels.shape
+    share = recipe.validation_share
+    if side:
+        chosen = np.zeros(count, np.bool_)
+        chosen[drawn.permutation(count)[: max(1, round(share * count))]] = count > 1
+        return np.broadcast_to(chosen[:, None, None], (count, height, width))
+    block = min(recipe.validation_block_px, max(8, min(height, width) // 4))
+    rows, cols = -(-height // block), -(-width // block)
+    places = drawn.permutation(rows * cols)[: max(1, round(share * rows * cols))]
+    blocks = np.zeros(rows * cols, np.bool_)
+    blocks[places] = True
+    whole = blocks.reshape(rows, cols).repeat(block, axis=0).repeat(block, axis=1)
+    return np.asarray(whole[np.newaxis, :height, :width])
+
+
+def _notes(tiles: Sequence[LabelledTiles], legend: Legend, recipe: DenseRecipe) -> Iterator[str]:
+    pixels = np.zeros(len(legend))
+    for one in tiles:
+        labelled, held = one.labelled, one.held_out & one.labelled
+        yield (
+            f"{one.name}: {len(one.ground)} tile{'s' * (len(one.ground) > 1)} of {one.ground.shape[2]} x"
+            f" {one.ground.shape[3]} px, {100 * labelled.mean():.1f} % of the pixels labelled,"
+            f" {100 * held.sum() / max(1, labelled.sum()):.1f} % of these held out for validation"
+        )
+        pixels += one.labels.sum(axis=(0, 2, 3), dtype=np.float64) / WHOLE
+    simulated = {recipe.variation.marsh_class, recipe.variation.snow_class}
+    empty = [c.name for c, count in zip(legend, pixels, strict=True) if count < 1 and c.name not in simulated]
+    if empty:
+        yield f"warning: no pixel is labelled {', '.join(empty)}, so the student cannot learn it"
+    yield "pixels by class: " + ", ".join(f"{c.name} {count:,.0f}" for c, count in zip(legend, pixels, strict=True))

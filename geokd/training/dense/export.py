@@ -1,0 +1,58 @@
+"""From a finished run of a dense student to its fp32 bundle."""
+
+from pathlib import Path
+from typing import Any
+
+from geokd.bundle import Bundle, Golden, golden_cells
+from geokd.contract import InputContract
+from geokd.errors import TrainingError
+from geokd.familiarity import Familiarity
+from geokd.legend import Legend
+from geokd.recipe_file import dense_recipe_from_json
+from geokd.training.checkpoint import read_tensors
+from geokd.training.dense.network import DenseNetwork
+from geokd.training.dense.onnx_graph import dense_to_onnx
+from geokd.training.quantisation import run_graph
+from geokd.training.run_folder import read_seen_chips
+
+
+def dense_fp32_bundle(folder: Path, facts: dict[str, Any], provenance: dict[str, Any], golden: Any) -> Bundle:
+    """Make the fp32 bundle of a run's dense student.
+
+    Parameters
+    ----------
+    folder : Path
+    facts : dict
+        What the run's run.json holds.
+    provenance : dict
+    golden : uint8 array (1, C, H, W)
+        The reference input.
+
+    Raises
+    ------
+    TrainingError
+        If the run's tensors do not fit its recipe.
+    """
+    recipe = dense_recipe_from_json(facts["recipe"])
+    contract, legend = InputContract.from_json(facts["contract"]), Legend.from_json(facts["legend"])
+    network = DenseNetwork(len(contract.bands), len(legend), recipe.student.width)
+    path = folder / "student.safetensors"
+    tensors, _ = read_tensors(path)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise TrainingError(f"{path} does not fit the recipe of the run: {error}") from error
+    graph = dense_to_onnx(network.eval(), contract)
+    return Bundle(
+        graph=graph,
+        name=recipe.name,
+        architecture="mobilenet_v2_pyramid",
+        precision="fp32",
+        contract=contract,
+        legend=legend,
+        temperature=facts["temperature"],
+        provenance=provenance,
+        golden=Golden(golden, golden_cells(run_graph(graph, golden))),
+        familiarity=Familiarity.from_json(facts["familiarity"]),
+        seen_chips=read_seen_chips(folder).get("student"),
+    )

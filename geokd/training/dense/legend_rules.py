@@ -1,0 +1,107 @@
+"""From the classes of label rasters to those of a student: pure functions of arrays."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geokd.dense_recipe import RuleRecipe
+from geokd.errors import RecipeError, one_message
+
+_LEAST_USE = 0.01  # added to each use's probability, so that none is ruled out
+
+Shares = NDArray[np.float32]
+
+
+def becomes_of(
+    labels: Sequence[str], classes: Sequence[str], rules: Sequence[RuleRecipe], uses: Sequence[str]
+) -> tuple[tuple[int, ...], ...]:
+    """Look up what becomes of each class of a label raster, as indices into `classes`; () leaves its pixels out.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        Classes of the label raster.
+    classes : sequence of str
+        Classes of the student.
+    rules : sequence of RuleRecipe
+    uses : sequence of str
+        Classes that the use teacher knows; empty without a use teacher.
+
+    Raises
+    ------
+    RecipeError
+        If a label becomes nothing that is known, or is to be split without a use teacher that could: all in one
+        message.
+    """
+    by_label = {rule.label.lower(): rule.becomes for rule in rules}
+    by_name = {name.lower(): (name,) for name in classes}
+    problems, found = [], []
+    for label in labels:
+        becomes = by_label.get(label.lower(), by_name.get(label.lower()))
+        if becomes is None:
+            problems.append(
+                f"no rule says what becomes of the label {label!r}, and no class of the student is called so"
+            )
+            continue
+        unknown = [name for name in becomes if name not in uses]
+        if len(becomes) > 1 and not uses:
+            problems.append(f"the label {label!r} is to become {', '.join(becomes)}, which needs a [use_teacher]")
+        elif len(becomes) > 1 and len(unknown) > 1:
+            problems.append(
+                f"the label {label!r} is to become {', '.join(becomes)}, but the use teacher does not know"
+                f" {', '.join(unknown)}: of these there may be one, which takes the rest"
+            )
+        found.append(tuple(classes.index(name) for name in becomes))
+    if problems:
+        raise RecipeError(one_message(problems))
+    return tuple(found)
+
+
+def student_shares(
+    shares: Shares, use: Shares | None, becomes: Sequence[tuple[int, ...]], classes: Sequence[str], uses: Sequence[str]
+) -> Shares:
+    """Share each label among the student's classes.
+
+    Parameters
+    ----------
+    shares : float32 array (L, h, w)
+        Of the label raster's classes; their sum is at most 1, and 0 where a pixel has no label.
+    use : float32 array (U, h, w) or None
+        Probabilities of the use teacher.
+    becomes : sequence of tuples of int
+        From :func:`becomes_of`.
+    classes, uses : sequence of str
+        Names of the student's and of the use teacher's classes.
+
+    Returns
+    -------
+    float32 array (K, h, w); sums below 1 where labels are left out
+    """
+    out: Shares = np.zeros((len(classes), *shares.shape[1:]), np.float32)
+    for label, targets in zip(shares, becomes, strict=True):
+        known = [k for k in targets if classes[k] in uses]
+        if len(targets) <= 1 or use is None:
+            for k in targets:
+                out[k] += label
+            continue
+        seen = {k: use[uses.index(classes[k])] + _LEAST_USE for k in known}
+        rest = [k for k in targets if k not in known]
+        total = use.sum(axis=0) + _LEAST_USE * len(uses) if rest else sum(seen.values())
+        left = label.copy()
+        for k in known:
+            part = label * seen[k] / total
+            out[k] += part
+            left -= part
+        for k in rest:
+            out[k] += left
+    return out
+
+
+def sharpened(shares: Shares, power: float) -> Shares:
+    """Raise shares (L, h, w) to a power, keeping their sum."""
+    if power == 1:
+        return shares
+    total = shares.sum(axis=0)
+    raised = shares**power
+    return np.asarray(raised * (total / np.maximum(raised.sum(axis=0), 1e-12)), np.float32)

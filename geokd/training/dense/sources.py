@@ -1,0 +1,133 @@
+"""The table of labelled scenes that a dense student learns from: a TOML or CSV file, one entry for each scene."""
+
+import csv
+import io
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from geokd.errors import CallError, one_message
+from geokd.recipe_file import expanded
+
+Values = Literal["surface reflectance", "top of atmosphere"]
+Kind = Literal["codes", "shares", "polygons"]
+
+TABLE_SUFFIXES = (".toml", ".csv")
+"""What the name of a table ends with; what geokd train is given otherwise holds chips."""
+
+_NUMBERS: dict[str, type] = {"share": float, "chips_px": int, "value_scale": float, "value_offset": float}
+_TEMPLATE = 'scene = "scene.tif", labels = "labels.tif", kind = "codes"'
+
+
+@dataclass(frozen=True)
+class Source:
+    """One labelled scene.
+
+    Parameters
+    ----------
+    scene : Path
+        A raster with the recipe's bands.
+    labels : Path
+        Its labels: a raster on the same pixels, or polygons.
+    kind : {"codes", "shares", "polygons"}
+        A raster of class codes; a raster with a band for each class, of shares or probabilities (scale tags are
+        used); or a vector file of polygons.
+    field : str
+        The attribute of polygons that holds the class.
+    share : float
+        Share of the training patches that come from here; shares are brought to sum 1.
+    values : {"surface reflectance", "top of atmosphere"}
+        What the scene's values are: the atmosphere is varied accordingly.
+    chips_px : int
+        Side of the chips where both files are sheets of square chips that do not belong together; 0: one scene.
+    value_scale, value_offset : float or None
+        Reflectance x 10,000 = DN * value_scale + value_offset; None: as the scene's tags say.
+    """
+
+    scene: Path
+    labels: Path
+    kind: Kind = "codes"
+    field: str = "class"
+    share: float = 1.0
+    values: Values = "surface reflectance"
+    chips_px: int = 0
+    value_scale: float | None = None
+    value_offset: float | None = None
+
+
+def read_sources(path: str | Path) -> tuple[Source, ...]:
+    """Read a table of labelled scenes; paths in it are relative to its folder, `~` and `$VARIABLE` are filled in.
+
+    Raises
+    ------
+    CallError
+        If the table cannot be read, or an entry is unusable: all problems in one message.
+    """
+    table = Path(path)
+    rows = _rows(table)
+    if not rows:
+        raise CallError(f"{table} lists no scene; give at least one [[source]] with {_TEMPLATE}")
+    problems: list[str] = []
+    found = [_source(row, f"source {number} of {table}", table.parent, problems) for number, row in enumerate(rows, 1)]
+    if problems:
+        raise CallError(one_message(problems))
+    return tuple(source for source in found if source is not None)
+
+
+def _rows(table: Path) -> list[dict[str, Any]]:
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+        if table.suffix.lower() == ".csv":
+            rows = list(csv.DictReader(io.StringIO(text)))
+            return [{key: value for key, value in row.items() if key and value not in (None, "")} for row in rows]
+        document = tomllib.loads(text)
+    except OSError as error:
+        raise CallError(f"cannot read the table of scenes {table}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, csv.Error) as error:
+        raise CallError(f"the table of scenes {table} cannot be read: {error}") from error
+    found = document.get("source", [])
+    if set(document) - {"source"} or not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise CallError(
+            f"the table of scenes {table} must hold entries [[source]] and nothing else, each with {_TEMPLATE}"
+        )
+    return found
+
+
+def _source(row: Mapping[str, Any], where: str, folder: Path, problems: list[str]) -> Source | None:
+    """Check one entry; add what is wrong with it to `problems`."""
+    known = [f.name for f in fields(Source)]
+    before = len(problems)
+    unknown = [key for key in row if key not in known]
+    if unknown:
+        problems.append(f"{where}: unknown {', '.join(unknown)}; known are {', '.join(known)}")
+    values: dict[str, Any] = {}
+    for key, value in row.items():
+        kind = _NUMBERS.get(key)
+        try:
+            values[key] = str(value) if kind is None else kind(value)
+        except (ValueError, TypeError):
+            problems.append(f"{where}: {key} = {value!r} is not a number")
+    for key in ("scene", "labels"):
+        if key not in values:
+            problems.append(f"{where}: {key} is missing")
+            continue
+        named = expanded(values[key])
+        values[key] = named if named.is_absolute() else folder / named
+        if not values[key].exists():
+            problems.append(f"{where}: {key} = {values[key]}: there is no such file")
+    for key, choices in (
+        ("kind", ("codes", "shares", "polygons")),
+        ("values", ("surface reflectance", "top of atmosphere")),
+    ):
+        if key in values and values[key] not in choices:
+            problems.append(f"{where}: {key} = {values[key]!r} is none of {', '.join(map(repr, choices))}")
+    if values.get("share", 1.0) is not None and not 0 < values.get("share", 1.0) < float("inf"):
+        problems.append(f"{where}: share = {values['share']} must be above 0")
+    if values.get("chips_px", 0) and not 16 <= values["chips_px"] <= 1024:
+        problems.append(f"{where}: chips_px = {values['chips_px']} is outside 16..1024")
+    if values.get("kind") == "polygons" and values.get("chips_px"):
+        problems.append(f"{where}: a sheet of chips cannot have polygons as labels; give a raster of labels")
+    known_values = {key: value for key, value in values.items() if key in known}
+    return Source(**known_values) if len(problems) == before else None

@@ -1,0 +1,44 @@
+"""Train a dense student on a table of labelled scenes."""
+
+from pathlib import Path
+
+from geokd.dense_recipe import DenseRecipe
+from geokd.recipe_file import load_dense_recipe
+from geokd.training.dense.data import read_dense_data
+from geokd.training.dense.training import train_dense_on
+from geokd.training.progress import Say, to_stderr
+from geokd.training.run_folder import check_output
+from geokd.training.train import TrainResult
+
+
+def train_dense(
+    scenes: str | Path,
+    output: str | Path,
+    recipe: DenseRecipe | str | Path | None = None,
+    *,
+    resume: bool = False,
+    say: Say = to_stderr,
+) -> TrainResult:
+    """Train a dense student, which gives a class for every cell, on labelled scenes.
+
+    Parameters
+    ----------
+    scenes : path
+        Table of labelled scenes (TOML or CSV), see :func:`geokd.training.dense.sources.read_sources`.
+    output : path
+        Folder of the run; must be new or empty, unless `resume`.
+    recipe : DenseRecipe or path
+    resume : bool
+        Continue the run in `output`; it must be of the same recipe and scenes.
+    say : callable
+        Takes one line of progress. Default: stderr.
+
+    Raises
+    ------
+    CallError, RecipeError, BundleError, ChipError, SceneError, TrainingError
+    """
+    resolved = recipe if isinstance(recipe, DenseRecipe) else load_dense_recipe(recipe)
+    folder = Path(output)
+    check_output(folder, resume=resume)
+    data = read_dense_data(scenes, resolved, say)
+    return TrainResult(folder, train_dense_on(data, folder, resolved, resume=resume, say=say))

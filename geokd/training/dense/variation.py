@@ -1,0 +1,245 @@
+"""Variation of labelled patches: air, light, seasons, scale, simulated marsh and snow. Pure functions of tensors.
+
+Pixels are float tensors (N, C, h, w) of surface reflectance x 10,000 until :func:`seen_as_bytes`; labels are float
+tensors (N, K, h, w) of shares. Everything random is drawn from the generator that is passed in.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from geokd.contract import InputContract, ValueScaling
+from geokd.dense_recipe import STRIDE_PX, DenseRecipe, VariationRecipe
+from geokd.scenes.bands import find_band, wavelengths_nm
+from geokd.training.dense.atmosphere import standard_atmosphere
+
+_SNOW = ((490.0, 1.0), (560.0, 0.98), (665.0, 0.97), (842.0, 0.88), (1610.0, 0.1), (2190.0, 0.08))  # by wavelength
+_SEDIMENT = ((490.0, 450.0), (560.0, 700.0), (665.0, 800.0), (705.0, 750.0), (842.0, 350.0), (1610.0, 30.0))
+_BRIGHTEST = 1e4  # reflectance x 10,000
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What the variation needs to know of bands and classes.
+
+    Parameters
+    ----------
+    path_radiance, transmittance : float tensors (C, 1, 1)
+    snow : float tensor (C, 1, 1)
+        Reflectance of bright snow, 0..1.
+    sediment : float tensor (C, 1, 1)
+        What much sediment adds to the reflectance x 10,000 of water.
+    red, near_infrared : int
+        Places of these bands; -1 where there is none.
+    visible : tuple of int
+        Places of red, green and blue, as far as they are there.
+    scaling : tuple of ValueScaling, or None for bytes as they are
+    water, tall : tuples of int
+        Codes of the recipe's `water_classes` and `tall_classes`.
+    marsh, snow_class : int
+        Codes; -1 where there is none.
+    """
+
+    path_radiance: Tensor
+    transmittance: Tensor
+    snow: Tensor
+    sediment: Tensor
+    red: int
+    near_infrared: int
+    visible: tuple[int, ...]
+    scaling: tuple[ValueScaling, ...] | None
+    water: tuple[int, ...]
+    tall: tuple[int, ...]
+    marsh: int
+    snow_class: int
+
+
+def view_of(contract: InputContract, recipe: DenseRecipe) -> View:
+    """Look up bands and classes once."""
+    nm = wavelengths_nm(contract.bands)
+    added, through = (torch.from_numpy(a)[:, None, None] for a in standard_atmosphere(nm))
+    names = [c.name for c in recipe.classes]
+    found = [find_band(contract.bands, colour) - 1 for colour in ("red", "green", "blue")]
+    given = recipe.variation
+    snow = [_interpolated(_SNOW, wavelength) for wavelength in nm]
+    scaling = contract.value_scaling
+    return View(
+        added,
+        through,
+        torch.tensor(snow)[:, None, None],
+        torch.tensor([_interpolated(_SEDIMENT, wavelength) for wavelength in nm])[:, None, None],
+        found[0],
+        find_band(contract.bands, "nir") - 1,
+        tuple(place for place in found if place >= 0),
+        None if scaling is None else scaling.of_bands(len(contract.bands)),
+        tuple(names.index(name) for name in given.water_classes),
+        tuple(names.index(name) for name in given.tall_classes),
+        names.index(given.marsh_class) if given.marsh_share else -1,
+        names.index(given.snow_class) if given.snow_share else -1,
+    )
+
+
+def simulate_marsh(
+    pixels: Tensor, labels: Tensor, water: Tensor, view: View, recipe: VariationRecipe, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Let plants or soil stand in water in parts of some patches, mixed within the pixel, with creeks of open water.
+
+    Parameters
+    ----------
+    pixels, labels : tensors (N, C, h, w), (N, K, h, w)
+    water : tensor (N, C, h, w)
+        Patches of open water.
+    """
+    n, _, height, width = pixels.shape
+    chosen = _chance(n, recipe.marsh_share, generator)
+    if not chosen.any():
+        return pixels, labels
+    pixels, labels = pixels.clone(), labels.clone()
+    for i in torch.nonzero(chosen)[:, 0].tolist():
+        draw = torch.rand(7, generator=generator).tolist()
+        area, creeks, density = clouds(3, (height, width), 0.9 + 0.7 * draw[0], generator)
+        inside = area + 2.8 * (draw[1] - 0.5) > 0
+        creek = creeks.abs() < 0.12 * draw[2]
+        plants = 0.15 + 0.7 * torch.sigmoid(0.8 * density + 1.6 * (draw[3] - 0.4))
+        land = 1 - labels[i, [*view.water, *view.tall]].sum(0)
+        stands = inside & (land > 0.6)
+        shade = pixels[i] * (0.25 + 0.75 * draw[4])
+        if view.near_infrared >= 0:
+            shade[view.near_infrared] *= 1 - 0.7 * draw[5]  # dead stems
+        mixed = plants * shade + (1 - plants) * water[i]
+        marsh, open_water = stands & ~creek, stands & creek
+        pixels[i] = torch.where(marsh, mixed, torch.where(open_water, water[i], pixels[i]))
+        labels[i] = labels[i] * ~stands
+        labels[i, view.marsh] += marsh
+        for code in view.water:
+            labels[i, code] += open_water / len(view.water)
+    return pixels, labels
+
+
+def simulate_snow(
+    pixels: Tensor, labels: Tensor, view: View, recipe: VariationRecipe, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Cover some patches with snow, thinner under what is tall, none on water; half-covered pixels get no label."""
+    n, _, height, width = pixels.shape
+    chosen = _chance(n, recipe.snow_share, generator)
+    if not chosen.any():
+        return pixels, labels
+    pixels, labels = pixels.clone(), labels.clone()
+    for i in torch.nonzero(chosen)[:, 0].tolist():
+        draw = torch.rand(4, generator=generator).tolist()
+        cover, light = clouds(2, (height, width), 0.8 + 0.8 * draw[0], generator)
+        lies = torch.sigmoid(3 * cover + 5 * (draw[1] - 0.3))
+        lies = lies * (1 - labels[i, list(view.tall)].sum(0) * (0.5 + 0.5 * draw[2]))
+        lies = lies * (1 - labels[i, list(view.water)].sum(0))
+        bright = (1 + 0.12 * light) * (0.5 + 0.45 * draw[3])
+        pixels[i] = lies * bright * _BRIGHTEST * view.snow + (1 - lies) * pixels[i]
+        labels[i] = labels[i] * (lies < 0.3)
+        labels[i, view.snow_class] += lies > 0.45
+    return pixels, labels
+
+
+def make_turbid(pixels: Tensor, labels: Tensor, view: View, recipe: VariationRecipe, generator: Generator) -> Tensor:
+    """Put sediment into the water of some patches: brighter in the visible, a little in the near infrared."""
+    n, _, height, width = pixels.shape
+    chosen = _chance(n, recipe.turbid_share, generator)
+    amount = torch.rand(n, generator=generator) * chosen
+    drift = torch.sigmoid(2 * clouds(n, (height, width), 1.3, generator)) * amount[:, None, None]
+    wet = labels[:, list(view.water)].sum(1) * drift
+    return pixels + wet[:, None] * view.sediment
+
+
+def change_season(pixels: Tensor, view: View, recipe: VariationRecipe, generator: Generator) -> Tensor:
+    """Take from plants of some patches up to `season` of their greenness: brown in the visible, less near infrared."""
+    n = len(pixels)
+    if view.near_infrared < 0 or len(view.visible) < 3:
+        return pixels
+    strength = recipe.season * torch.rand((n, 1, 1, 1), generator=generator)
+    strength = strength * _chance(n, recipe.season_share, generator)[:, None, None, None]
+    red, nir = (pixels[:, band : band + 1] for band in (view.red, view.near_infrared))
+    lost = strength * ((nir - red) / (nir + red + 1)).clamp(0, 1)
+    brown = pixels[:, list(view.visible)].mean(dim=1, keepdim=True) * 1.1
+    out = pixels.clone()
+    for band, factor in zip(view.visible, (1.25, 1.0, 0.75), strict=True):
+        own = pixels[:, band : band + 1]
+        out[:, band : band + 1] = own * (1 - lost) + lost * brown * factor
+    out[:, view.near_infrared : view.near_infrared + 1] = nir * (1 - 0.5 * lost)
+    return out
+
+
+def change_scale(
+    pixels: Tensor, labels: Tensor, recipe: VariationRecipe, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Resample a batch, if it is its turn, to a side between exp(-scale) and exp(scale) times its own."""
+    turn, amount = torch.rand(2, generator=generator).tolist()
+    if turn >= recipe.scale_share:
+        return pixels, labels
+    side = pixels.shape[-1] * math.exp(recipe.scale * (2 * amount - 1))
+    size = max(STRIDE_PX, round(side / STRIDE_PX) * STRIDE_PX)
+    resized = [F.interpolate(t, size=(size, size), mode="bilinear", align_corners=False) for t in (pixels, labels)]
+    return resized[0], resized[1]
+
+
+def put_under_air(pixels: Tensor, view: View, recipe: VariationRecipe, generator: Generator) -> Tensor:
+    """Put a random atmosphere over surface reflectance; change gain and noise. The result is not negative."""
+    n, bands = pixels.shape[:2]
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn((n, *shape, 1, 1), generator=generator)
+
+    amount = _chance(n, recipe.air_share, generator) * (0.5 + torch.rand(n, generator=generator))
+    amount = amount[:, None, None, None] + 0.1 * normal(1) * (recipe.air_share > 0)
+    tint = 1 + recipe.air_tint * normal(bands)
+    seen = pixels * (1 - (1 - view.transmittance) * amount) + view.path_radiance * tint * amount
+    seen = seen * torch.exp(recipe.gain * normal(1) + recipe.band_gain * normal(bands))
+    noise = recipe.noise * torch.rand((n, 1, 1, 1), generator=generator)
+    return (seen + noise * torch.randn(seen.shape, generator=generator)).clamp_min(0)
+
+
+def seen_as_bytes(pixels: Tensor, view: View, recipe: VariationRecipe, generator: Generator) -> Tensor:
+    """Stretch reflectance to 0..255 as the contract says, or some patches as pictures are stretched."""
+    if view.scaling is None:
+        return pixels.clamp(0, 255)
+    s = view.scaling
+    low = torch.tensor([one.minimum for one in s])[:, None, None]
+    high = torch.tensor([float(one.maximum) for one in s])[:, None, None]  # type: ignore[arg-type]
+    first = torch.tensor([one.output_minimum for one in s])[:, None, None]
+    last = torch.tensor([one.output_maximum for one in s])[:, None, None]
+    out = (first + (last - first) * (pixels - low) / (high - low)).clamp(0, 255)
+    chosen = _chance(len(pixels), recipe.stretch_share, generator)
+    for i in torch.nonzero(chosen)[:, 0].tolist():
+        tail, together, strength = torch.rand(3, generator=generator).tolist()
+        ends = torch.tensor([0.02 * tail**2, 1 - 0.02 * tail**2])
+        thinned = pixels[i].flatten(1)[:, ::7]
+        if together < 0.5:
+            a, z = (q[:, None, None] for q in torch.quantile(thinned, ends, dim=1))
+        else:
+            a, z = torch.quantile(thinned.flatten(), ends)
+        a, z = low + (a - low) * strength, high + (z - high) * strength
+        out[i] = (255 * (pixels[i] - a) / (z - a).clamp_min(50)).clamp(0, 255)
+    return out
+
+
+def clouds(count: int, shape: tuple[int, int], exponent: float, generator: Generator) -> Tensor:
+    """Draw smooth random fields (count, h, w) of mean 0 and standard deviation 1; amplitudes fall as 1 / f^exponent."""
+    height, width = shape
+    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None])
+    frequency[0, 0] = math.inf
+    spectrum = torch.fft.rfft2(torch.randn((count, height, width), generator=generator)) / frequency**exponent
+    fields = torch.fft.irfft2(spectrum, s=(height, width))
+    scaled: Tensor = fields / fields.std(dim=(1, 2), keepdim=True)
+    return scaled
+
+
+def _chance(count: int, share: float, generator: Generator) -> Tensor:
+    """Draw which of `count` patches are changed, as float 0 or 1."""
+    return (torch.rand(count, generator=generator) < share).float()
+
+
+def _interpolated(points: tuple[tuple[float, float], ...], at: float) -> float:
+    import numpy as np
+
+    xs, ys = zip(*points, strict=True)
+    return float(np.interp(at, xs, ys))
