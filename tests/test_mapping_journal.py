@@ -61,9 +61,9 @@ def results(scene: Path, model: Path) -> tuple[list[PatchBlock], list[BlockResul
 
 def assert_alike(one: BlockResult, other: BlockResult) -> None:
     assert one.predictions.block == other.predictions.block
-    np.testing.assert_array_equal(one.predictions.probabilities, other.predictions.probabilities)
-    for name in ("valid_cells", "features", "confidence", "picture", "picture_valid"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), strict=True)
+    assert list(one.arrays()) == list(other.arrays())
+    for name, values in one.arrays().items():
+        np.testing.assert_array_equal(values, other.arrays()[name], strict=True)
 
 
 def test_results_round_trip_in_any_order(scene: Path, model: Path, tmp_path: Path) -> None:

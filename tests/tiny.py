@@ -98,7 +98,9 @@ def dense_bundle(
     contract = InputContract(bands, DENSE_PATCH_PX, 10.0, scaling, cell_px, margin_px)
     side = contract.cells_per_side
     step = max(1, side // 16)
-    blank = np.zeros((2, len(classes), len(range(step // 2, side, step)), len(range(step // 2, side, step))), np.float32)
+    blank = np.zeros(
+        (2, len(classes), len(range(step // 2, side, step)), len(range(step // 2, side, step))), np.float32
+    )
     bundle = Bundle(
         graph=dense_graph(len(classes), len(bands), cell_px),
         name="tiny-dense",

@@ -13,6 +13,7 @@ from geokd.assessment.workload import count_multiply_adds, count_parameters
 from geokd.bundle import Bundle, load_bundle, resolve_model
 from geokd.errors import CallError, one_message
 from geokd.legend import Legend
+from geokd.mapping.chip_answers import chip_contract, chip_logits
 from geokd.mapping.engine import Student, make_student, softmax, trace_layers
 from geokd.mapping.evaluate import absence_notes, count_seen, match_classes, seen_notes
 from geokd.mapping.info import patches_per_second
@@ -20,7 +21,7 @@ from geokd.mapping.manifest import package_versions
 from geokd.outputs.manifest import write_manifest
 from geokd.outputs.staging import check_outputs, staged
 from geokd.scenes.chip_files import index_chips
-from geokd.scenes.chips import read_chips
+from geokd.scenes.chips import probe_chips, read_chips
 
 ROUNDS = 5
 """Times that the speed of each model is measured, in turn with the others: what else the machine does hits all."""
@@ -83,7 +84,9 @@ def compare(
     index = index_chips(chips)
     codes = match_classes(index.classes, legend)
     students = [make_student(bundle) for bundle in bundles]
-    read = {contract: read_chips(index, contract) for contract in {bundle.contract: None for bundle in bundles}}
+    probe = probe_chips(index)
+    contracts = {bundle.contract: chip_contract(bundle.contract, probe) for bundle in bundles}
+    read = {own: read_chips(index, as_chips) for own, as_chips in contracts.items()}
     figures, first = [], None
     for model, student in zip(models, students, strict=True):
         progress(f"classifying {len(index):,} chips by {model}")
@@ -131,7 +134,7 @@ def _check_classes(models: Sequence[str | Path], bundles: list[Bundle]) -> None:
 def _logits(student: Student, pixels: NDArray[np.uint8], legend: Legend) -> NDArray[np.float32]:
     """Logits (N, K) with the classes in the order of `legend`, which may not be the student's own."""
     own = student.bundle.legend.names
-    return student.logits(pixels)[:, [own.index(name) for name in legend.names]]
+    return chip_logits(student, pixels)[:, [own.index(name) for name in legend.names]]
 
 
 def _describe(model: str | Path, bundle: Bundle) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibr
 from geokd.bundle import Bundle, load_bundle, resolve_model
 from geokd.errors import ChipError
 from geokd.legend import Legend, machine_name
+from geokd.mapping.chip_answers import chip_contract, chip_logits
 from geokd.mapping.engine import make_student, softmax
 from geokd.scenes.chip_files import index_chips
 from geokd.scenes.chips import Chips, probe_chips, read_chips, scale_notes
 
 
 def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
-    """Classify labelled chips and compare.
+    """Classify labelled chips and compare. A dense student answers with the mean over the cells of a chip.
 
     Parameters
     ----------
@@ -47,12 +48,14 @@ def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
     student = make_student(bundle)
     index = index_chips(chips)
     codes = match_classes(index.classes, bundle.legend)
-    read = read_chips(index, bundle.contract)
-    notes = [*read.notes, *scale_notes(probe_chips(index), bundle.contract), *absence_notes(codes, bundle.legend)]
+    probe = probe_chips(index)
+    contract = chip_contract(bundle.contract, probe)
+    read = read_chips(index, contract)
+    notes = [*read.notes, *scale_notes(probe, contract), *absence_notes(codes, bundle.legend)]
     seen_before = count_seen(bundle, read)
     notes += seen_notes(str(model), seen_before, len(index))
     start = time.perf_counter()
-    logits = student.logits(read.pixels)
+    logits = chip_logits(student, read.pixels)
     seconds = time.perf_counter() - start
     truth = codes[read.labels]
     confusion = confusion_matrix(truth, logits.argmax(axis=1), len(bundle.legend))

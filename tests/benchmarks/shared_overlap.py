@@ -21,6 +21,7 @@ from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.mosaic import mean_over_patches
 from geokd.mapping.options import ClassifyOptions
 from geokd.recipe_file import recipe_from_json
+from geokd.scenes.grid import PatchGrid
 from geokd.scenes.reader import read_window
 from geokd.training.export import read_weights
 from geokd.training.networks import Network, build_student
@@ -45,6 +46,7 @@ def main() -> None:
         middle = time.perf_counter()
         shared = together(student, pixels, patches.shape[:2])
         end = time.perf_counter()
+    assert isinstance(job.patches, PatchGrid)
     span = job.patches.cells_per_patch
     alike = [mean_over_patches(softmaxed, span).argmax(axis=2) for softmaxed in (exact, shared)]
     apart, shared_seconds = middle - start, end - middle
