@@ -20,7 +20,7 @@ EUROSAT = ValueScaling()
 def gdal_translate(path: Path, values: NDArray[Any], scaling: ValueScaling) -> NDArray[np.uint8]:
     """What `gdal_translate -ot Byte -scale` makes of `values`: it builds this very VRT and copies it."""
     write_scene(path, values[np.newaxis])
-    assert isinstance(scaling.maximum, float)
+    assert not isinstance(scaling.maximum, tuple)
     ratio = scaling.slope
     offset = scaling.output_minimum - scaling.minimum * ratio
     height, width = values.shape

@@ -10,9 +10,7 @@ from geokd.cli import options as o
 
 @click.command()
 @click.argument("path", metavar="SCENE|MODEL")
-@click.option(
-    "-m", "--model", metavar="MODEL", help="For a scene: say what mapping it takes; auto: the one that fits."
-)
+@click.option("-m", "--model", metavar="MODEL", help="For a scene: say what mapping it takes; auto: the one that fits.")
 @o.stride_option
 @o.bidx_option
 @o.value_scale_option

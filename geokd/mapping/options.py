@@ -122,9 +122,7 @@ class ClassifyOptions:
     def _problems_of_outputs(self) -> list[str]:
         problems = []
         if self.simplify_m > 0 and not self.polygons:
-            problems.append(
-                "--simplify is for polygons, which --no-polygons leaves out: give one of the two"
-            )
+            problems.append("--simplify is for polygons, which --no-polygons leaves out: give one of the two")
         try:
             if self.acquired is not None:
                 stated_acquisition(self.acquired)

@@ -52,7 +52,7 @@ def _classified(loop: Loop, scene: Path) -> tuple[int, float]:
     student.eval()
     scaling = bundle.contract.value_scaling
     assert scaling is not None
-    assert isinstance(scaling.maximum, float)
+    assert not isinstance(scaling.maximum, tuple)
     slope = scaling.slope
     answers = []
     start = time.perf_counter()
