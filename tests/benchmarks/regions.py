@@ -8,7 +8,6 @@ stage runs in a process of its own, since memory once taken is not given back; t
 """
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -92,12 +91,17 @@ def run_stage(stage: str, folder: Path, min_area_ha: float) -> None:
         "geopackage": lambda: write_polygons(class_map, folder / "map.gpkg").sum(),
         "simplified": lambda: sum(map(len, regions_of(class_map, 20.0))),
     }
-    begun = time.perf_counter()
+    begun, begun_cpu = time.perf_counter(), time.process_time()
     outcome = calls[stage.removeprefix("sieved ")]()
-    seconds = time.perf_counter() - begun
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    seconds, cpu = time.perf_counter() - begun, time.process_time() - begun_cpu
+    status = Path("/proc/self/status").read_text(encoding="ascii")  # getrusage tells the parent's peak, too
+    peak_mb = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1e3
     (folder / "map.gpkg").unlink(missing_ok=True)
-    print(f"{stage:<18} {seconds:>7.1f} s  peak {peak_mb:>5,.0f} MB  {'' if outcome is None else outcome}", flush=True)
+    print(
+        f"{stage:<18} {seconds:>7.1f} s, {cpu:>5.1f} s of a core, peak {peak_mb:>5,.0f} MB",
+        "" if outcome is None else outcome,
+        flush=True,
+    )
 
 
 def _median(band: NDArray[np.float32]) -> NDArray[np.float32]:
