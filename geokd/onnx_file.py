@@ -57,6 +57,19 @@ def split_metadata(content: bytes) -> tuple[bytes, dict[str, str]]:
     return b"".join(kept), metadata
 
 
+def read_metadata(content: memoryview) -> dict[str, str]:
+    """Read the metadata of an ONNX file, stepping over its graph.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are not a protobuf message.
+    """
+    entries = [payload for number, _, _, payload in _fields(content) if number == _METADATA_FIELD]
+    pairs = [{n: bytes(p) for n, _, _, p in _fields(entry)} for entry in entries]
+    return {pair.get(1, b"").decode(): pair.get(2, b"").decode() for pair in pairs}
+
+
 def unfitness(graph: bytes) -> str:
     """Say what in an ONNX model a student must not have: tensors kept in other files, or loops; empty if nothing.
 

@@ -276,11 +276,12 @@ def test_other_commands_take_dense_maps(scene: Path, dense_model: Path, tmp_path
     for command in (
         ("sample", class_map, "--points", 60, "-o", tmp_path / "sample.gpkg"),
         ("review", class_map, "--points", 20, "-o", tmp_path / "review.gpkg"),
-        ("mosaic", class_map, out / "other_landuse.tif", "-o", tmp_path / "joined_landuse.tif"),
+        ("mosaic", class_map, out / "other_landuse.tif", "-o", tmp_path / "joined_landuse.tif", "--no-polygons"),
         ("robustness", scene, "-m", dense_model, "-o", tmp_path / "robust", "--shift", "haze"),
     ):
         done = run(*command)
         assert done.exit_code == 0, done.stderr
+    assert not list(tmp_path.glob("joined*.gpkg"))
 
 
 def test_windows_are_held_against_the_chips_of_training(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     "--resolution", type=float, metavar="SIDE", help="Side of a cell in units of the CRS; the first map's without."
 )
 @click.option("--sources", is_flag=True, help="Write <stem>_sources.tif, too: from which map each cell comes.")
+@o.polygons_option
 @o.overwrite_option
 @o.json_option
 def mosaic(

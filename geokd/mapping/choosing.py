@@ -9,7 +9,7 @@ from pathlib import Path
 from geokd.bundle import AUTO_MODEL, DEFAULT_MODEL, Precision, resolve_model, shipped_models
 from geokd.contract import InputContract
 from geokd.errors import BundleError, SceneError
-from geokd.onnx_file import split_metadata
+from geokd.onnx_file import read_metadata
 from geokd.scenes.bands import find_band
 from geokd.scenes.plan import SceneOptions, fix_plan
 from geokd.scenes.scene_info import SceneInfo
@@ -114,8 +114,7 @@ def read_card(model: str) -> ModelCard:
     """
     path = resolve_model(model)
     try:
-        _, metadata = split_metadata(path.read_bytes())
-        document = json.loads(metadata["geokd"])
+        document = json.loads(read_metadata(memoryview(path.read_bytes()))["geokd"])
         return ModelCard(model, document["precision"], InputContract.from_json(document["input"]))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BundleError(f"the bundle {path} is broken: {error}") from error

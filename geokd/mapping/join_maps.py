@@ -23,7 +23,7 @@ from geokd.outputs.manifest import write_manifest
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
 from geokd.outputs.quicklook import write_quicklook
 from geokd.outputs.stac import write_item
-from geokd.outputs.staging import OF_MOSAICS, PROBABILITIES, REPORT, check_outputs, staged, write_bytes
+from geokd.outputs.staging import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT, check_outputs, staged, write_bytes
 from geokd.scenes.acquisition import Acquisition, spanned
 from geokd.scenes.grid import SceneGrid
 
@@ -45,6 +45,8 @@ class MosaicOptions:
         CRS and cells; those of the first map unless stated.
     sources : bool
         Whether a raster is written that tells which map each cell comes from.
+    polygons : bool
+        Whether the GeoPackage of polygons is written.
     overwrite : bool
         Whether outputs that exist are replaced.
     """
@@ -52,6 +54,7 @@ class MosaicOptions:
     by: By | None = None
     grid: StatedGrid = field(default_factory=StatedGrid)
     sources: bool = False
+    polygons: bool = True
     overwrite: bool = False
 
 
@@ -119,11 +122,11 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
     plan = _plan(maps, path, options)
     names = names_of(path)
     left_out = REPORT + PROBABILITIES * (plan.by != "probability") + OF_MOSAICS * (not options.sources)
-    outputs = names.without(left_out)
+    outputs = names.without(left_out + POLYGONS * (not options.polygons))
     with staged(path.parent, outputs.values(), overwrite=options.overwrite, former=names) as folder:
         class_map, sources, taken = _join(plan, keep_sources=options.sources)
         tags = {"GEOKD_MOSAIC_OF": ", ".join(source.name for source in plan.maps)}
-        write_layers(class_map, names, folder, tags)
+        write_layers(class_map, names, folder, tags, polygons=options.polygons)
         subtitle = f"Mosaic of {len(plan.maps)} maps by {plan.by}"
         write_quicklook(class_map, None, folder / names.quicklook, path.name.removesuffix(ENDING), subtitle)
         if plan.by == "probability":
@@ -277,6 +280,7 @@ def _describe(plan: _Plan, class_map: ClassMap, taken: NDArray[np.int64], option
             "crs": options.grid.crs,
             "resolution": options.grid.resolution,
             "sources": options.sources,
+            "polygons": options.polygons,
             "overwrite": options.overwrite,
         },
         "notes": list(plan.notes),

@@ -22,7 +22,7 @@ from geokd.outputs.manifest import write_manifest
 from geokd.outputs.qgis import confidence_raster_qml
 from geokd.outputs.quicklook import write_quicklook
 from geokd.outputs.stac import write_item
-from geokd.outputs.staging import OF_MOSAICS, PROBABILITIES, REPORT, check_outputs, staged, write_bytes
+from geokd.outputs.staging import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT, check_outputs, staged, write_bytes
 from geokd.regrouping import Regrouping, regroup
 
 _SURE = 100
@@ -103,11 +103,13 @@ def style_map(
     source, new = restyled.source, restyled.regrouping.legend
     names = names_of(path)
     left_out = REPORT + OF_MOSAICS + PROBABILITIES * (source.probabilities is None)
-    outputs = names.without(left_out)
+    asked = source.file.manifest.get("options", {})
+    polygons = bool(asked.get("polygons", True))  # as of the map that this one is made from
+    outputs = names.without(left_out + POLYGONS * (not polygons))
     with staged(path.parent, outputs.values(), overwrite=overwrite, former=names) as folder:
         made = _restyle(restyled)
         tags = {"GEOKD_STYLED_FROM": source.name}
-        write_layers(made, names, folder, tags, float(source.file.manifest.get("options", {}).get("simplify_m", 0)))
+        write_layers(made, names, folder, tags, float(asked.get("simplify_m", 0)), polygons=polygons)
         title = path.name.removesuffix(ENDING)
         write_quicklook(made, None, folder / names.quicklook, title, f"Classes by {Path(legend).name}")
         if source.probabilities is not None:
