@@ -138,8 +138,6 @@ def _pass(codes: NDArray[np.uint8], grid: SceneGrid, classes: int, steps: list[i
 def _all_steps(codes: NDArray[np.uint8], regions: SmallRegions, classes: int, steps: list[int]) -> Sieved:
     """Take all steps with the regions of a whole map; its cells change at the end alone."""
     merged = left = 0
-    classified = regions.codes < classes
-    regions = regions.with_borders_of(classified & (regions.areas < steps[-1]), classified)
     cells, before, number = regions.cells, regions.codes, np.arange(len(regions))
     regions = replace(regions, cells=cells[:, :0])
     for least_cm2 in steps:
