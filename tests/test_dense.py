@@ -2,15 +2,18 @@
 
 import csv
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
 import geokd
 from geokd.cli import main
@@ -23,8 +26,9 @@ from geokd.mapping.classify import make_map
 from geokd.mapping.engine import make_student, softmax
 from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.options import ClassifyOptions
+from geokd.scenes import tiles
 from geokd.scenes.grid import DenseGrid, PatchBlock, SceneGrid
-from geokd.scenes.reader import mirrored
+from geokd.scenes.reader import mirrored, read_window
 from tests.test_cli_evaluate import write_chips
 from tests.tiny import DENSE_MARGIN_PX, DENSE_PATCH_PX, GAIN, dense_bundle, three_fields, write_scene
 
@@ -43,6 +47,10 @@ def rasters(folder: Path) -> dict[str, bytes]:
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def monkey_cores(count: int) -> Any:
+    return mock.patch("geokd.mapping.options.available_cores", lambda: count)
 
 
 def around_each_pixel(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -301,6 +309,59 @@ def test_windows_are_held_against_the_chips_of_training(tmp_path: Path) -> None:
     assert drifts[0].patches == (100 // STEP_PX) * (130 // STEP_PX)  # of 16 px, a patch's own; those cut off are not
     assert FAMILIAR_PX == 64
     assert drifts[1:] == drifts[:1] * 2
+
+
+def test_scenes_stored_in_tiles_are_read_the_same(dense_model: Path, tmp_path: Path) -> None:
+    """Tiles are kept for the blocks that overlap them, each unpacked once, and make no difference."""
+    pixels = three_fields(300, 420)
+    pixels[:, 100:140, 200:300] = 0
+    maps = []
+    in_tiles: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 128}
+    for name, storage in (("rows", dict[str, Any]()), ("tiles", in_tiles)):
+        scene = write_scene(tmp_path / f"{name}.tif", pixels, photometric="RGB", nodata=0, **storage)
+        (job,) = plan_jobs([scene], dense_model, tmp_path / "none", ClassifyOptions(block_px=90, workers=3))
+        assert (job.kept_tile_px is None) == (name == "rows")
+        maps.append(make_map(job))
+    np.testing.assert_array_equal(maps[0].class_map.codes, maps[1].class_map.codes)
+    np.testing.assert_array_equal(maps[0].class_map.confidence, maps[1].class_map.confidence)
+    np.testing.assert_array_equal(maps[0].picture, maps[1].picture)
+
+
+def test_tiles_are_unpacked_once_and_let_go_of(
+    dense_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiled: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64}
+    scene = write_scene(tmp_path / "s.tif", three_fields(300, 300), photometric="RGB", **tiled)
+    (job,) = plan_jobs([scene], dense_model, tmp_path / "none", ClassifyOptions())
+    places: list[tuple[int, int]] = []
+    unpack = tiles._unpack
+
+    def counted(plan: Any, dataset: Any, place: tuple[int, int], tile_px: tuple[int, int]) -> Any:
+        places.append(place)
+        return unpack(plan, dataset, place, tile_px)
+
+    monkeypatch.setattr(tiles, "_unpack", counted)
+    windows = [Window(col, row, 140, 140) for row in range(-20, 300, 100) for col in range(-20, 300, 100)]
+    roomy, tight = tiles.TileCache(), tiles.TileCache(20_000)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda window: roomy.read_window(job.plan, window, (64, 64), "one"), windows))
+    assert sorted(places) == [(row, col) for row in range(5) for col in range(5)]
+    for window, (pixels, valid) in zip(windows, found, strict=True):
+        wanted = read_window(job.plan, window)
+        for one, other in ((pixels, wanted[0]), (valid, wanted[1])):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(tight.read_window(job.plan, window, (64, 64), "one")[0], wanted[0])
+    assert tight._held <= 20_000
+
+
+def test_fewer_workers_rather_than_too_much_memory(dense_model: Path, tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "s.tif", three_fields(60, 60), photometric="RGB")
+    with monkey_cores(5000):
+        (job,) = plan_jobs([scene], dense_model, tmp_path / "none", ClassifyOptions())
+        assert 0 < job.options.crew.workers < 5000
+        assert f"{job.options.crew.workers} workers instead of 5000 keep within 1000 MB" in "; ".join(job.notes)
+        with pytest.raises(CallError, match="raise --memory, or take fewer --workers$"):
+            plan_jobs([scene], dense_model, tmp_path / "none", ClassifyOptions(workers=5000))
 
 
 def test_geometry_of_patches() -> None:

@@ -21,6 +21,7 @@ from geokd.mapping.mosaic import PatchPredictions
 from geokd.scenes.grid import AnyGrid, DenseGrid, PatchBlock, PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import read_window
+from geokd.scenes.tiles import TILES
 
 PICTURE_PX = 1024
 """Longer side of the thinned scene, for pictures."""
@@ -55,6 +56,10 @@ class BlockTask:
         patches are averaged.
     percent : bool
         Whether a dense student gives the probability of each class, too.
+    tile_px : tuple of int or None
+        Height and width of the tiles a scene is stored in, if they are to be kept for other blocks.
+    run : str
+        Told apart from other runs; for tiles that are kept.
     """
 
     plan: ScenePlan
@@ -67,6 +72,8 @@ class BlockTask:
     min_valid_share: float
     min_confidence: float = 0.0
     percent: bool = False
+    tile_px: tuple[int, int] | None = None
+    run: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +153,7 @@ def classify_block(task: BlockTask) -> BlockResult:
     """
     student = open_student(task.model, task.model_sha256)
     grid, block = task.patches, task.block
-    pixels, valid = _read_patiently(task.plan, grid.block_window(block))
+    pixels, valid = _read_patiently(task, grid.block_window(block))
     valid_cells = _valid_cells(valid, grid, block)
     if isinstance(grid, DenseGrid):
         told = _answer_cells(student, task, grid, pixels, valid)
@@ -277,14 +284,20 @@ def _familiar_step(grid: PatchGrid) -> int:
     return max(1, math.ceil(math.sqrt(apart / _FAMILIAR_PATCHES)))
 
 
-def _read_patiently(plan: ScenePlan, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def _read_patiently(task: BlockTask, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Read a window; a disk or server that fails for a moment is asked again."""
+
+    def read() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        if task.tile_px is None:
+            return read_window(task.plan, window)
+        return TILES.read_window(task.plan, window, task.tile_px, task.run)
+
     for seconds in _RETRY_SECONDS:
         try:
-            return read_window(plan, window)
+            return read()
         except SceneError:
             time.sleep(seconds)
-    return read_window(plan, window)
+    return read()
 
 
 def cut_patches(

@@ -93,6 +93,7 @@ def run_jobs(
     runs = [SceneRun(number, job, command) for number, job in enumerate(jobs)]
     waiting = list(runs)
     total = sum(len(run.blocks) for run in runs)
+    crew = min((job.options.crew for job in jobs), key=lambda crew: crew.workers)
 
     def tasks() -> Iterator[BlockTask]:
         for run in runs:
@@ -101,7 +102,7 @@ def run_jobs(
             yield from run.tasks()
 
     try:
-        with ThreadPoolExecutor(1) as writer, closing(run_tasks(classify_block, tasks(), jobs[0].options.crew)) as done:
+        with ThreadPoolExecutor(1) as writer, closing(run_tasks(classify_block, tasks(), crew)) as done:
             for task, future in done:
                 runs[task.scene].keep(task, future)
                 if progress is not None:

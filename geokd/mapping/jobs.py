@@ -30,6 +30,7 @@ from geokd.scenes.grid import AnyGrid, DenseGrid, PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
 from geokd.scenes.scene_info import SceneInfo
+from geokd.scenes.tiles import worth_keeping
 
 _MOST_CELLS = 2**31 - 1
 _MIN_VALID_SHARE = 0.25  # of patch students; dense ones give every valid pixel a class
@@ -58,6 +59,8 @@ class MappingJob:
         The model as the caller named it, and why it was chosen if that was left to the scene.
     finished : bool
         Whether the map is there already, made by the same model and options of the same scene.
+    spared : int
+        Workers that were left out for want of memory.
     """
 
     info: SceneInfo
@@ -71,6 +74,7 @@ class MappingJob:
     run: dict[str, Any]
     choice: ModelChoice
     finished: bool = False
+    spared: int = 0
 
     @property
     def journal(self) -> Path:
@@ -108,6 +112,12 @@ class MappingJob:
         return least_valid_share(self.options, self.bundle)
 
     @property
+    def kept_tile_px(self) -> tuple[int, int] | None:
+        """Height and width of the scene's tiles, if they are kept for the blocks that overlap: of a dense student."""
+        kept = self.bundle.contract.is_dense and worth_keeping(self.info.storage_px, self.plan.grid.width)
+        return self.info.storage_px if kept else None
+
+    @property
     def keeps_probabilities(self) -> bool:
         """Whether a dense student's probabilities of all classes are kept until the map is written."""
         return keeps_probabilities(self.options, self.bundle)
@@ -137,6 +147,7 @@ class MappingJob:
             *_notes_of_patches(self),
             *unsure,
             *_notes_of_filters(self.options),
+            *_notes_of_workers(self),
             _note_of_acquisition(self.acquisition),
         )
 
@@ -178,6 +189,12 @@ def _notes_of_patches(job: MappingJob) -> Iterator[str]:
         f"patches with less than {least:g} % valid pixels are not classified; in others the mean of the valid ones"
         " stands for the invalid"
     )
+
+
+def _notes_of_workers(job: MappingJob) -> Iterator[str]:
+    if job.spared:
+        workers, limit = job.options.crew.workers, f"{job.options.memory_mb} MB of memory"
+        yield f"{workers} workers instead of {workers + job.spared} keep within {limit}; --memory gives more"
 
 
 def _notes_of_filters(options: ClassifyOptions) -> Iterator[str]:
@@ -294,7 +311,7 @@ def plan_job(
     plan = plan_scene(info, bundle.contract, options.scene_options)
     patches = lay_patches(plan, bundle, options.stride_px)
     percent = len(bundle.legend) if keeps_probabilities(options, bundle) else 0
-    blocks_px = fit_blocks(info, plan, patches, options.crew, options.memory_mb, options.block_px, percent)
+    options, blocks_px, spared = _fit_memory(info, plan, patches, options, percent)
     run = {
         **source_identity(plan),
         "model": bundle.sha256,
@@ -311,7 +328,39 @@ def plan_job(
         **{f"{name}_version": version(name) for name in ("geokd", "numpy", "onnxruntime")},
     }
     choice = choice or ModelChoice(str(model))
-    return MappingJob(info, plan, patches, bundle, model, folder, options, blocks_px, run, choice)
+    return MappingJob(info, plan, patches, bundle, model, folder, options, blocks_px, run, choice, spared=spared)
+
+
+def _fit_memory(
+    info: SceneInfo, plan: ScenePlan, patches: AnyGrid, options: ClassifyOptions, percent: int
+) -> tuple[ClassifyOptions, tuple[int, int], int]:
+    """Choose the blocks; where the number of workers is left open, with fewer of them rather than not at all.
+
+    Returns
+    -------
+    options : ClassifyOptions
+        With as many workers as there is memory for.
+    blocks_px : tuple of int
+    spared : int
+        Workers that were left out.
+
+    Raises
+    ------
+    CallError
+        If the memory does not suffice.
+    """
+    most = options.crew.workers
+    fewest = most if options.workers is not None or options.scheduler is not None else 1
+    for workers in range(most, fewest - 1, -1):
+        chosen = options if workers == most else replace(options, workers=workers)
+        try:
+            blocks_px = fit_blocks(info, plan, patches, chosen.crew, options.memory_mb, options.block_px, percent)
+        except CallError:
+            if workers == fewest:
+                raise
+        else:
+            return chosen, blocks_px, most - workers
+    raise AssertionError("there is at least one worker")
 
 
 def _check_place(job: MappingJob) -> MappingJob:

@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from geokd.errors import GeokdError, SceneError
 from geokd.mapping.assembly import assemble, probability_parts
@@ -170,7 +171,7 @@ def block_tasks(job: MappingJob, scene: int = 0) -> Iterator[BlockTask]:
     """Cut a job into tasks that know their files by absolute paths, for workers that run elsewhere."""
     path = Path(job.plan.path)
     plan = replace(job.plan, path=str(path.resolve())) if path.exists() else job.plan
-    options = job.options
+    options, run = job.options, uuid4().hex
     for number, block in enumerate(job.patches.blocks(*job.blocks_px)):
         yield BlockTask(
             plan,
@@ -183,6 +184,8 @@ def block_tasks(job: MappingJob, scene: int = 0) -> Iterator[BlockTask]:
             job.min_valid_share,
             options.min_confidence,
             percent=job.keeps_probabilities,
+            tile_px=job.kept_tile_px,
+            run=run,
         )
 
 

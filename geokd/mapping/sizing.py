@@ -10,6 +10,7 @@ from geokd.mapping.parallel import Crew
 from geokd.scenes.grid import AnyGrid, DenseGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.scene_info import SceneInfo
+from geokd.scenes.tiles import CACHE_BYTES, worth_keeping
 
 _BASE_MB = 280  # the process itself, its libraries, GDAL's cache, the writers of the outputs
 _WORKER_MB = 25  # what ONNX Runtime takes to run a batch of a patch student
@@ -58,7 +59,8 @@ def fit_blocks(
     map_mb = _CELL_BYTES * cells.height * cells.width / 1e6
     dense = isinstance(patches, DenseGrid)
     worker_mb = _DENSE_PIXEL_BYTES * patches.patch_px**2 / 1e6 if dense else _WORKER_MB
-    fixed_mb = processes * _BASE_MB + workers * worker_mb + map_mb
+    kept = dense and worth_keeping(info.storage_px, scene.width)
+    fixed_mb = processes * (_BASE_MB + kept * CACHE_BYTES / 1e6) + workers * worker_mb + map_mb
     pixel_bytes = _bytes_per_pixel(info, plan, patches, percent)
     most_px = (memory_mb - fixed_mb) * 1e6 / workers / pixel_bytes
     if most_px < patches.patch_px**2:
@@ -92,6 +94,7 @@ def _bytes_per_pixel(info: SceneInfo, plan: ScenePlan, patches: AnyGrid, percent
     stretch = 0 if plan.scaling is None or (value <= 2 and not info.dtype.startswith("float")) else 8 + 8 + 4 + 4
     pixel = bands * (value + 1 + stretch) + 4  # validity, twice, and what GDAL holds meanwhile
     if isinstance(patches, DenseGrid):
+        pixel = 3 * bands + 6 if worth_keeping(info.storage_px, plan.grid.width) else pixel
         answer = 3 + percent  # class, confidence and validity of a cell, and its probabilities
         return pixel + _ANSWERS_AHEAD * answer / patches.cell_px**2
     patch = 4 * 16 + 2 * patches.patch_px  # probabilities, and the share of valid pixels along the way

@@ -1,0 +1,151 @@
+"""Windows put together from the tiles a scene is stored in, each unpacked once for all windows that it is part of.
+
+Windows of neighbouring blocks overlap by a margin, and begin and end within tiles, so that read one by one they would
+unpack most tiles twice. Tiles are kept as the student sees them, which takes half the room or less.
+"""
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from geokd.scenes.opening import open_scene
+from geokd.scenes.plan import ScenePlan
+from geokd.scenes.reader import mirrored, read_values
+from geokd.scenes.scaling import to_uint8
+
+CACHE_BYTES = 64_000_000
+"""What tiles may take in a process."""
+
+_TILE_PX = (64, 2048)  # sides of tiles that are worth keeping
+
+_Tile = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+
+
+class TileCache:
+    """Keeps the tiles last used, of all scenes of a process.
+
+    A thread that wants a tile another is unpacking waits for it.
+
+    Parameters
+    ----------
+    most_bytes : int
+    """
+
+    def __init__(self, most_bytes: int = CACHE_BYTES) -> None:
+        self._most, self._held = most_bytes, 0
+        self._lock = threading.Lock()
+        self._tiles: OrderedDict[tuple[str, int, int], Future[_Tile]] = OrderedDict()
+
+    def read_window(
+        self, plan: ScenePlan, window: Window, tile_px: tuple[int, int], run: str
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Read what :func:`geokd.scenes.reader.read_window` does.
+
+        Parameters
+        ----------
+        plan : ScenePlan
+        window : Window
+        tile_px : tuple of int
+            Height and width of the tiles that the scene is stored in.
+        run : str
+            Told apart from other runs, since a file may be changed between them.
+
+        Returns
+        -------
+        pixels : uint8 array (C, h, w)
+        valid : bool array (h, w)
+
+        Raises
+        ------
+        SceneError
+            If the pixels cannot be read.
+        """
+        rows = mirrored(window.row_off, window.height, plan.grid.height)
+        cols = mirrored(window.col_off, window.width, plan.grid.width)
+        top, left = int(rows.min()), int(cols.min())
+        bottom, right = int(rows.max()) + 1, int(cols.max()) + 1
+        pixels = np.empty((len(plan.bidx), bottom - top, right - left), np.uint8)
+        valid = np.empty(pixels.shape[1:], np.bool_)
+        high, wide = tile_px
+        with open_scene(plan.path) as dataset:
+            for row in range(top // high, -(-bottom // high)):
+                for col in range(left // wide, -(-right // wide)):
+                    tile, known = self._tile(plan, dataset, (row, col), tile_px, run)
+                    own = (
+                        _overlap(row * high, tile.shape[1], top, bottom),
+                        _overlap(col * wide, tile.shape[2], left, right),
+                    )
+                    place = (
+                        slice(own[0].start + row * high - top, own[0].stop + row * high - top),
+                        slice(own[1].start + col * wide - left, own[1].stop + col * wide - left),
+                    )
+                    pixels[:, *place], valid[place] = tile[:, *own], known[own]
+        if Window(left, top, right - left, bottom - top) == window:
+            return pixels, valid
+        return pixels[:, rows - top][:, :, cols - left], valid[rows - top][:, cols - left]
+
+    def _tile(
+        self, plan: ScenePlan, dataset: DatasetReader, place: tuple[int, int], tile_px: tuple[int, int], run: str
+    ) -> _Tile:
+        """Return a tile: one that is kept, or unpacked by another thread, or unpacked here."""
+        key = (run, *place)
+        with self._lock:
+            kept = self._tiles.get(key)
+            if kept is not None:
+                self._tiles.move_to_end(key)
+            else:
+                mine: Future[_Tile] = Future()
+                self._tiles[key] = mine
+        if kept is not None:
+            return kept.result()
+        try:
+            tile = _unpack(plan, dataset, place, tile_px)
+        except BaseException as error:
+            with self._lock:
+                self._tiles.pop(key, None)
+            mine.set_exception(error)
+            raise
+        mine.set_result(tile)
+        with self._lock:
+            self._held += _size(tile)
+            self._shrink()
+        return tile
+
+    def _shrink(self) -> None:
+        """Let go of those not used for longest."""
+        for key in list(self._tiles):
+            if self._held <= self._most:
+                return
+            if self._tiles[key].done():
+                self._held -= _size(self._tiles.pop(key).result())
+
+
+def worth_keeping(storage_px: tuple[int, int], width: int) -> bool:
+    """Whether a scene of so many columns is stored in tiles, not in rows, and these are neither tiny nor huge."""
+    least, greatest = _TILE_PX
+    return least <= min(storage_px) and max(storage_px) <= greatest and storage_px[1] < width
+
+
+def _unpack(plan: ScenePlan, dataset: DatasetReader, place: tuple[int, int], tile_px: tuple[int, int]) -> _Tile:
+    (row, col), (high, wide) = place, tile_px
+    height, width = min(high, plan.grid.height - row * high), min(wide, plan.grid.width - col * wide)
+    values, valid = read_values(plan, Window(col * wide, row * high, width, height), plan.bidx, dataset)
+    return to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling), valid
+
+
+def _overlap(start: int, length: int, first: int, stop: int) -> slice:
+    """Which part of a tile from `start` on lies between `first` and `stop`."""
+    return slice(max(0, first - start), min(length, stop - start))
+
+
+def _size(tile: _Tile) -> int:
+    return tile[0].nbytes + tile[1].nbytes
+
+
+TILES = TileCache()
+"""The tiles of this process."""
