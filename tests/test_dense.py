@@ -244,6 +244,7 @@ def test_what_is_told_beforehand_is_what_is_done(scene: Path, dense_model: Path,
     assert "the model gives a class to every pixel: cells of 10 m" in about["notes"]
     assert not any("stride" in note for note in about["notes"])
     assert result.manifest["model"]["task"] == "semantic-segmentation"
+    assert result.manifest["megapixels_per_second"] > 0
     item = json.loads(result.outputs["stac_item"].read_text())
     assert item["properties"]["mlm:tasks"] == ["semantic-segmentation"]
     (output,) = item["properties"]["mlm:output"]

@@ -194,8 +194,11 @@ def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
     if resumed:
         lines.append(f"  {resumed} of {manifest['blocks']['all']} blocks were there from the interrupted run")
     count = manifest["patches"]["classified"]
+    speed = f"{manifest['patches_per_second']:,.0f} a second"
+    if "megapixels_per_second" in manifest:
+        speed = f"{manifest['megapixels_per_second']:,.1f} million pixels a second"
     lines += [
-        f"  {count:,} patch{'es' * (count != 1)}, {manifest['patches_per_second']:,.0f} a second; {seconds}",
+        f"  {count:,} patch{'es' * (count != 1)}, {speed}; {seconds}",
         f"  written to {job.folder}: {', '.join(job.outputs.values())}",
     ]
     return "\n".join(lines)

@@ -10,7 +10,10 @@ from geokd.cli.options import json_option
 from geokd.cli.table import aligned, percent
 from geokd.contract import ValueScaling
 
-_HEAD = ("model", "precision", "classes", "bands", "patch", "ground", "values", "MB", "validation, before rounding")
+_HEAD = (
+    *("model", "precision", "classes", "bands", "patch", "a class for each", "ground", "values", "MB"),
+    "validation, before rounding",
+)
 
 
 @click.command()
@@ -23,7 +26,7 @@ def models(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2, allow_nan=False))
         return
-    click.echo("\n".join(aligned("<<><>><><", _HEAD, [_row(entry) for entry in found])))
+    click.echo("\n".join(aligned("<<><><><><", _HEAD, [_row(entry) for entry in found])))
     of_classes: dict[str, list[str]] = {}
     for entry in found:
         of_classes.setdefault(", ".join(c["title"] for c in entry["legend"]), []).append(entry["model"])
@@ -35,6 +38,8 @@ def models(as_json: bool) -> None:
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     wants, figures = entry["input"], entry["validation_before_rounding"]
     scaling = wants["value_scaling"]
+    cell_px = wants.get("cell_px")
+    cell = "patch" if cell_px is None else "pixel" if cell_px == 1 else f"{cell_px} x {cell_px} px"
     values = "8-bit as they are"
     if scaling is not None:
         values = str(ValueScaling.from_json(scaling))
@@ -44,6 +49,7 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         str(len(entry["legend"])),
         ", ".join(wants["bands"]),
         f"{wants['patch_px']} px",
+        cell,
         f"{wants['ground_resolution_m']:g} m",
         values,
         f"{entry['size_bytes'] / 1e6:.2f}",

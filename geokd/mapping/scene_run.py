@@ -156,6 +156,9 @@ class SceneRun:
             seconds["write"] = time.perf_counter() - start - seconds["mosaic"]
             manifest = describe_map(job, mosaic, {stage: round(spent, 3) for stage, spent in seconds.items()})
             manifest["patches_per_second"] = round(self._patches / max(seconds["classify"], 1e-3), 1)
+            if job.bundle.contract.is_dense:
+                pixels = self._patches * job.patches.stride_px**2 / 1e6
+                manifest["megapixels_per_second"] = round(pixels / max(seconds["classify"], 1e-3), 2)
             manifest["blocks"] = {"all": len(self.blocks), "resumed": self._resumed}
             manifest["command"] = self.command
             write_manifest(manifest, folder / job.names.manifest)
