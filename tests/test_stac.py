@@ -437,3 +437,13 @@ def test_a_mosaic_leads_to_its_maps(model: Path, tmp_path: Path, validator: Json
     check(item, validator)
     assert item["links"][1]["href"] == maps[1].as_uri()
     assert item["properties"]["datetime"] == item["properties"]["created"]
+
+
+def test_an_item_of_a_dense_student_is_valid(
+    scene: Path, dense_model: Path, tmp_path: Path, validator: JsonSchemaSTACValidator
+) -> None:
+    made = geokd.classify(scene, dense_model, tmp_path, geokd.ClassifyOptions(polygons=False, probabilities=True))
+    item = json.loads(made.outputs["stac_item"].read_text(encoding="utf-8"))
+    check(item, validator)
+    assert item["properties"]["mlm:output"][0]["result"]["dim_order"] == ["batch", "class", "height", "width"]
+    assert "polygons" not in item["assets"]
