@@ -180,8 +180,8 @@ class DenseRecipe:
     """A whole recipe of a dense student. `seed` decides initial weights, what is held out, order and variation.
 
     `classes` are the student's, in the order of their codes. `validation_share` of the labels is held out: chips of
-    a sheet, polygons, or squares of `validation_block_px` of a raster. Patches are drawn in inverse proportion to the
-    square root of how frequent the class is that prevails in them, if `by_rarity`.
+    a sheet, polygons, or squares of `validation_block_px` of a raster. Patches are drawn with a weight of 1 / frequency
+    ^ `rarity` of the class that prevails in them; 0 draws all alike.
     """
 
     name: str = "dense-student"
@@ -190,7 +190,7 @@ class DenseRecipe:
     rules: tuple[RuleRecipe, ...] = ()
     validation_share: float = field(default=0.1, metadata=_at_least(0.01, 0.9))
     validation_block_px: int = field(default=128, metadata=_at_least(8, 4096))
-    by_rarity: bool = True
+    rarity: float = field(default=0.25, metadata=_at_least(0, 1))
     input: DenseInputRecipe = field(default_factory=DenseInputRecipe)
     use_teacher: UseTeacherRecipe = field(default_factory=UseTeacherRecipe)
     student: DenseStudentRecipe = field(default_factory=DenseStudentRecipe)

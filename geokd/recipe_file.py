@@ -228,7 +228,8 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         wanted, fits = "a list" if origin is tuple else "a table", False
     else:
         accepted = (int, float) if kind is float else kind
-        wanted, fits = f"of type {kind.__name__}", isinstance(value, accepted) and not isinstance(value, bool)
+        fits = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
+        wanted = f"of type {kind.__name__}"
     if not fits:
         problems.append(f"{path} = {value!r} is not {wanted}")
         return None

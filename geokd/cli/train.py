@@ -73,24 +73,24 @@ def train(
     With --init the student of a bundle goes on: chips, as `geokd tile` cuts them of the cells of a review, teach it
     what it got wrong, and its own answers on the rest of the scene keep it from forgetting.
     """
+    from geokd.dense_recipe import DenseRecipe
+    from geokd.recipe import Recipe
     from geokd.recipe_file import load_dense_recipe, load_recipe
     from geokd.training.continuing import continuing_recipe
+    from geokd.training.dense.sources import is_table
     from geokd.training.train import train as train_student
 
     if init is not None and recipe is not None:
         raise click.UsageError("--init makes its own recipe: leave --recipe out, or change keys by --set")
+    resolved: Recipe | DenseRecipe
+    if is_table(chips):
+        if init is not None:
+            raise click.UsageError("--init is for chips; name the bundle to begin with as student.initial_weights")
+        resolved = load_dense_recipe(recipe, changes)
+    else:
+        resolved = load_recipe(recipe, changes) if init is None else continuing_recipe(init, changes)
     with kept_when_interrupted(output):
-        if chips.suffix.lower() in (".toml", ".csv"):
-            from geokd.training.dense.train import train_dense
-
-            refused = [name for name, given in (("--init", init), *choices.items()) if given and name != "resume"]
-            if refused:
-                raise click.UsageError(f"{', '.join(refused).replace('_', '-')}: not for a table of labelled scenes")
-            resolved_dense = load_dense_recipe(recipe, changes)
-            result = train_dense(chips, output, resolved_dense, resume=choices["resume"])
-        else:
-            resolved = load_recipe(recipe, changes) if init is None else continuing_recipe(init, changes)
-            result = train_student(chips, output, resolved, **choices)
+        result = train_student(chips, output, resolved, **choices)
     click.echo(f"run written to {result.folder}; next: geokd export {result.folder}", err=True)
     if as_json:
         click.echo(json.dumps({"run": str(result.folder), "metrics": result.metrics}, indent=2))

@@ -40,8 +40,9 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8], preparations: Sequence[Pre
     size = max(1, _BATCH_PIXELS // (pixels.shape[2] * pixels.shape[3]))
     batches = [pixels[i : i + size] for i in range(0, len(pixels), size)]
     with tempfile.TemporaryDirectory() as folder:
-        prepared, quantised = Path(folder, "prepared.onnx"), Path(folder, "int8.onnx")
-        quantization.quant_pre_process(onnx.load_from_string(graph), prepared, skip_symbolic_shape=True)
+        plain, prepared, quantised = (Path(folder, f"{name}.onnx") for name in ("plain", "prepared", "int8"))
+        plain.write_bytes(graph)  # given as a value, it would be split over files that Resize cannot be inferred from
+        quantization.quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
         for prepare in preparations:
             model = prepare(model, batches)
@@ -201,7 +202,7 @@ def _by_channel(
     """Reduce tensors (n, C, H, W) to a value a channel, batch by batch: an array (batches, C) for each tensor."""
     seen = _copy(model)
     outputs = [f"{name}_{reduction}" for name in names]
-    for name, output in zip(names, outputs, strict=True):
+    for name, output in dict(zip(names, outputs, strict=True)).items():  # several layers may read one tensor
         seen.graph.node.append(helper.make_node(reduction, [name], [output], axes=[0, 2, 3], keepdims=0))
         seen.graph.output.append(helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(seen.SerializeToString(), providers=["CPUExecutionProvider"])

@@ -6,12 +6,17 @@ and `student.safetensors`, what they answer about the validation chips as `*_val
 learned from), and a checkpoint of the stage under way.
 """
 
+import datetime
+import importlib.metadata
 import json
 import os
+import platform
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from geokd.atomic import PARTIAL, written_whole
 from geokd.errors import CallError, GeokdError, TrainingError
@@ -208,3 +213,19 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def made_by() -> dict[str, Any]:
+    """Describe on what machine, with what versions and when a run was made."""
+    return {
+        "machine": {
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            "cores": os.cpu_count(),
+        },
+        "versions": {
+            "geokd": importlib.metadata.version("geokd"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+    }

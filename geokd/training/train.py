@@ -1,10 +1,6 @@
 """From labelled chips to a distilled student: the whole road, in stages that are each resumable."""
 
-import datetime
-import importlib.metadata
 import operator
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -13,6 +9,7 @@ from typing import Any
 
 import torch
 
+from geokd.dense_recipe import DenseRecipe
 from geokd.errors import CallError, GeokdError, TrainingError
 from geokd.familiarity import Familiarity
 from geokd.recipe import Recipe, Stage
@@ -22,9 +19,11 @@ from geokd.training.checkpoint import write_tensors
 from geokd.training.continuing import read_corrected_data
 from geokd.training.curves import draw_curves
 from geokd.training.data import TrainingData, read_training_data, spread
+from geokd.training.dense.sources import is_table
+from geokd.training.dense.train import train_dense
 from geokd.training.networks import Network
 from geokd.training.progress import Say, to_stderr
-from geokd.training.run_folder import check_output, keep_seen_chips, open_run, take_teacher, write_json
+from geokd.training.run_folder import check_output, keep_seen_chips, made_by, open_run, take_teacher, write_json
 from geokd.training.stages import Stages, bf16_pays, build_networks
 from geokd.training.teacher_cache import cache_teacher
 
@@ -58,7 +57,7 @@ class TrainResult:
 def train(
     chips: str | Path,
     output: str | Path,
-    recipe: Recipe | str | Path | None = None,
+    recipe: Recipe | DenseRecipe | str | Path | None = None,
     *,
     unlabelled: Sequence[str | Path] = (),
     validation: str | Path | None = None,
@@ -67,10 +66,12 @@ def train(
 ) -> TrainResult:
     """Train a student on labelled chips by distillation from a VGG16 teacher, or go on with one that is there.
 
+    From a table of labelled scenes a dense student is made, see :func:`geokd.training.dense.train.train_dense`.
+
     Parameters
     ----------
     chips : path
-        Folder or zip archive with one sub-folder a class.
+        Folder or zip archive with one sub-folder a class; or a table of labelled scenes (.toml or .csv).
     output : path
         Folder of the run; must be new or empty, unless `resume`.
     recipe : Recipe or path, optional
@@ -91,6 +92,15 @@ def train(
     ------
     CallError, RecipeError, BundleError, ChipError, SceneError, TrainingError
     """
+    if is_table(chips) or isinstance(recipe, DenseRecipe):
+        if unlabelled or validation is not None:
+            raise CallError(
+                "validation chips and chips without labels cannot be used with a table of labelled scenes; leave"
+                " --validation and --unlabelled out"
+            )
+        if isinstance(recipe, Recipe):
+            raise CallError(f"{chips} is a table of labelled scenes: give a recipe of a dense student")
+        return TrainResult(Path(output), train_dense(chips, output, recipe, resume=resume, say=say))
     resolved = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     check_output(Path(output), chips, resume=resume)  # before the work of reading
     if resolved.teacher.from_bundle is None:
@@ -203,19 +213,3 @@ def _learned(networks: dict[Stage, tuple[Network, str]], data: TrainingData) -> 
     if "teacher" in begun:
         learned["teacher"] = begun["teacher"] | SeenChips.of(data.labelled.picture_hashes)
     return learned
-
-
-def made_by() -> dict[str, Any]:
-    """Tell on what machine, by what versions and when a run was made."""
-    return {
-        "machine": {
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            "cores": os.cpu_count(),
-        },
-        "versions": {
-            "geokd": importlib.metadata.version("geokd"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-    }

@@ -94,7 +94,7 @@ def begin_with(network: DenseNetwork, weights: dict[str, Tensor], origin: str) -
     own = network.state_dict()
     given = {name: value for name, value in weights.items() if name in own}
     stem, wanted = given.get(_STEM), own[_STEM].shape
-    if stem is not None and stem.shape[1] == 3 < wanted[1]:
+    if stem is not None and stem.ndim == 4 and stem.shape[1] == 3 < wanted[1]:
         extra = stem.mean(dim=1, keepdim=True).expand(-1, wanted[1] - 3, -1, -1)
         given[_STEM] = torch.cat([stem, extra], dim=1) * (3 / wanted[1])
     if "head.weight" in given and given["head.weight"].shape != own["head.weight"].shape:

@@ -98,7 +98,7 @@ def _places(source: LabelledTiles, recipe: DenseRecipe, water: Sequence[int]) ->
     if not corners:
         raise ChipError(f"{source.name}: nothing labelled is left for training; lower validation_share")
     frequency = np.bincount(prevailing)[prevailing]
-    weights = 1 / np.sqrt(frequency) if recipe.by_rarity else np.ones(len(corners))
+    weights = 1.0 / frequency**recipe.rarity
     where = torch.tensor(corners, dtype=torch.int64)
     return Places(source, side, pieces, where, torch.from_numpy(weights / weights.sum()), where[torch.tensor(pure)])
 

@@ -14,9 +14,6 @@ from geokd.recipe_file import expanded
 Values = Literal["surface reflectance", "top of atmosphere"]
 Kind = Literal["codes", "shares", "polygons"]
 
-TABLE_SUFFIXES = (".toml", ".csv")
-"""What the name of a table ends with; what geokd train is given otherwise holds chips."""
-
 _NUMBERS: dict[str, type] = {"share": float, "chips_px": int, "value_scale": float, "value_offset": float}
 _TEMPLATE = 'scene = "scene.tif", labels = "labels.tif", kind = "codes"'
 
@@ -55,6 +52,11 @@ class Source:
     chips_px: int = 0
     value_scale: float | None = None
     value_offset: float | None = None
+
+
+def is_table(path: str | Path) -> bool:
+    """Whether a path names a table of labelled scenes rather than chips."""
+    return Path(path).suffix.lower() in (".toml", ".csv")
 
 
 def read_sources(path: str | Path) -> tuple[Source, ...]:

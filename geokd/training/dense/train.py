@@ -1,6 +1,7 @@
 """Train a dense student on a table of labelled scenes."""
 
 from pathlib import Path
+from typing import Any
 
 from geokd.dense_recipe import DenseRecipe
 from geokd.recipe_file import load_dense_recipe
@@ -8,7 +9,6 @@ from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.training import train_dense_on
 from geokd.training.progress import Say, to_stderr
 from geokd.training.run_folder import check_output
-from geokd.training.train import TrainResult
 
 
 def train_dense(
@@ -18,7 +18,7 @@ def train_dense(
     *,
     resume: bool = False,
     say: Say = to_stderr,
-) -> TrainResult:
+) -> dict[str, Any]:
     """Train a dense student, which gives a class for every cell, on labelled scenes.
 
     Parameters
@@ -33,6 +33,12 @@ def train_dense(
     say : callable
         Takes one line of progress. Default: stderr.
 
+    Returns
+    -------
+    dict
+        `student`: {n, accuracy, interval_95, ece, temperature, per_class, ...} on the held-out pixels, against the
+        most probable class of each label.
+
     Raises
     ------
     CallError, RecipeError, BundleError, ChipError, SceneError, TrainingError
@@ -41,4 +47,4 @@ def train_dense(
     folder = Path(output)
     check_output(folder, resume=resume)
     data = read_dense_data(scenes, resolved, say)
-    return TrainResult(folder, train_dense_on(data, folder, resolved, resume=resume, say=say))
+    return train_dense_on(data, folder, resolved, resume=resume, say=say)

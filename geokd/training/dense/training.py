@@ -43,7 +43,7 @@ from geokd.training.epoch_log import forget_epochs, log_epoch
 from geokd.training.fake_quantisation import fake_quantisation
 from geokd.training.networks import find_weights, hash_of_tensors
 from geokd.training.progress import Say, to_stderr
-from geokd.training.run_folder import flattened, keep_seen_chips, open_run, write_json
+from geokd.training.run_folder import flattened, keep_seen_chips, made_by, open_run, write_json
 from geokd.training.running_mean import RunningMean
 
 FAMILIAR_PX = 64
@@ -125,8 +125,6 @@ def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, 
         f"student: {100 * figures['accuracy']:.2f} % of {figures['n']:,} held-out pixels"
         f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %, as if pixels were independent)"
     )
-    from geokd.training.train import made_by
-
     metrics = {"teacher": None, "student": figures | {"initial_weights": origin, "seen_before": 0}}
     run |= {
         "complete": True,

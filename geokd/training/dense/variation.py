@@ -17,7 +17,7 @@ from geokd.scenes.bands import find_band, wavelengths_nm
 from geokd.training.dense.atmosphere import standard_atmosphere
 
 _SNOW = ((490.0, 1.0), (560.0, 0.98), (665.0, 0.97), (842.0, 0.88), (1610.0, 0.1), (2190.0, 0.08))  # by wavelength
-_SEDIMENT = ((490.0, 450.0), (560.0, 700.0), (665.0, 800.0), (705.0, 750.0), (842.0, 350.0), (1610.0, 30.0))
+_SEDIMENT = ((490.0, 450.0), (560.0, 700.0), (665.0, 800.0), (705.0, 750.0), (842.0, 250.0), (1610.0, 30.0))
 _BRIGHTEST = 1e4  # reflectance x 10,000
 
 
@@ -30,6 +30,8 @@ class View:
     path_radiance, transmittance : float tensors (C, 1, 1)
     snow : float tensor (C, 1, 1)
         Reflectance of bright snow, 0..1.
+    redness : float tensor (C, 1, 1)
+        Wavelength, 0 in the blue, 1 in the near infrared and beyond.
     sediment : float tensor (C, 1, 1)
         What much sediment adds to the reflectance x 10,000 of water.
     red, near_infrared : int
@@ -46,6 +48,7 @@ class View:
     path_radiance: Tensor
     transmittance: Tensor
     snow: Tensor
+    redness: Tensor
     sediment: Tensor
     red: int
     near_infrared: int
@@ -70,6 +73,7 @@ def view_of(contract: InputContract, recipe: DenseRecipe) -> View:
         added,
         through,
         torch.tensor(snow)[:, None, None],
+        torch.tensor([_interpolated(((490.0, 0.0), (842.0, 1.0)), wavelength) for wavelength in nm])[:, None, None],
         torch.tensor([_interpolated(_SEDIMENT, wavelength) for wavelength in nm])[:, None, None],
         found[0],
         find_band(contract.bands, "nir") - 1,
@@ -85,7 +89,10 @@ def view_of(contract: InputContract, recipe: DenseRecipe) -> View:
 def simulate_marsh(
     pixels: Tensor, labels: Tensor, water: Tensor, view: View, recipe: VariationRecipe, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Let plants or soil stand in water in parts of some patches, mixed within the pixel, with creeks of open water.
+    """Let plants, or mud with dead stems, stand in water in parts of some patches, with creeks of open water.
+
+    Both are mixed within the pixel. On land, water comes from `water`; in water, plants come from another patch of
+    the batch. Mud is dark and nearly alike in all bands.
 
     Parameters
     ----------
@@ -97,25 +104,31 @@ def simulate_marsh(
     chosen = _chance(n, recipe.marsh_share, generator)
     if not chosen.any():
         return pixels, labels
+    before, labels_before = pixels, labels
     pixels, labels = pixels.clone(), labels.clone()
+    others = torch.randint(n, (n,), generator=generator).tolist()
     for i in torch.nonzero(chosen)[:, 0].tolist():
-        draw = torch.rand(7, generator=generator).tolist()
-        area, creeks, density = clouds(3, (height, width), 0.9 + 0.7 * draw[0], generator)
-        inside = area + 2.8 * (draw[1] - 0.5) > 0
-        creek = creeks.abs() < 0.12 * draw[2]
-        plants = 0.15 + 0.7 * torch.sigmoid(0.8 * density + 1.6 * (draw[3] - 0.4))
-        land = 1 - labels[i, [*view.water, *view.tall]].sum(0)
-        stands = inside & (land > 0.6)
-        shade = pixels[i] * (0.25 + 0.75 * draw[4])
+        draw = torch.rand(10, generator=generator).tolist()
+        area, creeks, density, texture = clouds(4, (height, width), 0.9 + 0.7 * draw[0], generator)
+        wet = labels_before[i, list(view.water)].sum(0) > 0.5
+        plants_here = 1 - labels_before[i, [*view.water, *view.tall]].sum(0) > 0.6
+        other = 1 - labels_before[others[i], [*view.water, *view.tall]].sum(0) > 0.6
+        stands = (area + 2.8 * (draw[1] - 0.5) > 0) & (plants_here | (wet & other))
+        open_water = torch.where(wet, before[i], water[i])
+        plants = torch.where(wet, before[others[i]], before[i]) * (0.25 + 0.75 * draw[2])
         if view.near_infrared >= 0:
-            shade[view.near_infrared] *= 1 - 0.7 * draw[5]  # dead stems
-        mixed = plants * shade + (1 - plants) * water[i]
-        marsh, open_water = stands & ~creek, stands & creek
-        pixels[i] = torch.where(marsh, mixed, torch.where(open_water, water[i], pixels[i]))
-        labels[i] = labels[i] * ~stands
+            plants[view.near_infrared] *= 1 - 0.7 * draw[3]  # dead stems
+        mud = (250 + 800 * draw[6] ** 2) * (1 + 0.15 * texture) * (1 + (1.4 * draw[7] - 0.3) * view.redness)
+        plants = torch.lerp(plants, mud.clamp_min(100), min(1.0, 1.5 * draw[8]))
+        share = 0.15 + 0.7 * torch.sigmoid(0.8 * density + 1.6 * (draw[4] - 0.4))
+        creek = stands & (creeks.abs() < 0.12 * draw[5])
+        marsh = stands & ~creek
+        mixed = share * plants + (1 - share) * open_water
+        pixels[i] = torch.where(marsh, mixed, torch.where(creek, open_water, pixels[i]))
+        labels[i] = labels[i] * ~(stands & ~(creek & wet))
         labels[i, view.marsh] += marsh
         for code in view.water:
-            labels[i, code] += open_water / len(view.water)
+            labels[i, code] += (creek & ~wet) / len(view.water)
     return pixels, labels
 
 
