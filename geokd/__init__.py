@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from geokd.dense_recipe import DenseRecipe
     from geokd.mapping.assess import assess
     from geokd.mapping.classify import classify
     from geokd.mapping.compare import compare
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from geokd.mapping.sample import SampleOptions, sample
     from geokd.mapping.scene_run import ClassifyResult
     from geokd.mapping.verify import VerifyResult, verify
-    from geokd.recipe_file import load_recipe
+    from geokd.recipe_file import load_dense_recipe, load_recipe
     from geokd.scenes.tiling import TileOptions, TileResult, tile
     from geokd.styling import style
     from geokd.training.ablation import AblationResult, ablate
@@ -37,6 +38,7 @@ __all__ = [
     "AblationResult",
     "ClassifyOptions",
     "ClassifyResult",
+    "DenseRecipe",
     "MosaicOptions",
     "ReviewOptions",
     "RobustnessOptions",
@@ -54,6 +56,7 @@ __all__ = [
     "evaluate",
     "export",
     "info",
+    "load_dense_recipe",
     "load_recipe",
     "models",
     "mosaic",
@@ -71,6 +74,7 @@ _MODULES = {
     "AblationResult": "geokd.training.ablation",
     "ClassifyOptions": "geokd.mapping.options",
     "ClassifyResult": "geokd.mapping.scene_run",
+    "DenseRecipe": "geokd.dense_recipe",
     "MosaicOptions": "geokd.mapping.join_maps",
     "ReviewOptions": "geokd.mapping.review",
     "RobustnessOptions": "geokd.mapping.robustness",
@@ -87,6 +91,7 @@ _MODULES = {
     "evaluate": "geokd.mapping.evaluate",
     "export": "geokd.training.export",
     "info": "geokd.mapping.info",
+    "load_dense_recipe": "geokd.recipe_file",
     "load_recipe": "geokd.recipe_file",
     "models": "geokd.mapping.models",
     "mosaic": "geokd.mapping.join_maps",

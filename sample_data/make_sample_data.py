@@ -82,6 +82,7 @@ EUROSAT = frozenset(
     }
 )
 # The date that a GeoPackage records: fixed, so that the same labels give the same file.
+_COLUMNS = ("id", "land_use", "eurosat", "landuse", "note")
 RECORDED_DATE = "2024-01-01T00:00:00.000Z"
 
 
@@ -108,6 +109,12 @@ class Label:
     eurosat: str
     note: str
     outline: shapely.Polygon
+
+    @property
+    def landuse(self) -> str:
+        """Classes of the `sentinel2-landuse` models that an interpreter would accept, separated by `|`."""
+        own = {"marsh": ("Wetland", self.eurosat), "beach": ("Bare",)}
+        return "|".join(filter(None, own.get(self.land_use, (self.eurosat,))))
 
 
 def download_bands(folder: Path) -> list[Path]:
@@ -274,7 +281,7 @@ def make_labels(folder: Path) -> None:
 
 def _write_polygons(labels: list[Label], path: Path, transform: Affine) -> None:
     outlines = [shapely.transform(label.outline, _to_metres(transform)) for label in labels]
-    columns = {name: [getattr(label, name) for label in labels] for name in ("id", "land_use", "eurosat", "note")}
+    columns = {name: [getattr(label, name) for label in labels] for name in _COLUMNS}
     frame = gpd.GeoDataFrame(columns, geometry=outlines, crs=f"EPSG:{EPSG}")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": RECORDED_DATE})
     with tempfile.TemporaryDirectory(dir=path.parent) as temporary:

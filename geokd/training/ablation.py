@@ -25,8 +25,8 @@ from geokd.training.checkpoint import read_tensors
 from geokd.training.curves import draw_ablation
 from geokd.training.data import TrainingData, read_training_data, split_seed, with_labels
 from geokd.training.progress import Say, to_stderr
-from geokd.training.run_folder import check_output, is_begun, write_json
-from geokd.training.train import made_by, train_on
+from geokd.training.run_folder import check_output, is_begun, made_by, write_json
+from geokd.training.train import train_on
 
 
 @dataclass(frozen=True)
