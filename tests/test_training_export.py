@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,22 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
 import onnx  # noqa: E402
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from torch import Tensor  # noqa: E402
 
+import geokd  # noqa: E402
 from geokd.assessment.workload import count_multiply_adds, count_parameters  # noqa: E402
 from geokd.bundle import load_bundle  # noqa: E402
 from geokd.contract import InputContract, ValueScaling  # noqa: E402
 from geokd.errors import BundleError, CallError, RecipeError, TrainingError  # noqa: E402
 from geokd.mapping.engine import trace_layers  # noqa: E402
+from geokd.onnx_file import unfitness  # noqa: E402
 from geokd.recipe import StudentRecipe, TeacherRecipe  # noqa: E402
 from geokd.training.checkpoint import read_tensors  # noqa: E402
 from geokd.training.export import ExportResult, export, golden_patches, read_weights  # noqa: E402
 from geokd.training.networks import Network, build_student, build_teacher  # noqa: E402
-from geokd.training.onnx_graph import to_onnx  # noqa: E402
+from geokd.training.onnx_graph import Graph, merge_logits, store_in_half, to_onnx  # noqa: E402
 from geokd.training.quantisation import PREPARATIONS, Preparation, quantise, run_graph  # noqa: E402
 from geokd.training.train import train  # noqa: E402
 from tests.test_training_run import Lines, make_chips, tiny_recipe  # noqa: E402
@@ -138,13 +144,85 @@ def test_the_teacher_is_written_if_asked_for(run: Path, exported: ExportResult, 
     weights = read_weights(fp32)
     tensors, _ = read_tensors(run / "teacher.safetensors")
     assert weights.keys() == tensors.keys()
-    assert all(torch.equal(weights[k], tensors[k]) for k in tensors)
+    assert all(torch.equal(weights[k], as_stored(tensors[k])) for k in tensors)
     graph = onnx.load_from_string(int8.graph).graph
     quantised = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
     layers = [node for node in graph.node if node.op_type in ("Conv", "MaxPool", "Gemm")]
     assert len(layers) == 13 + 5 + 1
     assert all(name in quantised for node in layers for name in node.input)
     assert any("no statistics" in note for note in result.notes)
+
+
+def as_stored(tensor: Tensor) -> Tensor:
+    """What an fp32 bundle keeps of one of a network's tensors."""
+    return tensor.half().float() if tensor.ndim >= 2 and tensor.numel() >= 1024 else tensor
+
+
+def test_fp32_bundles_store_weights_in_half_precision(run: Path, exported: ExportResult) -> None:
+    bundle = load_bundle(exported.fp32)
+    tensors, _ = read_tensors(run / "student.safetensors")
+    weights = read_weights(bundle)
+    assert bundle.provenance["weights_stored_as"] == "float16"
+    assert exported.fp32.stat().st_size < 0.55 * 4 * sum(tensor.numel() for tensor in tensors.values())
+    assert all(tensor.dtype == torch.float32 for tensor in weights.values())
+    assert all(torch.equal(weights[k], as_stored(tensors[k])) for k in weights)
+    assert geokd.verify(exported.fp32).passed
+    assert "weights_stored_as" not in load_bundle(exported.int8).provenance
+
+
+@given(
+    rows=st.integers(1, 64),
+    cols=st.integers(1, 64),
+    exponent=st.integers(-30, 30),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_weights_in_half_precision_are_those_rounded(rows: int, cols: int, exponent: int, seed: int) -> None:
+    weights = (np.random.default_rng(seed).standard_normal((rows, cols)) * 2.0**exponent).astype(np.float32)
+    graph = Graph()
+    x = graph.node("Cast", ["pixels"], to=onnx.TensorProto.FLOAT)
+    x = graph.node("Flatten", [graph.node("GlobalAveragePool", [x])], axis=1)
+    x = graph.node("MatMul", [x, graph.constant("weights", torch.from_numpy(weights))])
+    graph.node("Add", [x, graph.constant("bias", torch.arange(cols) / 3)], output="logits")
+    contract = InputContract(tuple(f"b{i}" for i in range(rows)), 8, 10.0)
+    model = graph.finish(contract, cols, "plain")
+    stored = store_in_half(model)
+    assert store_in_half(stored) == stored
+    kept = {t.name: t for t in onnx.load_from_string(stored).graph.initializer}
+    assert kept.keys() == {"weights", "bias"}
+    assert kept["bias"].data_type == onnx.TensorProto.FLOAT
+    values = onnx.numpy_helper.to_array(kept["weights"])
+    halved = weights.size >= 1024 and 2.0**-14 <= np.abs(weights).max() <= 65504
+    assert values.dtype == (np.float16 if halved else np.float32)
+    assert np.abs(values.astype(np.float32) - weights).max() <= 2.0**-11 * np.abs(weights).max() * halved
+    pixels = np.random.default_rng(0).integers(0, 256, (2, rows, 8, 8), np.uint8)
+    means = pixels.mean(axis=(2, 3), dtype=np.float64)
+    expected = means @ values.astype(np.float64) + np.arange(cols) / 3
+    np.testing.assert_allclose(run_graph(stored, pixels), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("stage", ["student", "teacher"])
+def test_half_precision_changes_neither_work_nor_merging(stage: str) -> None:
+    torch.manual_seed(0)
+    if stage == "student":
+        network: Network = build_student(StudentRecipe(initial_weights="none"), 3, tuple("abcd"))[0]
+    else:
+        network = random_teacher(3, tuple("abcd"))
+    contract = InputContract(("red", "green", "blue"), 32, 10.0)
+    model = to_onnx(network.eval(), contract, stage)
+    stored = store_in_half(model)
+    assert len(stored) < 0.55 * len(model)
+    assert not unfitness(stored)
+    plain, halved = (trace_layers(graph, (3, 32, 32)) for graph in (model, stored))
+    assert count_multiply_adds(plain) == count_multiply_adds(halved)
+    assert count_parameters(plain) == count_parameters(halved)
+    pixels = golden_patches(contract, 8)
+    merged = run_graph(merge_logits(stored, [[0, 2], [1], [3]], 1.5), pixels)
+    again = run_graph(store_in_half(merge_logits(model, [[0, 2], [1], [3]], 1.5)), pixels)
+    np.testing.assert_array_equal(merged, again)
+    quantised = quantise(stored, pixels, PREPARATIONS)
+    assert len(quantised) < 0.35 * len(model)
+    kinds = {tensor.data_type for tensor in onnx.load_from_string(quantised).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 not in kinds
 
 
 @pytest.mark.parametrize(("int8_epochs", "preparations"), [(0, PREPARATIONS), (1, ())])
@@ -159,11 +237,16 @@ def test_a_student_trained_under_rounding_is_rounded_as_it_is(
     assert result.teacher_fp32 is not None
     assert result.teacher_int8 is not None
     pixels = read_tensors(run / "calibration.safetensors")[0]["pixels"].numpy()
-    for fp32, int8, expected in (
-        (result.fp32, result.int8, preparations),
-        (result.teacher_fp32, result.teacher_int8, PREPARATIONS),
+    recipe, bundle = tiny_recipe(), load_bundle(result.int8)
+    student, _ = build_student(recipe.student, 3, bundle.legend.names, initial_weights="none")
+    teacher, _ = build_teacher(replace(recipe.teacher, initial_weights="none"), 3, bundle.legend.names)
+    for stage, network, int8, expected in (
+        ("student", student, result.int8, preparations),
+        ("teacher", teacher, result.teacher_int8, PREPARATIONS),
     ):
-        assert load_bundle(int8).graph == quantise(load_bundle(fp32).graph, pixels, expected)
+        network.load_state_dict(read_tensors(run / f"{stage}.safetensors")[0])
+        unrounded = to_onnx(network, bundle.contract, stage)
+        assert load_bundle(int8).graph == quantise(unrounded, pixels, expected)
         assert load_bundle(int8).provenance["rounding"] == {"prepared_by": [p.__name__ for p in expected]}
     assert [("as it is" in note) for note in result.notes if "int8" in note] == [int8_epochs > 0, False]
 

@@ -23,7 +23,7 @@ from geokd.recipe import Recipe, Stage
 from geokd.recipe_file import recipe_from_json
 from geokd.training.checkpoint import read_tensors
 from geokd.training.networks import Network, build_student, build_teacher
-from geokd.training.onnx_graph import to_onnx
+from geokd.training.onnx_graph import store_in_half, to_onnx
 from geokd.training.quantisation import PREPARATIONS, quantise, run_graph
 from geokd.training.run_folder import read_seen_chips
 
@@ -67,6 +67,8 @@ def export(
     run: str | Path, output: str | Path | None = None, *, teacher: bool = False, overwrite: bool = False
 ) -> ExportResult:
     """Write the student of a finished run as `<name>.onnx` (int8) and `<name>-fp32.onnx`, and its teacher if asked to.
+
+    The fp32 bundles store their weights in half precision; int8 is made of the unrounded ones.
 
     A network that was not trained under rounding (`student.int8_epochs` of 0) is prepared for it, see
     :func:`geokd.training.quantisation.quantise`.
@@ -118,12 +120,22 @@ def export(
         graph = quantise(fp32.graph, calibration["pixels"].numpy(), preparations)
         int8 = fp32.with_graph(graph, "int8", golden_cells(run_graph(graph, fp32.golden.pixels)))
         rounding = {"prepared_by": [prepare.__name__ for prepare in preparations]}
-        bundles += [fp32, replace(int8, provenance={**int8.provenance, "rounding": rounding})]
+        bundles += [with_halved_weights(fp32), replace(int8, provenance={**int8.provenance, "rounding": rounding})]
         notes.append(_rounding_note(stage, prepared=bool(preparations)))
     with staged(target, [path.name for path in paths], overwrite=overwrite) as temporary:
         for path, bundle in zip(paths, bundles, strict=True):
             write_bytes(temporary / path.name, bundle.onnx_bytes)
     return ExportResult(*paths, notes=tuple(notes))
+
+
+def with_halved_weights(bundle: Bundle) -> Bundle:
+    """Store an fp32 bundle's weights in half the bytes, see :func:`geokd.training.onnx_graph.store_in_half`.
+
+    It still computes in fp32. Its golden logits are those of the graph as it is stored.
+    """
+    graph = store_in_half(bundle.graph)
+    stored = bundle.with_graph(graph, "fp32", golden_cells(run_graph(graph, bundle.golden.pixels)))
+    return replace(stored, provenance={**stored.provenance, "weights_stored_as": "float16"})
 
 
 def most_decided(logits: NDArray[np.float32], count: int) -> NDArray[np.intp]:
@@ -148,7 +160,7 @@ def golden_patches(contract: InputContract, count: int = 64) -> NDArray[np.uint8
 
 
 def read_weights(bundle: Bundle) -> dict[str, Tensor]:
-    """Get a student's tensors back from its fp32 bundle, by torch's names.
+    """Get a student's tensors back from its fp32 bundle, as float32 by torch's names.
 
     Raises
     ------
@@ -160,7 +172,7 @@ def read_weights(bundle: Bundle) -> dict[str, Tensor]:
     except DecodeError as error:
         raise BundleError(f"the graph of the bundle {bundle.name} cannot be read: {error}") from error
     arrays = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
-    weights = {k: torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(_WEIGHTS)}
+    weights = {k: torch.from_numpy(v.astype(np.float32)) for k, v in arrays.items() if k.startswith(_WEIGHTS)}
     if not weights:
         raise BundleError(f"the bundle {bundle.name} keeps no weights by name: training cannot start from it")
     return weights

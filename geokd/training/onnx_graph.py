@@ -6,6 +6,7 @@ layers, so they are written down here: batch normalisation stays apart under tor
 when it opens the file.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from geokd.training.networks import Network
 _OPSET = 17  # the newest that ONNX Runtime's quantiser handles without converting
 _IR_VERSION = 8
 _LEAST = 1e-30  # of a probability: its logarithm is finite
+_LEAST_HALVED = 1024  # numbers of a tensor: in smaller ones there is little to save
 
 
 def to_onnx(network: Network, contract: InputContract, name: str = "student") -> bytes:
@@ -80,6 +82,43 @@ def merge_logits(model: bytes, groups: Sequence[Sequence[int]], temperature: flo
     graph.output[0].CopyFrom(helper.make_tensor_value_info(logits.name, TensorProto.FLOAT, ["n", len(groups)]))
     onnx.checker.check_model(merged)
     return bytes(merged.SerializeToString())
+
+
+def store_in_half(model: bytes) -> bytes:
+    """Store the weights of an ONNX model's layers in 16 bits each, and cast them to 32 before they are used.
+
+    Tensors of two or more axes and 1,024 or more numbers become float16, rounded to 11 significant bits; biases, batch
+    statistics and small tensors stay as they are, and so does a tensor that half precision would overflow or lose.
+    Initialisers keep their names. ONNX Runtime casts them once, when it opens the model, which then runs as before.
+
+    Parameters
+    ----------
+    model : bytes
+        As :func:`to_onnx` makes it: no node holds a graph of its own.
+    """
+    halved = onnx.load_from_string(model)
+    graph = halved.graph
+    cast_names = {}
+    for tensor in graph.initializer:
+        if _fits_half(tensor):
+            cast_names[tensor.name] = f"{tensor.name}_float32"
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+    nodes = list(graph.node)
+    for node in nodes:
+        node.input[:] = [cast_names.get(name, name) for name in node.input]
+    casts = [helper.make_node("Cast", [k], [v], name=v, to=TensorProto.FLOAT) for k, v in cast_names.items()]
+    del graph.node[:]
+    graph.node.extend([*casts, *nodes])
+    onnx.checker.check_model(halved)
+    return bytes(halved.SerializeToString())
+
+
+def _fits_half(tensor: onnx.TensorProto) -> bool:
+    """Whether a tensor is large, of 32-bit floats, and its largest number is a normal one in half precision."""
+    if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2 or math.prod(tensor.dims) < _LEAST_HALVED:
+        return False
+    half = np.finfo(np.float16)
+    return bool(half.tiny <= np.abs(numpy_helper.to_array(tensor)).max() <= half.max)
 
 
 class Graph:
