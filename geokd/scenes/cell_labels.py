@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from geokd.errors import ChipError
 from geokd.legend import UNCLASSIFIED
 from geokd.scenes.grid import SceneGrid
-from geokd.scenes.labels import read_frame
+from geokd.scenes.vector_layer import VectorLayer, read_layer
 
 CellLayer = Literal["sample", "review"]
 
@@ -152,12 +153,11 @@ def read_cell_labels(path: Path, grid: SceneGrid) -> CellLabels | None:
     if design is None:
         return None
     of_review = (LOOKED_AT, MAPPED) if design.layer == "review" else ()
-    frame = read_frame(path, grid, FIELD, *of_review, points=True).explode(ignore_index=True)
-    codes = frame[FIELD].fillna(UNLABELLED).to_numpy(np.int64)
+    layer = read_layer(path, grid, FIELD, *of_review, points=True).in_parts()
+    codes = _codes(layer, FIELD)
     if of_review:
-        mapped = frame[MAPPED].fillna(UNLABELLED).to_numpy(np.int64)
-        looked_at = frame[LOOKED_AT].eq(1).to_numpy(np.bool_)
-        codes = np.where(looked_at | (codes != mapped), codes, UNLABELLED)
+        looked_at = np.array([value == 1 for value in layer.values(LOOKED_AT)], np.bool_)
+        codes = np.where(looked_at | (codes != _codes(layer, MAPPED)), codes, UNLABELLED)
     classes = tuple(name for name in design.names if name != UNCLASSIFIED)
     strange = sorted(set(codes.tolist()) - {NONE_OF_THESE, UNLABELLED, *range(len(classes))})
     if strange:
@@ -165,7 +165,11 @@ def read_cell_labels(path: Path, grid: SceneGrid) -> CellLabels | None:
             f"{path} holds the classes {', '.join(map(str, strange))}, the map's are 0..{len(classes) - 1} and"
             f" {NONE_OF_THESE} for none of these; pick them from the list"
         )
-    return CellLabels(design, classes, frame.geometry.x.to_numpy(), frame.geometry.y.to_numpy(), codes)
+    return CellLabels(design, classes, shapely.get_x(layer.geometries), shapely.get_y(layer.geometries), codes)
+
+
+def _codes(layer: VectorLayer, name: str) -> NDArray[np.int64]:
+    return np.array([UNLABELLED if value is None else int(value) for value in layer.values(name)], np.int64)
 
 
 def _is_sqlite(path: Path) -> bool:

@@ -17,8 +17,8 @@ from rasterio.windows import Window
 
 from geokd.errors import CallError, SceneError
 from geokd.scenes.grid import SceneGrid
-from geokd.scenes.labels import as_text, only_layer, read_frame
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.vector_layer import only_layer, read_layer
 
 USUAL_FIELDS = ("reference", "class")
 """Fields that hold the class where nobody says which, the first that is there."""
@@ -107,10 +107,9 @@ def read_ground_truth(path: str | Path, field: str | None, grid: SceneGrid, *oth
                 f"{path} has neither a field {' nor '.join(USUAL_FIELDS)}; name the one with the classes by --field, of"
                 f" {', '.join(fields) or 'none at all'}"
             )
-    frame = read_frame(Path(path), grid, field, *others, points=True).explode(ignore_index=True)
-    texts = ("" if lacks else as_text(v) for v, lacks in zip(frame[field], frame[field].isna(), strict=True))
+    layer = read_layer(Path(path), grid, field, *others, points=True).in_parts()
     return GroundTruth(
-        frame.geometry.to_numpy(), tuple(texts), field, {name: frame[name].to_numpy() for name in others}
+        layer.geometries, tuple(layer.texts(field)), field, {name: layer.fields[name] for name in others}
     )
 
 

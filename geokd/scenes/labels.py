@@ -5,17 +5,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyproj import Transformer
-from pyproj.exceptions import ProjError
 
-from geokd.errors import CallError, ChipError
+from geokd.errors import ChipError
 from geokd.legend import machine_name
 from geokd.scenes.grid import PatchGrid, SceneGrid
+from geokd.scenes.vector_layer import read_layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,27 +60,27 @@ def read_labels(path: str | Path, field: str, grid: SceneGrid) -> Labels:
     ChipError
         If the file holds no usable polygons, or none over the scene.
     """
-    frame = read_frame(Path(path), grid, field)
-    named = frame[field].notna() & (frame[field].astype(str).str.strip() != "")
-    if not named.any():
+    layer = read_layer(Path(path), grid, field)
+    texts = np.array(layer.texts(field), object)
+    has_class = texts != ""
+    if not has_class.any():
         raise ChipError(
-            f"the field {field!r} is empty in all {len(frame)} polygons of {path}; fill it, or name another"
+            f"the field {field!r} is empty in all {len(layer)} polygons of {path}; fill it, or name another"
         )
-    by_value = frame[named]
-    names = _class_names([as_text(value) for value in by_value[field].unique()])
-    by_value = by_value[np.isfinite(by_value.bounds).all(axis=1)]  # what the scene's CRS cannot hold is not over it
-    by_value["geokd_class"] = [names[as_text(value)] for value in by_value[field]]
-    by_value.geometry = shapely.make_valid(by_value.geometry.to_numpy())
-    merged = by_value.dissolve("geokd_class").explode()
-    merged = merged[merged.geom_type == "Polygon"]
-    if not _overlap(merged.total_bounds, grid.bounds):
-        raise ChipError(
-            f"none of the {len(by_value)} labels of {path} lies over the scene: they span"
-            f" {_span(merged.total_bounds)}, the scene {_span(grid.bounds)} in its own coordinates"
-        )
+    names = _class_names(list(dict.fromkeys(texts[has_class])))
+    placed = has_class & np.isfinite(shapely.bounds(layer.geometries)).all(axis=1)  # else the CRS cannot hold them
+    shapes, texts = shapely.make_valid(layer.geometries[placed]), texts[placed]
     classes = tuple(sorted(names.values()))
-    codes = np.array([classes.index(name) for name in merged.index], np.int64)
-    return Labels(classes, merged.geometry.to_numpy(), codes, int((~named).sum()))
+    merged = [_merged(shapes[texts == text]) for text in sorted(names, key=lambda text: classes.index(names[text]))]
+    polygons = np.concatenate(merged)
+    bounds = shapely.total_bounds(polygons)
+    if not _overlap(bounds, grid.bounds):
+        raise ChipError(
+            f"none of the {len(shapes)} labels of {path} lies over the scene: they span"
+            f" {_span(bounds)}, the scene {_span(grid.bounds)} in its own coordinates"
+        )
+    codes = np.repeat(np.arange(len(classes)), [len(parts) for parts in merged])
+    return Labels(classes, polygons, codes, int((~has_class).sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,23 +125,22 @@ def read_reference(path: str | Path, field: str, group_field: str | None, grid: 
     ChipError
         If the file holds no usable polygons, or none over the scene.
     """
-    frame = read_frame(Path(path), grid, field, *([group_field] if group_field else []))
+    layer = read_layer(Path(path), grid, field, *([group_field] if group_field else []))
     scene = shapely.box(*grid.bounds)
-    frame = frame[frame.intersects(scene) & ~frame.touches(scene)]
-    if frame.empty:
+    layer = layer.only(shapely.intersects(layer.geometries, scene) & ~shapely.touches(layer.geometries, scene))
+    if not len(layer):
         raise ChipError(f"none of the labels of {path} lies over the scene")
-    texts = ["" if missing else as_text(v) for v, missing in zip(frame[field], frame[field].isna(), strict=True)]
-    accepted = [tuple(filter(None, map(str.strip, text.split("|")))) for text in texts]
+    accepted = [tuple(filter(None, map(str.strip, text.split("|")))) for text in layer.texts(field)]
     decided = np.array([bool(names) for names in accepted])
     if not decided.any():
         raise ChipError(f"the field {field!r} is empty in all polygons of {path} over the scene; fill it")
-    kept = frame[decided]
+    kept = layer.only(decided)
     names = tuple(a for a in accepted if a)
     groups = ["|".join(a) for a in names]
     if group_field:
-        by_group = kept[group_field]
-        groups = ["none" if lacking else as_text(v) for v, lacking in zip(by_group, by_group.isna(), strict=True)]
-    return ReferencePolygons(kept.geometry.to_numpy(), names, tuple(groups), int((~decided).sum()))
+        lacking = [value is None for value in kept.values(group_field)]
+        groups = ["none" if lacks else text for text, lacks in zip(kept.texts(group_field), lacking, strict=True)]
+    return ReferencePolygons(kept.geometries, names, tuple(groups), int((~decided).sum()))
 
 
 def cover_of_row(labels: Labels, grid: PatchGrid, row: int) -> NDArray[np.float64]:
@@ -178,90 +174,10 @@ def patch_outlines(grid: PatchGrid, row: int) -> NDArray[np.object_]:
     return np.asarray(shapely.polygons(corners))
 
 
-def read_frame(path: Path, grid: SceneGrid, *wanted: str, points: bool = False) -> Any:
-    """Read the only layer of polygons of a file with the fields `wanted`, as a GeoDataFrame in the CRS of `grid`.
-
-    Empty geometries are left out. With `points`, the layer may be one of points instead.
-
-    Raises
-    ------
-    CallError
-        If there is no such file or field.
-    ChipError
-        If the file holds no layer to be used, or none that can be brought into the CRS.
-    """
-    if grid.crs is None:
-        raise ChipError("the scene has no coordinate reference system, so labels cannot be laid over it; assign one")
-    layer, fields = only_layer(path)
-    missing = [repr(field) for field in wanted if field not in fields]
-    if missing:
-        raise CallError(f"{path} has no field {' and '.join(missing)}; it has {', '.join(fields) or 'none at all'}")
-    try:
-        frame = geopandas.read_file(path, layer=layer, columns=list(wanted))
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
-    frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
-    if frame.empty:
-        raise ChipError(f"{path} holds no polygons; draw some, with a class in a field of text")
-    kinds = {"Polygon", "MultiPolygon"}
-    if points and set(frame.geom_type) <= {"Point", "MultiPoint"}:
-        kinds = {"Point", "MultiPoint"}
-    other = sorted(set(frame.geom_type) - kinds)
-    if other:
-        raise ChipError(f"{path} holds {', '.join(other)} geometries, only polygons can label a chip; leave these out")
-    if frame.crs is None:
-        raise ChipError(
-            f"the labels {path} have no coordinate reference system; assign one, by ogr2ogr -a_srs EPSG:..."
-        )
-    try:
-        return _clipped(frame, grid).to_crs(grid.crs.to_wkt())
-    except ProjError as error:
-        raise ChipError(f"the labels {path} cannot be brought into the scene's coordinates: {error}") from error
-
-
-def only_layer(path: Path) -> tuple[str, list[str]]:
-    """Find the only layer with geometry of a vector file; return its name and those of its fields.
-
-    Raises
-    ------
-    CallError
-        If there is no such file.
-    ChipError
-        If it is no vector file, or does not hold one such layer.
-    """
-    if not path.exists():
-        raise CallError(f"no such file: {path}")
-    try:
-        layers = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
-        if len(layers) == 1:
-            return layers[0], [str(name) for name in pyogrio.read_info(path, layer=layers[0])["fields"]]
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
-    listing = f"{len(layers)} layers with geometry ({', '.join(layers)})" if layers else "no layer with geometry"
-    raise ChipError(f"{path} holds {listing}, one is expected; copy the right one out by ogr2ogr out.gpkg in LAYER")
-
-
-def _clipped(frame: Any, grid: SceneGrid) -> Any:
-    """Cut off what of the polygons lies far from the scene: its CRS may not be able to hold it."""
-    assert grid.crs is not None
-    around = Transformer.from_crs(grid.crs.to_wkt(), frame.crs, always_xy=True).transform_bounds(*grid.bounds)
-    if not np.isfinite(around).all() or around[0] >= around[2]:  # the scene lies about the antimeridian or a pole
-        return frame
-    margin = max(around[2] - around[0], around[3] - around[1])
-    box = shapely.box(around[0] - margin, around[1] - margin, around[2] + margin, around[3] + margin)
-    is_area = frame.geom_type.isin(["Polygon", "MultiPolygon"]).to_numpy()
-    beyond = is_area & ~frame.geometry.within(box).to_numpy() & frame.geometry.intersects(box).to_numpy()
-    if beyond.any():
-        geometry = frame.geometry.to_numpy().copy()
-        parts = shapely.intersection(shapely.make_valid(geometry[beyond]), box)
-        geometry[beyond] = shapely.buffer(parts, 0)  # polygons alone, no lines along the box
-        frame = frame.set_geometry(geopandas.GeoSeries(geometry, index=frame.index, crs=frame.crs))
-    return frame
-
-
-def as_text(value: object) -> str:
-    """Write a class value as the user wrote it: whole numbers that a column with gaps made floats are whole again."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+def _merged(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Join polygons of one class: array of polygons that do not overlap."""
+    parts = shapely.get_parts(shapely.union_all(shapes))
+    return np.asarray(parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON], object)
 
 
 def _class_names(values: list[str]) -> dict[str, str]:

@@ -1,0 +1,165 @@
+"""The features of a vector file, in the coordinates of a scene."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import pyogrio.raw
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
+from shapely.errors import ShapelyError
+
+from geokd.errors import CallError, ChipError
+from geokd.scenes.grid import SceneGrid
+
+
+@dataclass(frozen=True, eq=False)
+class VectorLayer:
+    """Features with their attributes.
+
+    Parameters
+    ----------
+    geometries : array (N,) of shapely geometries
+    fields : dict of str to array (N,)
+        Attributes. One without a value is None, or in an array of numbers NaN.
+    """
+
+    geometries: NDArray[np.object_]
+    fields: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.geometries)
+
+    def only(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> "VectorLayer":
+        """Choose features by a mask or by their numbers."""
+        return VectorLayer(self.geometries[which], {name: values[which] for name, values in self.fields.items()})
+
+    def in_parts(self) -> "VectorLayer":
+        """Part what is made of several points or polygons; each part keeps the attributes."""
+        parts, whole = shapely.get_parts(self.geometries, return_index=True)
+        return VectorLayer(parts, self.only(whole).fields)
+
+    def values(self, name: str) -> list[Any]:
+        """Return the values of an attribute, None where there is none."""
+        return [None if value != value else value for value in self.fields[name].tolist()]  # noqa: PLR0124  NaN
+
+    def texts(self, name: str) -> list[str]:
+        """Return the values of an attribute as their author wrote them, empty where there is none.
+
+        Whole numbers, which an array with gaps holds as floats, are whole again.
+        """
+        return ["" if value is None else _as_text(value) for value in self.values(name)]
+
+
+def read_layer(path: Path, grid: SceneGrid, *wanted: str, points: bool = False) -> VectorLayer:
+    """Read the only layer of polygons of a file with the fields `wanted`, in the CRS of `grid`.
+
+    Empty geometries are left out. With `points`, the layer may be one of points instead.
+
+    Raises
+    ------
+    CallError
+        If there is no such file or field.
+    ChipError
+        If the file holds no layer to be used, or none that can be brought into the CRS.
+    """
+    if grid.crs is None:
+        raise ChipError("the scene has no coordinate reference system, so labels cannot be laid over it; assign one")
+    layer, fields = only_layer(path)
+    missing = [repr(name) for name in wanted if name not in fields]
+    if missing:
+        raise CallError(f"{path} has no field {' and '.join(missing)}; it has {', '.join(fields) or 'none at all'}")
+    features, crs = _read(path, layer, list(wanted))
+    if not len(features):
+        raise ChipError(f"{path} holds no polygons; draw some, with a class in a field of text")
+    _check_kinds(path, features, points=points)
+    if crs is None:
+        raise ChipError(
+            f"the labels {path} have no coordinate reference system; assign one, by ogr2ogr -a_srs EPSG:..."
+        )
+    try:
+        return VectorLayer(_brought_to(_clipped(features.geometries, crs, grid), crs, grid), features.fields)
+    except ProjError as error:
+        raise ChipError(f"the labels {path} cannot be brought into the scene's coordinates: {error}") from error
+
+
+def only_layer(path: Path) -> tuple[str, list[str]]:
+    """Find the only layer with geometry of a vector file; return its name and those of its fields.
+
+    Raises
+    ------
+    CallError
+        If there is no such file.
+    ChipError
+        If it is no vector file, or does not hold one such layer.
+    """
+    if not path.exists():
+        raise CallError(f"no such file: {path}")
+    try:
+        layers = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
+        if len(layers) == 1:
+            return layers[0], [str(name) for name in pyogrio.read_info(path, layer=layers[0])["fields"]]
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
+    listing = f"{len(layers)} layers with geometry ({', '.join(layers)})" if layers else "no layer with geometry"
+    raise ChipError(f"{path} holds {listing}, one is expected; copy the right one out by ogr2ogr out.gpkg in LAYER")
+
+
+def _read(path: Path, layer: str, wanted: list[str]) -> tuple[VectorLayer, str | None]:
+    """Read features that lie somewhere, and the CRS of their file."""
+    try:
+        about, _, coded, columns = pyogrio.raw.read(path, layer=layer, columns=wanted)
+        geometries = shapely.from_wkb(coded)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ShapelyError) as error:
+        raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
+    fields = dict(zip(map(str, about["fields"]), columns, strict=True))
+    features = VectorLayer(np.asarray(geometries, object), fields)
+    return features.only(~(shapely.is_missing(geometries) | shapely.is_empty(geometries))), about["crs"]
+
+
+def _check_kinds(path: Path, features: VectorLayer, *, points: bool) -> None:
+    _, examples = np.unique(shapely.get_type_id(features.geometries), return_index=True)
+    kinds = {str(features.geometries[number].geom_type) for number in examples}
+    fit = {"Polygon", "MultiPolygon"}
+    if points and kinds <= {"Point", "MultiPoint"}:
+        fit = {"Point", "MultiPoint"}
+    if kinds - fit:
+        raise ChipError(
+            f"{path} holds {', '.join(sorted(kinds - fit))} geometries, only polygons can label a chip; leave these out"
+        )
+
+
+def _clipped(geometries: NDArray[np.object_], crs: str, grid: SceneGrid) -> NDArray[np.object_]:
+    """Cut off what of polygons lies far from the scene: its CRS may not be able to hold it."""
+    assert grid.crs is not None
+    around = Transformer.from_crs(grid.crs.to_wkt(), crs, always_xy=True).transform_bounds(*grid.bounds)
+    if not np.isfinite(around).all() or around[0] >= around[2]:  # the scene lies about the antimeridian or a pole
+        return geometries
+    margin = max(around[2] - around[0], around[3] - around[1])
+    box = shapely.box(around[0] - margin, around[1] - margin, around[2] + margin, around[3] + margin)
+    is_area = shapely.get_dimensions(geometries) == 2
+    beyond = is_area & ~shapely.within(geometries, box) & shapely.intersects(geometries, box)
+    if not beyond.any():
+        return geometries
+    clipped = geometries.copy()
+    parts = shapely.intersection(shapely.make_valid(geometries[beyond]), box)
+    clipped[beyond] = shapely.buffer(parts, 0)  # polygons alone, no lines along the box
+    return clipped
+
+
+def _brought_to(geometries: NDArray[np.object_], crs: str, grid: SceneGrid) -> NDArray[np.object_]:
+    """Transform geometries into the CRS of a grid."""
+    assert grid.crs is not None
+    source, target = CRS.from_user_input(crs), CRS.from_wkt(grid.crs.to_wkt())
+    if source == target:
+        return geometries
+    transformer = Transformer.from_crs(source, target, always_xy=True)
+    return np.asarray(shapely.transform(geometries, transformer.transform, interleaved=False), object)
+
+
+def _as_text(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

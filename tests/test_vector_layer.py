@@ -1,0 +1,61 @@
+"""What is read of a vector file is what GeoPandas reads."""
+
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from rasterio.crs import CRS
+
+from geokd.errors import ChipError
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.vector_layer import VectorLayer, read_layer
+
+GRID = SceneGrid(Affine(10, 0, 4e5, 0, -10, 4.2e6), 1000, 1000, CRS.from_epsg(32618))
+
+
+def boxes(count: int) -> list[shapely.Polygon]:
+    return [shapely.box(4e5 + 100 * n, 4.195e6, 4e5 + 100 * n + 90, 4.195e6 + 50) for n in range(count)]
+
+
+@pytest.mark.parametrize("epsg", [32618, 32617, 4326, 3857])
+@pytest.mark.parametrize("ending", ["gpkg", "geojson", "shp"])
+def test_layers_are_read_as_geopandas_reads_them(epsg: int, ending: str, tmp_path: Path) -> None:
+    if (ending, epsg) in (("geojson", 32617), ("geojson", 3857)):
+        pytest.skip("GeoJSON is in longitude and latitude")
+    fields = {"use": ["wood", None, "sand"], "code": [3.0, np.nan, 7.0], "share": [0.5, 1.5, np.nan], "no": [4, 5, 6]}
+    frame = geopandas.GeoDataFrame(fields, geometry=boxes(3), crs="EPSG:32618").to_crs(epsg)
+    frame.to_file(tmp_path / f"labels.{ending}")
+    layer = read_layer(tmp_path / f"labels.{ending}", GRID, *fields)
+    expected = geopandas.read_file(tmp_path / f"labels.{ending}").to_crs(32618)
+    assert shapely.equals_exact(layer.geometries, expected.geometry.to_numpy(), 1e-6).all()
+    assert layer.texts("use") == ["wood", "", "sand"]
+    assert layer.texts("code") == ["3", "", "7"]
+    assert layer.texts("share") == ["0.5", "1.5", ""]
+    assert layer.texts("no") == ["4", "5", "6"]
+    assert layer.values("share") == [0.5, 1.5, None]
+    assert layer.only(np.array([False, False, True])).texts("no") == ["6"]
+
+
+def test_what_lies_nowhere_is_left_out(tmp_path: Path) -> None:
+    shapes = [shapely.Polygon(), *boxes(2), None]
+    geopandas.GeoDataFrame({"no": [1, 2, 3, 4]}, geometry=shapes, crs="EPSG:32618").to_file(tmp_path / "a.gpkg")
+    assert read_layer(tmp_path / "a.gpkg", GRID, "no").texts("no") == ["2", "3"]
+    geopandas.GeoDataFrame({"no": [1]}, geometry=[None], crs="EPSG:32618").to_file(
+        tmp_path / "b.gpkg", geometry_type="Polygon"
+    )
+    with pytest.raises(ChipError, match="holds no polygons"):
+        read_layer(tmp_path / "b.gpkg", GRID, "no")
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=6))
+def test_parts_keep_the_attributes_of_the_whole(sizes: list[int]) -> None:
+    shapes = [shapely.MultiPolygon(boxes(size)) for size in sizes]
+    layer = VectorLayer(np.array(shapes, object), {"no": np.arange(len(sizes))}).in_parts()
+    assert layer.values("no") == [number for number, size in enumerate(sizes) for _ in range(size)]
+    assert {shape.geom_type for shape in layer.geometries} == {"Polygon"}
+    assert shapely.area(layer.geometries).sum() == pytest.approx(sum(shape.area for shape in shapes))
