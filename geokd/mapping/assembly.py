@@ -70,7 +70,8 @@ def assemble(job: MappingJob, blocks: Sequence[PatchBlock], read: Read) -> Mosai
         shown = [_within(n, own, patches.cell_px) for n, own in zip(lines, place, strict=True)]
         picture[:, shown[0], shown[1]] = result.picture
         picture_valid[shown[0], shown[1]] = result.picture_valid
-    filtered = _filter(job, codes, confidence, probability_parts(job, blocks, read)) if job.options.filters else None
+    own_parts = _own_parts(job, blocks, read, percent=True)
+    filtered = _filter(job, codes, confidence, own_parts) if job.options.filters else None
     class_map = ClassMap(codes, confidence, grid, job.legend)
     return Mosaic(class_map, classified, valid, filtered, _drift(job, features, sure), picture, picture_valid)
 
@@ -115,21 +116,25 @@ def _own_parts(job: MappingJob, blocks: Sequence[PatchBlock], read: Read, *, per
 
 
 def _filter(
-    job: MappingJob, codes: NDArray[np.uint8], confidence: NDArray[np.uint8], percent: Iterable[Part]
+    job: MappingJob, codes: NDArray[np.uint8], confidence: NDArray[np.uint8], own_parts: Iterable[_Own]
 ) -> Filtered:
-    """Smooth and sieve the codes, in place; a cell of a new class gets the model's probability of that class."""
+    """Smooth and sieve the codes, in place; a cell of a new class gets the model's probability of that class.
+
+    What the model said is taken from the blocks once more, so that no copy of a large map is made.
+    """
     options, classes = job.options, len(job.bundle.legend)
-    before, sieved = codes.copy(), Sieved(0, 0)
+    sieved = Sieved(0, 0)
     if options.smooth_cells > 1:
         smooth(codes, classes, options.smooth_cells)
     if options.min_area_ha > 0:
         sieved = sieve(codes, job.patches.cell_grid, classes, options.min_area_ha)
     changed_cells = 0
-    for place, probabilities in percent:
+    for _, place, cells in own_parts:
+        assert cells.percent is not None, "a task of a dense student was asked for probabilities"
         now = codes[place]
-        changed = now != before[place]
+        changed = now != cells.codes
         row, col = np.nonzero(changed)
-        confidence[place][changed] = probabilities[now[changed], row, col]
+        confidence[place][changed] = cells.percent[now[changed], row, col]
         changed_cells += len(row)
     return Filtered(changed_cells, sieved.merged, sieved.left)
 
