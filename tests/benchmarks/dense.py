@@ -47,17 +47,28 @@ def main(model: str = "sentinel2-landuse", side_px: int = SIDE_PX, rounds: int =
         (job,) = plan_jobs([scene], model, Path(folder, "out"), ClassifyOptions(polygons=False))
         count = job.patches.shape[0] * job.patches.shape[1]
         print(f"{side_px:,} x {side_px:,} px, {scene.stat().st_size / 1e6:.0f} MB, {count:,} patches, {cores} cores")
-        header = ("", "decode s", "network s", "bound s", "geokd s", "ratio", "with start s", "peak MB", "journal MB")
+        header = (
+            "",
+            "decode s",
+            "network s",
+            "bound s",
+            "geokd s",
+            "ratio",
+            "with start s",
+            "peak MB",
+            "journal MB",
+            "outputs MB",
+        )
         print("  ".join(f"{word:>12}" for word in header))
         for _ in range(rounds):
             decoding, running = decode(job), network(job)
-            mapping = command(scene, model, Path(folder, "out"))
+            mapping = command(scene, model, Path(folder, "out"), "--no-polygons")
             bound = decoding.wall + running.wall, decoding.processor + running.processor
             row = (decoding.wall, running.wall, bound[0], mapping.spent.wall, mapping.spent.wall / bound[0])
-            show("time", (*row, mapping.whole_s, mapping.peak_mb, mapping.journal_mb))
+            show("time", (*row, mapping.whole_s, mapping.peak_mb, mapping.journal_mb, mapping.outputs_mb))
             spent = mapping.spent.processor
             show("processor", (decoding.processor, running.processor, bound[1], spent, spent / bound[1]))
-            print(f"  {mapping.stages}")
+            print(f"  {mapping.stages}, load {os.getloadavg()[0]:.1f}")
 
 
 def show(what: str, figures: Iterable[float]) -> None:
@@ -79,6 +90,7 @@ class Mapping(NamedTuple):
     whole_s: float
     peak_mb: float
     journal_mb: float
+    outputs_mb: float
     stages: dict[str, float]
 
 
@@ -131,13 +143,13 @@ def network(job: MappingJob) -> Spent:
     return seconds(run, range(job.patches.shape[0] * job.patches.shape[1]), job)
 
 
-def command(scene: Path, model: str, folder: Path) -> Mapping:
+def command(scene: Path, model: str, folder: Path, *options: str) -> Mapping:
     """Map the scene in a process of its own; of its processor time, what starting takes is left out."""
     python = [sys.executable, "-m", "geokd"]
     starting = _of_children(
         lambda: subprocess.run([*python, "info", scene, "-m", model], stdout=subprocess.DEVNULL, check=True)
     )
-    arguments = ["classify", scene, "-m", model, "-o", folder, "--no-polygons", "--overwrite", "--json", "-q"]
+    arguments = ["classify", scene, "-m", model, "-o", folder, *options, "--overwrite", "--json", "-q"]
     journal, largest, printed = folder / f".{scene.stem}.geokd-journal", 0, ""
 
     def run() -> None:
@@ -153,7 +165,8 @@ def command(scene: Path, model: str, folder: Path) -> Mapping:
     manifest = json.loads(printed)
     stages = manifest["seconds"]
     spent = Spent(sum(stages.values()), whole.processor - starting.processor)
-    return Mapping(spent, whole.wall, manifest["peak_memory_mb"], largest / 1e6, stages)
+    written_mb = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    return Mapping(spent, whole.wall, manifest["peak_memory_mb"], largest / 1e6, written_mb, stages)
 
 
 def seconds(function: Callable[[Any], None], tasks: Iterable[Any], job: MappingJob) -> Spent:
