@@ -17,7 +17,8 @@ from rasterio.windows import Window
 
 from geokd.legend import Legend
 from geokd.outputs.map_file import MapFile, open_map
-from geokd.scenes.cell_labels import UNLABELLED, read_cell_labels
+from geokd.scenes.cell_labels import read_cell_labels
+from geokd.scenes.cell_names import UNLABELLED
 from geokd.scenes.labels import read_reference
 
 RESAMPLES = 2000

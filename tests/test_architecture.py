@@ -46,7 +46,10 @@ ROOMS = {
     "safetensors": ("geokd.training.",),
     "click": ("geokd.cli",),
 }
-HEAVY = ("torch", "torchvision", "onnx", "onnxruntime", "rasterio", "dask", "distributed", "geopandas", "numpy")
+HEAVY = (
+    *("torch", "torchvision", "onnx", "onnxruntime", "rasterio", "dask", "distributed", "numpy"),
+    *("geopandas", "pandas", "pyogrio", "matplotlib", "scipy"),
+)
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -130,6 +133,10 @@ def loaded_after(code: str) -> set[str]:
 
 def test_import_is_light() -> None:
     assert loaded_after("import geokd; geokd.__version__; dir(geokd)") == set()
+
+
+def test_mapping_loads_only_what_it_uses() -> None:
+    assert loaded_after("import geokd.mapping.classify") == {"numpy", "onnxruntime", "rasterio"}
 
 
 def test_every_public_name_is_there() -> None:

@@ -22,7 +22,8 @@ from geokd.legend import Legend
 from geokd.outputs.class_map import ClassMap
 from geokd.outputs.geotiff import write_class_raster, write_confidence_raster
 from geokd.outputs.manifest import write_manifest
-from geokd.scenes.cell_labels import NONE_OF_THESE, UNLABELLED, read_cell_labels
+from geokd.scenes.cell_labels import read_cell_labels
+from geokd.scenes.cell_names import NONE_OF_THESE, UNLABELLED
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.reader import describe_scene
 from tests.maps import LEGEND

@@ -8,7 +8,8 @@ import pytest
 import rasterio
 
 import geokd
-from geokd.scenes.cell_labels import NONE_OF_THESE, UNLABELLED, read_cell_labels
+from geokd.scenes.cell_labels import read_cell_labels
+from geokd.scenes.cell_names import NONE_OF_THESE, UNLABELLED
 from geokd.scenes.grid import SceneGrid
 from tests.in_qgis import run_in_qgis
 from tests.test_review import write_maps

@@ -15,7 +15,8 @@ from geokd.errors import CallError, ChipError
 from geokd.legend import NODATA, UNCLASSIFIED
 from geokd.mapping.sample import map_hash
 from geokd.outputs.map_file import MapFile, Strata, class_names, count_cells, open_map
-from geokd.scenes.cell_labels import NONE_OF_THESE, CellDesign, read_cell_design
+from geokd.scenes.cell_labels import CellDesign, read_cell_design
+from geokd.scenes.cell_names import NONE_OF_THESE
 from geokd.scenes.ground_truth import (
     GroundTruth,
     Pair,

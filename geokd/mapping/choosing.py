@@ -1,6 +1,7 @@
 """Which of the models that ship is taken for a scene, where that is left to the scene."""
 
 import json
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -114,7 +115,9 @@ def read_card(model: str) -> ModelCard:
     """
     path = resolve_model(model)
     try:
-        document = json.loads(read_metadata(memoryview(path.read_bytes()))["geokd"])
+        with path.open("rb") as file:  # mapped, so that the network is not read from the disk
+            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        document = json.loads(read_metadata(content)["geokd"])
         return ModelCard(model, document["precision"], InputContract.from_json(document["input"]))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BundleError(f"the bundle {path} is broken: {error}") from error

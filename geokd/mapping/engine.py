@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ DENSE_BATCH_PATCHES = 1
 """Patches that a dense student runs at once: it gives K numbers for each cell, and larger batches leave the caches."""
 
 _SEVERITY_FATAL = 4  # what is no more than an error comes as an exception
+_MOST_OPENED = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,9 +109,11 @@ class Student:
         return softmax(self.logits(pixels), self.bundle.temperature)
 
 
-@lru_cache(maxsize=4)
+_opened: dict[tuple[Path, str], Student] = {}  # by file and hash, the latest last
+
+
 def open_student(path: Path, sha256: str) -> Student:
-    """Open a bundle for running, once a process.
+    """Open a bundle for running, once a process; one that :func:`open_bundle` opened is open already.
 
     Parameters
     ----------
@@ -123,10 +126,29 @@ def open_student(path: Path, sha256: str) -> Student:
     BundleError
         If the file is missing, broken or has another hash by now, or :func:`make_student` refuses it.
     """
-    bundle = load_bundle(path)
-    if bundle.sha256 != sha256:
+    student = _opened.get((path, sha256))
+    if student is None:
+        student = open_bundle(path)
+    if student.bundle.sha256 != sha256:
         raise BundleError(f"the model {path} was changed while it was in use; start again")
-    return make_student(bundle)
+    return student
+
+
+def open_bundle(path: Path) -> Student:
+    """Read a bundle as it is now and open it for running; the latest few stay open.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing or broken, or :func:`make_student` refuses it.
+    """
+    bundle = load_bundle(path)
+    student = _opened.get((path, bundle.sha256))
+    if student is None:
+        student = _opened[path, bundle.sha256] = make_student(bundle)
+        for oldest in list(_opened)[:-_MOST_OPENED]:
+            _opened.pop(oldest, None)
+    return student
 
 
 def make_student(bundle: Bundle) -> Student:

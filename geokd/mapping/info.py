@@ -11,7 +11,7 @@ from rasterio.errors import CRSError
 from geokd.bundle import load_bundle, resolve_model, shipped_models
 from geokd.errors import BundleError, CallError, SceneError
 from geokd.mapping.choosing import choose_model, read_card
-from geokd.mapping.engine import Student, open_student
+from geokd.mapping.engine import Student, open_bundle
 from geokd.mapping.jobs import check_unclassified, plan_job
 from geokd.mapping.manifest import describe_grid, describe_options, json_number
 from geokd.mapping.options import ClassifyOptions
@@ -134,8 +134,8 @@ def _prospect(scene: SceneInfo, named: str | Path, options: ClassifyOptions) -> 
     except SceneError as error:
         return {"model": None, "problems": str(error)}
     model = resolve_model(choice.model).resolve()
-    bundle = load_bundle(model)
-    student = open_student(model, bundle.sha256)
+    student = open_bundle(model)
+    bundle = student.bundle
     about: dict[str, Any] = {"model": {"name": bundle.name, "precision": bundle.precision, "path": str(model)}}
     try:
         if options.min_confidence > 0:

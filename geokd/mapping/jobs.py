@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from geokd.bundle import AUTO_MODEL, Bundle, load_bundle, resolve_model
+from geokd.bundle import AUTO_MODEL, Bundle, resolve_model
 from geokd.errors import CallError, GeokdError, one_message, together
 from geokd.legend import Legend
 from geokd.mapping.choosing import ModelChoice, choose_model
-from geokd.mapping.engine import open_student
+from geokd.mapping.engine import open_bundle
 from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks
@@ -283,8 +283,7 @@ class _Models:
     def _open(self, model: str | Path) -> tuple[Bundle, Path]:
         if str(model) not in self._opened:
             path = resolve_model(model).resolve()
-            bundle = load_bundle(path)
-            open_student(path, bundle.sha256)
+            bundle = open_bundle(path).bundle
             if self._options.min_confidence > 0:
                 check_unclassified(bundle)
             self._opened[str(model)] = bundle, path

@@ -19,7 +19,7 @@ from geokd.outputs.map_file import count_cells
 from geokd.outputs.qgis import review_qml
 from geokd.outputs.scene_pictures import picture_cells
 from geokd.outputs.staging import staged
-from geokd.scenes.cell_labels import FIELD, LOOKED_AT, MAPPED
+from geokd.scenes.cell_names import FIELD, LOOKED_AT, MAPPED
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
 NO_SAMPLE = "they are no random sample: neither accuracies nor areas can be told from them"

@@ -16,7 +16,8 @@ from geokd.outputs.map_file import MapFile, Strata, count_cells, open_map
 from geokd.outputs.qgis import sample_qml
 from geokd.outputs.scene_pictures import picture_cells
 from geokd.outputs.staging import staged
-from geokd.scenes.cell_labels import FIELD, labelled_cells
+from geokd.scenes.cell_labels import labelled_cells
+from geokd.scenes.cell_names import FIELD
 
 _DESCRIPTION = "Cells of a land-use map, drawn at random in each of its classes, to be labelled for geokd assess"
 

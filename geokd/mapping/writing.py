@@ -12,7 +12,6 @@ from geokd.contract import InputContract
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.mosaic import Mosaic
 from geokd.outputs.class_map import ClassMap
-from geokd.outputs.geopackage import write_polygons
 from geokd.outputs.geotiff import Part, write_class_raster, write_confidence_raster, write_probability_raster
 from geokd.outputs.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
 from geokd.outputs.quicklook import ScenePicture, write_quicklook, write_thumbnail
@@ -49,11 +48,18 @@ def write_layers(
         write_bytes(folder / names.class_attributes, class_attributes_pam(class_map).encode())
         write_bytes(folder / names.class_style, class_raster_qml(class_map.legend).encode())
         write_bytes(folder / names.confidence_style, confidence_raster_qml().encode())
-        counts = write_polygons(class_map, folder / names.polygons, simplify_m) if polygons else None
+        counts = _write_polygons(class_map, folder / names.polygons, simplify_m) if polygons else None
         write_summary(class_map, counts, folder / names.summary)
         write_thumbnail(class_map, folder / names.thumbnail)
         for raster in rasters:
             raster.result()
+
+
+def _write_polygons(class_map: ClassMap, path: Path, simplify_m: float) -> NDArray[np.int64]:
+    """Write the GeoPackage; pyogrio is imported here, since it takes GeoPandas and pandas along where they are."""
+    from geokd.outputs.geopackage import write_polygons
+
+    return write_polygons(class_map, path, simplify_m)
 
 
 def write_probabilities(job: MappingJob, parts: Iterable[Part], folder: Path) -> None:

@@ -17,7 +17,7 @@ from geokd.errors import OutputError
 from geokd.outputs.geopackage import add_style
 from geokd.outputs.map_file import MapFile, Strata
 from geokd.outputs.staging import plainly_named
-from geokd.scenes.cell_labels import METADATA, CellLayer
+from geokd.scenes.cell_names import METADATA, CellLayer
 
 Column = tuple[NDArray[Any], NDArray[np.bool_]]
 """Values (N,), and which of them are missing."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from geokd.legend import LandUseClass, Legend
 from geokd.outputs.class_map import ClassMap
-from geokd.scenes.cell_labels import FIELD, LOOKED_AT, MAPPED, NONE_OF_THESE
+from geokd.scenes.cell_names import FIELD, LOOKED_AT, MAPPED, NONE_OF_THESE
 
 _QGIS_VERSION = "3.22.0"  # the oldest these styles were loaded in; later ones convert on reading
 

@@ -212,8 +212,8 @@ def cells_panel(
 def _hatched(size: tuple[int, int]) -> Image.Image:
     """Draw what is not mapped: light diagonal lines."""
     x, y = np.ogrid[: size[1], : size[0]]
-    line = (x + y) % 10 < 2
-    return Image.fromarray(np.where(line[..., np.newaxis], _HATCH, _HATCH_GROUND).astype(np.uint8))
+    line = ((x + y) % 10 < 2).astype(np.intp)
+    return Image.fromarray(np.array([_HATCH_GROUND, _HATCH], np.uint8)[line])
 
 
 def _legend_entries(class_map: ClassMap, *, all_valid: bool) -> list[_Entry]:

@@ -5,7 +5,6 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import shapely
@@ -13,22 +12,18 @@ from numpy.typing import NDArray
 
 from geokd.errors import ChipError
 from geokd.legend import UNCLASSIFIED
+from geokd.scenes.cell_names import (
+    FIELD,
+    LAYERS,
+    LOOKED_AT,
+    MAPPED,
+    METADATA,
+    NONE_OF_THESE,
+    UNLABELLED,
+    CellLayer,
+)
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.vector_layer import VectorLayer, read_layer
-
-CellLayer = Literal["sample", "review"]
-
-LAYERS: tuple[CellLayer, ...] = ("sample", "review")
-METADATA = "geokd cells"
-"""What a GeoPackage's metadata on how its cells were chosen go by (md_standard_uri): a JSON document."""
-
-FIELD, LOOKED_AT, MAPPED = "reference", "looked_at", "mapped"
-
-NONE_OF_THESE = -1
-"""What an analyst picks for a place that is of no class of the legend."""
-
-UNLABELLED = -2
-"""Code of a cell that nobody has looked at yet."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from rasterio.windows import Window
 
-from geokd.scenes.cell_labels import NONE_OF_THESE, UNLABELLED, CellLabels
+from geokd.scenes.cell_labels import CellLabels
+from geokd.scenes.cell_names import NONE_OF_THESE, UNLABELLED
 from geokd.scenes.grid import PatchGrid
 from geokd.scenes.labels import Labels, cover_of_row
 
