@@ -58,12 +58,20 @@ class RuleRecipe:
     `label` is a band's description (or number, from 1) of a raster with a band for each class, or a code (or its name
     in the raster's attribute table) of a raster of codes. With several classes in `becomes`, each pixel's label is
     split among them in the proportion in which the use teacher sees them there. One of them may be unknown to the use
-    teacher: it takes what is left of 1 after the others. An empty `becomes` leaves pixels with this label out. Labels
-    without a rule become the class of the same name.
+    teacher: it takes what is left of 1 after the others. `weights`, one for each of `becomes`, are multiplied with the
+    use teacher's probabilities first, above 0 and at most 1: low for a class that it sees too often. An empty `becomes` leaves pixels with
+    this label out. Labels without a rule become the class of the same name.
     """
 
     label: str
     becomes: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.weights and (
+            len(self.weights) != len(self.becomes) or not all(0 < weight <= 1 for weight in self.weights)
+        ):
+            raise ValueError(f"weights of the label {self.label!r} must be above 0 and at most 1, one for each class")
 
 
 @dataclass(frozen=True)

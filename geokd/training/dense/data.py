@@ -14,7 +14,7 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from geokd.contract import InputContract
+from geokd.contract import InputContract, ValueScaling
 from geokd.dense_recipe import DenseRecipe
 from geokd.errors import CallError, ChipError, GeokdError, RecipeError, SceneError, together
 from geokd.legend import LandUseClass, Legend, default_legend
@@ -104,36 +104,45 @@ def _read_source(
 ) -> LabelledTiles:
     reflectance, valid, grid = _reflectance(source, contract)
     drawn = np.random.default_rng((recipe.seed, number))
+    held_out = None
     if source.kind == "polygons":
         names, shares, held_out = _of_polygons(source, grid, recipe, drawn)
+    elif source.kind == "shares":
+        names, shares = _of_bands(source, grid)
+        shares = sharpened(shares, recipe.loss.label_power)
     else:
-        names, shares = (_of_bands if source.kind == "shares" else _of_codes)(source, grid)
-        held_out = None
-    uses = () if use is None else use.classes
-    becomes = becomes_of(names, [c.name for c in recipe.classes], recipe.rules, uses)
-    air, through = (a[:, None, None] for a in standard_atmosphere(wavelengths_nm(contract.bands)))
-    top = source.values == "top of atmosphere"
+        names, shares = _of_codes(source, grid)
     side = source.chips_px
-    scene = _tiles(reflectance, side)
-    valid_tiles = _tiles(valid[np.newaxis], side)[:, 0]
-    share_tiles = _tiles(shares, side)
-    kept = valid_tiles.any(axis=(1, 2))
-    scene, valid_tiles, share_tiles = scene[kept], valid_tiles[kept], share_tiles[kept]
-    labels = np.zeros((len(scene), len(recipe.classes), *scene.shape[2:]), np.uint8)
-    classes, split = [c.name for c in recipe.classes], any(len(targets) > 1 for targets in becomes)
-    seen: Iterable[Shares | None] = repeat(None)
-    if use is not None and split:
-        seen = use.look(scene if top else scene * through + air)
-    for i, at_pixels in zip(range(len(scene)), seen, strict=False):
-        soft = sharpened(share_tiles[i], recipe.loss.label_power) if source.kind == "shares" else share_tiles[i]
-        mine = student_shares(soft, at_pixels, becomes, classes, uses)
-        labels[i] = np.rint(WHOLE * mine.clip(0, 1)) * valid_tiles[i]
-    ground = ((scene - air) / through).clip(0) if top else scene.clip(0)
-    mask = _held_out(labels, side, recipe, drawn) if held_out is None else held_out[np.newaxis]
-    if not labels.any():
+    scene, known, labels = _tiles(reflectance, side), _tiles(valid[np.newaxis], side)[:, 0], _tiles(shares, side)
+    kept = known.any(axis=(1, 2))
+    top = source.values == "top of atmosphere"
+    air, through = (a[:, None, None] for a in standard_atmosphere(wavelengths_nm(contract.bands)))
+    seen = scene[kept] if top else scene[kept] * through + air
+    own = _own_labels(names, labels[kept] * known[kept][:, np.newaxis], seen, recipe, use)
+    if not own.any():
         raise ChipError(f"{source.labels} gives no pixel of {source.scene} a label; check that they lie in one place")
-    soft_labels = source.kind == "shares"
-    return LabelledTiles(source.scene.name, source.share, ground.astype(np.float16), labels, soft_labels, mask, top)
+    ground = (scene[kept] - air) / through if top else scene[kept]
+    mask = _held_out(own, side, recipe, drawn) if held_out is None else held_out[np.newaxis]
+    return LabelledTiles(
+        source.scene.name, source.share, ground.clip(0).astype(np.float16), own, source.kind == "shares", mask, top
+    )
+
+
+def _own_labels(
+    names: Sequence[str], labels: Shares, seen: Shares, recipe: DenseRecipe, use: UseTeacher | None
+) -> NDArray[np.uint8]:
+    """Turn shares of the label raster's classes, (n, L, h, w), into bytes of the student's, (n, K, h, w).
+
+    `seen` (n, C, h, w) is what the use teacher looks at: top-of-atmosphere reflectance.
+    """
+    classes, uses = [c.name for c in recipe.classes], () if use is None else use.classes
+    becomes = becomes_of(names, classes, recipe.rules, uses)
+    split = use is not None and any(len(targets) > 1 for targets in becomes)
+    answers: Iterable[Shares | None] = use.look(seen) if use is not None and split else repeat(None)
+    own = np.zeros((len(labels), len(classes), *labels.shape[2:]), np.uint8)
+    for tile, (given, answer) in enumerate(zip(labels, answers, strict=False)):
+        own[tile] = np.rint(WHOLE * student_shares(given, answer, becomes, classes, uses).clip(0, 1))
+    return own
 
 
 def _reflectance(source: Source, contract: InputContract) -> tuple[Shares, NDArray[np.bool_], SceneGrid]:
@@ -155,10 +164,15 @@ def _reflectance(source: Source, contract: InputContract) -> tuple[Shares, NDArr
     if source.chips_px:  # what is left of a sheet after its last chip
         valid &= (numbers != 0).any(axis=0)
     reflectance = np.nan_to_num(numbers.astype(np.float32) * np.float32(values.scale) + np.float32(values.offset))
-    if values.scaling is None and contract.value_scaling is not None:  # a picture, stretched as the student's input
-        for band, s in zip(reflectance, contract.value_scaling.of_bands(len(reflectance)), strict=True):
+    if values.scaling is None:  # a picture, stretched as the student's input
+        for band, s in zip(reflectance, _scaling(contract), strict=True):
             band[:] = (band - s.output_minimum) / s.slope + s.minimum
     return reflectance, valid, info.grid
+
+
+def _scaling(contract: InputContract) -> tuple[ValueScaling, ...]:
+    assert contract.value_scaling is not None, "recipes of dense students have one"
+    return contract.value_scaling.of_bands(len(contract.bands))
 
 
 def _of_bands(source: Source, grid: SceneGrid) -> tuple[list[str], Shares]:

@@ -11,12 +11,14 @@ from geokd.errors import RecipeError, one_message
 _LEAST_USE = 0.01  # added to each use's probability, so that none is ruled out
 
 Shares = NDArray[np.float32]
+Becomes = dict[int, float]
+"""Classes of the student that a label becomes, by code, and the weight of each."""
 
 
 def becomes_of(
     labels: Sequence[str], classes: Sequence[str], rules: Sequence[RuleRecipe], uses: Sequence[str]
-) -> tuple[tuple[int, ...], ...]:
-    """Look up what becomes of each class of a label raster, as indices into `classes`; () leaves its pixels out.
+) -> tuple[Becomes, ...]:
+    """Look up what becomes of each class of a label raster: indices into `classes` and weights; {} leaves pixels out.
 
     Parameters
     ----------
@@ -34,16 +36,17 @@ def becomes_of(
         If a label becomes nothing that is known, or is to be split without a use teacher that could: all in one
         message.
     """
-    by_label = {rule.label.lower(): rule.becomes for rule in rules}
-    by_name = {name.lower(): (name,) for name in classes}
+    by_label = {rule.label.lower(): rule for rule in rules}
+    by_name = {name.lower(): RuleRecipe(name, (name,)) for name in classes}
     problems, found = [], []
     for label in labels:
-        becomes = by_label.get(label.lower(), by_name.get(label.lower()))
-        if becomes is None:
+        rule = by_label.get(label.lower(), by_name.get(label.lower()))
+        if rule is None:
             problems.append(
                 f"no rule says what becomes of the label {label!r}, and no class of the student is called so"
             )
             continue
+        becomes = rule.becomes
         unknown = [name for name in becomes if name not in uses]
         if len(becomes) > 1 and not uses:
             problems.append(f"the label {label!r} is to become {', '.join(becomes)}, which needs a [use_teacher]")
@@ -52,14 +55,15 @@ def becomes_of(
                 f"the label {label!r} is to become {', '.join(becomes)}, but the use teacher does not know"
                 f" {', '.join(unknown)}: of these there may be one, which takes the rest"
             )
-        found.append(tuple(classes.index(name) for name in becomes))
+        weights = rule.weights or (1.0,) * len(becomes)
+        found.append({classes.index(name): weight for name, weight in zip(becomes, weights, strict=True)})
     if problems:
         raise RecipeError(one_message(problems))
     return tuple(found)
 
 
 def student_shares(
-    shares: Shares, use: Shares | None, becomes: Sequence[tuple[int, ...]], classes: Sequence[str], uses: Sequence[str]
+    shares: Shares, use: Shares | None, becomes: Sequence[Becomes], classes: Sequence[str], uses: Sequence[str]
 ) -> Shares:
     """Share each label among the student's classes.
 
@@ -69,7 +73,7 @@ def student_shares(
         Of the label raster's classes; their sum is at most 1, and 0 where a pixel has no label.
     use : float32 array (U, h, w) or None
         Probabilities of the use teacher.
-    becomes : sequence of tuples of int
+    becomes : sequence of dicts of int to float
         From :func:`becomes_of`.
     classes, uses : sequence of str
         Names of the student's and of the use teacher's classes.
@@ -85,7 +89,7 @@ def student_shares(
             for k in targets:
                 out[k] += label
             continue
-        seen = {k: use[uses.index(classes[k])] + _LEAST_USE for k in known}
+        seen = {k: targets[k] * (use[uses.index(classes[k])] + _LEAST_USE) for k in known}
         rest = [k for k in targets if k not in known]
         total = use.sum(axis=0) + _LEAST_USE * len(uses) if rest else sum(seen.values())
         left = label.copy()
@@ -102,6 +106,5 @@ def sharpened(shares: Shares, power: float) -> Shares:
     """Raise shares (L, h, w) to a power, keeping their sum."""
     if power == 1:
         return shares
-    total = shares.sum(axis=0)
     raised = shares**power
-    return np.asarray(raised * (total / np.maximum(raised.sum(axis=0), 1e-12)), np.float32)
+    return np.asarray(raised * (shares.sum(axis=0) / np.maximum(raised.sum(axis=0), 1e-12)), np.float32)

@@ -17,7 +17,7 @@ from geokd.scenes.bands import find_band, wavelengths_nm
 from geokd.training.dense.atmosphere import standard_atmosphere
 
 _SNOW = ((490.0, 1.0), (560.0, 0.98), (665.0, 0.97), (842.0, 0.88), (1610.0, 0.1), (2190.0, 0.08))  # by wavelength
-_SEDIMENT = ((490.0, 450.0), (560.0, 700.0), (665.0, 800.0), (705.0, 750.0), (842.0, 250.0), (1610.0, 30.0))
+_SEDIMENT = ((490.0, 450.0), (560.0, 700.0), (665.0, 800.0), (705.0, 750.0), (842.0, 150.0), (1610.0, 30.0))
 _BRIGHTEST = 1e4  # reflectance x 10,000
 
 
@@ -38,7 +38,8 @@ class View:
         Places of these bands; -1 where there is none.
     visible : tuple of int
         Places of red, green and blue, as far as they are there.
-    scaling : tuple of ValueScaling, or None for bytes as they are
+    scaling : tuple of ValueScaling
+        Of each band.
     water, tall : tuples of int
         Codes of the recipe's `water_classes` and `tall_classes`.
     marsh, snow_class : int
@@ -53,7 +54,7 @@ class View:
     red: int
     near_infrared: int
     visible: tuple[int, ...]
-    scaling: tuple[ValueScaling, ...] | None
+    scaling: tuple[ValueScaling, ...]
     water: tuple[int, ...]
     tall: tuple[int, ...]
     marsh: int
@@ -68,7 +69,7 @@ def view_of(contract: InputContract, recipe: DenseRecipe) -> View:
     found = [find_band(contract.bands, colour) - 1 for colour in ("red", "green", "blue")]
     given = recipe.variation
     snow = [_interpolated(_SNOW, wavelength) for wavelength in nm]
-    scaling = contract.value_scaling
+    assert contract.value_scaling is not None, "recipes of dense students have one"
     return View(
         added,
         through,
@@ -78,7 +79,7 @@ def view_of(contract: InputContract, recipe: DenseRecipe) -> View:
         found[0],
         find_band(contract.bands, "nir") - 1,
         tuple(place for place in found if place >= 0),
-        None if scaling is None else scaling.of_bands(len(contract.bands)),
+        contract.value_scaling.of_bands(len(contract.bands)),
         tuple(names.index(name) for name in given.water_classes),
         tuple(names.index(name) for name in given.tall_classes),
         names.index(given.marsh_class) if given.marsh_share else -1,
@@ -109,7 +110,8 @@ def simulate_marsh(
     others = torch.randint(n, (n,), generator=generator).tolist()
     for i in torch.nonzero(chosen)[:, 0].tolist():
         draw = torch.rand(10, generator=generator).tolist()
-        area, creeks, density, texture = clouds(4, (height, width), 0.9 + 0.7 * draw[0], generator)
+        area, creeks = clouds(2, (height, width), 1.2 + 1.2 * draw[0], generator)
+        density, texture = clouds(2, (height, width), 0.7 + 1.3 * draw[9], generator)
         wet = labels_before[i, list(view.water)].sum(0) > 0.5
         plants_here = 1 - labels_before[i, [*view.water, *view.tall]].sum(0) > 0.6
         other = 1 - labels_before[others[i], [*view.water, *view.tall]].sum(0) > 0.6
@@ -118,9 +120,9 @@ def simulate_marsh(
         plants = torch.where(wet, before[others[i]], before[i]) * (0.25 + 0.75 * draw[2])
         if view.near_infrared >= 0:
             plants[view.near_infrared] *= 1 - 0.7 * draw[3]  # dead stems
-        mud = (250 + 800 * draw[6] ** 2) * (1 + 0.15 * texture) * (1 + (1.4 * draw[7] - 0.3) * view.redness)
+        mud = (250 + 800 * draw[6] ** 2) * (1 + 0.1 * texture) * (1 + (1.4 * draw[7] - 0.3) * view.redness)
         plants = torch.lerp(plants, mud.clamp_min(100), min(1.0, 1.5 * draw[8]))
-        share = 0.15 + 0.7 * torch.sigmoid(0.8 * density + 1.6 * (draw[4] - 0.4))
+        share = 0.2 + 0.75 * torch.sigmoid(0.5 * density + 3 * (draw[4] - 0.4))
         creek = stands & (creeks.abs() < 0.12 * draw[5])
         marsh = stands & ~creek
         mixed = share * plants + (1 - share) * open_water
@@ -213,14 +215,12 @@ def put_under_air(pixels: Tensor, view: View, recipe: VariationRecipe, generator
 
 def seen_as_bytes(pixels: Tensor, view: View, recipe: VariationRecipe, generator: Generator) -> Tensor:
     """Stretch reflectance to 0..255 as the contract says, or some patches as pictures are stretched."""
-    if view.scaling is None:
-        return pixels.clamp(0, 255)
-    s = view.scaling
-    low = torch.tensor([one.minimum for one in s])[:, None, None]
-    high = torch.tensor([float(one.maximum) for one in s])[:, None, None]  # type: ignore[arg-type]
-    first = torch.tensor([one.output_minimum for one in s])[:, None, None]
-    last = torch.tensor([one.output_maximum for one in s])[:, None, None]
-    out = (first + (last - first) * (pixels - low) / (high - low)).clamp(0, 255)
+    low, slope, first, last = (
+        torch.tensor([getattr(one, name) for one in view.scaling])[:, None, None]
+        for name in ("minimum", "slope", "output_minimum", "output_maximum")
+    )
+    high = low + (last - first) / slope
+    out = (first + slope * (pixels - low)).clamp(0, 255)
     chosen = _chance(len(pixels), recipe.stretch_share, generator)
     for i in torch.nonzero(chosen)[:, 0].tolist():
         tail, together, strength = torch.rand(3, generator=generator).tolist()
