@@ -19,7 +19,7 @@ from geokd.cli import main
 from geokd.errors import CallError, SceneError
 from geokd.mapping.engine import make_student
 from tests.in_qgis import run_in_qgis
-from tests.tiny import write_scene
+from tests.tiny import dense_bundle, write_scene
 
 SAMPLE = Path(__file__).parent.parent / "sample_data" / "eastern_shore.tif"
 LAND = """
@@ -170,6 +170,23 @@ def test_probabilities_of_a_merged_model_are_sums(name: str, tmp_path: Path) -> 
     geokd.style(twice, tmp_path / "merged.onnx", tmp_path / "twice.onnx")
     assert len(load_bundle(tmp_path / "twice.onnx").legend) == 7
     assert geokd.verify(tmp_path / "twice.onnx").passed
+
+
+@pytest.mark.parametrize("cell_px", [1, 2])
+def test_probabilities_of_a_merged_dense_model_are_sums(cell_px: int, tmp_path: Path) -> None:
+    old = dense_bundle(cell_px)
+    (tmp_path / "old.onnx").write_bytes(old.onnx_bytes)
+    made = geokd.style(write(tmp_path / "a.toml"), tmp_path / "old.onnx", tmp_path / "merged.onnx")
+    new = load_bundle(tmp_path / "merged.onnx")
+    assert geokd.verify(tmp_path / "merged.onnx").passed
+    side = old.contract.patch_px
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 3, side, side), np.uint8)
+    before, after = (softmax(make_student(b).logits(pixels) / b.temperature, axis=1) for b in (old, new))
+    groups = [[old.legend.names.index(text) for text in c["from"]] for c in made["classes"]]
+    assert [len(group) for group in groups] == [2, 1]
+    expected = np.stack([before[:, group].sum(axis=1) for group in groups], axis=1)
+    assert after.shape == (3, len(groups), side // cell_px, side // cell_px)
+    assert after == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_model_that_is_only_renamed_answers_as_before(model: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def merge_logits(model: bytes, groups: Sequence[Sequence[int]], temperature: flo
     Parameters
     ----------
     model : bytes
-        With one output, logits (n, K).
+        With one output, logits (n, K) or (n, K, h, w).
     groups : sequence of sequences of int
         For each new class its old ones.
     temperature : float
@@ -73,13 +73,18 @@ def merge_logits(model: bytes, groups: Sequence[Sequence[int]], temperature: flo
     end = Graph(prefix)
     x = end.node("Div", [inner, end.constant(f"{prefix}temperature", temperature)])
     x = end.node("Softmax", [x], axis=1)
-    x = end.node("MatMul", [x, end.constant(f"{prefix}members", torch.from_numpy(members))])
+    answer = list(logits.type.tensor_type.shape.dim)
+    if len(answer) == 2:
+        x = end.node("MatMul", [x, end.constant(f"{prefix}members", torch.from_numpy(members))])
+    else:
+        x = end.node("Conv", [x, end.constant(f"{prefix}members", torch.from_numpy(members.T[..., None, None]))])
     x = end.node("Log", [end.node("Max", [x, end.constant(f"{prefix}least", _LEAST)])])
     end.node("Mul", [x, f"{prefix}temperature"], output=logits.name)
     end.nodes[-1].name = f"{prefix}mul"
     graph.node.extend(end.nodes)
     graph.initializer.extend(end.initialisers)
-    graph.output[0].CopyFrom(helper.make_tensor_value_info(logits.name, TensorProto.FLOAT, ["n", len(groups)]))
+    shape = ["n", len(groups), *(length.dim_value for length in answer[2:])]
+    graph.output[0].CopyFrom(helper.make_tensor_value_info(logits.name, TensorProto.FLOAT, shape))
     onnx.checker.check_model(merged)
     return bytes(merged.SerializeToString())
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from geokd.bundle import Bundle, Golden, load_bundle, resolve_model
+from geokd.bundle import Bundle, Golden, golden_cells, load_bundle, resolve_model
 from geokd.errors import CallError
 from geokd.legend_file import read_legend_file
 from geokd.outputs.staging import check_outputs, staged, write_bytes
@@ -80,5 +80,5 @@ def _restyled(bundle: Bundle, regrouping: Regrouping, name: str) -> Bundle:
         name=name,
         legend=regrouping.legend,
         provenance={"derived_from": origin | {"provenance": dict(bundle.provenance)}},
-        golden=Golden(bundle.golden.pixels, run_graph(graph, bundle.golden.pixels)),
+        golden=Golden(bundle.golden.pixels, golden_cells(run_graph(graph, bundle.golden.pixels))),
     )
