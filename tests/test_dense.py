@@ -210,6 +210,17 @@ def test_a_changed_cell_has_the_probability_of_its_new_class(scene: Path, dense_
     assert result.manifest["filters"]["changed_cells"] == (codes != percent.argmax(axis=0)).sum()
 
 
+def test_probabilities_that_are_kept_are_those_that_were_given() -> None:
+    random = np.random.default_rng(3)
+    percent = (random.integers(0, 101, (4, 19, 23)) * (random.random((4, 19, 23)) < 0.3)).astype(np.uint8)
+    cells = CellAnswers(PatchBlock(0, 1, 0, 1), percent.argmax(axis=0).astype(np.uint8), percent.max(axis=0), percent)
+    cells.leave_out(random.random((19, 23)) < 0.2)
+    marks, values = cells.possible()
+    assert len(values) == marks.sum() < 0.4 * marks.size
+    again = CellAnswers.of_possible(cells.block, cells.codes, cells.confidence, marks, values)
+    np.testing.assert_array_equal(again.percent, percent, strict=True)
+
+
 def test_polygons_may_be_left_out(scene: Path, dense_model: Path, tmp_path: Path) -> None:
     done = run("classify", scene, "-m", dense_model, "-o", tmp_path / "out", "--no-polygons", "--report", "--json")
     assert done.exit_code == 0, done.stderr

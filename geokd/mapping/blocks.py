@@ -29,6 +29,9 @@ PICTURE_PX = 1024
 FAMILIAR_PX = 64
 """Side of the windows of a dense student's patches that are held against the chips of training, at most its stride."""
 
+PERCENT_ARRAYS = ("percent_marks", "percent_values")
+"""Arrays of a result that hold the probabilities of a dense student's cells."""
+
 _FAMILIAR_SHARE = 0.9  # of pixels that are valid and not mirrored, in a patch to hold against whole chips
 _FAMILIAR_PATCHES = 4_000  # of a scene, at most about, to hold against the chips
 _RETRY_SECONDS = (0.25, 1.0)
@@ -114,20 +117,22 @@ class BlockResult:
             answers = {"patches": told.probabilities}
         else:
             answers = {"codes": told.codes, "confidence_percent": told.confidence}
-            last = {} if told.percent is None else {"percent": told.percent}
+            last = {} if told.percent is None else dict(zip(PERCENT_ARRAYS, told.possible(), strict=True))
         names = ("valid_cells", "features", "confidence", "picture", "picture_valid")
         count = np.array(self.classified, np.int64)
         return answers | {"classified": count} | {name: getattr(self, name) for name in names} | last
 
     @classmethod
     def from_arrays(cls, block: PatchBlock, arrays: Mapping[str, NDArray[Any]]) -> "BlockResult":
-        """Put together what :meth:`arrays` took apart; without `percent` there are no probabilities of cells."""
+        """Put together what :meth:`arrays` took apart; without :data:`PERCENT_ARRAYS` cells have no probabilities."""
         rest = dict(arrays)
         told: PatchPredictions | CellAnswers
         if "patches" in rest:
             told = PatchPredictions(block, rest.pop("patches"))
         else:
-            told = CellAnswers(block, rest.pop("codes"), rest.pop("confidence_percent"), rest.pop("percent", None))
+            decided = rest.pop("codes"), rest.pop("confidence_percent")
+            possible = [rest.pop(name) for name in PERCENT_ARRAYS if name in rest]
+            told = CellAnswers.of_possible(block, *decided, *possible) if possible else CellAnswers(block, *decided)
         return cls(told, int(rest.pop("classified")), **rest)
 
 

@@ -58,6 +58,31 @@ class CellAnswers:
         percent = None if self.percent is None else self.percent[:, rows, cols]
         return CellAnswers(self.block, self.codes[rows, cols], self.confidence[rows, cols], percent)
 
+    def possible(self) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+        """Return which percentages of mapped cells are not 0, bool (K, rows, cols), and these in a row, uint8 (n,).
+
+        Of a dozen classes a cell has a few that are possible at all, so that this takes half the room or less.
+        """
+        assert self.percent is not None, "probabilities were asked for"
+        marks = self.percent > 0
+        marks &= self.codes != NODATA
+        return marks, self.percent[marks]
+
+    @classmethod
+    def of_possible(
+        cls,
+        block: PatchBlock,
+        codes: NDArray[np.uint8],
+        confidence: NDArray[np.uint8],
+        marks: NDArray[np.bool_],
+        values: NDArray[np.uint8],
+    ) -> "CellAnswers":
+        """Put together what :meth:`possible` took apart."""
+        percent = np.zeros(marks.shape, np.uint8)
+        percent[marks] = values
+        np.copyto(percent, np.uint8(NODATA), where=codes == NODATA)
+        return cls(block, codes, confidence, percent)
+
     def leave_out(self, invalid: NDArray[np.bool_]) -> None:
         """Mark cells (rows, cols) as not mapped, in place."""
         if invalid.any():

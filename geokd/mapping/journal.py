@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.errors import CallError, OutputError
-from geokd.mapping.blocks import BlockResult
+from geokd.mapping.blocks import PERCENT_ARRAYS, BlockResult
 from geokd.scenes.grid import PatchBlock
 
-_FORMAT = 2
+_FORMAT = 3
 _HEAD = struct.Struct("<4s2IQI")  # mark, block, length of the names of the arrays, length in all, checksum
 _MARK = b"BLK:"
 _SYNC_SECONDS = 2.0
@@ -124,7 +124,7 @@ class Journal:
         self._file.seek(place)
         arrays: dict[str, NDArray[Any]] = {}
         for name, kind, shape in json.loads(self._file.read(names_length)):
-            if name == "percent" and not percent:  # the last
+            if name in PERCENT_ARRAYS and not percent:  # the last
                 break
             dtype, count = np.dtype(kind), math.prod(shape)
             if dtype == np.bool_:
