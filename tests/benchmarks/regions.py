@@ -1,8 +1,9 @@
 """Regions of a Sentinel-2 tile in cells of 10 m: filters, polygons and GeoPackage, in seconds and memory.
 
-    python -m tests.benchmarks.regions [SIDE_CELLS [MIN_AREA_HA [STAGE ...]]]
+    python -m tests.benchmarks.regions [SIDE_CELLS|MAP [MIN_AREA_HA [STAGE ...]]]
 
-The map stands in for a dense student's: thresholds on the indices of a real scene, mirrored until it is large enough
+MAP is the class raster of a map, its confidence beside it. Default: one that is more broken up than a dense student's,
+by thresholds on the indices of a real scene, mirrored until it is large enough
 (`scenes/s2_eastern_shore_b04b03b02b08_uint16.tif` of $GEOKD_DATA; `../shared` beside the repository unless set). Each
 stage runs in a process of its own, since memory once taken is not given back; the peak counts codes and confidence.
 """
@@ -34,24 +35,24 @@ from tests.benchmarks.scene import SIDE_PX
 
 DATA = Path(os.environ.get("GEOKD_DATA", Path(__file__).parents[3] / "shared"))
 SCENE = DATA / "scenes" / "s2_eastern_shore_b04b03b02b08_uint16.tif"
-LEGEND = default_legend(("sea", "shallow", "wet", "bare", "built", "thin", "grass", "crop", "wood"))
+LEGEND = default_legend(tuple(f"class {number}" for number in range(20)))
 STAGES = ("labels", "majority", "sieve", "polygons", "geopackage", "sieved polygons", "sieved geopackage", "simplified")
 
 
-def main(side: int = SIDE_PX, min_area_ha: float = 0.5, *stages: str) -> None:
-    """Make the map, then run each stage in a process of its own."""
-    if not SCENE.is_file():
+def main(given: str = str(SIDE_PX), min_area_ha: str = "0.5", *stages: str) -> None:
+    """Make or read the map, then run each stage in a process of its own."""
+    if given.isdigit() and not SCENE.is_file():
         print(f"skipped: it needs {SCENE.name} at {SCENE}; set GEOKD_DATA to the folder that holds scenes/")
         return
     with tempfile.TemporaryDirectory() as folder:
-        codes, confidence = pseudo_map(side)
+        codes, confidence = pseudo_map(int(given)) if given.isdigit() else real_map(Path(given))
         np.save(Path(folder, "codes.npy"), codes)
         np.save(Path(folder, "confidence.npy"), confidence)
-        sieve(codes, grid_of(side), len(LEGEND), min_area_ha)
+        sieve(codes, grid_of(len(codes)), len(LEGEND), float(min_area_ha))
         np.save(Path(folder, "sieved.npy"), codes)
         del codes, confidence
         for stage in stages or STAGES:
-            worker = [sys.executable, "-m", "tests.benchmarks.regions", "--stage", stage, folder, str(min_area_ha)]
+            worker = [sys.executable, "-m", "tests.benchmarks.regions", "--stage", stage, folder, min_area_ha]
             subprocess.run(worker, check=True)
 
 
@@ -75,6 +76,13 @@ def pseudo_map(side: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     for line in range(side // 8):
         codes[line, : side // 8 - line] = sure[line, : side // 8 - line] = NODATA
     return codes, sure
+
+
+def real_map(classes: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read codes and confidence of a map, (side, side)."""
+    of_confidence = classes.with_name(classes.name.replace("_landuse", "_confidence"))
+    with rasterio.open(classes) as codes, rasterio.open(of_confidence) as confidence:
+        return codes.read(1), confidence.read(1)
 
 
 def run_stage(stage: str, folder: Path, min_area_ha: float) -> None:
@@ -114,5 +122,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--stage"]:
         run_stage(sys.argv[2], Path(sys.argv[3]), float(sys.argv[4]))
     else:
-        given = [*sys.argv[1:3], *("10980", "0.5")[len(sys.argv[1:3]) :]]
-        main(int(given[0]), float(given[1]), *sys.argv[3:])
+        main(*sys.argv[1:])
