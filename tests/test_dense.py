@@ -20,10 +20,11 @@ from geokd.cli import main
 from geokd.contract import ValueScaling
 from geokd.errors import CallError, SceneError
 from geokd.legend import NODATA
+from geokd.mapping import scene_run
 from geokd.mapping.blocks import FAMILIAR_PX
 from geokd.mapping.cells import CellAnswers, decide_cells
 from geokd.mapping.classify import make_map
-from geokd.mapping.engine import make_student, softmax
+from geokd.mapping.engine import let_students_rest, make_student, softmax
 from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.options import ClassifyOptions
 from geokd.scenes import tiles
@@ -364,6 +365,30 @@ def test_tiles_are_unpacked_once_and_let_go_of(
             np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(tight.read_window(job.plan, window, (64, 64), "one")[0], wanted[0])
     assert tight._held <= 20_000
+    roomy.forget("another")
+    assert roomy._held > 20_000
+    roomy.forget("one")
+    assert roomy._held == 0
+
+
+def test_the_map_is_the_same_if_memory_is_given_back_before_it_is_put_together(
+    scene: Path, dense_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = geokd.classify(scene, dense_model, tmp_path / "a").class_map
+    rested = 0
+
+    def rest() -> None:
+        nonlocal rested
+        rested += 1
+        let_students_rest()
+
+    monkeypatch.setattr(scene_run, "_LARGE_CELLS", 0)
+    monkeypatch.setattr(scene_run, "let_students_rest", rest)
+    for name in "bc":
+        after = geokd.classify(scene, dense_model, tmp_path / name).class_map
+        np.testing.assert_array_equal(after.codes, before.codes)
+        np.testing.assert_array_equal(after.confidence, before.confidence)
+    assert rested == 2
 
 
 def test_fewer_workers_rather_than_too_much_memory(dense_model: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geokd.mapping.memory import bounded_growth, fair_share_bytes
+from geokd.mapping.memory import bounded_growth, fair_share_bytes, give_back_freed
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to a bound")
 MIB = 2**20
@@ -79,3 +79,17 @@ def test_the_share_of_a_process_that_is_held_to_less() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 2**30 <= int(done.stdout) < held_to // 2
+
+
+def test_freed_memory_is_given_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+
+    import resource
+
+    pieces = [bytes(range(100)) * 100 for _ in range(5_000)]  # each too small for a mapping of its own
+    last, before = bytes(10_000), resident()
+    del pieces
+    give_back_freed()
+    assert resident() < before - 40_000_000
+    assert len(last) == 10_000

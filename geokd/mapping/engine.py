@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from geokd.assessment.workload import Layer
 from geokd.bundle import Bundle, load_bundle
 from geokd.errors import BundleError, one_message
-from geokd.mapping.memory import bounded_growth, fair_share_bytes
+from geokd.mapping.memory import bounded_growth, fair_share_bytes, give_back_freed
 
 BATCH_PATCHES = 32
 """Patches that a patch student runs at once. Every run has this many: other batches may go through other kernels, with
@@ -56,6 +56,12 @@ class Student:
     def answer_shape(self) -> tuple[int, ...]:
         """Shape of the answer for one patch: (K,) of a patch student, (K, rows, cols) of a dense one."""
         return (len(self.bundle.legend), *self.bundle.contract.answer_shape)
+
+    @property
+    def blank_batch(self) -> dict[str, NDArray[np.uint8]]:
+        """Black patches, as the session takes them."""
+        shape = self.batch_patches, *self.bundle.golden.pixels.shape[1:]
+        return {self.session.get_inputs()[0].name: np.zeros(shape, np.uint8)}
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the network. The answer for a patch does not depend on the patches beside it, bit for bit.
@@ -151,6 +157,16 @@ def open_bundle(path: Path) -> Student:
     return student
 
 
+def let_students_rest() -> None:
+    """Give back the memory that the open students took to run; they take it again when they are run next."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    for student in list(_opened.values()):
+        with _told_in_a_sentence(f"run the model {student.bundle.name}"):
+            student.session.run(None, student.blank_batch, options)
+    give_back_freed()
+
+
 def make_student(bundle: Bundle) -> Student:
     """Make a session of a bundle and check that the network is what the bundle says.
 
@@ -174,9 +190,8 @@ def make_student(bundle: Bundle) -> Student:
     if problems:
         raise BundleError(f"the network of the model {bundle.name} does not fit it: {one_message(problems)}")
     student = Student(bundle, session)
-    blank = np.zeros((student.batch_patches, *bundle.golden.pixels.shape[1:]), np.uint8)
     with _told_in_a_sentence(f"run the model {bundle.name}", most), bounded_growth(most):
-        (answer,) = session.run(None, {session.get_inputs()[0].name: blank})
+        (answer,) = session.run(None, student.blank_batch)
     wanted = (student.batch_patches, *student.answer_shape)
     if answer.shape != wanted or answer.dtype != np.float32:
         raise BundleError(

@@ -1,6 +1,7 @@
-"""A bound on the memory that foreign code may take, where the system can hold it to that: Linux."""
+"""What a process takes of the memory: a bound on foreign code, and giving back what is free; on Linux."""
 
 import contextlib
+import ctypes
 import os
 import sys
 import threading
@@ -51,6 +52,13 @@ def bounded_growth(most_bytes: int) -> Iterator[None]:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def give_back_freed() -> None:
+    """Give memory that was freed back to the system; after work in threads, glibc would keep much of it."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another library of C
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _address_space_bytes() -> int:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from geokd.errors import GeokdError, SceneError
 from geokd.mapping.assembly import assemble, probability_parts
 from geokd.mapping.blocks import BlockResult, BlockTask
+from geokd.mapping.engine import let_students_rest
 from geokd.mapping.jobs import MappingJob, source_identity
 from geokd.mapping.journal import Journal
 from geokd.mapping.manifest import describe_map
@@ -21,6 +22,9 @@ from geokd.outputs.manifest import read_manifest, write_manifest
 from geokd.outputs.stac import write_item
 from geokd.outputs.stac_links import derived_from
 from geokd.outputs.staging import made_folders, staged, sweep, unmake
+from geokd.scenes.tiles import TILES
+
+_LARGE_CELLS = 4_000_000  # of a map; before a larger one is put together, what its blocks took is given back
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +58,7 @@ class SceneRun:
         self._seconds: dict[str, float] = {}
         self._resumed = self._patches = 0
         self._began = 0.0
+        self._run = uuid4().hex
 
     @property
     def done(self) -> int:
@@ -89,7 +94,7 @@ class SceneRun:
         sweep(job.folder, job.hidden)  # no other run is at work on it: the journal is locked
         before = self._journal.done
         self._resumed = len(before)
-        for task in block_tasks(job, self.number):
+        for task in block_tasks(job, self.number, self._run):
             if self.error is not None:
                 return
             if task.number not in before:
@@ -142,12 +147,20 @@ class SceneRun:
             return error
         return type(error)(f"{error}; {done} of {len(self.blocks)} blocks are kept, go on by --resume")
 
+    def _make_room(self) -> None:
+        """Give back what the blocks took of the memory, if the map is large."""
+        TILES.forget(self._run)
+        cells = self.job.patches.cell_grid
+        if cells.height * cells.width > _LARGE_CELLS:
+            let_students_rest()
+
     def _write(self, journal: Journal) -> ClassifyResult:
         """Put the map together and write all outputs."""
         job, seconds = self.job, self._seconds
         names, overwrite = job.outputs.values(), job.options.overwrite
         with staged(job.folder, names, overwrite=overwrite, prefix=job.hidden, former=job.names) as folder:
             start = time.perf_counter()
+            self._make_room()
             mosaic = assemble(job, self.blocks, journal.read)
             seconds["mosaic"] = time.perf_counter() - start
             write_map(job, mosaic, folder)
@@ -170,11 +183,11 @@ class SceneRun:
         return ClassifyResult(mosaic.class_map, _outputs(job), manifest)
 
 
-def block_tasks(job: MappingJob, scene: int = 0) -> Iterator[BlockTask]:
+def block_tasks(job: MappingJob, scene: int = 0, run: str | None = None) -> Iterator[BlockTask]:
     """Cut a job into tasks that know their files by absolute paths, for workers that run elsewhere."""
     path = Path(job.plan.path)
     plan = replace(job.plan, path=str(path.resolve())) if path.exists() else job.plan
-    options, run = job.options, uuid4().hex
+    options, run = job.options, run or uuid4().hex
     for number, block in enumerate(job.patches.blocks(*job.blocks_px)):
         yield BlockTask(
             plan,

@@ -116,13 +116,24 @@ class TileCache:
             self._shrink()
         return tile
 
+    def forget(self, run: str) -> None:
+        """Let go of the tiles of a run that is over."""
+        with self._lock:
+            for key in list(self._tiles):
+                if key[0] == run:
+                    self._drop(key)
+
     def _shrink(self) -> None:
         """Let go of those not used for longest."""
         for key in list(self._tiles):
             if self._held <= self._most:
                 return
-            if self._tiles[key].done():
-                self._held -= _size(self._tiles.pop(key).result())
+            self._drop(key)
+
+    def _drop(self, key: tuple[str, int, int]) -> None:
+        """Let go of a tile, unless it is being unpacked."""
+        if self._tiles[key].done():
+            self._held -= _size(self._tiles.pop(key).result())
 
 
 def worth_keeping(storage_px: tuple[int, int], width: int) -> bool:
