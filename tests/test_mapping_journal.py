@@ -287,7 +287,7 @@ def test_outputs_that_cannot_be_written_leave_the_journal(
         raise OutputError("cannot write fields_landuse.gpkg: No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("geokd.mapping.writing.write_polygons", full)
+        patched.setattr("geokd.outputs.geopackage.write_polygons", full)
         with pytest.raises(OutputError, match="No space left on device; 20 of 20 blocks are kept, go on by --resume"):
             geokd.classify(scene, model, tmp_path / "out", SMALL_BLOCKS)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [JOURNAL]
