@@ -3,8 +3,8 @@
     python -m tests.benchmarks.dense_torchgeo_loop FOLDER MODEL
 
 FOLDER holds the part as a GeoTIFF, MODEL is an fp32 bundle. Patches and stride are the student's own; torch runs it
-with as many threads as there are cores. Classes are decided and dropped, nothing is written. Prints pixels that are
-answered for, seconds, seconds of all processors, and peak memory in MB as JSON.
+with as many threads as there are cores, and channels last, which is faster. Classes are decided and dropped, nothing is
+written. Prints pixels that are answered for, seconds, seconds of all processors, and peak memory in MB as JSON.
 """
 
 import json
@@ -37,7 +37,8 @@ def main(folder: str, model: str) -> None:
     """Classify all patches of a folder's scene and print what it took."""
     torch.set_num_threads(available_cores())
     bundle = load_bundle(resolve_model(model))
-    student, slope, start_value = network_of(bundle), *stretch_of(bundle)
+    student: torch.nn.Module = network_of(bundle).to(memory_format=torch.channels_last)
+    slope, start_value = stretch_of(bundle)
     patch_px, stride_px = bundle.contract.patch_px, bundle.contract.patch_px - 2 * bundle.contract.margin_px
     scenes = Scenes(folder)
     sampler = GridGeoSampler(scenes, size=patch_px, stride=stride_px)
@@ -48,12 +49,12 @@ def main(folder: str, model: str) -> None:
         start, before = time.perf_counter(), time.process_time()
         for batch in loader:
             stretched = batch["image"].float() * slope + start_value
-            logits, _ = student(torch.floor(stretched + 0.5).clamp(0, 255))
+            pixels = torch.floor(stretched + 0.5).clamp(0, 255).contiguous(memory_format=torch.channels_last)
+            logits, _ = student(pixels)
             patches += len(logits.argmax(dim=1).to(torch.uint8).numpy())
         wall, processor = time.perf_counter() - start, time.process_time() - before
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    pixels = patches * stride_px**2
-    print(json.dumps({"pixels": pixels, "wall": wall, "processor": processor, "peak_mb": peak_mb}))
+    print(json.dumps({"pixels": patches * stride_px**2, "wall": wall, "processor": processor, "peak_mb": peak_mb}))
 
 
 def network_of(bundle: Bundle) -> DenseNetwork:
