@@ -58,9 +58,9 @@ class RuleRecipe:
     `label` is a band's description (or number, from 1) of a raster with a band for each class, or a code (or its name
     in the raster's attribute table) of a raster of codes. With several classes in `becomes`, each pixel's label is
     split among them in the proportion in which the use teacher sees them there. One of them may be unknown to the use
-    teacher: it takes what is left of 1 after the others. `weights`, one for each of `becomes`, are multiplied with the
-    use teacher's probabilities first, above 0 and at most 1: low for a class that it sees too often. An empty `becomes` leaves pixels with
-    this label out. Labels without a rule become the class of the same name.
+    teacher: it takes what is left of 1 after the others. `weights`, one for each of `becomes`, above 0 and at most 1,
+    are multiplied with the use teacher's probabilities first: low for a class that it sees too often. An empty
+    `becomes` leaves pixels with this label out. Labels without a rule become the class of the same name.
     """
 
     label: str
@@ -148,10 +148,10 @@ class VariationRecipe:
     (reflectance x 10,000). `scale_share` are resampled, to pixels smaller or larger by up to `scale`.
     `season_share` lose up to `season` of the greenness of plants.
 
-    Simulated land: `marsh_share` get areas in which plants or soil stand in water, within the pixel, with open creeks;
-    their label is `marsh_class`. `snow_share` get a snow cover, thinner under trees and houses; its label is
-    `snow_class`. `turbid_share` get sediment into their water. `water_classes` and `tall_classes` name what these need
-    to know of the other classes.
+    Simulated land: `marsh_share` get areas in which plants, or mud with dead stems, stand in water, within the pixel,
+    with open creeks; their label is `marsh_class`. `snow_share` get a snow cover, thinner under trees and houses; its
+    label is `snow_class`. `turbid_share` get sediment and waves into their water. `water_classes` and `tall_classes`
+    name what these need to know of the other classes.
 
     `stretch_share` are stretched to bytes as pictures are (their own quantiles, by band or for all bands) instead of
     by the contract's range, for a student that is to take 8-bit pictures.

@@ -18,6 +18,8 @@ from geokd.training.dense.atmosphere import standard_atmosphere
 
 _SNOW = ((490.0, 1.0), (560.0, 0.98), (665.0, 0.97), (842.0, 0.88), (1610.0, 0.1), (2190.0, 0.08))  # by wavelength
 _SEDIMENT = ((490.0, 450.0), (560.0, 700.0), (665.0, 800.0), (705.0, 750.0), (842.0, 150.0), (1610.0, 30.0))
+_ALL_MUD = 0.5  # share of the simulated marshes that are mud and dead stems alone, smooth and nearly flooded
+_WAVES = 120.0  # standard deviation of reflectance x 10,000 on a rough sea
 _BRIGHTEST = 1e4  # reflectance x 10,000
 
 
@@ -109,20 +111,23 @@ def simulate_marsh(
     pixels, labels = pixels.clone(), labels.clone()
     others = torch.randint(n, (n,), generator=generator).tolist()
     for i in torch.nonzero(chosen)[:, 0].tolist():
-        draw = torch.rand(10, generator=generator).tolist()
+        draw = torch.rand(12, generator=generator).tolist()
         area, creeks = clouds(2, (height, width), 1.2 + 1.2 * draw[0], generator)
-        density, texture = clouds(2, (height, width), 0.7 + 1.3 * draw[9], generator)
+        density, texture = clouds(2, (height, width), 0.7 + 1.7 * draw[9], generator)
         wet = labels_before[i, list(view.water)].sum(0) > 0.5
         plants_here = 1 - labels_before[i, [*view.water, *view.tall]].sum(0) > 0.6
         other = 1 - labels_before[others[i], [*view.water, *view.tall]].sum(0) > 0.6
-        stands = (area + 2.8 * (draw[1] - 0.5) > 0) & (plants_here | (wet & other))
+        all_mud = draw[10] < _ALL_MUD
+        inside = area + 4 * (draw[1] - 0.4) > 0
+        stands = inside & (plants_here | (wet if all_mud else wet & other))
         open_water = torch.where(wet, before[i], water[i])
         plants = torch.where(wet, before[others[i]], before[i]) * (0.25 + 0.75 * draw[2])
         if view.near_infrared >= 0:
             plants[view.near_infrared] *= 1 - 0.7 * draw[3]  # dead stems
-        mud = (250 + 800 * draw[6] ** 2) * (1 + 0.1 * texture) * (1 + (1.4 * draw[7] - 0.3) * view.redness)
-        plants = torch.lerp(plants, mud.clamp_min(100), min(1.0, 1.5 * draw[8]))
-        share = 0.2 + 0.75 * torch.sigmoid(0.5 * density + 3 * (draw[4] - 0.4))
+        mud = (250 + 700 * draw[6] ** 2) * (1 + 0.12 * draw[11] * texture) * (1 + 1.1 * draw[7] * view.redness)
+        plants = torch.lerp(plants, mud.clamp_min(100), 1.0 if all_mud else draw[8])
+        least = 0.8 if all_mud else 0.2
+        share = least + (0.95 - least) * torch.sigmoid(0.5 * density + 3 * (draw[4] - 0.4))
         creek = stands & (creeks.abs() < 0.12 * draw[5])
         marsh = stands & ~creek
         mixed = share * plants + (1 - share) * open_water
@@ -157,13 +162,17 @@ def simulate_snow(
 
 
 def make_turbid(pixels: Tensor, labels: Tensor, view: View, recipe: VariationRecipe, generator: Generator) -> Tensor:
-    """Put sediment into the water of some patches: brighter in the visible, a little in the near infrared."""
+    """Put sediment and waves into the water of some patches.
+
+    Sediment is brighter in the visible, a little in the near infrared; waves reflect the sky, alike in all bands.
+    """
     n, _, height, width = pixels.shape
     chosen = _chance(n, recipe.turbid_share, generator)
     amount = torch.rand(n, generator=generator) * chosen
     drift = torch.sigmoid(2 * clouds(n, (height, width), 1.3, generator)) * amount[:, None, None]
-    wet = labels[:, list(view.water)].sum(1) * drift
-    return pixels + wet[:, None] * view.sediment
+    water = labels[:, list(view.water)].sum(1) * chosen[:, None, None]
+    waves = clouds(n, (height, width), 0.4, generator) * _WAVES * torch.rand((n, 1, 1), generator=generator) ** 2
+    return pixels + (water * drift)[:, None] * view.sediment + (water * waves)[:, None]
 
 
 def change_season(pixels: Tensor, view: View, recipe: VariationRecipe, generator: Generator) -> Tensor:
