@@ -95,7 +95,8 @@ class DenseStudentRecipe:
     `initial_weights` is the name or path of an fp32 bundle (a patch student's or a dense one's), the path of a
     .safetensors file with MobileNetV2's `features.*`, or "none". `width` is the number of channels in which features
     of all resolutions are put together. An epoch has `epoch_steps` batches of `batch_size` patches of `patch_px`.
-    `ema_decay` is the decay per step of the running mean of the weights that is validated and exported. The last
+    `ema_decay` is the decay per step of the running mean of the weights that is validated and exported; in the first
+    steps it is lower. The last
     `int8_epochs` are trained under the rounding of int8.
     """
 

@@ -1,4 +1,4 @@
-"""The shipped student on the real sample scene: is water water, and do the outputs agree with one another?"""
+"""The shipped students on the real sample scene: is water water, and do the outputs agree with one another?"""
 
 import json
 from pathlib import Path
@@ -22,7 +22,14 @@ LABELS = ROOT / "sample_data" / "labels.gpkg"
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> geokd.ClassifyResult:
-    return geokd.classify(SCENE, output=tmp_path_factory.mktemp("map"))
+    """The map of the patch student, in cells of 160 m."""
+    return geokd.classify(SCENE, model="eurosat-rgb", output=tmp_path_factory.mktemp("map"))
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> geokd.ClassifyResult:
+    """The map of the dense student that is chosen for the scene, in cells of 10 m."""
+    return geokd.classify(SCENE, output=tmp_path_factory.mktemp("dense"))
 
 
 def is_class(class_map: ClassMap, *names: str) -> NDArray[np.bool_]:
@@ -102,7 +109,7 @@ def test_eight_bits_and_three_bands_give_the_same_map(result: geokd.ClassifyResu
         with rasterio.open(tmp_path / f"{name}.tif", "w", **(profile | changes)) as copy:
             copy.write(pixels)
         options = geokd.ClassifyOptions(bidx=(4, 3, 2) if name == "swapped" else None)
-        other = geokd.classify(tmp_path / f"{name}.tif", output=tmp_path, options=options)
+        other = geokd.classify(tmp_path / f"{name}.tif", model="eurosat-rgb", output=tmp_path, options=options)
         assert np.array_equal(other.class_map.codes, result.class_map.codes), name
 
 
@@ -110,3 +117,49 @@ def test_the_map_is_not_one_class(result: geokd.ClassifyResult) -> None:
     counts = result.class_map.cell_counts()
     assert (counts > 0).sum() >= 7
     assert counts.max() < 0.5 * counts.sum()
+
+
+def test_the_dense_student_is_chosen_for_a_scene_with_near_infrared(dense: geokd.ClassifyResult) -> None:
+    assert dense.manifest["model"]["name"] == "sentinel2-landuse"
+    assert dense.manifest["model"]["precision"] == "int8"
+    assert dense.class_map.codes.shape == (1024, 1024)
+
+
+def test_colours_alone_get_the_student_of_colours(tmp_path: Path) -> None:
+    with rasterio.open(SCENE) as scene:
+        window = rasterio.windows.Window(0, 0, 256, 256)
+        profile = scene.profile | {
+            "driver": "GTiff", "count": 3, "tiled": False, "height": 256, "width": 256,
+        }  # fmt: skip
+        with rasterio.open(tmp_path / "colours.tif", "w", **profile) as copy:
+            copy.write(scene.read([1, 2, 3], window=window))
+            copy.descriptions = ("B04", "B03", "B02")
+    result = geokd.classify(tmp_path / "colours.tif", output=tmp_path)
+    assert result.manifest["model"]["name"] == "sentinel2-landuse-rgb"
+
+
+def test_the_dense_map_agrees_with_interpreted_polygons(dense: geokd.ClassifyResult) -> None:
+    """Pixels within polygons, against the classes an interpreter would accept there; figures in the model card."""
+    grid = dense.class_map.grid
+    right: dict[str, list[bool]] = {}
+    labels = geopandas.read_file(LABELS)
+    for land_use, accepted, polygon in zip(labels["land_use"], labels["landuse"], labels.geometry, strict=True):
+        inside = geometry_mask([polygon], (grid.height, grid.width), grid.transform, invert=True)
+        right.setdefault(land_use, []).extend(is_class(dense.class_map, *accepted.split("|"))[inside])
+    for land_use, answers in sorted(right.items()):
+        print(f"{land_use}: {np.mean(answers):.3f} of {len(answers)} pixels")
+    assert np.mean(right["forest"]) >= 0.97
+    assert np.mean(right["cropland"]) >= 0.85
+    assert np.mean(right["water_sea"]) >= 0.95
+    assert np.mean(right["beach"]) >= 0.85
+    assert np.mean(right["town"]) >= 0.55
+
+
+def test_water_of_the_dense_map_is_water(dense: geokd.ClassifyResult) -> None:
+    with rasterio.open(SCENE) as scene:
+        green, infrared = scene.read([2, 4]).astype(np.float64)
+    index = normalised_difference(green, infrared)
+    water = is_class(dense.class_map, "SeaLake", "River")
+    print(f"water found {water[index > 0.3].mean():.4f}, land called water {water[index < -0.2].mean():.4f}")
+    assert water[index > 0.3].mean() >= 0.95
+    assert water[index < -0.2].mean() <= 0.015

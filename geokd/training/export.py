@@ -116,7 +116,7 @@ def export(
     for stage in stages:
         fp32 = _dense_bundle(folder, facts) if dense else _fp32_bundle(folder, stage, facts)
         trained_under_rounding = stage == "student" and facts["recipe"]["student"].get("int8_epochs", 0) > 0
-        preparations = () if trained_under_rounding else PREPARATIONS
+        preparations = () if trained_under_rounding and not dense else PREPARATIONS  # dense ones gain by both
         graph = quantise(fp32.graph, calibration["pixels"].numpy(), preparations)
         int8 = fp32.with_graph(graph, "int8", golden_cells(run_graph(graph, fp32.golden.pixels)))
         rounding = {"prepared_by": [prepare.__name__ for prepare in preparations]}
@@ -233,8 +233,8 @@ def _rounding_note(stage: Stage, *, prepared: bool) -> str:
     if not prepared:
         return f"the {stage} is rounded to int8 as it is, since it was trained under rounding"
     return (
-        f"the {stage} was not trained under rounding: before it is rounded to int8, channels are given like ranges and"
-        " biases lose what rounding adds"
+        f"before the {stage} is rounded to int8, the ranges of its channels are equalised and its biases corrected for"
+        " the shift that rounding causes"
     )
 
 

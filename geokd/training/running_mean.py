@@ -24,10 +24,15 @@ class RunningMean(Generic[N]):
         return self._decay**steps if steps else 0.0
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Take the network's state as it is now."""
+    def update(self, step: int | None = None) -> None:
+        """Take the network's state as it is now.
+
+        With the number of the `step`, from 0 on, the decay grows from 0.1 to its full value, as (1 + step) / (10 +
+        step): so the mean of few steps does not hold the initial weights.
+        """
         if self._decay == 0:
             return
-        torch._foreach_lerp_(self._means, self._values, 1 - self._decay)
+        decay = self._decay if step is None else min(self._decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self._means, self._values, 1 - decay)
         for mean, value in self._counts:
             mean.copy_(value)

@@ -251,7 +251,8 @@ def _train_epoch(
     rounded = epoch >= wanted.epochs - wanted.int8_epochs
     total = torch.zeros((), device=device)
     for step in range(wanted.epoch_steps):
-        progress = (epoch * wanted.epoch_steps + step + 1) / (wanted.epochs * wanted.epoch_steps)
+        number = epoch * wanted.epoch_steps + step
+        progress = (number + 1) / (wanted.epochs * wanted.epoch_steps)
         for group in optimiser.param_groups:
             group["lr"] = wanted.learning_rate * _schedule(progress)
         pixels, labels, hard = varied_batch(job.places, job.view, job.recipe, wanted.batch_size, generator)
@@ -263,7 +264,7 @@ def _train_epoch(
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
         optimiser.step()
-        average.update()
+        average.update(number)
         total += loss.detach()
     return float(total) / wanted.epoch_steps
 

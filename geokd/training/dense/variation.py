@@ -18,7 +18,10 @@ from geokd.training.dense.atmosphere import standard_atmosphere
 
 _SNOW = ((490.0, 1.0), (560.0, 0.98), (665.0, 0.97), (842.0, 0.88), (1610.0, 0.1), (2190.0, 0.08))  # by wavelength
 _SEDIMENT = ((490.0, 450.0), (560.0, 700.0), (665.0, 800.0), (705.0, 750.0), (842.0, 150.0), (1610.0, 30.0))
-_ALL_MUD = 0.5  # share of the simulated marshes that are mud and dead stems alone, smooth and nearly flooded
+_ALL_MUD = 0.6  # share of the simulated marshes that are mud and dead stems alone
+_FLOODED = (
+    0.5  # share of these that are open water of the same shape and texture, so that colour alone tells them apart
+)
 _WAVES = 120.0  # standard deviation of reflectance x 10,000 on a rough sea
 _BRIGHTEST = 1e4  # reflectance x 10,000
 
@@ -95,7 +98,8 @@ def simulate_marsh(
     """Let plants, or mud with dead stems, stand in water in parts of some patches, with creeks of open water.
 
     Both are mixed within the pixel. On land, water comes from `water`; in water, plants come from another patch of
-    the batch. Mud is dark and nearly alike in all bands.
+    the batch. Mud is dark and nearly alike in all bands. Some areas are water all over, in the shapes and textures of
+    mud, and labelled so.
 
     Parameters
     ----------
@@ -111,31 +115,36 @@ def simulate_marsh(
     pixels, labels = pixels.clone(), labels.clone()
     others = torch.randint(n, (n,), generator=generator).tolist()
     for i in torch.nonzero(chosen)[:, 0].tolist():
-        draw = torch.rand(12, generator=generator).tolist()
+        draw = torch.rand(13, generator=generator).tolist()
         area, creeks = clouds(2, (height, width), 1.2 + 1.2 * draw[0], generator)
         density, texture = clouds(2, (height, width), 0.7 + 1.7 * draw[9], generator)
         wet = labels_before[i, list(view.water)].sum(0) > 0.5
         plants_here = 1 - labels_before[i, [*view.water, *view.tall]].sum(0) > 0.6
         other = 1 - labels_before[others[i], [*view.water, *view.tall]].sum(0) > 0.6
         all_mud = draw[10] < _ALL_MUD
+        flooded = all_mud and draw[12] < _FLOODED
         inside = area + 4 * (draw[1] - 0.4) > 0
         stands = inside & (plants_here | (wet if all_mud else wet & other))
         open_water = torch.where(wet, before[i], water[i])
         plants = torch.where(wet, before[others[i]], before[i]) * (0.25 + 0.75 * draw[2])
         if view.near_infrared >= 0:
             plants[view.near_infrared] *= 1 - 0.7 * draw[3]  # dead stems
-        mud = (250 + 700 * draw[6] ** 2) * (1 + 0.12 * draw[11] * texture) * (1 + 1.1 * draw[7] * view.redness)
-        plants = torch.lerp(plants, mud.clamp_min(100), 1.0 if all_mud else draw[8])
+        slope = -0.35 - 0.4 * draw[7] if flooded else 1.1 * draw[7]
+        mud = (250 + 700 * draw[6] ** 2) * (1 + 0.2 * draw[11] * texture) * (1 + slope * view.redness)
+        plants = torch.lerp(plants, mud.clamp_min(60), 1.0 if all_mud else draw[8])
         least = 0.8 if all_mud else 0.2
         share = least + (0.95 - least) * torch.sigmoid(0.5 * density + 3 * (draw[4] - 0.4))
         creek = stands & (creeks.abs() < 0.12 * draw[5])
         marsh = stands & ~creek
         mixed = share * plants + (1 - share) * open_water
         pixels[i] = torch.where(marsh, mixed, torch.where(creek, open_water, pixels[i]))
-        labels[i] = labels[i] * ~(stands & ~(creek & wet))
-        labels[i, view.marsh] += marsh
+        still_water = (creek & wet) | (marsh & wet if flooded else creek & wet)
+        labels[i] = labels[i] * ~(stands & ~still_water)
+        if not flooded:
+            labels[i, view.marsh] += marsh
+        new_water = stands & ~wet if flooded else creek & ~wet
         for code in view.water:
-            labels[i, code] += (creek & ~wet) / len(view.water)
+            labels[i, code] += new_water / len(view.water)
     return pixels, labels
 
 
