@@ -2,8 +2,8 @@
 
     python recipes/map_figures.py maps/SCENE_landuse.tif POLYGONS.gpkg ... [--field landuse]
 
-FIELD holds the classes that an interpreter would accept, separated by `|`; `land_use` the kind of land. Printed are, for
-each kind, the share of its pixels with an accepted class (95 % interval over polygons, by the bootstrap), and which
+FIELD holds the classes that an interpreter would accept, separated by `|`; `land_use` the kind of land. For each kind,
+the share of its pixels with an accepted class is printed (95 % interval over polygons, by the bootstrap), and which
 classes they have; over all, the share, the mean over kinds, and the expected calibration error of the confidence.
 """
 

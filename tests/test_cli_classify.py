@@ -65,11 +65,12 @@ def test_a_map_without_a_class_is_told(model: Path, tmp_path: Path) -> None:
 
 def test_a_scene_too_small_to_be_held_against_the_chips_is_told(tmp_path: Path) -> None:
     one = write_scene(tmp_path / "one.tif", three_fields(64, 64), photometric="RGB")
-    result = classify(one, "-o", tmp_path / "out", "--stride", 64)
+    patches = ("-m", "eurosat-rgb", "-o", tmp_path / "out")
+    result = classify(one, *patches, "--stride", 64)
     assert "was not looked into: 1 whole patches side by side are too few" in result.stderr
     assert "  1 patch, " in result.stderr
     whole = write_scene(tmp_path / "whole.tif", three_fields(256, 256), photometric="RGB")
-    assert "was not looked into" not in classify(whole, "-o", tmp_path / "out").stderr
+    assert "was not looked into" not in classify(whole, *patches).stderr
 
 
 def test_verbose_tells_every_option(scene: Path, model: Path, tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def test_scene(scene: Path) -> None:
     assert [band["colour"] for band in about["bands"]] == ["red", "green", "blue"]
     assert about["nodata"] is None
     assert "problems" not in about
-    assert about["models_that_fit"] == ["eurosat-rgb", "eurosat-rgb-fp32"]
+    colours = ["eurosat-rgb", "eurosat-rgb-fp32", "sentinel2-landuse-rgb", "sentinel2-landuse-rgb-fp32"]
+    assert about["models_that_fit"] == colours
 
 
 @pytest.mark.parametrize(("nodata", "shown"), [(np.nan, "nan"), (0.5, 0.5)])

@@ -7,9 +7,19 @@ import pytest
 from geokd.contract import ValueScaling
 from geokd.errors import CallError, RecipeError
 from geokd.recipe import Recipe
-from geokd.recipe_file import expanded, load_recipe, recipe_from_json, template
+from geokd.recipe_file import (
+    dense_recipe_from_json,
+    expanded,
+    load_dense_recipe,
+    load_recipe,
+    recipe_from_json,
+    template,
+)
 
-RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
+PUBLISHED = sorted((Path(__file__).parent.parent / "recipes").glob("*.toml"))
+DENSE = [path for path in PUBLISHED if "\n[[classes]]" in path.read_text(encoding="utf-8")]
+TABLES = [path for path in PUBLISHED if "\n[[source]]" in "\n" + path.read_text(encoding="utf-8")]
+RECIPES = [path for path in PUBLISHED if path not in (*DENSE, *TABLES)]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -17,6 +27,19 @@ def test_published_recipes_load_and_round_trip(path: Path) -> None:
     recipe = load_recipe(path)
     assert recipe_from_json(recipe.to_json()) == recipe
     assert recipe.name == path.stem
+
+
+@pytest.mark.parametrize("path", DENSE, ids=lambda p: p.stem)
+def test_published_recipes_of_dense_students_load_and_round_trip(path: Path) -> None:
+    recipe = load_dense_recipe(path)
+    assert dense_recipe_from_json(recipe.to_json()) == recipe
+    assert recipe.name == path.stem
+
+
+def test_every_published_table_has_scenes() -> None:
+    assert [path.stem for path in TABLES] == ["sentinel2-landuse-scenes"]
+    for path in TABLES:
+        assert len(tomllib.loads(path.read_text(encoding="utf-8"))["source"]) == 4
 
 
 def test_defaults_and_hash() -> None:

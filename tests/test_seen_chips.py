@@ -19,7 +19,13 @@ from geokd.seen_chips import SeenChips
 from tests.test_cli_evaluate import write_chips
 from tests.tiny import PATCH_PX, tiny_bundle
 
-CHIPS = {"eurosat-rgb": 16_200, "rsscn7": 2_016 + 1_511, "ucmerced": 1_511}  # of 1,512 two are alike
+CHIPS = {  # of UC Merced's 1,512 two are alike; dense students begin with EuroSAT's weights
+    "eurosat-rgb": 16_200,
+    "rsscn7": 2_016 + 1_511,
+    "sentinel2-landuse": 16_200,
+    "sentinel2-landuse-rgb": 16_200,
+    "ucmerced": 1_511,
+}
 
 
 def pictures(seed: int, count: int) -> NDArray[np.uint64]:

@@ -208,9 +208,8 @@ def test_a_merged_model_maps_as_the_map_is_merged(tmp_path: Path) -> None:
     legend = write(tmp_path / "a.csv", "from,title\nAnnualCrop,Crop\nPermanentCrop,Crop\nPasture,Crop\n")
     geokd.style(legend, "eurosat-rgb", tmp_path / "crop.onnx")
     direct = geokd.classify(tmp_path / "clip.tif", tmp_path / "crop.onnx", tmp_path / "direct").class_map.codes
-    whole = geokd.classify(
-        tmp_path / "clip.tif", output=tmp_path / "whole", options=geokd.ClassifyOptions(probabilities=True)
-    )
+    options = geokd.ClassifyOptions(probabilities=True)
+    whole = geokd.classify(tmp_path / "clip.tif", "eurosat-rgb", tmp_path / "whole", options)
     geokd.style(legend, whole.outputs["class_raster"], tmp_path / "styled_landuse.tif")
     styled = bands(tmp_path / "styled_landuse.tif")[0]
     assert (styled != direct).mean() < 0.01  # where percentages, as rounded, are equal
