@@ -27,8 +27,8 @@ from geokd.training.dense.losses import dense_loss
 from geokd.training.dense.network import DenseNetwork, begin_with
 from geokd.training.dense.onnx_graph import dense_to_onnx
 from geokd.training.dense.patches import draw_patches, find_places
+from geokd.training.dense.showing import varied_batch
 from geokd.training.dense.sources import read_sources
-from geokd.training.dense.training import varied_batch
 from geokd.training.dense.variation import view_of
 from geokd.training.export import export, read_weights
 from geokd.training.quantisation import run_graph
