@@ -170,7 +170,7 @@ def keeps_probabilities(options: ClassifyOptions, bundle: Bundle) -> bool:
 def _notes_of_patches(job: MappingJob) -> Iterator[str]:
     """Say how patches lie, and what becomes of those that are not wholly valid."""
     patches, least = job.patches, 100 * job.min_valid_share
-    mean = "the mean of the valid pixels of a patch stands for the invalid ones"
+    mean = "invalid pixels are filled with the mean of the patch's valid pixels"
     if isinstance(patches, DenseGrid):
         cell = max(patches.cell_grid.pixel_size_m)
         each = "every pixel" if patches.cell_px == 1 else f"every {patches.cell_px} x {patches.cell_px} pixels"
@@ -179,16 +179,13 @@ def _notes_of_patches(job: MappingJob) -> Iterator[str]:
         edge = f"; the outer {margin} px of each are not used, where the model sees too little around" if margin else ""
         yield f"patches of {patches.patch_px} px lie {patches.stride_px} px apart{edge}"
         if least > 0:
-            yield f"patches with less than {least:g} % valid pixels are not classified; in others {mean}"
+            yield f"patches with less than {least:g} % valid pixels are not classified; elsewhere {mean}"
         else:
             yield f"every cell with a valid pixel gets a class; {mean}"
         return
     why = ", a quarter of a patch, since no stride was given" if job.options.stride_px is None else ""
     yield f"patches of {patches.patch_px} px lie {patches.stride_px} px apart{why}"
-    yield (
-        f"patches with less than {least:g} % valid pixels are not classified; in others the mean of the valid ones"
-        " stands for the invalid"
-    )
+    yield (f"patches with less than {least:g} % valid pixels are not classified; elsewhere {mean}")
 
 
 def _notes_of_workers(job: MappingJob) -> Iterator[str]:
