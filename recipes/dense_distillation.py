@@ -27,7 +27,7 @@ from geokd.training.export import export
 
 SAMPLE = Path(__file__).parent.parent / "sample_data"
 COVERS = ("water", "trees", "grass", "flooded_vegetation", "crops", "shrub_and_scrub", "built", "bare")
-# What each kind of land may be called, by the uses and by the covers; the second are told apart less finely.
+# Classes accepted for each kind of land: of the student of uses, and of the student of covers, which has fewer.
 ACCEPTED = {
     "cropland": (("AnnualCrop", "PermanentCrop"), ("crops",)),
     "forest": (("Forest",), ("trees",)),

@@ -27,7 +27,7 @@ PICTURE_PX = 1024
 """Longer side of the thinned scene, for pictures."""
 
 FAMILIAR_PX = 64
-"""Side of the windows of a dense student's patches that are held against the chips of training, at most its stride."""
+"""Side of the windows in which a dense student's scene is compared with its training data; at most the stride."""
 
 PERCENT_ARRAYS = ("percent_marks", "percent_values")
 """Arrays of a result that hold the probabilities of a dense student's cells."""

@@ -153,7 +153,7 @@ def _reflectance(source: Source, contract: InputContract) -> tuple[Shares, NDArr
         choice = choose_bands(info.descriptions, info.colours, contract.bands, None)
         values = choose_values(info, contract, options, choice.bidx)
     except SceneError as error:
-        raise SceneError(f"{source.scene} cannot be learned from: {error}") from error
+        raise SceneError(f"{source.scene} cannot be used for training: {error}") from error
     plan = ScenePlan(info.path, info.grid, choice.bidx, values.scale, values.offset, values.scaling, info.nodata, ())
     if info.grid.height * info.grid.width * len(contract.bands) > _MOST_PIXELS:
         raise SceneError(

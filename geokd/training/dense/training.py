@@ -99,7 +99,7 @@ def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, 
         f"student: {100 * figures['accuracy']:.2f} % of {figures['n']:,} held-out pixels"
         f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %, as if pixels were independent)"
     )
-    metrics = {"teacher": None, "student": figures | {"initial_weights": origin, "seen_before": 0}}
+    metrics = {"teacher": None, "student": figures | {"initial_weights": origin}}
     run |= {
         "complete": True,
         "temperature": figures["temperature"],
@@ -113,7 +113,7 @@ def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, 
 
 
 def build_dense(data: DenseData, recipe: DenseRecipe) -> tuple[DenseNetwork, str, SeenChips]:
-    """Build a dense student with its initial weights; return also where these are from and what they learned from.
+    """Build a dense student with its initial weights; return also their origin and the chips they were trained on.
 
     Raises
     ------
