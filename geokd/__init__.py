@@ -7,28 +7,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geokd.dense_recipe import DenseRecipe
-    from geokd.mapping.assess import assess
+    from geokd.assessment.assess import assess
+    from geokd.assessment.compare import compare
+    from geokd.assessment.evaluate import evaluate
+    from geokd.assessment.review import ReviewOptions, review
+    from geokd.assessment.robustness import RobustnessOptions, robustness
+    from geokd.assessment.sample import SampleOptions, sample
+    from geokd.chips.tiling import TileOptions, TileResult, tile
     from geokd.mapping.classify import classify
-    from geokd.mapping.compare import compare
-    from geokd.mapping.evaluate import evaluate
     from geokd.mapping.info import info
-    from geokd.mapping.join_maps import MosaicOptions, mosaic
-    from geokd.mapping.map_grid import StatedGrid
-    from geokd.mapping.models import models
     from geokd.mapping.options import ClassifyOptions
-    from geokd.mapping.review import ReviewOptions, review
-    from geokd.mapping.robustness import RobustnessOptions, robustness
-    from geokd.mapping.sample import SampleOptions, sample
     from geokd.mapping.scene_run import ClassifyResult
-    from geokd.mapping.verify import VerifyResult, verify
-    from geokd.recipe_file import load_dense_recipe, load_recipe
-    from geokd.scenes.tiling import TileOptions, TileResult, tile
+    from geokd.maps.map_grid import StatedGrid
+    from geokd.maps.mosaic import MosaicOptions, mosaic
+    from geokd.model.shipped import models
+    from geokd.model.verify import VerifyResult, verify
     from geokd.styling import style
-    from geokd.training.ablation import AblationResult, ablate
-    from geokd.training.ablation_options import AblationOptions
+    from geokd.training.ablation.ablate import AblationResult, ablate
+    from geokd.training.ablation.options import AblationOptions
     from geokd.training.continuing import continuing_recipe
+    from geokd.training.dense.recipe import DenseRecipe
     from geokd.training.export import export
+    from geokd.training.recipe_file import load_dense_recipe, load_recipe
     from geokd.training.train import train
 
     __version__: str
@@ -70,38 +70,38 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AblationOptions": "geokd.training.ablation_options",
-    "AblationResult": "geokd.training.ablation",
+    "AblationOptions": "geokd.training.ablation.options",
+    "AblationResult": "geokd.training.ablation.ablate",
     "ClassifyOptions": "geokd.mapping.options",
     "ClassifyResult": "geokd.mapping.scene_run",
-    "DenseRecipe": "geokd.dense_recipe",
-    "MosaicOptions": "geokd.mapping.join_maps",
-    "ReviewOptions": "geokd.mapping.review",
-    "RobustnessOptions": "geokd.mapping.robustness",
-    "SampleOptions": "geokd.mapping.sample",
-    "StatedGrid": "geokd.mapping.map_grid",
-    "TileOptions": "geokd.scenes.tiling",
-    "TileResult": "geokd.scenes.tiling",
-    "VerifyResult": "geokd.mapping.verify",
-    "ablate": "geokd.training.ablation",
-    "assess": "geokd.mapping.assess",
+    "DenseRecipe": "geokd.training.dense.recipe",
+    "MosaicOptions": "geokd.maps.mosaic",
+    "ReviewOptions": "geokd.assessment.review",
+    "RobustnessOptions": "geokd.assessment.robustness",
+    "SampleOptions": "geokd.assessment.sample",
+    "StatedGrid": "geokd.maps.map_grid",
+    "TileOptions": "geokd.chips.tiling",
+    "TileResult": "geokd.chips.tiling",
+    "VerifyResult": "geokd.model.verify",
+    "ablate": "geokd.training.ablation.ablate",
+    "assess": "geokd.assessment.assess",
     "classify": "geokd.mapping.classify",
-    "compare": "geokd.mapping.compare",
+    "compare": "geokd.assessment.compare",
     "continuing_recipe": "geokd.training.continuing",
-    "evaluate": "geokd.mapping.evaluate",
+    "evaluate": "geokd.assessment.evaluate",
     "export": "geokd.training.export",
     "info": "geokd.mapping.info",
-    "load_dense_recipe": "geokd.recipe_file",
-    "load_recipe": "geokd.recipe_file",
-    "models": "geokd.mapping.models",
-    "mosaic": "geokd.mapping.join_maps",
-    "review": "geokd.mapping.review",
-    "robustness": "geokd.mapping.robustness",
-    "sample": "geokd.mapping.sample",
+    "load_dense_recipe": "geokd.training.recipe_file",
+    "load_recipe": "geokd.training.recipe_file",
+    "models": "geokd.model.shipped",
+    "mosaic": "geokd.maps.mosaic",
+    "review": "geokd.assessment.review",
+    "robustness": "geokd.assessment.robustness",
+    "sample": "geokd.assessment.sample",
     "style": "geokd.styling",
-    "tile": "geokd.scenes.tiling",
+    "tile": "geokd.chips.tiling",
     "train": "geokd.training.train",
-    "verify": "geokd.mapping.verify",
+    "verify": "geokd.model.verify",
 }
 
 

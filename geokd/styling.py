@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from geokd.bundle import load_bundle, shipped_models
-from geokd.legend_file import legend_as_toml
+from geokd.legend.file import legend_as_toml
+from geokd.model.bundle import load_bundle, shipped_models
 
 
 def style(legend: str | Path, target: str | Path, output: str | Path, *, overwrite: bool = False) -> dict[str, Any]:
@@ -13,7 +13,7 @@ def style(legend: str | Path, target: str | Path, output: str | Path, *, overwri
     Parameters
     ----------
     legend : path
-        A `.toml`, `.csv` or `.qml`; see :func:`geokd.legend_file.read_legend_file`. Classes that it does not mention
+        A `.toml`, `.csv` or `.qml`; see :func:`geokd.legend.file.read_legend_file`. Classes that it does not mention
         stay as they are.
     target : path
         A class raster `<stem>_landuse.tif`, or a bundle or the name of one that ships.
@@ -25,7 +25,7 @@ def style(legend: str | Path, target: str | Path, output: str | Path, *, overwri
     Returns
     -------
     dict
-        Of :func:`geokd.mapping.style_map.style_map` or :func:`geokd.training.style_model.style_model`.
+        Of :func:`geokd.maps.style.style_map` or :func:`geokd.training.style_model.style_model`.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def style(legend: str | Path, target: str | Path, output: str | Path, *, overwri
         from geokd.training.style_model import style_model
 
         return style_model(legend, target, output, overwrite=overwrite)
-    from geokd.mapping.style_map import style_map
+    from geokd.maps.style import style_map
 
     return style_map(legend, target, output, overwrite=overwrite)
 
@@ -51,7 +51,7 @@ def template(target: str | Path) -> str:
     """
     if is_model(target):
         return legend_as_toml(load_bundle(target).legend, str(target))
-    from geokd.outputs.map_file import open_map
+    from geokd.maps.map_file import open_map
 
     return legend_as_toml(open_map(target).legend, str(target))
 

@@ -19,23 +19,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geokd.assessment.robustness import unrounded
 from geokd.assessment.shifts import SHIFTS
+from geokd.assessment.yardstick import Yardstick, YardstickOptions, judge_map, lay_yardstick
 from geokd.mapping.blocks import cut_patches
 from geokd.mapping.jobs import MappingJob, plan_jobs
-from geokd.mapping.mosaic import codes_and_confidence, mean_over_patches
 from geokd.mapping.options import ClassifyOptions
-from geokd.mapping.robustness import unrounded
-from geokd.mapping.yardstick import Yardstick, YardstickOptions, judge_map, lay_yardstick
-from geokd.outputs.class_map import ClassMap
-from geokd.recipe import AugmentationRecipe
-from geokd.recipe_file import recipe_from_json
+from geokd.mapping.overlapping import codes_and_confidence, mean_over_patches
+from geokd.maps.class_map import ClassMap
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.reader import mirrored
-from geokd.training.augmentation import VIEWS, Traits, augment
-from geokd.training.export import read_weights
+from geokd.training.data.augmentation import VIEWS, Traits, augment
+from geokd.training.initial_weights import build_student, read_weights
 from geokd.training.loop import predict
 from geokd.training.losses import hard_loss
-from geokd.training.networks import Network, build_student
+from geokd.training.networks import Network
+from geokd.training.recipe import AugmentationRecipe
+from geokd.training.recipe_file import recipe_from_json
 
 CHANGES = (
     "haze",

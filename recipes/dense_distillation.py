@@ -19,11 +19,11 @@ import rasterio
 from map_figures import pixels_in
 
 import geokd
-from geokd.dense_recipe import ClassRecipe, DenseRecipe, UseTeacherRecipe
-from geokd.recipe_file import load_dense_recipe
 from geokd.training.dense.data import read_dense_data
+from geokd.training.dense.recipe import ClassRecipe, DenseRecipe, UseTeacherRecipe
 from geokd.training.dense.training import train_dense_on
 from geokd.training.export import export
+from geokd.training.recipe_file import load_dense_recipe
 
 SAMPLE = Path(__file__).parent.parent / "sample_data"
 COVERS = ("water", "trees", "grass", "flooded_vegetation", "crops", "shrub_and_scrub", "built", "bare")

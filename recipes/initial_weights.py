@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import geokd
-from geokd.assessment.comparison import paired_difference
+from geokd.statistics.comparison import paired_difference
 
 SEEDS = 5
 

@@ -20,10 +20,10 @@ from rasterio.windows import Window
 
 import geokd
 from geokd.assessment.doubt import Candidates
-from geokd.bundle import load_bundle
-from geokd.legend import NODATA
-from geokd.outputs.map_file import MapFile, open_map
-from geokd.scenes.labels import read_reference
+from geokd.labels.polygons import read_reference
+from geokd.legend.classes import NODATA
+from geokd.maps.map_file import MapFile, open_map
+from geokd.model.bundle import load_bundle
 from geokd.scenes.reader import describe_scene, plan_scene, read_window
 
 CELLS, SEEDS = 100, (1, 2)

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 from rasterio.windows import Window
 
-from geokd.legend import Legend
-from geokd.outputs.map_file import MapFile, open_map
-from geokd.scenes.cell_labels import read_cell_labels
-from geokd.scenes.cell_names import UNLABELLED
-from geokd.scenes.labels import read_reference
+from geokd.labels.cell_labels import read_cell_labels
+from geokd.labels.cell_names import UNLABELLED
+from geokd.labels.polygons import read_reference
+from geokd.legend.classes import Legend
+from geokd.maps.map_file import MapFile, open_map
 
 RESAMPLES = 2000
 

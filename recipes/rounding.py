@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from geokd.assessment.comparison import mcnemar
-from geokd.assessment.intervals import wilson
-from geokd.bundle import load_bundle, resolve_model
-from geokd.scenes.chip_files import index_unlabelled
-from geokd.scenes.chips import read_chips
+from geokd.chips.files import index_unlabelled
+from geokd.chips.reading import read_chips
+from geokd.model.bundle import load_bundle, resolve_model
+from geokd.statistics.comparison import mcnemar
+from geokd.statistics.intervals import wilson
 from geokd.training.checkpoint import read_tensors
 from geokd.training.quantisation import Preparation, correct_biases, equalise, quantise, run_graph
 

@@ -26,9 +26,9 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 
-from geokd.bundle import Golden
-from geokd.contract import InputContract, ValueScaling
-from geokd.legend import default_legend
+from geokd.legend.classes import default_legend
+from geokd.model.bundle import Golden
+from geokd.model.contract import InputContract, ValueScaling
 from tests.tiny import CLASSES, PATCH_PX, three_fields, tiny_bundle, tiny_graph, write_scene
 
 SIDE_PX = 48  # of the plain scene: three patches, twelve cells

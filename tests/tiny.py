@@ -10,9 +10,9 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from geokd.bundle import Bundle, Golden
-from geokd.contract import InputContract, ValueScaling
-from geokd.legend import default_legend
+from geokd.legend.classes import default_legend
+from geokd.model.bundle import Bundle, Golden
+from geokd.model.contract import InputContract, ValueScaling
 
 PATCH_PX = 16
 CLASSES = ("bare", "meadow", "lake")
@@ -90,8 +90,8 @@ def dense_bundle(
     classes: tuple[str, ...] = CLASSES,
 ) -> Bundle:
     """Make a dense student of patches of 24 px; the class of a cell is the brightest band about it."""
-    from geokd.bundle import golden_cells
-    from geokd.mapping.engine import make_student
+    from geokd.model.bundle import golden_cells
+    from geokd.model.engine import make_student
 
     shape = (2, len(bands), DENSE_PATCH_PX, DENSE_PATCH_PX)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

@@ -11,7 +11,7 @@ Sources, by which the equations are numbered:
   101-133, section 4.1.1 (there at 5 %, here at 2.5 %).
 
 Estimate -+ 1.96 standard errors, as Olofsson et al. have it, is the same in large samples. In small ones it collapses
-where a stratum shows no error, and misses the truth far too often (`tests/test_area_estimation.py`).
+where a stratum shows no error, and misses the truth far too often (`tests/assessment/test_area_estimation.py`).
 """
 
 import math

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.assessment.area_estimation import Estimate, StratifiedSample
-from geokd.assessment.metrics import kappa
 from geokd.assessment.reference import share_over_groups
+from geokd.statistics.metrics import kappa
 
 
 def figures_of_sample(sample: StratifiedSample, area_ha: float) -> dict[str, Any]:

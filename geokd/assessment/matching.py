@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geokd.errors import CallError, one_message
-from geokd.legend import UNCLASSIFIED, Legend
+from geokd.legend.classes import UNCLASSIFIED, Legend
 
 SEPARATOR = "|"
 """Stands between the classes that an interpreter would accept."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.assessment.intervals import wilson
+from geokd.statistics.intervals import wilson
 
 _RESAMPLES = 1000
 

@@ -74,9 +74,9 @@ def ablate(
     Runs of one seed begin and go alike but for the loss. A table, and what it shows in words, go to stdout;
     ablation.json and ablation.png, with all runs, into the output folder.
     """
-    from geokd.recipe_file import load_recipe
-    from geokd.training.ablation import ablate as run_ablation
-    from geokd.training.ablation_options import LOSSES, AblationOptions
+    from geokd.training.ablation.ablate import ablate as run_ablation
+    from geokd.training.ablation.options import LOSSES, AblationOptions
+    from geokd.training.recipe_file import load_recipe
 
     options = AblationOptions(seeds, losses or LOSSES, fractions, unlabelled)
     resolved = load_recipe(recipe, changes)

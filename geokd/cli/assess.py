@@ -24,7 +24,7 @@ def assess(class_map: str, reference: str, field: str | None, match: str | None,
     Prints overall, user's and producer's accuracy with 95 % intervals, and the confusion matrix. A random sample, such
     as `geokd sample` draws, gives the area of each class corrected for the map's errors, too.
     """
-    from geokd.mapping.assess import assess as hold
+    from geokd.assessment.assess import assess as hold
 
     figures = hold(class_map, reference, field, match)
     for note in [_left_out(figures), *figures["notes"]]:

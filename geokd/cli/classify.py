@@ -80,7 +80,7 @@ def classify(
     else:
         jobs = plan_jobs(scenes, model, output, options)
     from geokd.mapping.classify import run_jobs  # after the checks: the writers take a second to import
-    from geokd.mapping.reporting import check_index, index_entry, write_index
+    from geokd.mapping.index import check_index, index_entry, write_index
 
     with_index = options.report and len(scenes) > 1
     if with_index:
@@ -159,7 +159,7 @@ class _Bar:
 
 
 def _announce(job: "MappingJob", *, quiet: bool, verbose: bool) -> None:
-    from geokd.mapping.manifest import describe_options
+    from geokd.mapping.account import describe_options
 
     if not quiet:
         click.echo(f"{job.plan.path}: model {job.bundle.name} ({job.bundle.precision}), {job.model}", err=True)

@@ -38,7 +38,7 @@ def compare(models: tuple[str, ...], chips: str, output: Path | None, overwrite:
     Size, multiply-adds for one patch, speed in one thread, accuracy, calibration error, and how far each model agrees
     with the first.
     """
-    from geokd.mapping.compare import compare as compare_models
+    from geokd.assessment.compare import compare as compare_models
 
     figures = compare_models(
         models, chips, output, overwrite=overwrite, progress=lambda line: click.echo(line, err=True)

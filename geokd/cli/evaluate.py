@@ -15,7 +15,7 @@ from geokd.cli.table import aligned, percent
 @json_option
 def evaluate(model: str, chips: str, as_json: bool) -> None:
     """Classify labelled CHIPS, a folder or zip archive with one sub-folder a class, by MODEL and compare."""
-    from geokd.mapping.evaluate import evaluate as evaluate_model
+    from geokd.assessment.evaluate import evaluate as evaluate_model
 
     figures = evaluate_model(model, chips)
     click.echo(_summary(figures), err=True)

@@ -8,7 +8,7 @@ import click
 
 from geokd.cli.options import json_option
 from geokd.cli.table import aligned, percent
-from geokd.contract import ValueScaling
+from geokd.model.contract import ValueScaling
 
 _HEAD = (
     *("model", "precision", "classes", "bands", "patch", "a class for each", "ground", "values", "MB"),
@@ -20,7 +20,7 @@ _HEAD = (
 @json_option
 def models(as_json: bool) -> None:
     """List the models that ship: what each wants of a scene, what it knows, and how good it is on chips."""
-    from geokd.mapping.models import models as list_models
+    from geokd.model.shipped import models as list_models
 
     found = list_models()
     if as_json:

@@ -10,7 +10,7 @@ from geokd.cli import options as o
 from geokd.cli.table import area_lines
 
 if TYPE_CHECKING:
-    from geokd.mapping.join_maps import By
+    from geokd.maps.mosaic import By
 
 
 @click.command()
@@ -50,9 +50,9 @@ def mosaic(
     The maps may lie in different UTM zones; their legends must be equal. Where grids agree, nothing is resampled. The
     order of maps decides ties, and the first gives the grid unless it is stated.
     """
-    from geokd.mapping.join_maps import MosaicOptions
-    from geokd.mapping.join_maps import mosaic as join
-    from geokd.mapping.map_grid import StatedGrid
+    from geokd.maps.map_grid import StatedGrid
+    from geokd.maps.mosaic import MosaicOptions
+    from geokd.maps.mosaic import mosaic as join
 
     made = join(maps, output, MosaicOptions(by=by, grid=StatedGrid(crs, resolution), **choices))
     click.echo(_summary(made, output), err=True)

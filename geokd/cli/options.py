@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from geokd.bundle import AUTO_MODEL
+from geokd.model.bundle import AUTO_MODEL
 
 
 def band_numbers(text: str) -> tuple[int, ...]:

@@ -26,8 +26,8 @@ def review(class_map: str, points: int, output: Path, as_json: bool, **choices: 
     chips of them, and `geokd train --init` teaches the student. They are no random sample: for accuracies and areas
     take `geokd sample`.
     """
-    from geokd.mapping.review import ReviewOptions
-    from geokd.mapping.review import review as choose
+    from geokd.assessment.review import ReviewOptions
+    from geokd.assessment.review import review as choose
 
     chosen = choose(class_map, points, output, ReviewOptions(**choices))
     click.echo(_summary(chosen), err=True)

@@ -44,10 +44,10 @@ def robustness(
     The maps are held against water and vegetation by the near infrared, if the scene has it, and against polygons of
     --labels. Writes <scene>_robustness.json (all figures) and .png (all maps beside the scene).
     """
+    from geokd.assessment.robustness import RobustnessOptions
+    from geokd.assessment.robustness import robustness as measure
     from geokd.assessment.shifts import SHIFTS
     from geokd.mapping.options import ClassifyOptions
-    from geokd.mapping.robustness import RobustnessOptions
-    from geokd.mapping.robustness import robustness as measure
 
     if not choices["labels"] and (choices["field"] or choices["group_field"]):
         raise click.UsageError("--field and --group-field tell of polygons: give these by --labels")

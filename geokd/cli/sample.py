@@ -32,8 +32,8 @@ def sample(class_map: str, points: int, output: Path, as_json: bool, **choices: 
     the class that you see in each square from the list of the field "reference", without looking at the map; then
     `geokd assess MAP FILE.gpkg`.
     """
-    from geokd.mapping.sample import SampleOptions
-    from geokd.mapping.sample import sample as draw
+    from geokd.assessment.sample import SampleOptions
+    from geokd.assessment.sample import sample as draw
 
     drawn = draw(class_map, points, output, SampleOptions(**choices))
     click.echo(_summary(drawn), err=True)

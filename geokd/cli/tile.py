@@ -8,7 +8,7 @@ import click
 from geokd.cli import options as o
 
 if TYPE_CHECKING:
-    from geokd.scenes.tiling import TileResult
+    from geokd.chips.tiling import TileResult
 
 
 @click.command()
@@ -51,8 +51,8 @@ def tile(scene: str, output: str, labels: str | None, field: str | None, as_json
     Patches that reach past the scene, hold invalid pixels, or are not clearly of one class are left out and counted.
     Of the cells of a file of `geokd review` or `geokd sample` each that is labelled gives the chip about it.
     """
-    from geokd.scenes.tiling import TileOptions
-    from geokd.scenes.tiling import tile as cut
+    from geokd.chips.tiling import TileOptions
+    from geokd.chips.tiling import tile as cut
 
     result = cut(scene, output, labels, field, TileOptions(**choices))
     click.echo(_summary(result), err=True)

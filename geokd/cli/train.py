@@ -11,7 +11,7 @@ from geokd.cli.options import json_option, kept_when_interrupted, recipe_option,
 
 def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from geokd.recipe_file import dense_template, template
+        from geokd.training.recipe_file import dense_template, template
 
         click.echo(dense_template() if option.name == "dense_template" else template(), nl=False)
         ctx.exit()
@@ -73,11 +73,11 @@ def train(
     With --init the student of a bundle goes on: chips, as `geokd tile` cuts them of the cells of a review, teach it
     what it got wrong, and its own answers on the rest of the scene keep it from forgetting.
     """
-    from geokd.dense_recipe import DenseRecipe
-    from geokd.recipe import Recipe
-    from geokd.recipe_file import load_dense_recipe, load_recipe
     from geokd.training.continuing import continuing_recipe
+    from geokd.training.dense.recipe import DenseRecipe
     from geokd.training.dense.sources import is_table
+    from geokd.training.recipe import Recipe
+    from geokd.training.recipe_file import load_dense_recipe, load_recipe
     from geokd.training.train import train as train_student
 
     if init is not None and recipe is not None:

@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import click
 
-from geokd.bundle import DEFAULT_MODEL
 from geokd.cli.options import json_option
+from geokd.model.bundle import DEFAULT_MODEL
 
 
 @click.command()
@@ -18,7 +18,7 @@ def verify(ctx: click.Context, model: str, as_json: bool) -> None:
 
     Exits with 1 if it answers otherwise than where it was made.
     """
-    from geokd.mapping.verify import verify as verify_model
+    from geokd.model.verify import verify as verify_model
 
     result = verify_model(model)
     click.echo(

@@ -7,13 +7,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.assessment.drift import Drift, find_drift
-from geokd.legend import NODATA
+from geokd.legend.classes import NODATA
 from geokd.mapping.blocks import BlockResult, picture_lines
 from geokd.mapping.cells import CellAnswers
 from geokd.mapping.jobs import MappingJob
-from geokd.mapping.majority import smooth
-from geokd.mapping.mosaic import (
+from geokd.mapping.overlapping import (
     Filtered,
     Mosaic,
     PatchPredictions,
@@ -22,9 +20,11 @@ from geokd.mapping.mosaic import (
     own_cells,
     percentages,
 )
-from geokd.mapping.sieve import Sieved, sieve
-from geokd.outputs.class_map import ClassMap
-from geokd.outputs.geotiff import Part
+from geokd.maps.class_map import ClassMap
+from geokd.maps.filters.majority import smooth
+from geokd.maps.filters.sieve import Sieved, sieve
+from geokd.maps.geotiff import Part
+from geokd.model.drift import Drift, find_drift
 from geokd.scenes.grid import PatchBlock, PatchGrid
 
 

@@ -12,12 +12,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.assessment.drift import Features, chip_features
 from geokd.errors import SceneError
-from geokd.legend import NODATA
+from geokd.legend.classes import NODATA
 from geokd.mapping.cells import CellAnswers, decide_cells
-from geokd.mapping.engine import Student, open_student
-from geokd.mapping.mosaic import PatchPredictions
+from geokd.mapping.overlapping import PatchPredictions
+from geokd.model.drift import Features, chip_features
+from geokd.model.engine import Student, open_student
 from geokd.scenes.grid import AnyGrid, DenseGrid, PatchBlock, PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import read_window
@@ -92,7 +92,7 @@ class BlockResult:
     valid_cells : bool array (cell rows, cell cols)
         Which of the block's own cells hold a valid pixel.
     features : float64 array (n, 2 C)
-        Of nearly whole patches that do not overlap, or windows of them, for :mod:`geokd.assessment.drift`.
+        Of nearly whole patches that do not overlap, or windows of them, for :mod:`geokd.model.drift`.
     confidence : float32 array (n,)
         Of these.
     picture : uint8 array (C, h, w)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.legend import NODATA
+from geokd.legend.classes import NODATA
 from geokd.scenes.grid import PatchBlock
 
 _STRIP_CELLS = 8_192  # of which K float32, twice, stay in a cache of 1 MiB

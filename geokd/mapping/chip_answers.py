@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.contract import InputContract
+from geokd.chips.reading import ChipProbe
 from geokd.mapping.cells import mean_probabilities
-from geokd.mapping.engine import Student
-from geokd.scenes.chips import ChipProbe
+from geokd.model.contract import InputContract
+from geokd.model.engine import Student
 from geokd.scenes.reader import mirrored
 
 _LEAST = 1e-30  # of a probability, before its logarithm
@@ -41,7 +41,7 @@ def chip_logits(student: Student, pixels: NDArray[np.uint8]) -> NDArray[np.float
     Raises
     ------
     BundleError
-        As :meth:`geokd.mapping.engine.Student.logits`.
+        As :meth:`geokd.model.engine.Student.logits`.
     """
     contract = student.bundle.contract
     if contract.cell_px is None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from geokd.bundle import AUTO_MODEL, DEFAULT_MODEL, Precision, resolve_model, shipped_models
-from geokd.contract import InputContract
 from geokd.errors import BundleError, SceneError
-from geokd.onnx_file import read_metadata
+from geokd.model.bundle import AUTO_MODEL, DEFAULT_MODEL, Precision, resolve_model, shipped_models
+from geokd.model.contract import InputContract
+from geokd.model.onnx_file import read_metadata
 from geokd.scenes.bands import find_band
 from geokd.scenes.plan import SceneOptions, fix_plan
 from geokd.scenes.scene_info import SceneInfo

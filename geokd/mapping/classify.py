@@ -6,15 +6,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from geokd.bundle import AUTO_MODEL
 from geokd.errors import GeokdError
 from geokd.mapping.assembly import assemble
 from geokd.mapping.blocks import BlockResult, BlockTask, classify_block
 from geokd.mapping.jobs import MappingJob, plan_jobs
-from geokd.mapping.mosaic import Mosaic
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.overlapping import Mosaic
 from geokd.mapping.parallel import run_tasks
 from geokd.mapping.scene_run import ClassifyResult, SceneRun, block_tasks
+from geokd.model.bundle import AUTO_MODEL
 
 OnError = Literal["fail", "skip"]
 

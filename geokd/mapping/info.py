@@ -1,25 +1,22 @@
 """What a model or a scene is, and what mapping it would take, without doing it."""
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rasterio.errors import CRSError
 
-from geokd.bundle import load_bundle, resolve_model, shipped_models
 from geokd.errors import BundleError, CallError, SceneError
+from geokd.mapping.account import describe_options
 from geokd.mapping.choosing import choose_model, read_card
-from geokd.mapping.engine import Student, open_bundle
 from geokd.mapping.jobs import check_unclassified, plan_job
-from geokd.mapping.manifest import describe_grid, describe_options, json_number
 from geokd.mapping.options import ClassifyOptions
+from geokd.maps.manifest import describe_grid, json_number
+from geokd.model.bundle import load_bundle, resolve_model, shipped_models
+from geokd.model.engine import _TRIAL_SECONDS, Student, open_bundle, patches_per_second
 from geokd.scenes.plan import fix_plan
 from geokd.scenes.reader import describe_scene, read_preview
 from geokd.scenes.scene_info import SceneInfo
-
-_TRIAL_SECONDS = 0.3
 
 
 def info(path: str | Path, model: str | Path | None = None, options: ClassifyOptions | None = None) -> dict[str, Any]:
@@ -97,19 +94,6 @@ def describe_scene_info(scene: SceneInfo) -> dict[str, Any]:
         "nodata": json_number(scene.nodata),
         "masked": scene.masked,
     }
-
-
-def patches_per_second(student: Student) -> float:
-    """Measure how many patches of random bytes one thread of this machine classifies in a second."""
-    shape = (student.batch_patches, *student.bundle.golden.pixels.shape[1:])
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    student.logits(pixels)
-    runs = 0
-    start = time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < _TRIAL_SECONDS or runs == 0:
-        student.logits(pixels)
-        runs += 1
-    return runs * student.batch_patches / elapsed
 
 
 def megapixels_per_second(student: Student, patches: float) -> float:

@@ -8,23 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from geokd.bundle import AUTO_MODEL, Bundle, resolve_model
 from geokd.errors import CallError, GeokdError, one_message, together
-from geokd.legend import Legend
+from geokd.files import check_outputs
+from geokd.legend.classes import Legend
 from geokd.mapping.choosing import ModelChoice, choose_model
-from geokd.mapping.engine import open_bundle
 from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks
-from geokd.outputs.staging import (
-    OF_MOSAICS,
-    POLYGONS,
-    PROBABILITIES,
-    REPORT,
-    OutputNames,
-    check_outputs,
-    output_names,
-)
+from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT, OutputNames, output_names
+from geokd.model.bundle import AUTO_MODEL, Bundle, resolve_model
+from geokd.model.engine import open_bundle
 from geokd.scenes.acquisition import Acquisition, stated_acquisition
 from geokd.scenes.grid import AnyGrid, DenseGrid, PatchGrid
 from geokd.scenes.plan import ScenePlan

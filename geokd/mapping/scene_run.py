@@ -1,7 +1,7 @@
 """One scene on its way through the workers, from the tasks of its blocks to its files, and what comes of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,19 +9,25 @@ from typing import Any
 from uuid import uuid4
 
 from geokd.errors import GeokdError, SceneError
+from geokd.files import made_folders, staged, sweep, unmake, write_bytes
+from geokd.mapping.account import describe_map
 from geokd.mapping.assembly import assemble, probability_parts
 from geokd.mapping.blocks import BlockResult, BlockTask
-from geokd.mapping.engine import let_students_rest
 from geokd.mapping.jobs import MappingJob, source_identity
 from geokd.mapping.journal import Journal
-from geokd.mapping.manifest import describe_map
-from geokd.mapping.writing import write_map, write_probabilities, write_report
-from geokd.outputs.class_map import ClassMap
-from geokd.outputs.geotiff import read_class_map
-from geokd.outputs.manifest import read_manifest, write_manifest
-from geokd.outputs.stac import write_item
-from geokd.outputs.stac_links import derived_from
-from geokd.outputs.staging import made_folders, staged, sweep, unmake
+from geokd.mapping.overlapping import Mosaic
+from geokd.maps.class_map import ClassMap
+from geokd.maps.geotiff import Part, read_class_map, write_probability_raster
+from geokd.maps.manifest import read_manifest, write_manifest
+from geokd.maps.map_files import write_layers
+from geokd.maps.pages.panels import ScenePicture
+from geokd.maps.pages.quicklook import write_quicklook
+from geokd.maps.pages.report import draw_pictures, report_page
+from geokd.maps.qgis import confidence_raster_qml
+from geokd.maps.stac import write_item
+from geokd.maps.stac_links import derived_from
+from geokd.model.engine import let_students_rest
+from geokd.scenes.bands import true_colour
 from geokd.scenes.tiles import TILES
 
 _LARGE_CELLS = 4_000_000  # of a map; before a larger one is put together, what its blocks took is given back
@@ -35,7 +41,7 @@ class ClassifyResult:
     ----------
     class_map : ClassMap
     outputs : dict of str to Path
-        Files written, by the fields of :class:`geokd.outputs.staging.OutputNames`.
+        Files written, by the fields of :class:`geokd.maps.names.OutputNames`.
     manifest : dict
         What the manifest file says.
     """
@@ -214,3 +220,34 @@ def _read_result(job: MappingJob) -> ClassifyResult:
     outputs = _outputs(job)
     class_map = read_class_map(outputs["class_raster"], outputs["confidence_raster"], job.legend)
     return ClassifyResult(class_map, outputs, read_manifest(outputs["manifest"]))
+
+
+def write_map(job: MappingJob, mosaic: Mosaic, folder: Path) -> None:
+    """Write all outputs but the manifest and what comes on request only."""
+    names, bundle, class_map = job.names, job.bundle, mosaic.class_map
+    write_layers(class_map, names, folder, _tags(job), job.options.simplify_m, polygons=job.options.polygons)
+    picture = _scene_picture(job, mosaic)
+    subtitle = f"Land use by the model {bundle.name} ({bundle.precision})"
+    write_quicklook(class_map, picture, folder / names.quicklook, Path(job.plan.path).name, subtitle)
+
+
+def write_probabilities(job: MappingJob, parts: Iterable[Part], folder: Path) -> None:
+    """Write the probability of each class of the model, and its style."""
+    grid, legend = job.patches.cell_grid, job.bundle.legend
+    write_probability_raster(parts, grid, legend, folder / job.names.probability_raster, _tags(job))
+    write_bytes(folder / job.names.probability_style, confidence_raster_qml().encode())
+
+
+def write_report(job: MappingJob, mosaic: Mosaic, manifest: Mapping[str, Any], folder: Path) -> None:
+    """Write the page that shows the map and tells what its manifest does."""
+    pictures = draw_pictures(mosaic.class_map, _scene_picture(job, mosaic))
+    write_bytes(folder / job.names.report, report_page(manifest, pictures))
+
+
+def _scene_picture(job: MappingJob, mosaic: Mosaic) -> ScenePicture:
+    return ScenePicture(true_colour(mosaic.picture, job.bundle.contract), mosaic.picture_valid, job.plan.grid)
+
+
+def _tags(job: MappingJob) -> dict[str, str]:
+    bundle = job.bundle
+    return {"GEOKD_MODEL": bundle.name, "GEOKD_MODEL_SHA256": bundle.sha256, "GEOKD_SCENE": Path(job.plan.path).name}

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from geokd.errors import SceneError, one_message
+from geokd.model.contract import InputContract
 
 # One set of names a spectral band goes by: STAC common names and Sentinel-2's.
 _ALIASES = (
@@ -110,3 +114,9 @@ def wavelengths_nm(bands: tuple[str, ...]) -> tuple[float, ...]:
 
 def _list(bidx: tuple[int, ...]) -> str:
     return ", ".join(map(str, bidx))
+
+
+def true_colour(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.uint8]:
+    """Choose red, green and blue of bands (C, h, w) by the contract's names; without them, the first band as grey."""
+    bands = [find_band(contract.bands, colour) for colour in ("red", "green", "blue")]
+    return pixels[[band - 1 for band in bands] if all(bands) else [0, 0, 0]]

@@ -8,7 +8,7 @@ from affine import Affine
 from pyproj.exceptions import ProjError
 from rasterio.errors import CRSError
 
-from geokd.contract import InputContract
+from geokd.model.contract import InputContract
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.scene_info import SceneInfo
 

@@ -4,8 +4,8 @@ import math
 import shlex
 from dataclasses import dataclass
 
-from geokd.contract import InputContract, ValueScaling
 from geokd.errors import SceneError, one_message
+from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.georeferencing import grid_problems
 from geokd.scenes.grid import SceneGrid

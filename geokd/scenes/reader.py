@@ -18,8 +18,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from geokd.contract import InputContract
 from geokd.errors import SceneError, one_message
+from geokd.model.contract import InputContract
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.plan import SceneOptions, ScenePlan, fix_plan
 from geokd.scenes.scaling import to_uint8

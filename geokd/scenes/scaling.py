@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.contract import ValueScaling
+from geokd.model.contract import ValueScaling
 
 _LOOKUP_BITS = 16
 _LOOKUP_PART = 65_536

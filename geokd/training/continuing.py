@@ -11,20 +11,28 @@ from pathlib import Path
 
 import numpy as np
 
-from geokd.bundle import Bundle, load_bundle, resolve_model
-from geokd.contract import InputContract
+from geokd.chips.files import ChipIndex, index_chips
+from geokd.chips.folder import origin_of
+from geokd.chips.reading import Chips, read_chips
+from geokd.chips.unlabelled import read_unlabelled
 from geokd.errors import BundleError, CallError, ChipError, GeokdError, RecipeError, SceneError
-from geokd.legend import Legend, machine_name
-from geokd.recipe import InputRecipe, LegendEntry, LossRecipe, Recipe, SplitRecipe, StudentRecipe, TeacherRecipe
-from geokd.recipe_file import changed, recipe_from_json
-from geokd.scenes.chip_files import ChipIndex, index_chips
-from geokd.scenes.chip_folder import origin_of
-from geokd.scenes.chips import Chips, read_chips
-from geokd.scenes.unlabelled import read_unlabelled
-from geokd.training.batches import NO_LABEL
-from geokd.training.data import TrainingData, contract_of, join, split_seed, subset, without_twins
+from geokd.legend.classes import Legend, machine_name
+from geokd.model.bundle import Bundle, load_bundle, resolve_model
+from geokd.model.contract import InputContract
+from geokd.training.data.batches import NO_LABEL
+from geokd.training.data.reading import TrainingData, contract_of, join, split_seed, subset, without_twins
+from geokd.training.data.split import plain_block_split, stratified_split
 from geokd.training.progress import Say
-from geokd.training.split import plain_block_split, stratified_split
+from geokd.training.recipe import (
+    InputRecipe,
+    LegendEntry,
+    LossRecipe,
+    Recipe,
+    SplitRecipe,
+    StudentRecipe,
+    TeacherRecipe,
+)
+from geokd.training.recipe_file import changed, recipe_from_json
 
 _FOR_EACH_LABEL = 4
 """Patches without a label that are shown for each corrected chip, at most."""
@@ -93,7 +101,7 @@ def read_corrected_data(
     Parameters
     ----------
     chips, validation
-        As of :func:`geokd.training.data.read_training_data`.
+        As of :func:`geokd.training.data.reading.read_training_data`.
     recipe : Recipe
         Of :func:`continuing_recipe`.
     unlabelled : sequence of paths

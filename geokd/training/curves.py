@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from geokd.atomic import written_whole
+from geokd.files import written_whole
 
 _GREY = "#8a8a8a"
 
@@ -42,7 +42,7 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
 
 
 def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None:
-    """Draw rows of :func:`geokd.training.ablation.ablate` into a PNG file: accuracies beside differences to the first.
+    """Draw rows of :func:`geokd.ablate` into a PNG file: accuracies beside differences to the first.
 
     Means with their 95 % intervals over seeds; faint dots are single runs, grey the teachers. Of one fraction, the
     losses stand side by side; of several, each is a line over the number of labels.

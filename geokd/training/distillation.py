@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from geokd.recipe import LossRecipe
-from geokd.training.batches import NO_LABEL, Batch
+from geokd.training.data.batches import NO_LABEL, Batch
 from geokd.training.loop import LossFunction
 from geokd.training.losses import cosine_loss, hard_loss, kl_loss, standardise
+from geokd.training.recipe import LossRecipe
 from geokd.training.teacher_cache import TeacherOutputs
 
 
@@ -24,7 +24,7 @@ def label_loss(label_smoothing: float) -> LossFunction:
 def distillation_loss(
     recipe: LossRecipe, outputs: TeacherOutputs | None, projection: nn.Module, label_smoothing: float
 ) -> LossFunction:
-    """Make the student's loss, as :class:`geokd.recipe.LossRecipe` says, or ce * CE without teacher outputs.
+    """Make the student's loss, as :class:`geokd.training.recipe.LossRecipe` says, or ce * CE without teacher outputs.
 
     For chips mixed of several, labels, the teacher's probabilities and its features are mixed by area.
     """

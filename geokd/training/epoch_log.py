@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from geokd.atomic import written_whole
-from geokd.recipe import Stage
+from geokd.files import written_whole
+from geokd.training.recipe import Stage
 
 LOG_COLUMNS = (
     "stage",

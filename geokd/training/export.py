@@ -7,28 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import torch
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from torch import Tensor
 
-from geokd.bundle import Bundle, Golden, golden_cells
-from geokd.contract import InputContract
-from geokd.errors import BundleError, CallError, TrainingError
-from geokd.familiarity import Familiarity
-from geokd.legend import Legend
-from geokd.outputs.staging import check_outputs, staged, write_bytes
-from geokd.recipe import Recipe, Stage
-from geokd.recipe_file import recipe_from_json
+from geokd.errors import CallError, TrainingError
+from geokd.files import check_outputs, staged, write_bytes
+from geokd.legend.classes import Legend
+from geokd.model.bundle import Bundle, Golden, golden_cells
+from geokd.model.contract import InputContract
+from geokd.model.familiarity import Familiarity
 from geokd.training.checkpoint import read_tensors
-from geokd.training.networks import Network, build_student, build_teacher
+from geokd.training.initial_weights import build_student, build_teacher
+from geokd.training.networks import Network
 from geokd.training.onnx_graph import store_in_half, to_onnx
 from geokd.training.quantisation import PREPARATIONS, quantise, run_graph
+from geokd.training.recipe import Recipe, Stage
+from geokd.training.recipe_file import recipe_from_json
 from geokd.training.run_folder import read_seen_chips
 
 GOLDEN_PATCHES = 4
-_WEIGHTS = ("features.", "classifier.", "sides.", "joins.", "head.")  # how names of a network's tensors begin
 _RUN_KEYS = {
     *("recipe", "recipe_sha256", "contract", "legend", "data", "initial_weights"),
     *("temperature", "familiarity", "metrics", "machine", "versions", "date"),
@@ -157,25 +153,6 @@ def golden_patches(contract: InputContract, count: int = 64) -> NDArray[np.uint8
     brightness = generator.uniform(40, 170, (count, channels, 1, 1))
     contrast = generator.uniform(2, 40, (count, 1, 1, 1))
     return np.clip(np.rint(brightness + contrast * clouds), 0, 255).astype(np.uint8)
-
-
-def read_weights(bundle: Bundle) -> dict[str, Tensor]:
-    """Get a student's tensors back from its fp32 bundle, as float32 by torch's names.
-
-    Raises
-    ------
-    BundleError
-        If the graph's initialisers do not bear such names.
-    """
-    try:
-        graph = onnx.load_from_string(bundle.graph).graph
-    except DecodeError as error:
-        raise BundleError(f"the graph of the bundle {bundle.name} cannot be read: {error}") from error
-    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
-    weights = {k: torch.from_numpy(v.astype(np.float32)) for k, v in arrays.items() if k.startswith(_WEIGHTS)}
-    if not weights:
-        raise BundleError(f"the bundle {bundle.name} keeps no weights by name: training cannot start from it")
-    return weights
 
 
 def _name(facts: dict[str, Any], stage: Stage) -> str:

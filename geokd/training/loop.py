@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from geokd.errors import TrainingError
-from geokd.recipe import AugmentationRecipe, Stage, StudentRecipe, TeacherRecipe
-from geokd.training.augmentation import Traits, dihedral
-from geokd.training.batches import Batch, ChipSet, draw_batches, epoch_generator, show, steps_an_epoch
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
+from geokd.training.data.augmentation import Traits, dihedral
+from geokd.training.data.batches import Batch, ChipSet, draw_batches, epoch_generator, show, steps_an_epoch
 from geokd.training.epoch_log import forget_epochs, log_epoch
 from geokd.training.fake_quantisation import fake_quantisation
 from geokd.training.networks import Network
 from geokd.training.progress import Say
+from geokd.training.recipe import AugmentationRecipe, Stage, StudentRecipe, TeacherRecipe
 from geokd.training.running_mean import RunningMean
 
 _EVALUATION_BATCH = 256

@@ -16,7 +16,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from geokd.contract import InputContract
+from geokd.model.contract import InputContract
 from geokd.training.networks import Network
 
 _OPSET = 17  # the newest that ONNX Runtime's quantiser handles without converting

@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
-from geokd.atomic import PARTIAL, written_whole
 from geokd.errors import CallError, GeokdError, TrainingError
-from geokd.recipe_file import recipe_from_json
-from geokd.seen_chips import SeenChips
+from geokd.files import PARTIAL, written_whole
+from geokd.model.seen_chips import SeenChips
+from geokd.training.recipe_file import recipe_from_json
 
 _LEFT_BY_A_FINISHED_RUN = ("student.safetensors", "student_validation.safetensors", "calibration.safetensors")
 _SEEN_CHIPS = "seen_chips.json"

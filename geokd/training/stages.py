@@ -9,28 +9,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from geokd.assessment.calibration import fit_temperature
-from geokd.assessment.drift import chip_features, learn_familiarity
-from geokd.assessment.intervals import wilson
-from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
-from geokd.bundle import load_bundle
-from geokd.contract import InputContract
+from geokd.chips.reading import Chips
 from geokd.errors import RecipeError, TrainingError
-from geokd.familiarity import Familiarity
-from geokd.legend import Legend, machine_name
-from geokd.recipe import Recipe, Stage
-from geokd.recipe_file import expanded
+from geokd.legend.classes import Legend, machine_name
+from geokd.model.bundle import load_bundle
+from geokd.model.contract import InputContract
+from geokd.model.drift import chip_features, learn_familiarity
+from geokd.model.familiarity import Familiarity
+from geokd.model.seen_chips import SeenChips
 from geokd.scenes.bands import wavelengths_nm
-from geokd.scenes.chips import Chips
-from geokd.seen_chips import SeenChips
-from geokd.training.augmentation import Traits
-from geokd.training.batches import ChipSet, epoch_generator, varied
+from geokd.statistics.calibration import fit_temperature
+from geokd.statistics.intervals import wilson
+from geokd.statistics.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
 from geokd.training.checkpoint import read_tensors, write_tensors
-from geokd.training.data import TrainingData, spread
+from geokd.training.data.augmentation import Traits
+from geokd.training.data.batches import ChipSet, epoch_generator, varied
+from geokd.training.data.reading import TrainingData, spread
 from geokd.training.distillation import distillation_loss, label_loss
+from geokd.training.initial_weights import build_student, build_teacher
 from geokd.training.loop import LossFunction, TrainingJob, fit, predict
-from geokd.training.networks import LEAST_TEACHER_PX, Network, build_student, build_teacher
+from geokd.training.networks import LEAST_TEACHER_PX, Network
 from geokd.training.progress import Say
+from geokd.training.recipe import Recipe, Stage
+from geokd.training.recipe_file import expanded
 from geokd.training.run_folder import read_seen_chips
 from geokd.training.teacher_cache import TeacherOutputs
 

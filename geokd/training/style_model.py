@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from geokd.bundle import Bundle, Golden, golden_cells, load_bundle, resolve_model
 from geokd.errors import CallError
-from geokd.legend_file import read_legend_file
-from geokd.outputs.staging import check_outputs, staged, write_bytes
-from geokd.regrouping import Regrouping, regroup
+from geokd.files import check_outputs, staged, write_bytes
+from geokd.legend.file import read_legend_file
+from geokd.legend.regrouping import Regrouping, regroup
+from geokd.model.bundle import Bundle, Golden, golden_cells, load_bundle, resolve_model
 
 
 def style_model(
@@ -23,7 +23,7 @@ def style_model(
     Parameters
     ----------
     legend : path
-        As :func:`geokd.legend_file.read_legend_file` reads it.
+        As :func:`geokd.legend.file.read_legend_file` reads it.
     model : path
         A bundle, or the name of one that ships.
     output : path

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from geokd.errors import TrainingError
-from geokd.training.augmentation import VIEWS
 from geokd.training.checkpoint import read_tensors, write_tensors
+from geokd.training.data.augmentation import VIEWS
 from geokd.training.loop import predict
 from geokd.training.networks import Network
 from geokd.training.progress import Say

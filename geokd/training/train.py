@@ -9,20 +9,20 @@ from typing import Any
 
 import torch
 
-from geokd.dense_recipe import DenseRecipe
 from geokd.errors import CallError, GeokdError, TrainingError
-from geokd.familiarity import Familiarity
-from geokd.recipe import Recipe, Stage
-from geokd.recipe_file import expanded, load_recipe
-from geokd.seen_chips import SeenChips
+from geokd.model.familiarity import Familiarity
+from geokd.model.seen_chips import SeenChips
 from geokd.training.checkpoint import write_tensors
 from geokd.training.continuing import read_corrected_data
 from geokd.training.curves import draw_curves
-from geokd.training.data import TrainingData, read_training_data, spread
+from geokd.training.data.reading import TrainingData, read_training_data, spread
+from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.sources import is_table
 from geokd.training.dense.train import train_dense
 from geokd.training.networks import Network
 from geokd.training.progress import Say, to_stderr
+from geokd.training.recipe import Recipe, Stage
+from geokd.training.recipe_file import expanded, load_recipe
 from geokd.training.run_folder import check_output, keep_seen_chips, made_by, open_run, take_teacher, write_json
 from geokd.training.stages import Stages, bf16_pays, build_networks
 from geokd.training.teacher_cache import cache_teacher
@@ -75,14 +75,14 @@ def train(
     output : path
         Folder of the run; must be new or empty, unless `resume`.
     recipe : Recipe or path, optional
-        Defaults of :class:`geokd.recipe.Recipe` without. With one of :func:`geokd.continuing_recipe` the student of a
-        bundle goes on to learn from `chips`, perhaps of some of its classes, and is its own teacher, so that it does
-        not forget; no VGG16 is needed.
+        Default: that of :class:`geokd.training.recipe.Recipe`. With one of :func:`geokd.continuing_recipe` the student
+        of a bundle goes on to learn from `chips`, perhaps of some of its classes, and is its own teacher, so that it
+        does not forget; no VGG16 is needed.
     unlabelled : sequence of paths
         For such a recipe: scenes or folders of chips on which the old student's answers are kept; without, the scene
         that `chips` were cut from, as their chips.json tells.
     validation : path, optional
-        Validation chips; without, a share of `chips` is set apart (see :class:`geokd.recipe.SplitRecipe`).
+        Validation chips; without, a share of `chips` is set apart (see :class:`geokd.training.recipe.SplitRecipe`).
     resume : bool
         Go on with the run in `output`; it must be of the same recipe and chips.
     say : callable

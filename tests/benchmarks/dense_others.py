@@ -26,7 +26,7 @@ import rasterio
 from affine import Affine
 from rasterio.windows import Window
 
-from geokd.bundle import resolve_model
+from geokd.model.bundle import resolve_model
 from tests.benchmarks.dense import SOURCE, Mapping, command, four_bands
 from tests.benchmarks.scene import SIDE_PX
 

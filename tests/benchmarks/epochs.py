@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from geokd.contract import InputContract
-from geokd.legend import default_legend
-from geokd.recipe import Recipe
-from geokd.recipe_file import load_recipe
-from geokd.scenes.chips import Chips
-from geokd.training.data import TrainingData
-from geokd.training.networks import build_student
+from geokd.chips.reading import Chips
+from geokd.legend.classes import default_legend
+from geokd.model.contract import InputContract
+from geokd.training.data.reading import TrainingData
+from geokd.training.initial_weights import build_student
+from geokd.training.recipe import Recipe
+from geokd.training.recipe_file import load_recipe
 from geokd.training.train import train_on
 
 CLASSES = tuple("abcdefghij")

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from geokd.bundle import load_bundle, resolve_model
 from geokd.mapping.classify import run_jobs
 from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.parallel import available_cores
-from geokd.recipe_file import recipe_from_json
-from geokd.training.export import read_weights
-from geokd.training.networks import build_student
+from geokd.model.bundle import load_bundle, resolve_model
+from geokd.training.initial_weights import build_student, read_weights
+from geokd.training.recipe_file import recipe_from_json
 from tests.benchmarks.scene import SIDE_PX, large_scene
 
 BATCH = 32

@@ -22,13 +22,13 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from geokd.legend import NODATA, default_legend
-from geokd.mapping.majority import smooth
-from geokd.mapping.sieve import sieve
-from geokd.outputs.class_map import ClassMap, row_strips
-from geokd.outputs.connected import connected_labels
-from geokd.outputs.geopackage import write_polygons
-from geokd.outputs.regions import regions_of
+from geokd.legend.classes import NODATA, default_legend
+from geokd.maps.class_map import ClassMap, row_strips
+from geokd.maps.filters.majority import smooth
+from geokd.maps.filters.sieve import sieve
+from geokd.maps.polygons.connected import connected_labels
+from geokd.maps.polygons.geopackage import write_polygons
+from geokd.maps.polygons.regions import regions_of
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.reader import mirrored
 from tests.benchmarks.scene import SIDE_PX

@@ -18,13 +18,13 @@ from rasterio.windows import Window
 
 from geokd.mapping.blocks import cut_patches
 from geokd.mapping.jobs import plan_jobs
-from geokd.mapping.mosaic import mean_over_patches
 from geokd.mapping.options import ClassifyOptions
-from geokd.recipe_file import recipe_from_json
+from geokd.mapping.overlapping import mean_over_patches
 from geokd.scenes.grid import PatchGrid
 from geokd.scenes.reader import read_window
-from geokd.training.export import read_weights
-from geokd.training.networks import Network, build_student
+from geokd.training.initial_weights import build_student, read_weights
+from geokd.training.networks import Network
+from geokd.training.recipe_file import recipe_from_json
 from tests.benchmarks.scene import SAMPLE
 
 STRIDE, TOTAL_STRIDE = 16, 32

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.contract import InputContract
-from geokd.legend import Legend
+from geokd.legend.classes import Legend
+from geokd.model.contract import InputContract
 
 WHOLE = 255
 """A share of 1 in the labels, which are bytes."""

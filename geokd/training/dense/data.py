@@ -14,20 +14,20 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from geokd.contract import InputContract, ValueScaling
-from geokd.dense_recipe import DenseRecipe
 from geokd.errors import CallError, ChipError, GeokdError, RecipeError, SceneError, together
-from geokd.legend import LandUseClass, Legend, default_legend
-from geokd.outputs.map_file import class_names
+from geokd.labels.polygons import read_labels
+from geokd.legend.classes import LandUseClass, Legend, default_legend
+from geokd.maps.map_file import class_names
+from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.bands import choose_bands, wavelengths_nm
 from geokd.scenes.grid import SceneGrid
-from geokd.scenes.labels import read_labels
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.plan import SceneOptions, ScenePlan, choose_values
 from geokd.scenes.reader import describe_scene, read_values
 from geokd.training.dense.arrays import WHOLE, DenseData, LabelledTiles
 from geokd.training.dense.atmosphere import standard_atmosphere
 from geokd.training.dense.legend_rules import Shares, becomes_of, sharpened, student_shares
+from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.sources import Source, read_sources
 from geokd.training.dense.use_teacher import UseTeacher, open_use_teacher
 from geokd.training.progress import Say

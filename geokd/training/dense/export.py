@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from geokd.bundle import Bundle, Golden, golden_cells
-from geokd.contract import InputContract
 from geokd.errors import TrainingError
-from geokd.familiarity import Familiarity
-from geokd.legend import Legend
-from geokd.recipe_file import dense_recipe_from_json
+from geokd.legend.classes import Legend
+from geokd.model.bundle import Bundle, Golden, golden_cells
+from geokd.model.contract import InputContract
+from geokd.model.familiarity import Familiarity
 from geokd.training.checkpoint import read_tensors
 from geokd.training.dense.network import DenseNetwork
 from geokd.training.dense.onnx_graph import dense_to_onnx
 from geokd.training.quantisation import run_graph
+from geokd.training.recipe_file import dense_recipe_from_json
 from geokd.training.run_folder import read_seen_chips
 
 

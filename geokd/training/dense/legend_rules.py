@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.dense_recipe import RuleRecipe
 from geokd.errors import RecipeError, one_message
+from geokd.training.dense.recipe import RuleRecipe
 
 _LEAST_USE = 0.01  # added to each use's probability, so that none is ruled out
 

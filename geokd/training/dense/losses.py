@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from geokd.dense_recipe import DenseLossRecipe
+from geokd.training.dense.recipe import DenseLossRecipe
 
 _LEAST = 1e-4  # of a share before its logarithm is taken
 
@@ -12,7 +12,7 @@ _LEAST = 1e-4  # of a share before its logarithm is taken
 def dense_loss(logits: Tensor, labels: Tensor, hard: Tensor, weights: DenseLossRecipe) -> Tensor:
     """Return ce * CE + kl * T^2 KL(label || student) + cosine * (1 - cos), the mean over labelled pixels.
 
-    See :class:`geokd.dense_recipe.DenseLossRecipe`; T^2 keeps the gradients' size when T changes (Hinton,
+    See :class:`geokd.training.dense.recipe.DenseLossRecipe`; T^2 keeps the gradients' size when T changes (Hinton,
     Vinyals and Dean 2015, arXiv 1503.02531).
 
     Parameters

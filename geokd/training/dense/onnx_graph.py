@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import numpy_helper
 
-from geokd.contract import InputContract
+from geokd.model.contract import InputContract
 from geokd.training.dense.network import LEVELS, DenseNetwork
 from geokd.training.onnx_graph import Graph
 

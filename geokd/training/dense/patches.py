@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from geokd.dense_recipe import DenseRecipe
 from geokd.errors import ChipError
-from geokd.training.augmentation import VIEWS
+from geokd.training.data.augmentation import VIEWS
 from geokd.training.dense.arrays import WHOLE, DenseData, LabelledTiles
+from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.variation import View
 
 _PURE = 0.97  # share of water in a window that marsh is simulated with

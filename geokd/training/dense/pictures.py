@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from geokd.atomic import written_whole
+from geokd.files import written_whole
 from geokd.training.dense.arrays import DenseData
 
 _GAP_PX, _GREY = 4, 128

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from geokd.assessment.calibration import fit_temperature
-from geokd.assessment.drift import chip_features, learn_familiarity
-from geokd.assessment.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
-from geokd.dense_recipe import DenseRecipe
 from geokd.errors import TrainingError
-from geokd.familiarity import Familiarity
-from geokd.training.batches import epoch_generator
+from geokd.model.drift import chip_features, learn_familiarity
+from geokd.model.familiarity import Familiarity
+from geokd.statistics.calibration import fit_temperature
+from geokd.statistics.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
 from geokd.training.checkpoint import write_tensors
+from geokd.training.data.batches import epoch_generator
 from geokd.training.dense.arrays import DenseData
 from geokd.training.dense.network import DenseNetwork
 from geokd.training.dense.patches import DenseBatch, Places, draw_patches, draw_water, validation_patches
+from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.variation import (
     View,
     change_scale,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from geokd.errors import CallError, one_message
-from geokd.recipe_file import expanded
+from geokd.training.recipe_file import expanded
 
 Values = Literal["surface reflectance", "top of atmosphere"]
 Kind = Literal["codes", "shares", "polygons"]

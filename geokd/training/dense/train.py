@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from geokd.dense_recipe import DenseRecipe
-from geokd.recipe_file import load_dense_recipe
 from geokd.training.dense.data import read_dense_data
+from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.training import train_dense_on
 from geokd.training.progress import Say, to_stderr
+from geokd.training.recipe_file import load_dense_recipe
 from geokd.training.run_folder import check_output
 
 

@@ -12,17 +12,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from geokd.dense_recipe import DenseRecipe
 from geokd.errors import GeokdError, TrainingError
-from geokd.seen_chips import SeenChips
-from geokd.training.batches import epoch_generator
+from geokd.model.seen_chips import SeenChips
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from geokd.training.curves import draw_curves
+from geokd.training.data.batches import epoch_generator
 from geokd.training.dense.arrays import DenseData
 from geokd.training.dense.losses import dense_loss
 from geokd.training.dense.network import DenseNetwork, begin_with, set_prior
 from geokd.training.dense.patches import Places, find_places
 from geokd.training.dense.pictures import draw_predictions
+from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.showing import (
     HeldOut,
     agreement,
@@ -39,7 +39,8 @@ from geokd.training.dense.variation import (
 )
 from geokd.training.epoch_log import forget_epochs, log_epoch
 from geokd.training.fake_quantisation import fake_quantisation
-from geokd.training.networks import find_weights, hash_of_tensors
+from geokd.training.initial_weights import find_weights
+from geokd.training.networks import hash_of_tensors
 from geokd.training.progress import Say, to_stderr
 from geokd.training.run_folder import flattened, keep_seen_chips, made_by, open_run, write_json
 from geokd.training.running_mean import RunningMean

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.bundle import Bundle, load_bundle
-from geokd.contract import InputContract
-from geokd.dense_recipe import UseTeacherRecipe
 from geokd.errors import RecipeError
+from geokd.model.bundle import Bundle, load_bundle
+from geokd.model.contract import InputContract
 from geokd.scenes.bands import find_band
 from geokd.scenes.scaling import to_uint8
+from geokd.training.dense.recipe import UseTeacherRecipe
 from geokd.training.quantisation import open_graph
 
 _BATCH = 256

@@ -11,10 +11,10 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from geokd.contract import InputContract, ValueScaling
-from geokd.dense_recipe import STRIDE_PX, DenseRecipe, VariationRecipe
+from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.bands import find_band, wavelengths_nm
 from geokd.training.dense.atmosphere import standard_atmosphere
+from geokd.training.dense.recipe import STRIDE_PX, DenseRecipe, VariationRecipe
 
 _SNOW = ((490.0, 1.0), (560.0, 0.98), (665.0, 0.97), (842.0, 0.88), (1610.0, 0.1), (2190.0, 0.08))  # by wavelength
 _SEDIMENT = ((490.0, 450.0), (560.0, 700.0), (665.0, 800.0), (705.0, 750.0), (842.0, 150.0), (1610.0, 30.0))

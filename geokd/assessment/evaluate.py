@@ -1,0 +1,119 @@
+"""How well a model does on labelled chips."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geokd.chips.files import index_chips
+from geokd.chips.reading import Chips, probe_chips, read_chips, scale_notes
+from geokd.errors import ChipError
+from geokd.legend.classes import Legend, machine_name
+from geokd.mapping.chip_answers import chip_contract, chip_logits
+from geokd.model.bundle import Bundle, load_bundle, resolve_model
+from geokd.model.engine import make_student, softmax
+from geokd.statistics.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
+
+
+def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
+    """Classify labelled chips and compare. A dense student answers with the mean over the cells of a chip.
+
+    Parameters
+    ----------
+    model : path
+        A bundle, or the name of one that ships.
+    chips : path
+        Folder or zip archive with one sub-folder a class. Folders are matched with the legend by name or title,
+        whatever the case.
+
+    Returns
+    -------
+    dict
+        n, accuracy, interval_95 (Wilson), per_class, confusion_matrix (truth in rows, in the order of the legend), ece
+        (expected calibration error, 15 bins), chips_per_second (of the network alone, one thread), and which model and
+        chips these figures are of; `seen_before` counts the chips that the model learned from, as far as it tells,
+        None if it does not.
+
+    Raises
+    ------
+    BundleError
+        If the model is missing or broken.
+    CallError, ChipError
+        If there are no such chips, or they cannot be read, or a folder is no class of the model: all in one message.
+    """
+    path = resolve_model(model)
+    bundle = load_bundle(path)
+    student = make_student(bundle)
+    index = index_chips(chips)
+    codes = match_classes(index.classes, bundle.legend)
+    probe = probe_chips(index)
+    contract = chip_contract(bundle.contract, probe)
+    read = read_chips(index, contract)
+    notes = [*read.notes, *scale_notes(probe, contract), *absence_notes(codes, bundle.legend)]
+    seen_before = count_seen(bundle, read)
+    notes += seen_notes(str(model), seen_before, len(index))
+    start = time.perf_counter()
+    logits = chip_logits(student, read.pixels)
+    seconds = time.perf_counter() - start
+    truth = codes[read.labels]
+    confusion = confusion_matrix(truth, logits.argmax(axis=1), len(bundle.legend))
+    return {
+        "model": {"name": bundle.name, "precision": bundle.precision, "path": str(path), "sha256": bundle.sha256},
+        "chips": {"path": str(chips), "fingerprint": read.fingerprint, "seen_before": seen_before, "notes": notes},
+        **accuracy(confusion),
+        "per_class": per_class(confusion, bundle.legend.names),
+        "confusion_matrix": confusion.tolist(),
+        "ece": expected_calibration_error(softmax(logits, bundle.temperature), truth),
+        "chips_per_second": round(len(truth) / seconds, 1),
+    }
+
+
+def match_classes(folders: tuple[str, ...], legend: Legend) -> NDArray[np.int64]:
+    """Find the legend's code of each class folder, by name or title, whatever the case.
+
+    Returns
+    -------
+    int64 array (len(folders),)
+
+    Raises
+    ------
+    ChipError
+        If a folder is no class of the legend, or two folders are the same one: all of them in one message.
+    """
+    codes = {label.casefold(): c.value for c in legend for label in (c.title, c.name)}
+    found = [codes.get(folder.casefold(), codes.get(machine_name(folder).casefold())) for folder in folders]
+    strangers = [folder for folder, code in zip(folders, found, strict=True) if code is None]
+    if strangers:
+        raise ChipError(
+            f"the chip folders {', '.join(strangers)} are no classes of the model, which knows"
+            f" {', '.join(legend.names)}; rename or leave them out"
+        )
+    twice = [folder for folder, code in zip(folders, found, strict=True) if found.count(code) > 1]
+    if twice:
+        raise ChipError(f"the chip folders {', '.join(twice)} mean the same class of the model; put them together")
+    return np.array(found, np.int64)
+
+
+def absence_notes(codes: NDArray[np.int64], legend: Legend) -> list[str]:
+    """Name the classes of the legend that no folder is of, as :func:`match_classes` found them."""
+    absent = [c.name for c in legend if c.value not in codes]
+    if not absent:
+        return []
+    return [f"there are no chips of {', '.join(absent)}: no figure tells how well the model finds these"]
+
+
+def count_seen(bundle: Bundle, chips: Chips) -> int | None:
+    """Count the chips that a model, or what it was made from, learned from; None if it does not tell."""
+    return None if bundle.seen_chips is None else bundle.seen_chips.count(chips.picture_hashes)
+
+
+def seen_notes(model: str, seen_before: int | None, count: int) -> list[str]:
+    """Say that a model is examined on what it learned."""
+    if not seen_before:
+        return []
+    return [
+        f"{model} learned from {seen_before:,} of the {count:,} chips, itself or by what it was made from: its figures"
+        " do not tell how it does on new ones"
+    ]

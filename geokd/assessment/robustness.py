@@ -1,0 +1,203 @@
+"""How well a student holds on a scene, and on the same scene as it might have been taken otherwise.
+
+Three yardsticks that need no map of the place: water and dense vegetation by indices of the near infrared (which a
+student of red, green and blue never sees), polygons that a person has interpreted, and the student's own map, from
+which that of a changed scene should not differ.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
+from rasterio.windows import Window
+
+from geokd.assessment.shifts import SHIFTS
+from geokd.assessment.yardstick import YardstickOptions, judge_map, lay_yardstick
+from geokd.errors import CallError, SceneError
+from geokd.files import staged
+from geokd.mapping.account import describe_drift, describe_options
+from geokd.mapping.classify import make_map
+from geokd.mapping.jobs import MappingJob, plan_jobs
+from geokd.mapping.options import ClassifyOptions
+from geokd.maps.class_map import ClassMap
+from geokd.maps.manifest import package_versions, write_manifest
+from geokd.maps.pages.contact_sheet import Panel, write_contact_sheet
+from geokd.model.bundle import AUTO_MODEL
+from geokd.scenes.bands import true_colour, wavelengths_nm
+from geokd.scenes.plan import ScenePlan
+from geokd.scenes.reader import read_preview, read_values
+
+LARGEST_PX = 40_000_000
+"""Pixels of a scene that are changed as a whole, in memory."""
+
+
+@dataclass(frozen=True)
+class RobustnessOptions(YardstickOptions):
+    """What to hold the maps against, and which changes to simulate.
+
+    Parameters
+    ----------
+    labels, field, group_field, green_band, nir_band
+        As :class:`geokd.assessment.yardstick.YardstickOptions`.
+    shifts : tuple of str
+        Names of simulated changes, of :data:`geokd.assessment.shifts.SHIFTS`.
+
+    Raises
+    ------
+    CallError
+        If a shift is unknown.
+    """
+
+    shifts: tuple[str, ...] = tuple(SHIFTS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = [name for name in dict.fromkeys(self.shifts) if name not in SHIFTS]
+        if unknown:
+            raise CallError(f"no simulated change is called {', '.join(unknown)}; there are {', '.join(SHIFTS)}")
+
+
+def robustness(
+    scene: str | Path,
+    model: str | Path = AUTO_MODEL,
+    output: str | Path = ".",
+    options: ClassifyOptions | None = None,
+    against: RobustnessOptions | None = None,
+    *,
+    progress: Callable[[str, dict[str, Any]], None] = lambda name, figures: None,
+) -> dict[str, Any]:
+    """Map a scene as it is and as it might have been taken otherwise, and hold the maps against what is known.
+
+    Writes `<scene>_robustness.json` and `.png` (all maps beside the scene) into the folder `output`.
+
+    Parameters
+    ----------
+    scene, model, output, options
+        As :func:`geokd.mapping.classify.classify`.
+    against : RobustnessOptions, optional
+    progress : callable
+        Takes the name of each map and its figures.
+
+    Returns
+    -------
+    dict
+        What the JSON file holds: `maps` with the figures of each, the unchanged scene first; `worst`, for each figure
+        the change that costs most. Shares are fractions: `water_recall`, of cells in pure water that are mapped as
+        water; `false_water`, of cells without water; `vegetation_recall`, of cells in dense green; `agreement`, of
+        cells in interpreted polygons, with its 95 % interval over polygons and its parts by group; `changed`, of cells
+        whose class is another than in the unchanged scene.
+
+    Raises
+    ------
+    CallError, SceneError, BundleError, ChipError, OutputError
+        As :func:`geokd.mapping.classify.classify`; also if the scene is too large to be changed in memory.
+    """
+    options, against = options or ClassifyOptions(), against or RobustnessOptions()
+    stem = Path(scene).stem
+    names = (f"{stem}_robustness.json", f"{stem}_robustness.png")
+    with staged(Path(output), names, overwrite=options.overwrite) as folder, tempfile.TemporaryDirectory() as temporary:
+        (job,) = plan_jobs([scene], model, temporary, replace(options, overwrite=True))
+        if job.plan.grid.height * job.plan.grid.width > LARGEST_PX:
+            raise SceneError(
+                f"{scene} has {job.plan.grid.height} x {job.plan.grid.width} pixels, at most {LARGEST_PX:,} can be"
+                " changed in memory; cut a part by gdal_translate -srcwin"
+            )
+        yardstick = lay_yardstick(job, against)
+        pixels, valid = unrounded(job.plan)
+        mosaic = make_map(job)
+        base = mosaic.class_map
+        maps = {"as it is": judge_map(base, base, yardstick)}
+        progress("as it is", maps["as it is"])
+        preview, _ = read_preview(job.plan)
+        colours = np.ascontiguousarray(true_colour(preview, job.bundle.contract).transpose(1, 2, 0))
+        panels = [Panel("scene", job.bundle.name, colours), Panel("as it is", _note(maps["as it is"]), base.codes)]
+        wavelengths = wavelengths_nm(job.bundle.contract.bands)
+        for name in dict.fromkeys(against.shifts):
+            changed = _map_of(SHIFTS[name](pixels, wavelengths), valid, job, Path(temporary, "changed.tif"))
+            maps[name] = judge_map(changed, base, yardstick)
+            panels.append(Panel(name, _note(maps[name]), changed.codes))
+            progress(name, maps[name])
+        document = {
+            "scene": str(scene),
+            "model": {"name": job.bundle.name, "precision": job.bundle.precision, "sha256": job.bundle.sha256},
+            "options": describe_options(job) | {"overwrite": options.overwrite},
+            "labels": [{"path": str(path), "sha256": _file_hash(path)} for path in against.labels],
+            "notes": [*job.notes, *yardstick.notes],
+            "warnings": [*job.plan.warnings, *(mosaic.drift.warnings if mosaic.drift else ())],
+            "drift": describe_drift(mosaic.drift),
+            "maps": maps,
+            "worst": _worst(maps),
+            "versions": package_versions(),
+        }
+        write_manifest(document, folder / names[0])
+        write_contact_sheet(panels, job.legend, folder / names[1])
+    return document
+
+
+_BETTER_HIGH = {"water_recall": 1, "false_water": -1, "vegetation_recall": 1, "agreement": 1}
+
+
+def _worst(maps: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """For each figure, the change that costs most: its name and by how much the figure gets worse."""
+    base = next(iter(maps.values()))
+    worst: dict[str, Any] = {}
+    for figure, sign in _BETTER_HIGH.items():
+        losses = {
+            name: sign * (base[figure] - figures[figure])
+            for name, figures in list(maps.items())[1:]
+            if figures[figure] is not None and base[figure] is not None
+        }
+        name = max(losses, key=losses.__getitem__, default="")
+        if name and losses[name] > 0:
+            worst[figure] = {"change": name, "loss": losses[name]}
+    return worst
+
+
+def _note(figures: dict[str, Any]) -> str:
+    shown = {"water": "water_recall", "false": "false_water", "agree": "agreement"}
+    parts = [f"{word} {100 * figures[key]:.0f} %" for word, key in shown.items() if figures[key] is not None]
+    return ", ".join(parts) or f"changed {100 * (figures['changed'] or 0):.0f} %"
+
+
+def _file_hash(path: Path) -> str | None:
+    """Hash of a file, hexadecimal; None of a folder, as some vector formats are."""
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def unrounded(plan: ScenePlan) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read the scene as the student sees it, neither rounded nor clipped, and which pixels are valid.
+
+    Pixels that are not valid take the mean of their band, so that changes of the scene do not take them for land.
+    """
+    whole = Window(0, 0, plan.grid.width, plan.grid.height)
+    values, valid = read_values(plan, whole, plan.bidx)
+    pixels = values.astype(np.float32) * np.float32(plan.value_scale) + np.float32(plan.value_offset)
+    if plan.scaling is not None:
+        for band, s in zip(pixels, plan.scaling.of_bands(len(pixels)), strict=True):
+            band[:] = (band - np.float32(s.minimum)) * np.float32(s.slope) + np.float32(s.output_minimum)
+    if valid.any():
+        pixels[:, ~valid] = pixels[:, valid].mean(axis=1, dtype=np.float64, keepdims=True)
+    return np.nan_to_num(pixels), valid
+
+
+def _map_of(pixels: NDArray[np.float32], valid: NDArray[np.bool_], job: MappingJob, path: Path) -> ClassMap:
+    """Map changed pixels by the same road as the scene itself, through a file of bytes with an alpha band."""
+    count, height, width = pixels.shape
+    grid = job.plan.grid
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": count + 1, "height": height, "width": width}
+    with rasterio.open(path, "w", **profile, crs=grid.crs, transform=grid.transform, tiled=True) as dataset:
+        dataset.colorinterp = [*[ColorInterp.undefined] * count, ColorInterp.alpha]
+        dataset.write(np.floor(pixels.clip(0, 255) + np.float32(0.5)).astype(np.uint8), list(range(1, count + 1)))
+        dataset.write(valid.astype(np.uint8) * 255, count + 1)
+    options = replace(
+        job.options, bidx=tuple(range(1, count + 1)), value_scale=None, value_offset=None, nodata=None, overwrite=True
+    )
+    (changed,) = plan_jobs([path], job.model, path.parent, options)
+    return make_map(changed).class_map

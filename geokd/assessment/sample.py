@@ -1,0 +1,192 @@
+"""Drawing a sample of a map, to be labelled and held against it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geokd.assessment.sampling import LEAST, Draw, allocate, usual_least
+from geokd.errors import CallError, one_message
+from geokd.files import staged
+from geokd.labels.cell_form import sample_qml
+from geokd.labels.cell_labels import labelled_cells
+from geokd.labels.cell_names import FIELD
+from geokd.labels.cell_points import CellForm, CellPoints, Column, complete, write_cell_points
+from geokd.labels.scene_pictures import picture_cells
+from geokd.legend.classes import NODATA
+from geokd.maps.map_file import MapFile, Strata, count_cells, map_hash, open_map
+
+_DESCRIPTION = "Cells of a land-use map, drawn at random in each of its classes, to be labelled for geokd assess"
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How a sample is drawn.
+
+    Parameters
+    ----------
+    seed : int
+        Of the random generator: the same gives the same points.
+    min_per_class : int or None
+        Points of each class at least; None: 50, but no more than half of all points for this.
+    scene : str or None
+        The scene that the map was made from, for the pictures; None: where the map's manifest says.
+    overwrite : bool
+        Whether a sample that nobody has labelled is replaced.
+
+    Raises
+    ------
+    CallError
+        If a value is out of its range.
+    """
+
+    seed: int = 0
+    min_per_class: int | None = None
+    scene: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.seed < 0:
+            problems.append(f"the seed {self.seed} is below 0")
+        if self.min_per_class is not None and self.min_per_class < LEAST:
+            problems.append(
+                f"{self.min_per_class} points of a class tell nothing of their spread; take {LEAST} or more"
+            )
+        if problems:
+            raise CallError(one_message(problems))
+
+
+def sample(
+    class_map: str | Path, points: int, output: str | Path, options: SampleOptions | None = None
+) -> dict[str, Any]:
+    """Draw a stratified random sample of cells, and write it as a GeoPackage to be labelled in QGIS.
+
+    The strata are the classes of the map, unclassified among them; :func:`geokd.assess` reads the file back.
+
+    Parameters
+    ----------
+    class_map : path
+        A class raster `<stem>_landuse.tif`.
+    points : int
+    output : path
+        The GeoPackage.
+    options : SampleOptions, optional
+
+    Returns
+    -------
+    dict
+        output, points, seed, min_per_class, strata (value, name, cells, area_ha, points of each class), notes.
+
+    Raises
+    ------
+    CallError
+        If there is no such map, the number of points is out of range, or the output exists or holds labels.
+    SceneError
+        If the map cannot be read.
+    OutputError
+        If the output cannot be written.
+    """
+    options, path = options or SampleOptions(), Path(output)
+    check_cell_file(path)
+    source = open_map(class_map)
+    strata = count_cells(source)
+    least = options.min_per_class
+    if least is None:
+        least = usual_least(points, max(int((strata.cells > 0).sum()), 1))
+    units = _allocated(source, strata, points, least)
+    with staged(path.parent, [path.name], overwrite=options.overwrite) as folder:
+        rows, cols, codes = _drawn(source, units, options.seed)
+        pictures, notes = picture_cells(source, options.scene, rows, cols)
+        digest = map_hash(source)
+        design = {"map": Path(source.path).name, "map_sha256": digest, "seed": str(options.seed)}
+        design |= {"allocation": f"by area, at least {least} points of each class"}
+        design |= {"draw": "random cells of each class, without replacement, chances in proportion to their areas"}
+        form = CellForm("sample", _DESCRIPTION, sample_qml(source.offered, source.cell_size), strata, design)
+        write_cell_points(CellPoints(rows, cols, codes, _columns(codes, pictures)), source, form, folder / path.name)
+    return {
+        "output": str(path),
+        "map": {"path": source.path, "sha256": digest},
+        "points": points,
+        "seed": options.seed,
+        "min_per_class": least,
+        "strata": [
+            {
+                "value": c.value,
+                "name": c.name,
+                "cells": int(strata.cells[c.value]),
+                "area_ha": float(strata.areas_ha[c.value]),
+                "points": int(units[c.value]),
+            }
+            for c in source.legend
+        ],
+        "notes": notes,
+    }
+
+
+def check_cell_file(path: Path) -> None:
+    """Refuse to write cells to be labelled over what is labelled already, or to what is no GeoPackage.
+
+    Raises
+    ------
+    CallError
+    """
+    if path.suffix.lower() != ".gpkg":
+        raise CallError(f"the output {path} is to be a GeoPackage; call it {path.with_suffix('.gpkg')}")
+    labelled = labelled_cells(path)
+    if labelled:
+        raise CallError(f"{path} holds {labelled} labelled points, which are not replaced; move it away first")
+
+
+def _columns(codes: NDArray[np.int64], pictures: list[str]) -> dict[str, Column]:
+    """Columns of a sample: the class and a note, both empty, the map's code, the picture."""
+    number = len(codes)
+    nobody = np.ones(number, np.bool_)
+    return {
+        FIELD: (np.zeros(number, np.int32), nobody),
+        "note": (np.full(number, None, object), nobody),
+        "stratum": complete(codes.astype(np.int32)),
+        "picture": complete(np.array(pictures, object)),
+    }
+
+
+def _allocated(class_map: MapFile, strata: Strata, points: int, least: int) -> NDArray[np.int64]:
+    """Share out the points; refuse a number that cannot be.
+
+    Raises
+    ------
+    CallError
+        If it is too small or too large.
+    """
+    cells = int(strata.cells.sum())
+    lowest = int(np.minimum(strata.cells, least).sum())
+    if cells == 0:
+        raise CallError(f"{class_map.path} holds no mapped cell, so nothing can be drawn")
+    if points > cells:
+        raise CallError(f"{points} points cannot be drawn of {cells} mapped cells; take fewer")
+    if points < lowest:
+        classes = int((strata.cells > 0).sum())
+        raise CallError(
+            f"{points} points are too few for at least {least} of each of the {classes} classes; take"
+            f" {lowest} or more" + (f", or lower --min-per-class to {LEAST} or more" if least > LEAST else "")
+        )
+    return allocate(strata.cells, strata.areas_ha, points, least)
+
+
+def _drawn(
+    class_map: MapFile, units: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Draw cells window by window; return rows, cols and codes, in random order: it shall not tell the class."""
+    draws = {code: Draw(int(count)) for code, count in enumerate(units) if count}
+    for number, (window, codes, areas) in enumerate(class_map.windows()):
+        random = np.random.default_rng([seed, number])
+        keys = random.exponential(size=codes.shape) / areas
+        for code in np.unique(codes[codes != NODATA]):
+            rows, cols = np.nonzero(codes == code)
+            draws[int(code)].pass_by(rows + int(window.row_off), cols + int(window.col_off), keys[rows, cols])
+    cells = np.concatenate([draw.cells for draw in draws.values()])
+    strata = np.repeat(np.array(list(draws), np.int64), [len(draw.cells) for draw in draws.values()])
+    order = np.random.default_rng([seed]).permutation(len(cells))
+    return cells[order, 0], cells[order, 1], strata[order]

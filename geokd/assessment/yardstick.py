@@ -1,0 +1,306 @@
+"""What a map is held against: the near infrared, which students of colours never see, and interpreted polygons."""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+from rasterio.windows import Window
+
+from geokd.assessment.reference import interval_over_groups, normalised_difference, share_around_cells
+from geokd.errors import CallError, GeokdError, one_message, together
+from geokd.labels.polygons import read_reference
+from geokd.legend.classes import Legend
+from geokd.mapping.jobs import MappingJob
+from geokd.maps.class_map import ClassMap
+from geokd.scenes.bands import find_band
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.reader import read_values
+
+NDWI_WATER = 0.05
+NDVI_DENSE = 0.5
+_PURE_WATER, _NO_WATER, _DENSE = 0.95, 0.05, 0.8
+_WATER = re.compile(r"water|sea|lake|river|ocean|bay|pond|stream|canal|lagoon|reservoir|estuar(y|ie)")
+_VEGETATION = re.compile(
+    r"forest|wood(land)?|tree|herb(aceous)?|vegetation|pasture|meadow|(crop|grass|farm|shrub)(land)?|field"
+    r"|agricultur(e|al)|orchard|vineyard|scrub"
+)
+_REFLECTANCE = 10_000  # what reflectance is counted in
+_NOT = {"no", "non", "not", "without"}
+
+
+@dataclass(frozen=True)
+class YardstickOptions:
+    """What to hold maps against.
+
+    Parameters
+    ----------
+    labels : tuple of Path
+        Files of interpreted polygons.
+    field : str
+        Their attribute with the accepted class names, separated by `|`.
+    group_field : str or None
+        Their attribute to group by.
+    green_band, nir_band : int or None
+        1-based; None: by the file's descriptions or colours.
+
+    Raises
+    ------
+    CallError
+        If a band is below 1.
+    """
+
+    labels: tuple[Path, ...] = ()
+    field: str = "class"
+    group_field: str | None = None
+    green_band: int | None = None
+    nir_band: int | None = None
+
+    def __post_init__(self) -> None:
+        below = [f"{band}" for band in (self.green_band, self.nir_band) if band is not None and band < 1]
+        if below:
+            raise CallError(f"the band {' and '.join(below)} cannot be: bands are numbered from 1")
+
+
+_Polygon = tuple[NDArray[np.int64], list[int], str]
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """What is known of a scene, on its cell grid.
+
+    Parameters
+    ----------
+    areas : dict of bool arrays (rows, cols)
+        Cells in pure "water", on "land" without water, in dense "vegetation"; empty if there is no near infrared.
+    polygons : list of (int64 array (n,), list of int, str)
+        Of each polygon its cells, counted row by row, the accepted codes and its group.
+    notes : tuple of str
+        How these came about, and what cannot be judged.
+    """
+
+    areas: dict[str, NDArray[np.bool_]]
+    polygons: list[_Polygon]
+    notes: tuple[str, ...]
+
+
+def lay_yardstick(job: MappingJob, against: YardstickOptions) -> Yardstick:
+    """Collect what maps of a scene are held against.
+
+    Raises
+    ------
+    CallError, ChipError
+        If a band or a field is not there, or the polygons are unusable or of classes that the model does not know.
+    SceneError
+        If the scene cannot be read.
+    """
+    areas, notes = _areas(job, against)
+    polygons, of_polygons = _polygons(job, against)
+    return Yardstick(areas, polygons, (*notes, *of_polygons))
+
+
+def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArray[np.bool_]], list[str]]:
+    """Cells of pure water, of land and of dense green by the near infrared, and how they were told."""
+    legend, colours = job.bundle.legend, job.info.colours
+    bands = {
+        "red": _band(job, "red"),
+        "green": against.green_band or _band(job, "green"),
+        "near infrared": against.nir_band or _band(job, "nir"),
+    }
+    problems = [
+        f"{job.plan.path} has no band {band} to be {name}, its bands are 1..{len(colours)}"
+        for name, band in bands.items()
+        if band > len(colours)
+    ]
+    problems += [
+        f"band {band} of {job.plan.path} is its alpha band, which cannot be {name}"
+        for name, band in bands.items()
+        if 0 < band <= len(colours) and colours[band - 1] == "alpha"
+    ]
+    known = [band for band in bands.values() if band]
+    if len(set(known)) < len(known):
+        listing = ", ".join(f"{name} {band}" for name, band in bands.items())
+        problems.append(f"one band cannot be two ({listing}); name them by --green-band and --nir-band")
+    if problems:
+        raise CallError(one_message(problems))
+    lacking = [name for name, band in bands.items() if not band]
+    if lacking:
+        hint = "--green-band and --nir-band name them" if "red" not in lacking else "the model knows no red band"
+        return {}, [f"no band is known to be {' or '.join(lacking)}, so water and vegetation are not judged; {hint}"]
+    values, valid = _reflectance(job, tuple(bands.values()))
+    cell = job.patches.cell_px
+    side = cell if job.bundle.contract.is_dense else job.patches.patch_px
+    areas: dict[str, NDArray[np.bool_]] = {}
+    notes = [f"red is band {bands['red']}, green {bands['green']}, near infrared {bands['near infrared']}"]
+    water, vegetation = codes_like(legend, _WATER), codes_like(legend, _VEGETATION)
+    if water:
+        wet = share_around_cells(normalised_difference(values[1], values[2]) > NDWI_WATER, valid, cell, side)
+        areas |= {"water": wet >= _PURE_WATER, "land": wet <= _NO_WATER}
+        notes.append(
+            f"water is where NDWI > {NDWI_WATER:g} in {100 * _PURE_WATER:g} % of the {side} px around a cell, land"
+            f" where in at most {100 * _NO_WATER:g} %; water classes are {_names(legend, water)}"
+        )
+    else:
+        notes.append("the legend has no class of water, so water is not judged")
+    if vegetation:
+        lush = share_around_cells(normalised_difference(values[2], values[0]) > NDVI_DENSE, valid, cell, side)
+        areas["vegetation"] = lush >= _DENSE
+        notes.append(
+            f"dense green is where NDVI > {NDVI_DENSE:g} in {100 * _DENSE:g} % of the {side} px; vegetated classes are"
+            f" {_names(legend, vegetation)}"
+        )
+    else:
+        notes.append("the legend has no class of vegetation, so vegetation is not judged")
+    return areas, notes
+
+
+def _polygons(job: MappingJob, against: YardstickOptions) -> tuple[list[_Polygon], list[str]]:
+    """Of each interpreted polygon its cells, the accepted codes and its group; and what is not judged."""
+    legend, notes = job.bundle.legend, []
+    polygons: list[_Polygon] = []
+    known = {name.casefold(): c.value for c in legend for name in (c.name, c.title)}
+    problems: list[GeokdError] = []
+    for path in {path.resolve(): path for path in against.labels}.values():  # each file once
+        try:
+            read = read_reference(path, against.field, against.group_field, job.plan.grid)
+        except GeokdError as error:
+            problems.append(error)
+            continue
+        strangers = sorted({n for names in read.accepted for n in names if n.casefold() not in known})
+        if strangers:
+            names = ", ".join(legend.names)
+            problems.append(
+                CallError(f"{path} accepts {', '.join(strangers)}, no classes of the model, which knows {names}")
+            )
+            continue
+        for polygon, accepted, group in zip(read.polygons, read.accepted, read.groups, strict=True):
+            cells = _cells_within(polygon, job.patches.cell_grid)
+            polygons.append((cells, [known[n.casefold()] for n in accepted], group))
+        if read.undecided:
+            notes.append(f"{read.undecided} polygons of {path} accept no class and are not judged")
+    if problems:
+        raise together(problems)
+    small = sum(not cells.size for cells, _, _ in polygons)
+    if small:
+        remedy = "" if job.bundle.contract.is_dense else "; a smaller --stride may help"
+        notes.append(f"{small} polygons hold the centre of no cell and are not judged{remedy}")
+    return [p for p in polygons if p[0].size], notes
+
+
+def _cells_within(polygon: shapely.Geometry, grid: SceneGrid) -> NDArray[np.int64]:
+    """Return the cells whose centre lies in a polygon of world coordinates, counted row by row, (n,)."""
+    corners = shapely.transform(polygon, lambda x, y: ~grid.transform @ (x, y), interleaved=False)
+    left, top, right, bottom = shapely.bounds(corners)
+    cols = slice(max(0, math.floor(left)), min(grid.width, math.ceil(right)))
+    rows = slice(max(0, math.floor(top)), min(grid.height, math.ceil(bottom)))
+    if rows.start >= rows.stop or cols.start >= cols.stop:
+        return np.empty(0, np.int64)
+    shape = rows.stop - rows.start, cols.stop - cols.start
+    moved = grid.transform @ Affine.translation(cols.start, rows.start)
+    row, col = np.nonzero(rasterize([polygon], out_shape=shape, transform=moved))
+    return np.asarray((row + rows.start) * grid.width + col + cols.start, np.int64)
+
+
+def codes_like(legend: Legend, pattern: re.Pattern[str]) -> list[int]:
+    """Codes of the classes whose name or title holds a whole word that matches, in lower case, singular or plural."""
+
+    def has(text: str) -> bool:
+        words = [part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", text)]  # SeaLake: sea, lake
+        matches = (pattern.fullmatch(form) for word in words for form in (word, word.removesuffix("s")))
+        return any(matches) and _NOT.isdisjoint(words)
+
+    return [c.value for c in legend if has(c.name) or has(c.title)]
+
+
+def _band(job: MappingJob, name: str) -> int:
+    """1-based number of the scene's band of this name, first of all the one that the student is given as such; or 0."""
+    taken = find_band(job.bundle.contract.bands, name)
+    if taken:
+        return job.plan.bidx[taken - 1]
+    return find_band(job.info.descriptions, name) or find_band(job.info.colours, name)
+
+
+def _names(legend: Legend, codes: list[int]) -> str:
+    return ", ".join(legend[code].name for code in codes)
+
+
+def judge_map(class_map: ClassMap, base: ClassMap, yardstick: Yardstick) -> dict[str, Any]:
+    """Hold a map against a yardstick, and against another map of the scene.
+
+    Returns
+    -------
+    dict
+        As :func:`geokd.assessment.robustness.robustness` describes; a figure that nothing tells of is None.
+    """
+    codes, mapped, legend = class_map.codes, class_map.mapped & base.mapped, class_map.legend
+    is_water = np.isin(codes, codes_like(legend, _WATER))
+    is_vegetation = np.isin(codes, codes_like(legend, _VEGETATION))
+
+    def share(what: NDArray[np.bool_], where: str) -> float | None:
+        cells = yardstick.areas.get(where, np.zeros_like(mapped)) & mapped
+        return float(what[cells].mean()) if cells.any() else None
+
+    figures: dict[str, Any] = {
+        "water_recall": share(is_water, "water"),
+        "false_water": share(is_water, "land"),
+        "vegetation_recall": share(is_vegetation, "vegetation"),
+        "cells": {name: int((area & mapped).sum()) for name, area in yardstick.areas.items()},
+        "changed": float((codes != base.codes)[mapped].mean()) if mapped.any() else None,
+        "mean_confidence": float(class_map.confidence[class_map.mapped].mean()) / 100 if mapped.any() else None,
+        "class_shares": {
+            c.name: round(float(n) / max(int(class_map.mapped.sum()), 1), 4)
+            for c, n in zip(legend, class_map.cell_counts(), strict=True)
+        },
+        "agreement": None,
+    }
+    flat, flat_mapped = codes.ravel(), mapped.ravel()
+    judged = [(flat[cells[flat_mapped[cells]]], accepted) for cells, accepted, _ in yardstick.polygons]
+    if any(found.size for found, _ in judged):
+        counts = np.array([found.size for found, _ in judged])
+        hits = np.array([int(np.isin(found, accepted).sum()) for found, accepted in judged])
+        groups = np.array([group for _, _, group in yardstick.polygons])
+        counts, hits, groups = counts[counts > 0], hits[counts > 0], groups[counts > 0]
+        parts = {
+            str(group): {
+                "polygons": int((groups == group).sum()),
+                "cells": int(counts[groups == group].sum()),
+                "agreement": float(hits[groups == group].sum() / counts[groups == group].sum()),
+            }
+            for group in sorted(set(groups))
+        }
+        interval = interval_over_groups(hits, counts)
+        figures |= {
+            "agreement": float(hits.sum() / counts.sum()),
+            "agreement_interval_95": None if interval is None else list(interval),
+            "agreement_mean_of_groups": float(np.mean([p["agreement"] for p in parts.values()])),
+            "groups": parts,
+        }
+    return figures
+
+
+def _reflectance(job: MappingJob, bidx: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read whole bands, each by its own scale and offset tag, and which pixels are valid in all of them.
+
+    Returns
+    -------
+    float32 array (bands, height, width)
+        Reflectance x 10,000, or bytes.
+    bool array (height, width)
+    """
+    plan, info, first = job.plan, job.info, job.plan.bidx[0] - 1
+    whole = Window(0, 0, plan.grid.width, plan.grid.height)
+    bands = []
+    everywhere = np.ones((plan.grid.height, plan.grid.width), np.bool_)
+    for band in bidx:  # one by one: they may be of different types, and a gap in one is a gap
+        values, valid = read_values(plan, whole, (band,))
+        scale = plan.value_scale * info.scales[band - 1] / info.scales[first]
+        offset = plan.value_offset + _REFLECTANCE * (info.offsets[band - 1] - info.offsets[first])
+        bands.append(values[0].astype(np.float32) * np.float32(scale) + np.float32(offset))
+        everywhere &= valid
+    return np.stack(bands), everywhere

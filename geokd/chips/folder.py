@@ -1,0 +1,146 @@
+"""The folder that `tile` writes: chips, and a `chips.json` that lists them; all together, or nothing at all."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from geokd.errors import CallError, OutputError
+from geokd.files import move_all
+
+MANIFEST = "chips.json"
+
+
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that chips may not be written into, before any work is done.
+
+    Raises
+    ------
+    CallError
+        If it is a file, or holds anything and `overwrite` is False, or holds anything but an earlier call's chips.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise CallError(f"{folder} is a file, not a folder to write chips into; choose another one by -o/--output")
+    if not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise CallError(
+            f"{folder} is not empty; choose another folder by -o/--output, or replace its chips by --overwrite"
+        )
+    former_chips(folder)
+
+
+def former_chips(folder: Path) -> list[str]:
+    """List the files an earlier call wrote into `folder`, the manifest last; none if the folder is empty or missing.
+
+    Raises
+    ------
+    CallError
+        If `folder` holds something, but no manifest of `tile`.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return []
+    manifest = folder / MANIFEST
+    try:
+        names = json.loads(manifest.read_text(encoding="utf-8"))["chips"]
+        if not all(_is_chip_name(name) for name in names):
+            raise ValueError("it lists files that are no chips")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CallError(
+            f"{folder} holds no {MANIFEST} that tells which of its files are chips, so none can be replaced;"
+            " choose another folder by -o/--output"
+        ) from error
+    return [*names, MANIFEST]
+
+
+@contextmanager
+def staged_chips(folder: Path) -> Iterator[Path]:
+    """Write a chip folder, all or nothing.
+
+    Yields an empty temporary folder inside `folder`; the body writes chips and manifest there. When it ends, the chips
+    that an earlier call wrote into `folder` are removed and the new ones take their place; whatever else the folder
+    holds is left alone. When the body fails, nothing is left and what `folder` held stays as it was.
+
+    Raises
+    ------
+    CallError
+        If a chip would replace a file that `tile` did not write.
+    OutputError
+        If `folder` cannot be made or written.
+    """
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        try:
+            former = former_chips(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".geokd-", dir=folder))
+        except OSError as error:
+            if isinstance(error, CallError):
+                raise
+            raise OutputError(f"cannot write into {folder}: {error.strerror}; choose another by -o/--output") from error
+        try:
+            fresh = temporary / "fresh"
+            fresh.mkdir()
+            yield fresh
+            _replace(folder, former, temporary)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    finally:
+        with suppress(OSError):  # made for nothing; a folder that holds something stays
+            for parent in missing:
+                parent.rmdir()
+
+
+def _replace(folder: Path, former: list[str], temporary: Path) -> None:
+    """Move the `former` chips of `folder` out and those of `temporary`/fresh in; undo it all on failure."""
+    fresh, aside = temporary / "fresh", temporary / "former"
+    names = sorted(p.relative_to(fresh).as_posix() for p in fresh.rglob("*") if p.is_file() and p.name != MANIFEST)
+    foreign = [name for name in names if (folder / name).exists() and name not in former]
+    if foreign:
+        raise CallError(f"{folder / foreign[0]} is in the way and was not written by an earlier call; move it away")
+    moves = [(folder / name, aside / name) for name in former if (folder / name).exists()]
+    moves += [(fresh / name, folder / name) for name in [*names, MANIFEST]]
+    try:
+        move_all(moves)
+    except OSError as error:
+        raise OutputError(f"cannot move chips into {folder}: {error.strerror}; nothing was replaced") from error
+    finally:
+        for name in {str(PurePosixPath(name).parent) for name in [*former, *names]} - {"."}:
+            with suppress(OSError):  # a class folder without chips any more; one that holds something stays
+                (folder / name).rmdir()
+
+
+def write_manifest(folder: Path, document: dict[str, Any]) -> None:
+    """Write `chips.json`; `document["chips"]` lists the files beside it.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    try:
+        (folder / MANIFEST).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {MANIFEST}: {error.strerror}; make room or choose another folder") from error
+
+
+def origin_of(folder: Path) -> str | None:
+    """Path of the scene that the chips of a folder were cut from, by its manifest; None if nothing tells it."""
+    try:
+        scene = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["scene"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return scene if isinstance(scene, str) else None
+
+
+def _is_chip_name(name: Any) -> bool:
+    """Whether `name` is a .tif in the folder itself or in a class folder of it, and cannot lead elsewhere."""
+    if not isinstance(name, str) or "\\" in name or ":" in name:
+        return False
+    path = PurePosixPath(name)
+    return path.suffix == ".tif" and not path.is_absolute() and len(path.parts) <= 2 and ".." not in path.parts

@@ -1,0 +1,86 @@
+"""Chips that are GeoTIFFs, read as a scene would be."""
+
+import contextlib
+import math
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.windows import Window
+
+from geokd.errors import ChipError, SceneError
+from geokd.model.contract import InputContract
+from geokd.scenes.bands import choose_bands
+from geokd.scenes.grid import METRES_PER_DEGREE_LATITUDE, SceneGrid
+from geokd.scenes.opening import GdalErrors
+from geokd.scenes.plan import SceneOptions, choose_values
+from geokd.scenes.scaling import to_uint8
+from geokd.scenes.scene_info import SceneInfo, read_info
+from geokd.scenes.validity import alpha_band, valid_pixels
+
+
+@contextlib.contextmanager
+def open_chip(content: bytes, name: str) -> Iterator[tuple[DatasetReader, SceneInfo]]:
+    """Open the bytes of a (Geo)TIFF chip.
+
+    Raises
+    ------
+    ChipError
+        If they are no raster.
+    """
+    try:
+        with warnings.catch_warnings(), MemoryFile(content) as memory:
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with memory.open() as dataset:
+                yield dataset, read_info(dataset, name)
+    except (*GdalErrors, SceneError) as error:
+        raise ChipError(f"chip {name} cannot be read: {error}") from error
+
+
+def read_chip(
+    content: bytes, name: str, contract: InputContract
+) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[str, ...]]:
+    """Read the bytes of a (Geo)TIFF chip as a scene of the contract would be.
+
+    Returns
+    -------
+    pixels : uint8 array (C, h, w)
+    bounds : left, bottom, right, top in the units of the chip's CRS; NaN without one
+    notes : what was chosen, one sentence each
+
+    Raises
+    ------
+    ChipError
+        If it cannot be read or lacks the bands.
+    """
+    with open_chip(content, name) as (dataset, info):
+        try:
+            choice = choose_bands(info.descriptions, info.colours, contract.bands, None)
+            values = choose_values(info, contract, SceneOptions(), choice.bidx)
+        except SceneError as error:
+            raise ChipError(f"chip {name}: {error} (options are for scenes: mend the files of chips)") from error
+        if len({dataset.dtypes[b - 1] for b in choice.bidx}) > 1:
+            raise ChipError(f"chip {name}: its bands are of different types; save them alike")
+        numbers = dataset.read(list(choice.bidx))
+        whole = Window(0, 0, dataset.width, dataset.height)
+        if not valid_pixels(dataset, numbers, whole, choice.bidx, info.nodata).all():
+            band = alpha_band(dataset)
+            why = (
+                f" (band {band} is alpha, as its file says; if it is another, set its colour interpretation)"
+                if band
+                else ""
+            )
+            raise ChipError(f"chip {name} holds nodata or masked pixels{why}; leave it out")
+        pixels = to_uint8(numbers, values.scale, values.offset, values.scaling)
+        return pixels, _bounds_m(info.grid), (choice.note, values.note)
+
+
+def _bounds_m(grid: SceneGrid) -> tuple[float, ...]:
+    """Bounds for telling which chips lie near one another: degrees count as on a square grid; NaN without a CRS."""
+    if grid.crs is None:
+        return (math.nan,) * 4
+    metres = METRES_PER_DEGREE_LATITUDE if grid.crs.is_geographic else 1.0
+    return tuple(metres * side for side in grid.bounds)

@@ -1,0 +1,72 @@
+"""The page that leads to the reports of one call."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from geokd.errors import GeokdError
+from geokd.files import check_outputs, staged, write_bytes
+from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.scene_run import ClassifyResult
+from geokd.maps.pages.quicklook import draw_thumbnail
+from geokd.maps.pages.report_index import INDEX_NAME, MARK, THUMBNAIL_PX, IndexEntry, index_page
+
+_HEAD_BYTES = 2000  # within which a page says what made it
+
+
+def check_index(folder: Path, options: ClassifyOptions) -> None:
+    """Refuse an index that may not be written, before any work is done.
+
+    Raises
+    ------
+    CallError
+        If there is a page of that name already, unless it is to be replaced: by `overwrite`, or by `resume` if it is
+        one of geokd's.
+    """
+    check_outputs(folder, [INDEX_NAME], overwrite=_may_replace(folder, options))
+
+
+def index_entry(path: str, outcome: ClassifyResult | GeokdError) -> IndexEntry:
+    """Return what the index says of a scene."""
+    if isinstance(outcome, GeokdError):
+        return IndexEntry(path, error=str(outcome))
+    report = outcome.outputs["report"]
+    return IndexEntry(path, "", outcome.manifest, draw_thumbnail(outcome.class_map, THUMBNAIL_PX), report.name)
+
+
+def write_index(
+    scenes: Sequence[str], entries: Mapping[str, IndexEntry], folder: Path, options: ClassifyOptions
+) -> Path | None:
+    """Write the index of a call; none where no scene was mapped.
+
+    Parameters
+    ----------
+    scenes : sequence of str
+        All of the call, in its order.
+    entries : mapping
+        What came of them, by their paths; of some nothing, if the call ended before they were begun.
+    folder : Path
+    options : ClassifyOptions
+
+    Raises
+    ------
+    CallError
+        As :func:`check_index`, if such a page came up meanwhile.
+    OutputError
+        If it cannot be written.
+    """
+    if all(entry.error for entry in entries.values()):
+        return None
+    listed = [entries.get(scene, IndexEntry(scene, error="it was not begun")) for scene in scenes]
+    with staged(folder, [INDEX_NAME], overwrite=_may_replace(folder, options), prefix=".index.geokd-") as temporary:
+        write_bytes(temporary / INDEX_NAME, index_page(listed))
+    return folder / INDEX_NAME
+
+
+def _may_replace(folder: Path, options: ClassifyOptions) -> bool:
+    if options.overwrite or not options.resume:
+        return options.overwrite
+    try:
+        with (folder / INDEX_NAME).open("rb") as page:
+            return MARK in page.read(_HEAD_BYTES)
+    except OSError:  # there is none
+        return False

@@ -1,0 +1,291 @@
+"""From maps of neighbouring or overlapping scenes to one map."""
+
+import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geokd.errors import CallError, GeokdError, together
+from geokd.files import check_outputs, staged, write_bytes
+from geokd.legend.classes import NODATA, LandUseClass, Legend, default_legend
+from geokd.maps.class_map import ClassMap, row_strips
+from geokd.maps.geotiff import Part, write_class_raster, write_probability_raster
+from geokd.maps.input_maps import ENDING, InputMap, find_maps, names_of
+from geokd.maps.manifest import describe_areas, describe_cells, describe_grid, package_versions, write_manifest
+from geokd.maps.map_files import write_layers
+from geokd.maps.map_grid import StatedGrid, lies_on, place, union_grid
+from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT
+from geokd.maps.overlay import Overlay, by_confidence, by_probability
+from geokd.maps.pages.quicklook import write_quicklook
+from geokd.maps.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
+from geokd.maps.stac import write_item
+from geokd.scenes.acquisition import Acquisition, spanned
+from geokd.scenes.grid import SceneGrid
+
+By = Literal["probability", "confidence"]
+
+_MOST_SOURCES = NODATA - 1
+
+
+@dataclass(frozen=True)
+class MosaicOptions:
+    """How maps are joined.
+
+    Parameters
+    ----------
+    by : {"probability", "confidence"} or None
+        What decides where maps overlap: the sum of their probabilities, or the map that is the more confident. None:
+        probability if all maps have them and show the likeliest class everywhere, else confidence.
+    grid : StatedGrid
+        CRS and cells; those of the first map unless stated.
+    sources : bool
+        Whether a raster is written that tells which map each cell comes from.
+    polygons : bool
+        Whether the GeoPackage of polygons is written.
+    overwrite : bool
+        Whether outputs that exist are replaced.
+    """
+
+    by: By | None = None
+    grid: StatedGrid = field(default_factory=StatedGrid)
+    sources: bool = False
+    polygons: bool = True
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Everything that is decided before any cell is read."""
+
+    maps: tuple[InputMap, ...]
+    grid: SceneGrid
+    windows: tuple[Window, ...]
+    by: By
+    acquisition: Acquisition | None
+    notes: tuple[str, ...]
+
+    @property
+    def legend(self) -> Legend:
+        return self.maps[0].file.legend
+
+    def overlays(self) -> Iterator[tuple[slice, Overlay]]:
+        """Decide the cells strip by strip, from above."""
+        for rows in row_strips(self.grid.height, self.grid.width):
+            parts = []
+            for number, (source, window) in enumerate(zip(self.maps, self.windows, strict=True), 1):
+                top, bottom = (min(max(row, rows.start), rows.stop) for row in _rows(window))
+                if bottom > top and window.width:
+                    inside = Window(window.col_off, top, window.width, bottom - top)
+                    part = source.read(number, self.grid, inside, percent=self.by == "probability")
+                    own = slice(top - rows.start, bottom - rows.start)
+                    parts.append(part._replace(place=(own, part.place[1])))
+            shape = (rows.stop - rows.start, self.grid.width)
+            if self.by == "probability":
+                yield rows, by_probability(parts, shape, len(self.legend))
+            else:
+                yield rows, by_confidence(parts, shape)
+
+
+def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOptions | None = None) -> dict[str, Any]:
+    """Join maps of neighbouring or overlapping scenes into one.
+
+    Parameters
+    ----------
+    maps : sequence of path
+        Class rasters `<stem>_landuse.tif`, with `<stem>_confidence.tif` and perhaps `<stem>_probabilities.tif` beside
+        them; all of one legend. Their order matters only in ties, and for the grid if that is not stated.
+    output : path
+        Class raster to write, `<stem>_landuse.tif`; the other files of a map are written beside it, and, if
+        probabilities decided, `<stem>_probabilities.tif`.
+    options : MosaicOptions, optional
+
+    Returns
+    -------
+    dict
+        What the manifest says: maps, by, notes, map (the grid), areas, outputs and so on.
+
+    Raises
+    ------
+    CallError
+        If the call is wrong: everything that is, in one message.
+    SceneError
+        If maps cannot be read or do not go together.
+    OutputError
+        If outputs cannot be written. Nothing is left half-written.
+    """
+    options, path = options or MosaicOptions(), Path(output)
+    plan = _plan(maps, path, options)
+    names = names_of(path)
+    left_out = REPORT + PROBABILITIES * (plan.by != "probability") + OF_MOSAICS * (not options.sources)
+    outputs = names.without(left_out + POLYGONS * (not options.polygons))
+    with staged(path.parent, outputs.values(), overwrite=options.overwrite, former=names) as folder:
+        class_map, sources, taken = _join(plan, keep_sources=options.sources)
+        tags = {"GEOKD_MOSAIC_OF": ", ".join(source.name for source in plan.maps)}
+        write_layers(class_map, names, folder, tags, polygons=options.polygons)
+        subtitle = f"Mosaic of {len(plan.maps)} maps by {plan.by}"
+        write_quicklook(class_map, None, folder / names.quicklook, path.name.removesuffix(ENDING), subtitle)
+        if plan.by == "probability":
+            write_probability_raster(_percent(plan), plan.grid, plan.legend, folder / names.probability_raster, tags)
+            write_bytes(folder / names.probability_style, confidence_raster_qml().encode())
+        if sources is not None:
+            numbered = ClassMap(sources, class_map.confidence, plan.grid, _legend_of_sources(plan.maps))
+            numbers = {f"GEOKD_MAP_{number}": source.name for number, source in enumerate(plan.maps, 1)}
+            write_class_raster(numbered, folder / names.source_raster, numbers, "number of the map")
+            write_bytes(folder / names.source_attributes, class_attributes_pam(numbered).encode())
+            write_bytes(folder / names.source_style, class_raster_qml(numbered.legend).encode())
+        manifest = _describe(plan, class_map, taken, options) | {"outputs": outputs, "versions": package_versions()}
+        write_manifest(manifest, folder / names.manifest)
+        write_item(manifest, plan.grid, [source.link(path.parent) for source in plan.maps], folder, path.parent)
+    return manifest
+
+
+def _plan(paths: Sequence[str | Path], path: Path, options: MosaicOptions) -> _Plan:
+    """Check everything that can be before a cell is read, and decide how maps are joined."""
+    maps, problems = find_maps(paths)
+    problems += _problems_of_call(paths, maps, path, options)
+    grid = None
+    try:
+        check_outputs(path.parent, names_of(path), overwrite=options.overwrite)
+        grid = union_grid([source.file.grid for source in maps], options.grid) if maps else None
+    except GeokdError as error:
+        problems.append(error)
+    if problems or grid is None:
+        raise together(problems)
+    by, why = _decider(maps, options.by)
+    windows = tuple(place(source.file.grid, grid) for source in maps)
+    acquisition = spanned([source.acquisition for source in maps])
+    notes = [_about_grid(maps, grid), _about_resampling(maps, grid), why]
+    if acquisition is None:
+        notes.append("not all maps tell when their scene was taken: the STAC item has the time of joining")
+    return _Plan(tuple(maps), grid, windows, by, acquisition, tuple(notes))
+
+
+def _problems_of_call(
+    paths: Sequence[str | Path], maps: Sequence[InputMap], path: Path, options: MosaicOptions
+) -> Iterator[CallError]:
+    if not path.name.endswith(ENDING):
+        yield CallError(f"the mosaic {path} is to be called <stem>{ENDING}, as {path.with_name(path.stem + ENDING)}")
+    if path.resolve() in [Path(p).resolve() for p in paths]:
+        yield CallError(f"the mosaic {path} is one of the maps; call it something else")
+    if options.sources and len(paths) > _MOST_SOURCES:
+        yield CallError(f"sources can be told of {_MOST_SOURCES} maps, not of {len(paths)}; leave them out")
+    if options.by != "probability":
+        return
+    bare = [source.file.path for source in maps if source.probabilities is None]
+    if bare:
+        yield CallError(
+            f"no probabilities lie beside {', '.join(bare)}; map these scenes by geokd classify --probabilities, or"
+            " join by confidence"
+        )
+    if any(source.file.unclassified is not None for source in maps):
+        yield CallError("probabilities do not tell which cells are unclassified, as these maps do; join by confidence")
+
+
+def _decider(maps: Sequence[InputMap], by: By | None) -> tuple[By, str]:
+    """Choose what decides where maps overlap; and say so."""
+    bare = [source.name for source in maps if source.probabilities is None]
+    filtered = [source.name for source in maps if source.filtered]
+    if by is None:
+        by = "confidence" if bare or filtered else "probability"
+        if bare:
+            reason = f", since there are no probabilities beside {', '.join(bare)}"
+        elif filtered:
+            reason = f", since filters or a least confidence shaped {', '.join(filtered)}"
+        else:
+            reason = ", since all maps have probabilities"
+    else:
+        reason = ""
+    if by == "confidence":
+        return by, f"where maps overlap, the most confident decides{reason}"
+    undone = f"; filters of {', '.join(filtered)} do not hold there" if filtered else ""
+    return by, f"where maps overlap, the class of the highest mean probability is taken{reason}{undone}"
+
+
+def _about_grid(maps: Sequence[InputMap], grid: SceneGrid) -> str:
+    size_x, size_y = (f"{size:.6g}" for size in grid.pixel_size_m)
+    first = f", the grid of {maps[0].name} extended" if lies_on(maps[0].file.grid, grid) else ""
+    crs = grid.crs.to_string() if grid.crs else "no CRS"
+    return f"{grid.width:,} x {grid.height:,} cells of {size_x} x {size_y} m in {crs}{first}"
+
+
+def _about_resampling(maps: Sequence[InputMap], grid: SceneGrid) -> str:
+    moved = [source.name for source in maps if not lies_on(source.file.grid, grid)]
+    if not moved:
+        return "all maps lie on this grid, nothing is resampled"
+    return f"on other grids, resampled to the nearest cell: {', '.join(moved)}"
+
+
+def _rows(window: Window) -> tuple[int, int]:
+    return int(window.row_off), int(window.row_off + window.height)
+
+
+def _join(plan: _Plan, *, keep_sources: bool) -> tuple[ClassMap, NDArray[np.uint8] | None, NDArray[np.int64]]:
+    """Decide all cells. Returns the map, the number of the map of each cell, and how many came from each map."""
+    shape = (plan.grid.height, plan.grid.width)
+    codes, confidence = (np.full(shape, NODATA, np.uint8) for _ in range(2))
+    sources = np.full(shape, NODATA, np.uint8) if keep_sources else None
+    taken = np.zeros(len(plan.maps) + 1, np.int64)
+    for rows, overlay in plan.overlays():
+        codes[rows], confidence[rows] = overlay.codes, overlay.confidence
+        taken += np.bincount(overlay.sources.ravel(), minlength=len(taken))
+        if sources is not None:
+            sources[rows] = np.where(overlay.sources > 0, overlay.sources, NODATA)
+    return ClassMap(codes, confidence, plan.grid, plan.legend), sources, taken[1:]
+
+
+def _percent(plan: _Plan) -> Iterator[Part]:
+    for rows, overlay in plan.overlays():
+        assert overlay.percent is not None, "joined by probability"
+        yield (rows, slice(0, plan.grid.width)), overlay.percent
+
+
+def _legend_of_sources(maps: Sequence[InputMap]) -> Legend:
+    """Return the maps as classes, numbered from 1, a colour each."""
+    colours = [c.color_hint for c in default_legend(f"map {number}" for number in range(len(maps) + 1))]
+    titles = ["no map", *(source.name for source in maps)]
+    return Legend(
+        tuple(
+            LandUseClass(number, f"map_{number}", title, colour)
+            for number, (title, colour) in enumerate(zip(titles, colours, strict=True))
+        )
+    )
+
+
+def _describe(plan: _Plan, class_map: ClassMap, taken: NDArray[np.int64], options: MosaicOptions) -> dict[str, Any]:
+    """Return the manifest, as a JSON object."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "maps": [
+            {
+                "number": number,
+                "path": source.file.path,
+                "model": source.file.manifest.get("model"),
+                "scene": source.file.manifest.get("scene", {}).get("path"),
+                **describe_grid(source.file.grid),
+                "resampled": not lies_on(source.file.grid, plan.grid),
+                "cells_taken": int(cells),
+            }
+            for number, (source, cells) in enumerate(zip(plan.maps, taken, strict=True), 1)
+        ],
+        "acquired": None if plan.acquisition is None else plan.acquisition.to_json(),
+        "by": plan.by,
+        "legend": plan.legend.to_json(),
+        "options": {
+            "by": options.by,
+            "crs": options.grid.crs,
+            "resolution": options.grid.resolution,
+            "sources": options.sources,
+            "polygons": options.polygons,
+            "overwrite": options.overwrite,
+        },
+        "notes": list(plan.notes),
+        "warnings": [],
+        "map": describe_cells(plan.grid),
+        "valid_cells": int(taken.sum()),
+        **describe_areas(class_map),
+    }

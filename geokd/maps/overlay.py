@@ -1,0 +1,103 @@
+"""Deciding cells that several maps cover: pure numpy."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geokd.legend.classes import NODATA
+
+Place = tuple[slice, slice]
+
+
+class Part(NamedTuple):
+    """What one map says of some cells.
+
+    Parameters
+    ----------
+    number : int
+        Of the map, from 1, in the order in which they were named.
+    place : (slice, slice)
+        Rows and columns of the cells.
+    codes, confidence : uint8 array (rows, cols)
+        255 where the map tells nothing.
+    percent : uint8 array (K, rows, cols) or None
+        Probability of each class.
+    """
+
+    number: int
+    place: Place
+    codes: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    percent: NDArray[np.uint8] | None
+
+
+class Overlay(NamedTuple):
+    """Cells as decided.
+
+    Parameters
+    ----------
+    codes, confidence : uint8 array (rows, cols)
+        255 where no map tells anything.
+    sources : uint16 array (rows, cols)
+        Number of the map that a cell comes from; 0 where there is none.
+    percent : uint8 array (K, rows, cols) or None
+        Mean probability of each class, where probabilities decided; 255 where no map tells anything.
+    """
+
+    codes: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    sources: NDArray[np.uint16]
+    percent: NDArray[np.uint8] | None
+
+
+def by_confidence(parts: Sequence[Part], shape: tuple[int, int]) -> Overlay:
+    """Take each cell of the map that is the most confident there; of equals, of the one that was named first."""
+    codes, confidence = (np.full(shape, NODATA, np.uint8) for _ in range(2))
+    sources = np.zeros(shape, np.uint16)
+    for part in sorted(parts, key=lambda part: part.number):
+        best = confidence[part.place]
+        better = (part.codes != NODATA) & ((best == NODATA) | (part.confidence > best))
+        codes[part.place][better] = part.codes[better]
+        sources[part.place][better] = part.number
+        best[better] = part.confidence[better]
+    return Overlay(codes, confidence, sources, None)
+
+
+def by_probability(parts: Sequence[Part], shape: tuple[int, int], classes: int) -> Overlay:
+    """Give each cell the class of the highest probability, summed over the maps that cover it.
+
+    Of classes of equal sums the one is taken that more of these maps show, then the one of the lowest code. A cell that
+    one map covers stays as it is there. It comes from the map that gives its class the highest probability; of equals,
+    from the one that was named first.
+    """
+    parts = sorted(parts, key=lambda part: part.number)
+    most = len(parts) + 1  # a sum counts so much that no number of maps outweighs a percent
+    scores = np.zeros((classes, *shape), np.uint32)
+    covering = np.zeros(shape, np.uint16)
+    every = np.arange(classes, dtype=np.uint8)[:, np.newaxis, np.newaxis]
+    for part in parts:
+        assert part.percent is not None, "a part without probabilities"
+        mapped = part.codes != NODATA
+        scores[:, *part.place] += np.where(mapped, part.percent.astype(np.uint32) * most + (part.codes == every), 0)
+        covering[part.place] += mapped
+    codes = np.where(covering > 0, scores.argmax(axis=0), NODATA).astype(np.uint8)
+    scores //= most
+    percent = np.full(scores.shape, NODATA, np.uint8)
+    for k in range(classes):
+        mean = np.rint(scores[k] / np.maximum(covering, 1))
+        percent[k] = np.where(covering > 0, mean, NODATA)
+    chosen = np.where(covering > 0, codes, 0)[np.newaxis]
+    confidence = np.take_along_axis(percent, chosen, axis=0)[0]
+    sources, surest = np.zeros(shape, np.uint16), np.full(shape, -1, np.int16)
+    for part in parts:
+        assert part.percent is not None
+        alone = (part.codes != NODATA) & (covering[part.place] == 1)
+        codes[part.place][alone] = part.codes[alone]
+        confidence[part.place][alone] = part.confidence[alone]
+        own = np.take_along_axis(part.percent, chosen[:, *part.place], axis=0)[0]
+        surer = (part.codes != NODATA) & (own > surest[part.place])
+        surest[part.place][surer] = own[surer]
+        sources[part.place][surer] = part.number
+    return Overlay(codes, confidence, sources, percent)

@@ -1,0 +1,216 @@
+"""A map with names, colours and classes of an analyst's own."""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geokd.errors import CallError, GeokdError, together
+from geokd.files import check_outputs, staged, write_bytes
+from geokd.legend.classes import NODATA, UNCLASSIFIED, Legend
+from geokd.legend.file import read_legend_file
+from geokd.legend.regrouping import Regrouping, regroup
+from geokd.maps.class_map import ClassMap, confidence_histogram, row_strips
+from geokd.maps.geotiff import Part, write_probability_raster
+from geokd.maps.input_maps import ENDING, InputMap, find_map, names_of
+from geokd.maps.manifest import describe_areas, describe_cells, package_versions, write_manifest
+from geokd.maps.map_files import write_layers
+from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT
+from geokd.maps.pages.quicklook import write_quicklook
+from geokd.maps.qgis import confidence_raster_qml
+from geokd.maps.stac import write_item
+
+_SURE = 100
+_STALE = ("fingerprint", "blocks", "seconds", "peak_memory_mb")  # of a manifest: they tell of the run that made the map
+
+
+@dataclass(frozen=True, eq=False)
+class _Restyled:
+    """A map and its new classes."""
+
+    source: InputMap
+    regrouping: Regrouping
+
+    @property
+    def by_probability(self) -> bool:
+        """Whether merged classes compete by the sum of their probabilities: where all cells show the likeliest."""
+        return self.regrouping.merges and self.source.probabilities is not None and not self.source.filtered
+
+    def strips(self) -> Iterator[tuple[slice, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8] | None]]:
+        """Yield rows with new codes and confidence (rows, cols), and percentages (K, rows, cols) if there are any."""
+        grid, groups = self.source.file.grid, self.regrouping.groups
+        merged = [new for new, group in enumerate(groups) if len(group) > 1]
+        of_model = [list(group) for group in groups if group != (self.source.file.unclassified,)]
+        for rows in row_strips(grid.height, grid.width):
+            window = Window(0, rows.start, grid.width, rows.stop - rows.start)
+            part = self.source.read(1, grid, window, percent=True)
+            codes, confidence = self.regrouping.codes[part.codes], part.confidence
+            if part.percent is None:
+                yield rows, codes, confidence, None
+                continue
+            sums = np.stack([part.percent[group].sum(axis=0, dtype=np.uint16) for group in of_model]).clip(0, _SURE)
+            if self.by_probability:
+                codes = _likeliest(sums, codes)
+            changed = np.isin(codes, merged)
+            own = np.take_along_axis(sums, np.where(changed, codes, 0)[np.newaxis], axis=0)[0]
+            percent = np.where(part.codes == NODATA, NODATA, sums).astype(np.uint8)
+            yield rows, codes, np.where(changed, own, confidence).astype(np.uint8), percent
+
+
+def style_map(
+    legend: str | Path, class_map: str | Path, output: str | Path, *, overwrite: bool = False
+) -> dict[str, Any]:
+    """Write a map anew with other names and colours, and with classes merged.
+
+    Codes stay, unless classes are merged: then they count from 0 again, each new class in the place of the first of its
+    old ones. Where the map's probabilities lie beside it and every cell shows the likeliest class, merged classes
+    compete by the sum of their probabilities; otherwise each cell keeps its class under its new name. A cell of a
+    merged class has the sum as its confidence where there are probabilities, and else keeps its confidence, which is
+    then too low.
+
+    Parameters
+    ----------
+    legend : path
+        As :func:`geokd.legend.file.read_legend_file` reads it.
+    class_map : path
+        A class raster `<stem>_landuse.tif`, with the files of the map beside it.
+    output : path
+        Class raster to write, `<stem>_landuse.tif`; the other files of a map are written beside it.
+    overwrite : bool
+        Whether outputs that exist are replaced.
+
+    Returns
+    -------
+    dict
+        What the manifest says; under `styled` what the map was made from, and how.
+
+    Raises
+    ------
+    CallError
+        If the legend cannot be used, there is no such map, or the output may not be written.
+    SceneError
+        If the map cannot be read.
+    OutputError
+        If outputs cannot be written. Nothing is left half-written.
+    """
+    path = Path(output)
+    restyled = _plan(legend, class_map, path, overwrite=overwrite)
+    source, new = restyled.source, restyled.regrouping.legend
+    names = names_of(path)
+    left_out = REPORT + OF_MOSAICS + PROBABILITIES * (source.probabilities is None)
+    asked = source.file.manifest.get("options", {})
+    polygons = bool(asked.get("polygons", True))  # as of the map that this one is made from
+    outputs = names.without(left_out + POLYGONS * (not polygons))
+    with staged(path.parent, outputs.values(), overwrite=overwrite, former=names) as folder:
+        made = _restyle(restyled)
+        tags = {"GEOKD_STYLED_FROM": source.name}
+        write_layers(made, names, folder, tags, float(asked.get("simplify_m", 0)), polygons=polygons)
+        title = path.name.removesuffix(ENDING)
+        write_quicklook(made, None, folder / names.quicklook, title, f"Classes by {Path(legend).name}")
+        if source.probabilities is not None:
+            of_model = Legend(tuple(c for c in new if c.name != UNCLASSIFIED))
+            write_probability_raster(_percent(restyled), made.grid, of_model, folder / names.probability_raster, tags)
+            write_bytes(folder / names.probability_style, confidence_raster_qml().encode())
+        manifest = _describe(restyled, made, legend) | {"outputs": outputs, "versions": package_versions()}
+        write_manifest(manifest, folder / names.manifest)
+        write_item(manifest, made.grid, [source.link(path.parent)], folder, path.parent)
+    return manifest
+
+
+def _plan(legend: str | Path, class_map: str | Path, path: Path, *, overwrite: bool) -> _Restyled:
+    """Check everything that can be before a cell is read."""
+    problems: list[GeokdError] = []
+    source = regrouping = None
+    try:
+        source = find_map(class_map)
+        regrouping = regroup(source.file.legend, read_legend_file(legend), str(legend))
+    except GeokdError as error:
+        problems.append(error)
+    if not path.name.endswith(ENDING):
+        problems.append(CallError(f"the map {path} is to be called <stem>{ENDING}, as {path.stem}{ENDING}"))
+    elif path.resolve() == Path(class_map).resolve():
+        problems.append(CallError(f"the output {path} is the map itself; call it something else"))
+    else:
+        try:
+            check_outputs(path.parent, names_of(path), overwrite=overwrite)
+        except GeokdError as error:
+            problems.append(error)
+    if problems or source is None or regrouping is None:
+        raise together(problems)
+    return _Restyled(source, regrouping)
+
+
+def _likeliest(sums: NDArray[np.uint16], codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give mapped cells the class of the largest sum (K, rows, cols); of equals the one they have, else the first."""
+    mapped = codes != NODATA
+    own = np.take_along_axis(sums, np.where(mapped, codes, 0)[np.newaxis], axis=0)[0]
+    best = sums.argmax(axis=0).astype(np.uint8)
+    return np.where(mapped & (own < sums.max(axis=0)), best, codes)
+
+
+def _restyle(restyled: _Restyled) -> ClassMap:
+    grid = restyled.source.file.grid
+    codes, confidence = (np.full((grid.height, grid.width), NODATA, np.uint8) for _ in range(2))
+    for rows, own_codes, own_confidence, _ in restyled.strips():
+        codes[rows], confidence[rows] = own_codes, own_confidence
+    return ClassMap(codes, confidence, grid, restyled.regrouping.legend)
+
+
+def _percent(restyled: _Restyled) -> Iterator[Part]:
+    cols = slice(0, restyled.source.file.grid.width)
+    for rows, _, _, percent in restyled.strips():
+        assert percent is not None, "a map with probabilities"
+        yield (rows, cols), percent
+
+
+def _describe(restyled: _Restyled, made: ClassMap, legend: str | Path) -> dict[str, Any]:
+    """Return the manifest: what still holds of the old one, and what is new."""
+    source, notes = restyled.source, _notes(restyled)
+    kept = {key: value for key, value in source.file.manifest.items() if key not in _STALE}
+    return {
+        **kept,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "acquired": kept.get("acquired"),
+        "legend": made.legend.to_json(),
+        "styled": {
+            "from": source.file.path,
+            "legend_file": str(legend),
+            "classes": restyled.regrouping.told(source.file.legend),
+            "by": "probability" if restyled.by_probability else "class",
+        },
+        "notes": [*kept.get("notes", []), *notes],
+        "map": describe_cells(made.grid),
+        "valid_cells": int(made.cell_counts().sum()),
+        **describe_areas(made),
+        "cells_by_confidence": confidence_histogram(made),
+    }
+
+
+def _notes(restyled: _Restyled) -> list[str]:
+    source, regrouping = restyled.source, restyled.regrouping
+    old = source.file.legend
+    merged = [
+        f"{c.title} is {' + '.join(old[code].title for code in group)}"
+        for c, group in zip(regrouping.legend, regrouping.groups, strict=True)
+        if len(group) > 1
+    ]
+    if not merged:
+        return ["classes are renamed or recoloured, cells and codes stay as they are"]
+    if restyled.by_probability:
+        how = "merged classes compete by the sum of their probabilities, which is the confidence of their cells"
+    elif source.probabilities is not None:
+        how = (
+            "cells keep their class under its new name, since filters or a least confidence shaped the map; those of"
+            " merged classes have the sum of the probabilities as their confidence"
+        )
+    else:
+        how = (
+            f"cells keep their class under its new name, since {source.name} has no probabilities beside it; the"
+            " confidence of merged classes is that of the old ones, so too low"
+        )
+    return [*merged, how]

@@ -1,0 +1,318 @@
+"""The bundle: one `.onnx` file that holds a student and everything needed to use it rightly.
+
+The graph takes uint8 (N, C, H, W), normalises for itself, and yields float32 logits: (N, K) of a patch student, one
+class for a patch, or (N, K, h, w) of a dense student, one class for every cell of a patch. Beside the graph, the
+file's own metadata hold one JSON document under the key `geokd`: architecture, input contract, legend, calibration
+temperature, statistics of familiar chips, hashes of those learned from, provenance, and a golden input with its
+logits. No pickle is read or written.
+"""
+
+import base64
+import hashlib
+import json
+import math
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geokd.errors import BundleError, one_message
+from geokd.legend.classes import Legend
+from geokd.model.contract import InputContract
+from geokd.model.familiarity import Familiarity
+from geokd.model.onnx_file import MOST_BYTES, split_metadata, unfitness, with_metadata
+from geokd.model.seen_chips import SeenChips
+
+SCHEMA_VERSION = 2
+DEFAULT_MODEL = "eurosat-rgb"
+AUTO_MODEL = "auto"
+"""Named in place of a model, it leaves the choice to the scene."""
+
+BUNDLES_FOLDER = Path(__file__).parents[1] / "bundles"
+
+Precision = Literal["fp32", "int8"]
+
+_GOLDEN_CELLS = 16  # along one side of a dense student's patch
+_TEMPERATURES = (1e-3, 1e3)  # beyond, a softmax is all or nothing, or overflows
+_KEYS = {
+    *("schema_version", "name", "architecture", "precision", "task"),
+    *("input", "legend", "temperature", "familiarity", "provenance", "golden"),
+}
+_LATER_KEYS = {"seen_chips"}  # that bundles of the same schema may lack
+
+
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """A reference input and what the student answered where it was made.
+
+    Parameters
+    ----------
+    pixels : uint8 array (N, C, H, W)
+    logits : float32 array (N, K), or (N, K, h, w) of a dense student
+        Of a dense student those of some cells, see :func:`golden_cells`.
+    """
+
+    pixels: NDArray[np.uint8]
+    logits: NDArray[np.float32]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object; pixels are zlib-compressed and base64-coded, logits plain numbers."""
+        return {
+            "shape": list(self.pixels.shape),
+            "pixels_zlib_base64": base64.b64encode(zlib.compress(self.pixels.tobytes(), 9)).decode("ascii"),
+            "logits": self.logits.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` returns.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError, zlib.error
+            If the document is not such a one.
+        """
+        shape = tuple(int(n) for n in document["shape"])
+        if len(shape) != 4 or not all(0 < n <= 4096 for n in shape) or math.prod(shape) > 2**26:
+            raise ValueError(f"golden input has the shape {shape}")
+        size = math.prod(shape)
+        unpacked = zlib.decompressobj().decompress(base64.b64decode(document["pixels_zlib_base64"]), size + 1)
+        if len(unpacked) != size:
+            raise ValueError(f"golden input holds {len(unpacked)} bytes, its shape {shape} needs {size}")
+        logits = np.asarray(document["logits"], np.float32)
+        if logits.ndim not in (2, 4) or len(logits) != shape[0] or not np.isfinite(logits).all():
+            raise ValueError(
+                f"golden logits have the shape {logits.shape}, not ({shape[0]}, classes) or ({shape[0]}, classes, rows,"
+                " cols), or are not finite"
+            )
+        return cls(np.frombuffer(unpacked, np.uint8).reshape(shape), logits)
+
+
+def golden_cells(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Choose the logits that a bundle keeps: all of (N, K), those of cells a sixteenth of a side apart of (N, K, h, w).
+
+    A dense student answers for too many cells to keep them all as numbers.
+    """
+    if logits.ndim == 2:
+        return logits
+    step = max(1, logits.shape[-1] // _GOLDEN_CELLS)
+    return logits[:, :, step // 2 :: step, step // 2 :: step]
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A student with all that is known about it.
+
+    Parameters
+    ----------
+    graph : bytes
+        The ONNX model, without geokd's metadata.
+    name, architecture : str
+    precision : {"fp32", "int8"}
+    contract : InputContract
+    legend : Legend
+    temperature : float
+        Logits are divided by it before the softmax (Guo et al. 2017, arXiv 1706.04599).
+    provenance : mapping
+        Recipe and its hash, data fingerprint, library versions, metrics with intervals, date.
+    golden : Golden
+    familiarity : Familiarity or None
+        What the student has seen; None leaves scenes unchecked.
+    seen_chips : SeenChips or None
+        Chips that it, its teacher and the students these began from learned from, as far as these tell; None if that
+        was not kept.
+
+    Raises
+    ------
+    ValueError
+        If the parts contradict each other.
+    """
+
+    graph: bytes = field(repr=False)
+    name: str
+    architecture: str
+    precision: Precision
+    contract: InputContract
+    legend: Legend
+    temperature: float
+    provenance: Mapping[str, Any]
+    golden: Golden = field(repr=False)
+    familiarity: Familiarity | None = field(default=None, repr=False)
+    seen_chips: SeenChips | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.precision not in ("fp32", "int8"):
+            problems.append(f"precision {self.precision!r} is neither fp32 nor int8")
+        if not (self.name.isprintable() and self.architecture.isprintable()):
+            problems.append(f"name {self.name!a} or architecture {self.architecture!a} holds control characters")
+        low, high = _TEMPERATURES
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            problems.append(f"temperature {self.temperature} is not positive")
+        elif not low <= self.temperature <= high:
+            problems.append(f"temperature {self.temperature:g} is outside {low:g}..{high:g}")
+        wanted = (len(self.contract.bands), self.contract.patch_px, self.contract.patch_px)
+        if self.golden.pixels.shape[1:] != wanted:
+            problems.append(
+                f"golden input has the shape {self.golden.pixels.shape[1:]}, the contract asks for {wanted}"
+            )
+        if self.golden.logits.shape[1] != len(self.legend):
+            problems.append(
+                f"golden logits are {self.golden.logits.shape[1]}, the legend has {len(self.legend)} classes"
+            )
+        if (self.golden.logits.ndim == 4) != self.contract.is_dense:
+            problems.append(
+                f"golden logits have the shape {self.golden.logits.shape}, but the contract is of a"
+                f" {'dense' if self.contract.is_dense else 'patch'} student"
+            )
+        if self.familiarity is not None and self.familiarity.bands != len(self.contract.bands):
+            problems.append(f"its statistics are of {self.familiarity.bands} bands, not of {len(self.contract.bands)}")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @cached_property
+    def onnx_bytes(self) -> bytes:
+        """The whole file: the graph followed by the metadata, the keys of the Deepness QGIS plugin among them."""
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "name": self.name,
+            "architecture": self.architecture,
+            "precision": self.precision,
+            "task": self.task,
+            "input": self.contract.to_json(),
+            "legend": self.legend.to_json(),
+            "temperature": self.temperature,
+            "familiarity": None if self.familiarity is None else self.familiarity.to_json(),
+            "provenance": dict(self.provenance),
+            "golden": self.golden.to_json(),
+        }
+        if self.seen_chips is not None:
+            document["seen_chips"] = self.seen_chips.to_json()
+        metadata = {
+            "geokd": json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False),
+            "class_names": json.dumps({str(c.value): c.title for c in self.legend}, ensure_ascii=False),
+            "resolution": json.dumps(self.contract.ground_resolution_m * 100),  # cm per pixel, as Deepness has it
+            "tiles_size": json.dumps(self.contract.patch_px),
+        }
+        return with_metadata(self.graph, metadata)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the whole file, hexadecimal."""
+        return hashlib.sha256(self.onnx_bytes).hexdigest()
+
+    @property
+    def task(self) -> str:
+        """What the student does, by the names of STAC's `mlm` extension."""
+        return "semantic-segmentation" if self.contract.is_dense else "scene-classification"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a person asks of a model, as a JSON object without the golden arrays."""
+        return {
+            "name": self.name,
+            "architecture": self.architecture,
+            "precision": self.precision,
+            "task": self.task,
+            "size_bytes": len(self.onnx_bytes),
+            "sha256": self.sha256,
+            "input": self.contract.to_json(),
+            "legend": self.legend.to_json(),
+            "temperature": self.temperature,
+            **({} if self.seen_chips is None else {"seen_chips": len(self.seen_chips)}),
+            "provenance": dict(self.provenance),
+        }
+
+    def with_graph(self, graph: bytes, precision: Precision, golden_logits: NDArray[np.float32]) -> "Bundle":
+        """Return the same student in another precision."""
+        return replace(self, graph=graph, precision=precision, golden=Golden(self.golden.pixels, golden_logits))
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the bundles that ship with geokd, in alphabetical order."""
+    return sorted(path.stem for path in BUNDLES_FOLDER.glob("*.onnx"))
+
+
+def resolve_model(model: str | Path) -> Path:
+    """Find a bundle by path, or by the name of one that ships with geokd.
+
+    Raises
+    ------
+    BundleError
+        If there is neither such a file nor such a name.
+    """
+    path = Path(model)
+    with suppress(OSError):  # of a name that is too long for the system
+        if path.is_file():
+            return path
+        shipped = BUNDLES_FOLDER / f"{model}.onnx"
+        if path.name == str(model) and shipped.is_file():
+            return shipped
+        if (path / "run.json").is_file():
+            raise BundleError(f"{model} is the folder of a run, no model; make one of it by geokd export {model}")
+    names = ", ".join(shipped_models()) or "none"
+    raise BundleError(f"no model {str(model)!r}: it is neither a file nor one of the bundles that ship ({names})")
+
+
+def load_bundle(model: str | Path) -> Bundle:
+    """Read a bundle, by path or by the name of one that ships.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing, no ONNX file, has no geokd metadata, keeps weights in other files, may run without
+        end, or contradicts itself. Whether the graph itself runs is :func:`geokd.verify`'s business.
+    """
+    path = resolve_model(model)
+    try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise BundleError(f"{path} is not an ONNX file: it has {size:,} bytes, these have {MOST_BYTES:,} at most")
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read the model {path}: {error.strerror}") from error
+    try:
+        graph, metadata = split_metadata(content)
+        unfit = unfitness(graph)
+    except ValueError as error:
+        raise BundleError(f"{path} is not an ONNX file: {error}") from error
+    if unfit:
+        raise BundleError(f"{path} {unfit}; make a bundle by geokd export")
+    if "geokd" not in metadata:
+        raise BundleError(
+            f"{path} is an ONNX file but no geokd bundle: it has no 'geokd' metadata; make one by geokd export"
+        )
+    try:
+        bundle = _from_json(graph, json.loads(metadata["geokd"]))
+        _ = bundle.sha256  # what cannot be written again, such as NaN or half a letter, is refused here
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
+        raise BundleError(f"the bundle {path} is broken: {error}") from error
+    return bundle
+
+
+def _from_json(graph: bytes, document: Any) -> Bundle:
+    """Put together what :attr:`Bundle.onnx_bytes` took apart; ValueError and its like if it is not that."""
+    if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(f"its schema_version is not {SCHEMA_VERSION}; export it again with this version of geokd")
+    strange = (set(document) - _LATER_KEYS) ^ _KEYS
+    if strange:
+        raise ValueError(one_message([f"key {key!r} missing or unknown" for key in sorted(strange)]))
+    known, seen = document["familiarity"], document.get("seen_chips")
+    return Bundle(
+        graph=graph,
+        name=str(document["name"]),
+        architecture=str(document["architecture"]),
+        precision=document["precision"],
+        contract=InputContract.from_json(document["input"]),
+        legend=Legend.from_json(document["legend"]),
+        temperature=float(document["temperature"]),
+        provenance=dict(document["provenance"]),
+        golden=Golden.from_json(document["golden"]),
+        familiarity=None if known is None else Familiarity.from_json(known),
+        seen_chips=None if seen is None else SeenChips.from_json(seen),
+    )

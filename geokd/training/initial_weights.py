@@ -1,0 +1,204 @@
+"""Where the weights of a network begin: at random, at ImageNet, in a file or in a bundle."""
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+import torchvision
+from google.protobuf.message import DecodeError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from geokd.errors import BundleError, RecipeError
+from geokd.model.bundle import Bundle, load_bundle, resolve_model, shipped_models
+from geokd.model.seen_chips import SeenChips
+from geokd.training.networks import Network, convolutions
+from geokd.training.recipe import StudentRecipe, TeacherRecipe
+from geokd.training.recipe_file import expanded
+from geokd.training.run_folder import read_seen_chips
+
+Weights = Mapping[str, Tensor]
+
+
+def nearest_student(ground_resolution_m: float) -> str:
+    """Name the fp32 bundle, of those that ship, whose pixels are the nearest to so many metres."""
+    sizes = {
+        name: bundle.contract.ground_resolution_m
+        for name in shipped_models()
+        if (bundle := load_bundle(name)).precision == "fp32"
+    }
+    return min(sizes, key=lambda name: abs(math.log(sizes[name] / ground_resolution_m)))
+
+
+def build_teacher(
+    recipe: TeacherRecipe, channels: int, classes: tuple[str, ...], *, pixel_m: float | None = None
+) -> tuple[Network, str]:
+    """Build a teacher: the convolutions of its architecture, with a head suited to chips.
+
+    VGG16's own three dense layers are made for 224 px and would hold nine tenths of the weights. Where
+    its initial weights are "auto" and ImageNet's cannot be had, a MobileNetV2 begins from the student that ships for
+    pixels of about `pixel_m` metres, if these are given.
+
+    Returns
+    -------
+    network : Network
+        The first `recipe.frozen_layers` layers of `features` need no gradient.
+    origin : str
+        Where its initial weights are from.
+
+    Raises
+    ------
+    RecipeError
+        If the initial weights cannot be had or do not fit.
+    """
+    features, width = convolutions(recipe.architecture, channels)
+    network = Network(features, width, (channels, len(classes)), recipe.dropout)
+    origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes, pixel_m)
+    if not origin.startswith("none"):  # random layers must learn: there is nothing to keep
+        for layer in list(features)[: recipe.frozen_layers]:
+            layer.requires_grad_(requires_grad=False)
+    return network, origin
+
+
+def build_student(
+    recipe: StudentRecipe,
+    channels: int,
+    classes: tuple[str, ...],
+    initial_weights: str | None = None,
+    *,
+    pixel_m: float | None = None,
+) -> tuple[Network, str]:
+    """Build a student.
+
+    Takes `pixel_m`, returns and raises as :func:`build_teacher`.
+
+    `initial_weights`, if given, goes before the recipe's.
+    """
+    features, width = convolutions(recipe.architecture, channels, recipe.stem_stride)
+    network = Network(features, width, (channels, len(classes)), recipe.dropout)
+    origin = _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights, classes, pixel_m)
+    return network, origin
+
+
+def _initialise(
+    network: Network, architecture: str, initial_weights: str, classes: tuple[str, ...], pixel_m: float | None
+) -> str:
+    """Load initial weights into `network`; return where they came from."""
+    if initial_weights == "none":
+        return "none"
+    try:
+        weights, origin, network.seen = find_weights(architecture, initial_weights, classes)
+        return _load_fitting(network, weights, origin)
+    except RecipeError as error:
+        if initial_weights != "auto":
+            raise
+        if architecture == "mobilenet_v2" and pixel_m is not None:
+            return f"{_initialise(network, architecture, nearest_student(pixel_m), classes, None)}, since {error}"
+        return f"none, since {error}"
+
+
+def _load_fitting(network: Network, weights: Weights, origin: str) -> str:
+    """Load the `features.*` tensors of `weights`, and the classifier if it came along."""
+    own = network.state_dict()
+    features = {k: v for k, v in weights.items() if k.startswith("features.")}
+    wrong = sorted(k for k in features if k not in own or own[k].shape != features[k].shape)
+    lacking = sorted(k for k in own if k.startswith("features.") and k not in features and "num_batches" not in k)
+    if wrong or lacking:
+        raise RecipeError(
+            f"the initial weights {origin} do not fit: {len(wrong)} tensors of another shape or name"
+            f" and {len(lacking)} missing, {(wrong + lacking)[0]} first"
+        )
+    network.load_state_dict(features, strict=False)
+    head = {k: v for k, v in weights.items() if k.startswith("classifier.")}
+    if head:
+        network.load_state_dict(head, strict=False)
+    return origin
+
+
+def find_weights(architecture: str, initial_weights: str, classes: tuple[str, ...]) -> tuple[Weights, str, SeenChips]:
+    """Find tensors by torchvision's names, what to call their origin, and the chips that they learned from.
+
+    Raises
+    ------
+    RecipeError
+        If there are none.
+    """
+    if initial_weights in ("auto", "imagenet"):
+        folder = os.environ.get("GEOKD_DATA")
+        local = Path(folder, "weights", f"{architecture}_imagenet_features.safetensors") if folder else None
+        if local is not None and local.is_file():
+            return _read_features(local), f"ImageNet ({local.name})", SeenChips()
+        return _torchvision_imagenet(architecture), "ImageNet (torchvision)", SeenChips()
+    path = expanded(initial_weights)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise RecipeError(f"initial_weights {initial_weights!r}: no such file {path}")
+        return _read_features(path), path.name, read_seen_chips(path.parent).get(path.stem, SeenChips())
+    try:
+        weights, seen = _bundle_weights(initial_weights, classes)
+    except BundleError as error:
+        raise RecipeError(
+            f"initial_weights {initial_weights!r} is no .safetensors file, and as a bundle: {error}"
+        ) from error
+    return weights, f"bundle {Path(initial_weights).stem}", seen
+
+
+def _torchvision_imagenet(architecture: str) -> Weights:
+    """Download torchvision's ImageNet weights, or take them from its cache."""
+    try:
+        state: dict[str, Any] = torchvision.models.get_model_weights(architecture)["DEFAULT"].get_state_dict(
+            progress=True
+        )
+    except (OSError, RuntimeError) as error:
+        raise RecipeError(
+            f"ImageNet weights of {architecture} cannot be downloaded ({error}): name a .safetensors file as"
+            " initial_weights, or set GEOKD_DATA to the folder with weights/"
+        ) from error
+    return {k: v for k, v in state.items() if k.startswith("features.")}  # its head is ImageNet's 1,000 classes
+
+
+def _read_features(path: Path) -> Weights:
+    """Tensors `features.*` of a .safetensors file; a head in it is for other classes, as far as anyone can tell."""
+    try:
+        return {k: v for k, v in load_file(path).items() if k.startswith("features.")}
+    except (OSError, SafetensorError) as error:
+        raise RecipeError(f"the initial weights {path} cannot be read: {error}; take another file") from error
+
+
+def _bundle_weights(model: str, classes: tuple[str, ...]) -> tuple[Weights, SeenChips]:
+    """Tensors of an fp32 bundle, whose initialisers bear torch's names; its head only if it has these very classes."""
+    bundle = load_bundle(resolve_model(model))
+    if bundle.precision != "fp32":
+        raise BundleError(f"{model} is {bundle.precision}: training starts from fp32 bundles only")
+    weights = read_weights(bundle)
+    if bundle.legend.names != classes:
+        weights = {k: v for k, v in weights.items() if k.startswith("features.")}
+    return weights, bundle.seen_chips or SeenChips()
+
+
+_WEIGHTS = ("features.", "classifier.", "sides.", "joins.", "head.")  # how names of a network's tensors begin
+
+
+def read_weights(bundle: Bundle) -> dict[str, Tensor]:
+    """Get a student's tensors back from its fp32 bundle, as float32 by torch's names.
+
+    Raises
+    ------
+    BundleError
+        If the graph's initialisers do not bear such names.
+    """
+    try:
+        graph = onnx.load_from_string(bundle.graph).graph
+    except DecodeError as error:
+        raise BundleError(f"the graph of the bundle {bundle.name} cannot be read: {error}") from error
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    weights = {k: torch.from_numpy(v.astype(np.float32)) for k, v in arrays.items() if k.startswith(_WEIGHTS)}
+    if not weights:
+        raise BundleError(f"the bundle {bundle.name} keeps no weights by name: training cannot start from it")
+    return weights

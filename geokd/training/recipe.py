@@ -1,0 +1,248 @@
+"""A recipe: everything that decides how a student is trained, as frozen dataclasses.
+
+A key that a file leaves out takes the default written here (:mod:`geokd.training.recipe_file` reads it). The resolved
+recipe is stored in the run and in the bundle, so nothing that shaped a student is lost.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from geokd.model.contract import ValueScaling
+
+Stage = Literal["teacher", "student"]
+"""Which of the two networks of a run."""
+
+TeacherArchitecture = Literal["vgg16", "mobilenet_v2"]
+StudentArchitecture = Literal["mobilenet_v2"]
+CosineOn = Literal["features", "logits"]
+TeacherViews = Literal["same", "mean"]
+Unlabelled = Literal["leave out", "teacher"]
+TeacherOn = Literal["all", "unlabelled"]
+BatchStatistics = Literal["learned", "kept"]
+
+LOSS_TERMS = ("ce", "kl", "cosine", "standardised_kl")
+"""Terms of a student's loss: the names of their weights in :class:`LossRecipe`."""
+
+MOST_SEED = 2**31 - 1
+"""The greatest seed that a recipe may have."""
+
+
+def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
+    """Metadata of a number that lies within low..high, both included."""
+    return {"range": (low, high)}
+
+
+@dataclass(frozen=True)
+class InputRecipe:
+    """What the student will be given; becomes the bundle's input contract.
+
+    What is left out is taken from the chips, and said: `patch_px` is their commonest side, `ground_resolution_m`, of a
+    pixel of the patch, that of georeferenced chips, else 10. Chips of 8 bits make a student of red, green and blue that
+    takes nothing but 8-bit values (`value_scaling = false`), others one of Sentinel-2's B04, B03 and B02, stretched as
+    :class:`geokd.model.contract.ValueScaling` is by default.
+    """
+
+    bands: tuple[str, ...] | None = None
+    patch_px: int | None = field(default=None, metadata=_at_least(8, 4096))
+    ground_resolution_m: float | None = field(default=None, metadata=_at_least(1e-3, 1e5))
+    value_scaling: ValueScaling | Literal["auto"] | None = "auto"
+
+
+@dataclass(frozen=True)
+class SplitRecipe:
+    """How validation chips are set apart where none are given.
+
+    By `file`, a CSV whose first two columns are a chip (`Class/name.jpg`) and its part: the chips of the parts
+    `training` and `validation` are used, others left out. Without a file stratified at random, or in spatial blocks of
+    `block_m` if the chips have coordinates. `seed` draws the split; that of the recipe does without.
+
+    With a `labelled_share` below 1, only so large a share of the training chips of each class, at least one, keeps its
+    labels. The others are left out, or, with `unlabelled = "teacher"`, shown to the student with the teacher's answers
+    alone; the teacher never sees them in its own training.
+    """
+
+    file: str | None = None
+    training: tuple[str, ...] = ("train",)
+    validation: tuple[str, ...] = ("val",)
+    validation_share: float = field(default=0.2, metadata=_at_least(0.01, 0.9))
+    block_m: float = field(default=1280.0, metadata=_at_least(1e-3))
+    seed: int | None = field(default=None, metadata=_at_least(0, MOST_SEED))
+    labelled_share: float = field(default=1.0, metadata=_at_least(1e-6, 1))
+    unlabelled: Unlabelled = "leave out"
+
+    def __post_init__(self) -> None:
+        if self.file is not None and not (self.training and self.validation):
+            raise ValueError("training and validation must each name at least one part of the file")
+
+
+@dataclass(frozen=True)
+class TeacherRecipe:
+    """The teacher: VGG16's convolutions, global average pooling, dropout and one linear layer.
+
+    `architecture` "mobilenet_v2" makes a teacher of the student's own kind instead (born-again networks, Furlanello et
+    al. 2018, arXiv 1805.04770); the mean of its answers over the dihedral views (`loss.teacher_views`) knows more than
+    it does by one. `initial_weights` is "auto" (ImageNet's if they can be had, else as the student's, or none for
+    VGG16; said and recorded), "imagenet", "none", the path of a .safetensors file, or for a MobileNetV2 an fp32 bundle.
+    `frozen_layers` counts torchvision's `features` from the input, of which VGG16 has 31 and MobileNetV2 19.
+    `from_run` names the folder of a run on the same chips, whose teacher and answers are taken over instead of being
+    made again; all else here must be as it was there. `from_bundle` is the name or path of an fp32 bundle whose
+    student is the teacher instead, as it is (see :func:`geokd.training.continuing.continuing_recipe`).
+    """
+
+    architecture: TeacherArchitecture = "vgg16"
+    initial_weights: str = "auto"
+    from_run: str | None = None
+    from_bundle: str | None = None
+    frozen_layers: int = field(default=10, metadata=_at_least(0, 31))
+    epochs: int = field(default=5, metadata=_at_least(0, 10_000))
+    batch_size: int = field(default=64, metadata=_at_least(1))
+    learning_rate: float = field(default=1e-4, metadata=_at_least(1e-8, 10))
+    weight_decay: float = field(default=1e-4, metadata=_at_least(0, 1))
+    dropout: float = field(default=0.3, metadata=_at_least(0, 0.95))
+    label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
+
+    # of students alone, so no keys of a recipe here
+    ema_decay: ClassVar[float] = 0.0
+    int8_epochs: ClassVar[int] = 0
+    batch_statistics: ClassVar[BatchStatistics] = "learned"
+
+    def __post_init__(self) -> None:
+        if self.architecture == "mobilenet_v2" and self.frozen_layers > 19:
+            raise ValueError(f"frozen_layers = {self.frozen_layers} is above 19, which is all that mobilenet_v2 has")
+
+
+@dataclass(frozen=True)
+class StudentRecipe:
+    """The student: MobileNetV2.
+
+    `initial_weights` as the teacher's, or the name or path of an fp32 bundle; where ImageNet's cannot be had, "auto"
+    takes that of the students that ship whose pixels are the nearest in size.
+
+    `stem_stride` is the stride of the first convolution: 1 keeps every pixel of small patches, at four times the cost.
+    `ema_decay` is the decay per step of the running mean of the weights that is validated and exported; 0 turns it off.
+    The last `int8_epochs` of the `epochs` are trained under the rounding of int8. With `batch_statistics` "kept",
+    batch normalisation goes by the statistics of the initial weights, for few chips and small steps.
+    """
+
+    architecture: StudentArchitecture = "mobilenet_v2"
+    initial_weights: str = "auto"
+    epochs: int = field(default=20, metadata=_at_least(1, 10_000))
+    batch_size: int = field(default=32, metadata=_at_least(2))
+    learning_rate: float = field(default=1e-3, metadata=_at_least(1e-8, 10))
+    weight_decay: float = field(default=1e-2, metadata=_at_least(0, 1))
+    dropout: float = field(default=0.2, metadata=_at_least(0, 0.95))
+    label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
+    stem_stride: int = field(default=2, metadata=_at_least(1, 2))
+    ema_decay: float = field(default=0.9, metadata=_at_least(0, 0.99999))
+    int8_epochs: int = field(default=0, metadata=_at_least(0, 10_000))
+    batch_statistics: BatchStatistics = "learned"
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """Weights of loss = ce * CE + kl * T^2 KL(teacher || student) + cosine * (1 - cos), T = `temperature`.
+
+    `standardised_kl` is the weight of a KL of logits that were standardised first, for comparison (Sun et al. 2024).
+    The cosine compares penultimate features, the student's led through a linear projection, or the logits.
+    With `teacher_views` "same" the teacher answers about the dihedral view in which the student sees the chip, before
+    it is varied further; with "mean" by the mean of its logits and features over the 8 views. With `teacher_on`
+    "unlabelled" its probabilities count only for chips without a label.
+    """
+
+    ce: float = field(default=1.0, metadata=_at_least(0))
+    kl: float = field(default=1.0, metadata=_at_least(0))
+    cosine: float = field(default=1.0, metadata=_at_least(0))
+    standardised_kl: float = field(default=0.0, metadata=_at_least(0))
+    temperature: float = field(default=4.0, metadata=_at_least(0.1, 100))
+    cosine_on: CosineOn = "features"
+    teacher_views: TeacherViews = "same"
+    teacher_on: TeacherOn = "all"
+
+    def __post_init__(self) -> None:
+        if self.teacher_on == "unlabelled" and (self.cosine or self.standardised_kl):
+            raise ValueError("teacher_on = 'unlabelled' is for kl alone: cosine and standardised_kl must be 0")
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a term asks for the teacher's answers."""
+        return bool(self.kl or self.cosine or self.standardised_kl)
+
+
+@dataclass(frozen=True)
+class AugmentationRecipe:
+    """How training chips are varied, beyond the 8 dihedral views that are always used.
+
+    Amounts are the largest change, drawn evenly from zero; bytes are steps of the 0..255 input. `share` is the share of
+    chips whose radiometry is changed. `contrast` is the largest loss of contrast against the air's own light, as of a
+    low sun and dark soils; up to a third of it is gained instead. `path_radiance` is the change of that light in the
+    bluest band, of which up to the whole is taken away or up to half is added.
+
+    `mix_share` is the share of chips of which, in each of two rounds, a part, up to half, is replaced by that part of
+    another chip, with labels and the teacher's answers mixed by area or, with a `mix_focus`, by what is near the centre
+    (standard deviation of the window as a fraction of the side). Chips of `unmixed_classes` stay whole: lines through
+    other land, such as roads, of which a part need not show any. Half of the parts are strips, and every other strip is
+    of `strip_classes`: such as woods between fields, which must not be taken for rivers.
+
+    `water_share` is the share of the chips of `water_classes` that get a simulated wind-roughened surface (see
+    :func:`geokd.training.data.augmentation.roughen_water`).
+    """
+
+    share: float = field(default=0.8, metadata=_at_least(0, 1))
+    zoom: float = field(default=0.2, metadata=_at_least(0, 0.9))
+    gain: float = field(default=0.2, metadata=_at_least(0, 0.9))
+    band_gain: float = field(default=0.08, metadata=_at_least(0, 0.9))
+    offset: float = field(default=12.0, metadata=_at_least(0, 128))
+    gamma: float = field(default=0.2, metadata=_at_least(0, 0.9))
+    contrast: float = field(default=0.0, metadata=_at_least(0, 0.9))
+    path_radiance: float = field(default=0.0, metadata=_at_least(0, 128))
+    haze: float = field(default=0.15, metadata=_at_least(0, 0.9))
+    noise: float = field(default=4.0, metadata=_at_least(0, 128))
+    blur_px: float = field(default=0.8, metadata=_at_least(0, 4))
+    mix_share: float = field(default=0.0, metadata=_at_least(0, 1))
+    mix_focus: float = field(default=0.0, metadata=_at_least(0, 1))
+    unmixed_classes: tuple[str, ...] = ()
+    strip_classes: tuple[str, ...] = ()
+    water_share: float = field(default=0.0, metadata=_at_least(0, 1))
+    water_classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        both = sorted(set(self.strip_classes) & set(self.unmixed_classes))
+        if both:
+            raise ValueError(f"{', '.join(both)} cannot be strip_classes and unmixed_classes at once")
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """Title and colour (RRGGBB) of one class, by the name of its chip folder."""
+
+    name: str
+    title: str
+    color_hint: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe. `seed` decides initial weights, order, views and augmentation."""
+
+    name: str = "student"
+    seed: int = field(default=1, metadata=_at_least(0, MOST_SEED))
+    input: InputRecipe = field(default_factory=InputRecipe)
+    split: SplitRecipe = field(default_factory=SplitRecipe)
+    teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
+    student: StudentRecipe = field(default_factory=StudentRecipe)
+    loss: LossRecipe = field(default_factory=LossRecipe)
+    augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
+    legend: tuple[LegendEntry, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the resolved recipe as a JSON object, for :func:`geokd.training.recipe_file.recipe_from_json`."""
+        document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return document
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved recipe, hexadecimal: equal recipes have equal hashes, however they were written."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,290 @@
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from geokd.errors import CallError, SceneError
+from geokd.model.contract import InputContract, ValueScaling
+from geokd.scenes.opening import open_scene
+from geokd.scenes.plan import SceneOptions, ScenePlan
+from geokd.scenes.reader import describe_scene, mirrored, plan_scene, read_preview, read_window
+from tests.tiny import write_scene
+
+CONTRACT = InputContract(("B04", "B03", "B02"), 16, 10.0, ValueScaling())
+
+
+def noise(height: int, width: int, dtype: str = "uint8", bands: int = 3, low: int = 10) -> NDArray[Any]:
+    high = 250 if dtype == "uint8" else 2500
+    return np.random.default_rng(7).integers(low, high, (bands, height, width)).astype(dtype)
+
+
+def plan_of(path: Path, **options: Any) -> ScenePlan:
+    return plan_scene(describe_scene(path), CONTRACT, SceneOptions(**options))
+
+
+def test_describe_scene(tmp_path: Path) -> None:
+    path = write_scene(tmp_path / "a.tif", noise(5, 7, "uint16", bands=4), ("B04", "B03", "B02", "B08"), nodata=0)
+    info = describe_scene(path)
+    assert (info.path, info.dtype, info.nodata, info.masked) == (str(path), "uint16", 0, False)
+    assert (info.grid.height, info.grid.width) == (5, 7)
+    assert info.grid.transform == Affine(10, 0, 4e5, 0, -10, 4.2e6)
+    assert info.grid.crs is not None
+    assert info.grid.crs.to_epsg() == 32618
+    assert info.descriptions == ("B04", "B03", "B02", "B08")
+    assert info.colours == ("gray", "undefined", "undefined", "undefined")
+    assert (info.scales, info.offsets) == ((1.0,) * 4, (0.0,) * 4)
+    assert pickle.loads(pickle.dumps(info)) == info
+
+
+@pytest.mark.parametrize("missing", ["none.tif", "no/such/folder/none.tif"])
+def test_no_such_file_is_a_wrong_call(tmp_path: Path, missing: str) -> None:
+    with pytest.raises(CallError, match="no such file: .*none.tif"):
+        describe_scene(tmp_path / missing)
+
+
+@pytest.mark.parametrize("path", ["/vsizip/none.zip/a.tif", "/vsimem/none.tif", "zip://none.zip!a.tif"])
+def test_paths_that_only_gdal_knows_are_left_to_gdal(path: str) -> None:
+    with pytest.raises(SceneError, match="is not a raster that GDAL can open"):
+        describe_scene(path)
+
+
+def test_what_is_no_raster_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "a.tif"
+    text.write_text("not a raster")
+    empty = tmp_path / "b.tif"
+    empty.touch()
+    for path in (text, empty, tmp_path):
+        with pytest.raises(SceneError, match="is not a raster that GDAL can open"):
+            describe_scene(path)
+
+
+def test_scenes_inside_archives_are_read(tmp_path: Path) -> None:
+    import zipfile
+
+    path = write_scene(tmp_path / "a.tif", noise(5, 7))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(path, "a.tif")
+    assert describe_scene(f"/vsizip/{tmp_path}/a.zip/a.tif").grid == describe_scene(path).grid
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_an_ungeoreferenced_scene_is_refused_and_nothing_leaks_to_stderr(tmp_path: Path) -> None:
+    path = write_scene(tmp_path / "a.tif", noise(5, 7), crs=None, transform=None)
+    code = (
+        "from geokd.scenes.reader import *; from geokd.model.contract import *\n"
+        f"info = describe_scene({str(path)!r})\n"
+        "try: plan_scene(info, InputContract(('B04', 'B03', 'B02'), 16, 10.0, ValueScaling()))\n"
+        "except OSError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "no coordinate reference system" in done.stdout
+
+
+def test_a_truncated_scene_names_the_window_and_nothing_leaks_to_stderr(tmp_path: Path) -> None:
+    path = write_scene(tmp_path / "a.tif", noise(400, 400), compress="deflate", blockysize=16)
+    plan = plan_of(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (tmp_path / "plan.pickle").write_bytes(pickle.dumps(plan))
+    code = (
+        "import pickle, sys; from geokd.scenes.reader import read_window; from rasterio.windows import Window\n"
+        f"plan = pickle.load(open({str(tmp_path / 'plan.pickle')!r}, 'rb'))\n"
+        "try: read_window(plan, Window(10, 380, 16, 32))\n"
+        "except OSError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert f"cannot read {path} at rows 380..399, columns 10..25: " in done.stdout
+    assert "IReadBlock failed" in done.stdout
+    assert "previous exception" not in done.stdout
+
+
+@given(st.integers(-300, 300), st.integers(1, 100), st.integers(1, 50))
+def test_mirrored_indices_are_those_of_numpy_reflection(start: int, length: int, size: int) -> None:
+    reflected = np.pad(np.arange(size), 500, mode="reflect")
+    np.testing.assert_array_equal(mirrored(start, length, size), reflected[500 + start : 500 + start + length])
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, int], tuple[ScenePlan, NDArray[np.uint8]]]:
+    """Scenes of several sizes with an invalid corner, each with its plan and pixels."""
+    folder = tmp_path_factory.mktemp("scenes")
+    made = {}
+    for height, width in [(1, 1), (1, 23), (17, 1), (2, 3), (20, 31)]:
+        pixels = noise(height, width)
+        pixels[:, : height // 4, : width // 4] = 0
+        path = write_scene(folder / f"{height}x{width}.tif", pixels, nodata=0)
+        made[height, width] = plan_of(path), pixels
+    return made
+
+
+def test_a_window_that_starts_at_the_last_pixel_is_mirrored_not_moved(
+    scenes: dict[tuple[int, int], tuple[ScenePlan, NDArray[np.uint8]]],
+) -> None:
+    plan, pixels = scenes[20, 31]
+    got, _ = read_window(plan, Window(30, 19, 3, 4))
+    np.testing.assert_array_equal(got, pixels[:, [19, 18, 17, 16]][:, :, [30, 29, 28]])
+
+
+@given(data=st.data())
+def test_a_window_is_a_cut_of_the_mirrored_scene(
+    data: st.DataObject, scenes: dict[tuple[int, int], tuple[ScenePlan, NDArray[np.uint8]]]
+) -> None:
+    (height, width), (plan, pixels) = data.draw(st.sampled_from(sorted(scenes.items(), key=lambda item: item[0])))
+    row, col = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    window = Window(col, row, data.draw(st.integers(1, 70)), data.draw(st.integers(1, 70)))
+    whole = np.pad(pixels, ((0, 0), (0, 70 + height), (0, 70 + width)), mode="reflect")
+    expected = whole[:, row : row + window.height, col : col + window.width]
+    got, valid = read_window(plan, window)
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(valid, (expected != 0).any(axis=0))
+
+
+def test_an_open_dataset_is_used_and_left_open(tmp_path: Path) -> None:
+    path = write_scene(tmp_path / "a.tif", noise(20, 30))
+    plan = plan_of(path)
+    elsewhere = replace(plan, path="/nowhere.tif")
+    with rasterio.open(path) as dataset:
+        pixels, _ = read_window(elsewhere, Window(0, 0, 30, 20), dataset)
+        assert not dataset.closed
+    np.testing.assert_array_equal(pixels, read_window(plan, Window(0, 0, 30, 20))[0])
+
+
+def test_threads_read_the_same(tmp_path: Path) -> None:
+    plan = plan_of(write_scene(tmp_path / "a.tif", noise(64, 64, "uint16"), ("red", "green", "blue")))
+    whole, _ = read_window(plan, Window(0, 0, 64, 64))
+    wrong: list[Window] = []
+
+    def check(row: int) -> None:
+        for col in range(0, 64, 8):
+            window = Window(col, row, 8, 8)
+            if (read_window(plan, window)[0] != whole[:, row : row + 8, col : col + 8]).any():
+                wrong.append(window)
+
+    threads = [threading.Thread(target=check, args=(row,)) for row in range(0, 64, 8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_bands_come_in_the_contracts_order_and_stretched(tmp_path: Path) -> None:
+    values = np.array([0, 1375, 2750, 65535], np.uint16)[:, np.newaxis, np.newaxis] * np.ones((1, 2, 2), np.uint16)
+    path = write_scene(tmp_path / "a.tif", values, ("B02", "B03", "B04", "B08"))
+    pixels, valid = read_window(plan_of(path), Window(0, 0, 2, 2))
+    assert pixels.dtype == np.uint8
+    assert pixels[:, 0, 0].tolist() == [255, 128, 1]
+    assert valid.all()
+    pixels, _ = read_window(plan_of(path, bidx=(1, 4, 2)), Window(0, 0, 2, 2))
+    assert pixels[:, 0, 0].tolist() == [1, 255, 128]
+
+
+def test_scale_and_offset_tags_are_honoured(tmp_path: Path) -> None:
+    path = write_scene(tmp_path / "a.tif", np.full((3, 4, 4), 2375, np.uint16), ("red", "green", "blue"))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales = (1e-4,) * 3
+        dataset.offsets = (-0.1,) * 3
+    pixels, _ = read_window(plan_of(path), Window(0, 0, 4, 4))
+    assert (pixels == 128).all()
+
+
+def test_a_tiled_scene_is_unpacked_once_to_be_thinned(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(1, 255, (3, 640, 640), dtype=np.uint8)
+    path = write_scene(tmp_path / "tiled.tif", pixels, tiled=True, compress="deflate", interleave="pixel")
+
+    def seconds(shape: tuple[int, int]) -> float:
+        started = time.perf_counter()
+        with open_scene(str(path)) as dataset:
+            dataset.read(out_shape=(3, *shape))
+        return time.perf_counter() - started
+
+    assert seconds((512, 512)) < 10 * min(seconds((640, 640)) for _ in range(3)) + 0.2  # a tile a row would take 100
+
+
+def test_preview_is_the_whole_scene_thinned(tmp_path: Path) -> None:
+    plan = plan_of(write_scene(tmp_path / "a.tif", noise(30, 60), nodata=0))
+    pixels, valid = read_preview(plan, 60)
+    np.testing.assert_array_equal(pixels, read_window(plan, Window(0, 0, 60, 30))[0])
+    pixels, valid = read_preview(plan, 20)
+    assert pixels.shape == (3, 10, 20)
+    assert valid.shape == (10, 20)
+    assert read_preview(plan_of(write_scene(tmp_path / "b.tif", noise(1, 60))), 20)[0].shape == (3, 1, 20)
+
+
+def with_zeros(share: float) -> NDArray[Any]:
+    values = noise(100, 100, "uint16")
+    values[:, : int(100 * share)] = 0
+    return values
+
+
+@pytest.mark.parametrize(
+    ("values", "profile", "options", "said"),
+    [
+        (noise(100, 100), {}, {}, None),
+        (noise(100, 100, "uint16"), {}, {}, None),
+        (noise(100, 100, "uint16", low=1000), {}, {}, "--value-offset -1000"),
+        (noise(100, 100, "uint16", low=1000), {}, {"value_offset": -1000}, None),
+        (np.maximum(with_zeros(0.5), 1000), {}, {}, "--value-offset -1000"),
+        (with_zeros(0.02), {}, {}, "2 % of the pixels are 0 in all bands"),
+        (with_zeros(0.02), {"nodata": 0}, {}, None),
+        (with_zeros(0.02), {}, {"nodata": 0}, None),
+        (noise(100, 100, "uint16", low=1200) * np.uint16(2), {}, {"value_offset": 1}, "upper end of the stretch"),
+        (noise(100, 100, "uint16") // np.uint16(100), {}, {}, "nearly black"),
+        (np.full((3, 10, 10), 77, np.uint8), {}, {}, "all valid pixels are alike"),
+        (np.zeros((3, 10, 10), np.uint8), {"nodata": 0}, {}, "no valid pixel"),
+    ],
+)
+def test_warnings(
+    tmp_path: Path, values: NDArray[Any], profile: dict[str, Any], options: dict[str, Any], said: str | None
+) -> None:
+    path = write_scene(tmp_path / "a.tif", values, ("red", "green", "blue"), **profile)
+    found = plan_of(path, **options).warnings
+    if said is None:
+        assert found == ()
+    else:
+        assert len(found) == 1
+        assert said in found[0]
+
+
+def test_fill_does_not_hide_the_offset_of_newer_products(tmp_path: Path) -> None:
+    values = noise(100, 100, "uint16", low=1000)
+    values[:, :10] = 0
+    first, second = plan_of(write_scene(tmp_path / "a.tif", values)).warnings
+    assert "--nodata 0" in first
+    assert "--value-offset -1000" in second
+
+
+def test_bands_of_several_types_are_refused(tmp_path: Path) -> None:
+    one = write_scene(tmp_path / "a.tif", noise(4, 4, "uint16", bands=1))
+    other = write_scene(tmp_path / "b.tif", noise(4, 4, "float32", bands=1))
+    bands = "".join(
+        f'<VRTRasterBand dataType="{dtype}" band="{band}"><SimpleSource><SourceFilename>{path}</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for band, (dtype, path) in enumerate([("UInt16", one), ("UInt16", one), ("Float32", other)], 1)
+    )
+    vrt = tmp_path / "mixed.vrt"
+    vrt.write_text(
+        '<VRTDataset rasterXSize="4" rasterYSize="4"><SRS>EPSG:32618</SRS>'
+        f"<GeoTransform>400000, 10, 0, 4200000, 0, -10</GeoTransform>{bands}</VRTDataset>"
+    )
+    with pytest.raises(SceneError, match=r"different types \(float32, uint16\)"):
+        plan_of(vrt)
+
+
+def test_plans_survive_pickling(tmp_path: Path) -> None:
+    plan = plan_of(write_scene(tmp_path / "a.tif", noise(4, 4)))
+    assert pickle.loads(pickle.dumps(plan)) == plan
