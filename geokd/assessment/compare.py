@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from geokd.assessment.evaluate import absence_notes, count_seen, match_classes, seen_notes
 from geokd.chips.files import index_chips
 from geokd.chips.reading import probe_chips, read_chips
+from geokd.commit import check_outputs, staged
 from geokd.errors import CallError, one_message
-from geokd.files import check_outputs, staged
 from geokd.legend.classes import Legend
 from geokd.mapping.chip_answers import chip_contract, chip_logits
 from geokd.maps.manifest import package_versions, write_manifest

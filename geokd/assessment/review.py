@@ -11,8 +11,8 @@ from rasterio.windows import Window
 
 from geokd.assessment.doubt import Candidates
 from geokd.assessment.sample import check_cell_file
+from geokd.commit import staged
 from geokd.errors import CallError, SceneError
-from geokd.files import staged
 from geokd.labels.cell_form import review_qml
 from geokd.labels.cell_names import FIELD, LOOKED_AT, MAPPED
 from geokd.labels.cell_points import CellForm, CellPoints, Column, complete, write_cell_points

@@ -20,8 +20,8 @@ from rasterio.windows import Window
 
 from geokd.assessment.shifts import SHIFTS
 from geokd.assessment.yardstick import YardstickOptions, judge_map, lay_yardstick
+from geokd.commit import staged
 from geokd.errors import CallError, SceneError
-from geokd.files import staged
 from geokd.mapping.account import describe_drift, describe_options
 from geokd.mapping.classify import make_map
 from geokd.mapping.jobs import MappingJob, plan_jobs

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.assessment.sampling import LEAST, Draw, allocate, usual_least
+from geokd.commit import staged
 from geokd.errors import CallError, one_message
-from geokd.files import staged
 from geokd.labels.cell_form import sample_qml
 from geokd.labels.cell_labels import labelled_cells
 from geokd.labels.cell_names import FIELD

@@ -1,15 +1,13 @@
 """The folder that `tile` writes: chips, and a `chips.json` that lists them; all together, or nothing at all."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from geokd.commit import WORK, Claim, settle
 from geokd.errors import CallError, OutputError
-from geokd.files import move_all
 
 MANIFEST = "chips.json"
 
@@ -20,13 +18,15 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     Raises
     ------
     CallError
-        If it is a file, or holds anything and `overwrite` is False, or holds anything but an earlier call's chips.
+        If it is a file, or holds anything and `overwrite` is False, or holds anything but an earlier call's chips, or
+        another run is writing chips there.
     """
     if not folder.exists():
         return
     if not folder.is_dir():
         raise CallError(f"{folder} is a file, not a folder to write chips into; choose another one by -o/--output")
-    if not any(folder.iterdir()):
+    settle(folder, [MANIFEST])
+    if _is_empty(folder):
         return
     if not overwrite:
         raise CallError(
@@ -43,7 +43,7 @@ def former_chips(folder: Path) -> list[str]:
     CallError
         If `folder` holds something, but no manifest of `tile`.
     """
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or _is_empty(folder):
         return []
     manifest = folder / MANIFEST
     try:
@@ -73,46 +73,15 @@ def staged_chips(folder: Path) -> Iterator[Path]:
     OutputError
         If `folder` cannot be made or written.
     """
-    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    try:
-        try:
-            former = former_chips(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=".geokd-", dir=folder))
-        except OSError as error:
-            if isinstance(error, CallError):
-                raise
-            raise OutputError(f"cannot write into {folder}: {error.strerror}; choose another by -o/--output") from error
-        try:
-            fresh = temporary / "fresh"
-            fresh.mkdir()
-            yield fresh
-            _replace(folder, former, temporary)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    finally:
-        with suppress(OSError):  # made for nothing; a folder that holds something stays
-            for parent in missing:
-                parent.rmdir()
-
-
-def _replace(folder: Path, former: list[str], temporary: Path) -> None:
-    """Move the `former` chips of `folder` out and those of `temporary`/fresh in; undo it all on failure."""
-    fresh, aside = temporary / "fresh", temporary / "former"
-    names = sorted(p.relative_to(fresh).as_posix() for p in fresh.rglob("*") if p.is_file() and p.name != MANIFEST)
-    foreign = [name for name in names if (folder / name).exists() and name not in former]
-    if foreign:
-        raise CallError(f"{folder / foreign[0]} is in the way and was not written by an earlier call; move it away")
-    moves = [(folder / name, aside / name) for name in former if (folder / name).exists()]
-    moves += [(fresh / name, folder / name) for name in [*names, MANIFEST]]
-    try:
-        move_all(moves)
-    except OSError as error:
-        raise OutputError(f"cannot move chips into {folder}: {error.strerror}; nothing was replaced") from error
-    finally:
-        for name in {str(PurePosixPath(name).parent) for name in [*former, *names]} - {"."}:
-            with suppress(OSError):  # a class folder without chips any more; one that holds something stays
-                (folder / name).rmdir()
+    with Claim.take(folder, [MANIFEST]) as claim, claim.stage() as fresh:
+        former = former_chips(folder)
+        before = set(former)
+        yield fresh
+        names = sorted(p.relative_to(fresh).as_posix() for p in fresh.rglob("*") if p.is_file() and p.name != MANIFEST)
+        foreign = [name for name in names if (folder / name).exists() and name not in before]
+        if foreign:
+            raise CallError(f"{folder / foreign[0]} is in the way and was not written by an earlier call; move it away")
+        claim.replace([*names, MANIFEST], former)
 
 
 def write_manifest(folder: Path, document: dict[str, Any]) -> None:
@@ -136,6 +105,11 @@ def origin_of(folder: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return scene if isinstance(scene, str) else None
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing but what runs that are under way keep there."""
+    return all(path.name == WORK for path in folder.iterdir())
 
 
 def _is_chip_name(name: Any) -> bool:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from geokd.commit import check_outputs, staged
 from geokd.errors import GeokdError
-from geokd.files import check_outputs, staged, write_bytes
+from geokd.files import write_bytes
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.scene_run import ClassifyResult
 from geokd.maps.pages.quicklook import draw_thumbnail
@@ -57,7 +58,7 @@ def write_index(
     if all(entry.error for entry in entries.values()):
         return None
     listed = [entries.get(scene, IndexEntry(scene, error="it was not begun")) for scene in scenes]
-    with staged(folder, [INDEX_NAME], overwrite=_may_replace(folder, options), prefix=".index.geokd-") as temporary:
+    with staged(folder, [INDEX_NAME], overwrite=_may_replace(folder, options)) as temporary:
         write_bytes(temporary / INDEX_NAME, index_page(listed))
     return folder / INDEX_NAME
 

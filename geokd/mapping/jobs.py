@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from geokd.commit import check_outputs, settle
 from geokd.errors import CallError, GeokdError, one_message, together
-from geokd.files import check_outputs
 from geokd.legend.classes import Legend
 from geokd.mapping.choosing import ModelChoice, choose_model
 from geokd.mapping.journal import check_journal
@@ -355,6 +355,7 @@ def _fit_memory(
 def _check_place(job: MappingJob) -> MappingJob:
     """Refuse a job whose outputs may not be written; tell of one whose outputs are there already."""
     options = job.options
+    settle(job.folder, [*job.names, job.journal.name])
     if options.resume and _is_finished(job):
         return replace(job, finished=True)
     check_outputs(job.folder, job.names, overwrite=options.overwrite)

@@ -3,13 +3,15 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from geokd.commit import Claim
 from geokd.errors import GeokdError, SceneError
-from geokd.files import made_folders, staged, sweep, unmake, write_bytes
+from geokd.files import write_bytes
 from geokd.mapping.account import describe_map
 from geokd.mapping.assembly import assemble, probability_parts
 from geokd.mapping.blocks import BlockResult, BlockTask
@@ -59,7 +61,7 @@ class SceneRun:
         self.blocks = list(job.patches.blocks(*job.blocks_px))
         self.error: GeokdError | None = None
         self._journal: Journal | None = None
-        self._made: list[Path] = []
+        self._claim: Claim | None = None
         self._writing: Future[ClassifyResult] | None = None
         self._seconds: dict[str, float] = {}
         self._resumed = self._patches = 0
@@ -87,17 +89,17 @@ class SceneRun:
         """Begin, and yield the tasks of the blocks that are not done, until the scene fails."""
         job = self.job
         if job.finished:
-            job.journal.unlink(missing_ok=True)  # of a run that was killed when all but this was done
+            with suppress(OSError):  # of a run that was killed when all but this was done; it may lie on a full disk
+                job.journal.unlink(missing_ok=True)
             return
         self._began = time.perf_counter()
         try:
-            self._made = made_folders(job.folder)
+            self._claim = Claim.take(job.folder, [*job.names, job.journal.name])
             opened = Journal.resume if job.options.resume and job.journal.exists() else Journal.begin
             self._journal = opened(job.journal, job.run, self.blocks)
         except GeokdError as error:
             self.error = error
             return
-        sweep(job.folder, job.hidden)  # no other run is at work on it: the journal is locked
         before = self._journal.done
         self._resumed = len(before)
         for task in block_tasks(job, self.number, self._run):
@@ -144,7 +146,8 @@ class SceneRun:
         """Let go of journal and folder; what holds nothing is removed."""
         if self._journal is not None:
             self._journal.close()
-        unmake(self._made)
+        if self._claim is not None:
+            self._claim.release()
 
     def _with_remedy(self, error: GeokdError) -> GeokdError:
         """Add what is kept of a scene that failed."""
@@ -164,7 +167,8 @@ class SceneRun:
         """Put the map together and write all outputs."""
         job, seconds = self.job, self._seconds
         names, overwrite = job.outputs.values(), job.options.overwrite
-        with staged(job.folder, names, overwrite=overwrite, prefix=job.hidden, former=job.names) as folder:
+        assert self._claim is not None, "taken before the first block"
+        with self._claim.staged(names, overwrite=overwrite, former=job.names) as folder:
             start = time.perf_counter()
             self._make_room()
             mosaic = assemble(job, self.blocks, journal.read)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from geokd.commit import check_outputs, staged
 from geokd.errors import CallError, GeokdError, together
-from geokd.files import check_outputs, staged, write_bytes
+from geokd.files import write_bytes
 from geokd.legend.classes import NODATA, LandUseClass, Legend, default_legend
 from geokd.maps.class_map import ClassMap, row_strips
 from geokd.maps.geotiff import Part, write_class_raster, write_probability_raster

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from geokd.commit import check_outputs, staged
 from geokd.errors import CallError, GeokdError, together
-from geokd.files import check_outputs, staged, write_bytes
+from geokd.files import write_bytes
 from geokd.legend.classes import NODATA, UNCLASSIFIED, Legend
 from geokd.legend.file import read_legend_file
 from geokd.legend.regrouping import Regrouping, regroup

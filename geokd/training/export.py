@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.commit import check_outputs, staged
 from geokd.errors import CallError, TrainingError
-from geokd.files import check_outputs, staged, write_bytes
+from geokd.files import write_bytes
 from geokd.legend.classes import Legend
 from geokd.model.bundle import Bundle, Golden, golden_cells
 from geokd.model.contract import InputContract

@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from geokd.commit import check_outputs, staged
 from geokd.errors import CallError
-from geokd.files import check_outputs, staged, write_bytes
+from geokd.files import write_bytes
 from geokd.legend.file import read_legend_file
 from geokd.legend.regrouping import Regrouping, regroup
 from geokd.model.bundle import Bundle, Golden, golden_cells, load_bundle, resolve_model

@@ -22,8 +22,8 @@ from pyproj import Geod
 from rasterio.crs import CRS
 from rio_cogeo.cogeo import cog_validate
 
+from geokd.commit import staged
 from geokd.errors import CallError, OutputError
-from geokd.files import staged
 from geokd.legend.classes import LandUseClass, Legend
 from geokd.maps.class_map import ClassMap, class_areas
 from geokd.maps.geotiff import write_class_raster, write_confidence_raster

@@ -28,7 +28,9 @@ RANKS = {
     "model": 2,
     "legend": 1,
     "statistics": 1,
+    "commit": 2,
     "files": 1,
+    "locks": 1,
     "errors": 0,
 }
 # Libraries, and the only modules that may import them.
