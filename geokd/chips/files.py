@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from geokd.commit import settle
 from geokd.errors import CallError, ChipError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
@@ -57,6 +58,7 @@ def index_chips(path: str | Path) -> ChipIndex:
         read.
     """
     root = Path(path)
+    settle(root)
     names, folders = _listing(root)
     images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
     parents = {PurePosixPath(name).parent for name in images} - {PurePosixPath()}

@@ -160,7 +160,7 @@ memory_option = click.option(
     help="Memory to keep within, as 800MB or 2GB.",
 )
 resume_option = click.option(
-    "--resume", is_flag=True, help="Go on with an interrupted run, and skip scenes whose map is there already."
+    "--resume", is_flag=True, help="Continue an interrupted run, and skip scenes whose map is there already."
 )
 on_error_option = click.option(
     "--on-error",

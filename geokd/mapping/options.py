@@ -59,7 +59,8 @@ class ClassifyOptions:
     overwrite : bool
         Replace outputs that exist.
     resume : bool
-        Go on with a run that was interrupted, and skip a scene whose map is there already.
+        Continue a run that was interrupted, and skip a scene whose map is there already. With `overwrite`, outputs of
+        another map that are there are replaced.
 
     Raises
     ------
@@ -114,8 +115,6 @@ class ClassifyOptions:
             problems.append(f"the block of {self.block_px} px must be at least 1")
         if self.memory_mb < 1:
             problems.append(f"{self.memory_mb} MB of memory are none; at least 1 is needed")
-        if self.resume and self.overwrite:
-            problems.append("--resume keeps what is there and --overwrite replaces it: give one of the two")
         if problems:
             raise CallError(one_message(problems))
 

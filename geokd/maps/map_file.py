@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from geokd.commit import settle
 from geokd.errors import OutputError, SceneError
 from geokd.legend.classes import NODATA, UNCLASSIFIED, LandUseClass, Legend, default_legend, machine_name
 from geokd.maps.class_map import cell_areas_ha, sum_by_label
@@ -143,7 +144,10 @@ def open_map(path: str | Path) -> MapFile:
         If there is no such file.
     SceneError
         If it is no class raster, or nothing tells its classes.
+    OutputError
+        If a run was killed while it replaced files of the map, and they cannot be put back.
     """
+    settle(Path(path).parent)
     with open_scene(str(path)) as dataset:
         if dataset.count != 1 or dataset.dtypes[0] != "uint8" or dataset.nodata != NODATA or dataset.crs is None:
             raise SceneError(

@@ -12,13 +12,15 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from geokd.errors import CallError, GeokdError, TrainingError
+from geokd.commit import WORK, Claim
+from geokd.errors import CallError, GeokdError, OutputError, TrainingError
 from geokd.files import PARTIAL, written_whole
 from geokd.model.seen_chips import SeenChips
 from geokd.training.recipe_file import recipe_from_json
@@ -43,9 +45,29 @@ def check_output(folder: Path, chips: str | Path | None = None, *, resume: bool)
         return
     if not folder.is_dir():
         raise CallError(f"the output {folder} is a file; name a new folder")
-    if any(file.suffix != PARTIAL for file in folder.iterdir()):  # such a one is left where writing was cut off
+    if any(file.suffix != PARTIAL and file.name != WORK for file in folder.iterdir()):  # these are of runs cut off
         remedy = "go on with --resume" if is_begun(folder) else "make room there"
         raise CallError(f"the output {folder} exists already; name a new folder, or {remedy}")
+
+
+@contextmanager
+def claimed_run(folder: Path) -> Iterator[None]:
+    """Keep other processes from training into the same folder meanwhile.
+
+    Raises
+    ------
+    CallError
+        If another one does.
+    TrainingError
+        If the folder cannot be made or written.
+    """
+    try:
+        claim = Claim.take(folder, ["run.json"])
+    except OutputError as error:
+        why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
+        raise TrainingError(f"cannot make the folder {folder}: {why}; choose another one by -o/--output") from error
+    with claim:
+        yield
 
 
 def is_begun(folder: Path) -> bool:
@@ -63,12 +85,6 @@ def open_run(
     path = folder / "run.json"
     if not resume:
         check_output(folder, resume=False)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TrainingError(
-                f"cannot make the folder {folder}: {error.strerror}; choose another one by -o/--output"
-            ) from error
         write_json(path, run | {"complete": False})
         return None
     if not path.is_file():

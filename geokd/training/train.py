@@ -23,7 +23,15 @@ from geokd.training.networks import Network
 from geokd.training.progress import Say, to_stderr
 from geokd.training.recipe import Recipe, Stage
 from geokd.training.recipe_file import expanded, load_recipe
-from geokd.training.run_folder import check_output, keep_seen_chips, made_by, open_run, take_teacher, write_json
+from geokd.training.run_folder import (
+    check_output,
+    claimed_run,
+    keep_seen_chips,
+    made_by,
+    open_run,
+    take_teacher,
+    write_json,
+)
 from geokd.training.stages import Stages, bf16_pays, build_networks
 from geokd.training.teacher_cache import cache_teacher
 
@@ -126,7 +134,8 @@ def train_on(
     """Train on chips that were read before, see :func:`train`; or no more than the teacher, for other runs to take."""
     folder = Path(output)
     try:
-        return _train_on(data, folder, recipe, resume=resume, teacher_only=teacher_only, say=say)
+        with claimed_run(folder):
+            return _train_on(data, folder, recipe, resume=resume, teacher_only=teacher_only, say=say)
     except GeokdError:
         raise
     except OSError as error:

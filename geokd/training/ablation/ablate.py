@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.commit import Claim
 from geokd.errors import CallError, TrainingError, one_message
 from geokd.statistics.comparison import mcnemar, mean_interval, paired_difference
 from geokd.training.ablation.conclusions import conclusions
@@ -130,16 +131,19 @@ def ablate(
     every = replace(base, split=replace(base.split, labelled_share=1.0, unlabelled="leave out"))
     data = read_training_data(chips, every, validation, say)
     facts = {"recipe": base.to_json(), "data": data.to_json()}
-    known = {_key(row): row for row in _rows_before(folder / "ablation.json", facts, wanted)}
-    for setting in _settings(wanted):
-        known |= {_key(row): row for row in _rows_of(setting, base, data, folder, wanted, say)}
-        rows = sorted(known.values(), key=lambda row: (row["fraction"], row["unlabelled"]))
-        shown = conclusions(rows)
-        try:
-            write_json(folder / "ablation.json", facts | {"rows": rows, "conclusions": shown, **made_by()})
-            draw_ablation(rows, folder / "ablation.png", title=base.name)
-        except OSError as error:
-            raise TrainingError(f"cannot write into {folder}: {error}; mend that, then go on with --resume") from error
+    with Claim.take(folder, ["ablation.json"]):
+        known = {_key(row): row for row in _rows_before(folder / "ablation.json", facts, wanted)}
+        for setting in _settings(wanted):
+            known |= {_key(row): row for row in _rows_of(setting, base, data, folder, wanted, say)}
+            rows = sorted(known.values(), key=lambda row: (row["fraction"], row["unlabelled"]))
+            shown = conclusions(rows)
+            try:
+                write_json(folder / "ablation.json", facts | {"rows": rows, "conclusions": shown, **made_by()})
+                draw_ablation(rows, folder / "ablation.png", title=base.name)
+            except OSError as error:
+                raise TrainingError(
+                    f"cannot write into {folder}: {error}; mend that, then go on with --resume"
+                ) from error
     return AblationResult(folder, rows, shown)
 
 

@@ -42,7 +42,7 @@ from geokd.training.fake_quantisation import fake_quantisation
 from geokd.training.initial_weights import find_weights
 from geokd.training.networks import hash_of_tensors
 from geokd.training.progress import Say, to_stderr
-from geokd.training.run_folder import flattened, keep_seen_chips, made_by, open_run, write_json
+from geokd.training.run_folder import claimed_run, flattened, keep_seen_chips, made_by, open_run, write_json
 from geokd.training.running_mean import RunningMean
 
 _GRADIENT_NORM = 5.0
@@ -59,7 +59,8 @@ def train_dense_on(
     CallError, RecipeError, ChipError, TrainingError
     """
     try:
-        return _train(data, folder, recipe, resume=resume, say=say)
+        with claimed_run(folder):
+            return _train(data, folder, recipe, resume=resume, say=say)
     except GeokdError:
         raise
     except OSError as error:
