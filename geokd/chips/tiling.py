@@ -14,7 +14,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -24,7 +24,7 @@ from geokd.errors import CallError, ChipError, OutputError, SceneError, one_mess
 from geokd.labels.cell_labels import read_cell_labels
 from geokd.labels.polygons import read_labels
 from geokd.scenes.grid import PatchGrid
-from geokd.scenes.opening import gdal_reason, open_scene
+from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.reader import describe_scene
 from geokd.scenes.validity import valid_pixels
 
@@ -286,7 +286,7 @@ def _read_if_valid(source: _Source, window: Window) -> NDArray[np.generic] | Non
     try:
         values = dataset.read(list(source.bidx), window=window)
         valid = valid_pixels(dataset, values[np.invert(alpha)], window, images, dataset.nodata)
-    except RasterioError as error:
+    except GdalErrors as error:
         raise SceneError(
             f"cannot read {source.path} at row {window.row_off}, column {window.col_off}: {gdal_reason(error)};"
             " the file may be cut short: copy or download it again"
@@ -318,8 +318,10 @@ def _write_chip(path: Path, source: _Source, window: Window, values: NDArray[np.
             chip.descriptions = [dataset.descriptions[band] for band in bands]
             chip.scales = [dataset.scales[band] for band in bands]
             chip.offsets = [dataset.offsets[band] for band in bands]
-    except (RasterioError, OSError) as error:
-        raise OutputError(f"cannot write the chip {path.name}: {error}; make room or choose another folder") from error
+    except (*GdalErrors, OSError) as error:
+        raise OutputError(
+            f"cannot write the chip {path.name}: {gdal_reason(error)}; make room or choose another folder"
+        ) from error
 
 
 def _account(result: TileResult, options: TileOptions) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
@@ -19,6 +18,7 @@ from geokd.legend.classes import NODATA, Legend
 from geokd.maps.class_map import ClassMap
 from geokd.maps.raw_raster import RawRaster, halved_by_mean, halved_by_mode
 from geokd.scenes.grid import SceneGrid
+from geokd.scenes.opening import GdalErrors, gdal_reason
 from geokd.scenes.storage import GDAL_CACHE_BYTES
 
 Part = tuple[tuple[slice, slice], NDArray[np.uint8]]
@@ -119,7 +119,7 @@ def read_class_map(class_raster: Path, confidence_raster: Path, legend: Legend) 
         with rasterio.open(class_raster) as codes, rasterio.open(confidence_raster) as confidence:
             grid = SceneGrid(codes.transform, codes.height, codes.width, codes.crs)
             return ClassMap(codes.read(1), confidence.read(1), grid, legend)
-    except (RasterioError, ValueError) as error:
+    except (*GdalErrors, ValueError) as error:
         raise OutputError(f"{class_raster} and {confidence_raster} are no map any more: {error}") from error
 
 
@@ -171,8 +171,9 @@ def _write_cloud_optimised(
             )
             with rasterio.open(whole) as raster:
                 alike = all(zlib.crc32(raster.read(window=_window(place))) == checksum for place, checksum in checksums)
-    except RasterioError as error:
-        raise OutputError(f"cannot write {path.name}: {error}; make room or choose another folder") from error
+    except GdalErrors as error:
+        reason = gdal_reason(error)
+        raise OutputError(f"cannot write {path.name}: {reason}; make room or choose another folder") from error
     if not alike:
         raise OutputError(f"cannot write {path.name} to its end; make room or choose another folder")
 
