@@ -223,7 +223,7 @@ def _band(job: MappingJob, name: str) -> int:
     taken = find_band(job.bundle.contract.bands, name)
     if taken:
         return job.plan.bidx[taken - 1]
-    return find_band(job.info.descriptions, name) or find_band(job.info.colours, name)
+    return find_band(job.info.descriptions, name, job.info.sensor) or find_band(job.info.colours, name)
 
 
 def _names(legend: Legend, codes: list[int]) -> str:

@@ -16,10 +16,11 @@ from geokd.model.contract import InputContract
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.grid import METRES_PER_DEGREE_LATITUDE, SceneGrid
 from geokd.scenes.opening import GdalErrors
-from geokd.scenes.plan import SceneOptions, choose_values
+from geokd.scenes.options import SceneOptions
 from geokd.scenes.scaling import to_uint8
 from geokd.scenes.scene_info import SceneInfo, read_info
-from geokd.scenes.validity import alpha_band, valid_pixels
+from geokd.scenes.validity import Nodata, alpha_band, valid_pixels
+from geokd.scenes.values import choose_values
 
 
 @contextlib.contextmanager
@@ -58,7 +59,7 @@ def read_chip(
     """
     with open_chip(content, name) as (dataset, info):
         try:
-            choice = choose_bands(info.descriptions, info.colours, contract.bands, None)
+            choice = choose_bands(info.descriptions, info.colours, contract.bands, None, info.sensor)
             values = choose_values(info, contract, SceneOptions(), choice.bidx)
         except SceneError as error:
             raise ChipError(f"chip {name}: {error} (options are for scenes: mend the files of chips)") from error
@@ -66,7 +67,7 @@ def read_chip(
             raise ChipError(f"chip {name}: its bands are of different types; save them alike")
         numbers = dataset.read(list(choice.bidx))
         whole = Window(0, 0, dataset.width, dataset.height)
-        if not valid_pixels(dataset, numbers, whole, choice.bidx, info.nodata).all():
+        if not valid_pixels(dataset, numbers, whole, choice.bidx, Nodata(info.nodata)).all():
             band = alpha_band(dataset)
             why = (
                 f" (band {band} is alpha, as its file says; if it is another, set its colour interpretation)"

@@ -26,7 +26,7 @@ from geokd.labels.polygons import read_labels
 from geokd.scenes.grid import PatchGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.reader import describe_scene
-from geokd.scenes.validity import valid_pixels
+from geokd.scenes.validity import Nodata, valid_pixels
 
 _CREDIT_TAGS = ("credit", "license", "copyright", "attribution", "tifftag_copyright")
 _USUAL_PATCH_PX = 64
@@ -285,7 +285,7 @@ def _read_if_valid(source: _Source, window: Window) -> NDArray[np.generic] | Non
     images = tuple(band for band, is_alpha in zip(source.bidx, alpha, strict=True) if not is_alpha)
     try:
         values = dataset.read(list(source.bidx), window=window)
-        valid = valid_pixels(dataset, values[np.invert(alpha)], window, images, dataset.nodata)
+        valid = valid_pixels(dataset, values[np.invert(alpha)], window, images, Nodata(dataset.nodatavals))
     except GdalErrors as error:
         raise SceneError(
             f"cannot read {source.path} at row {window.row_off}, column {window.col_off}: {gdal_reason(error)};"

@@ -12,6 +12,7 @@ from geokd.mapping.parallel import Crew
 from geokd.maps.class_map import confidence_histogram
 from geokd.maps.manifest import describe_areas, describe_cells, describe_grid, json_number, package_versions
 from geokd.model.drift import Drift
+from geokd.scenes.scene_info import SceneInfo
 
 
 def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> dict[str, Any]:
@@ -77,12 +78,22 @@ def describe_input(job: MappingJob) -> dict[str, Any]:
         "path": job.plan.path,
         "size_bytes": path.stat().st_size if path.is_file() else None,
         "data_type": job.info.dtype,
+        **describe_product(job.info),
         **describe_grid(job.plan.grid),
         "bands_used": [
             {"bidx": b, "description": job.info.descriptions[b - 1] or None, "taken_as": name}
             for b, name in zip(job.plan.bidx, job.bundle.contract.bands, strict=True)
         ],
     }
+
+
+def describe_product(info: SceneInfo) -> dict[str, Any]:
+    """Return what a scene is made of, as a JSON object; empty of a raster of no known sensor."""
+    product = info.product
+    told: dict[str, Any] = {"sensor": info.sensor} if info.sensor else {}
+    if product is not None:
+        told |= {"product": product.kind, "tile": product.tile or None, "files": list(info.files)}
+    return told
 
 
 def describe_options(job: MappingJob) -> dict[str, Any]:
@@ -100,7 +111,7 @@ def describe_options(job: MappingJob) -> dict[str, Any]:
         "value_scale": job.plan.value_scale,
         "value_offset": job.plan.value_offset,
         "value_scaling": None if scaling is None else scaling.to_json(),
-        "nodata": json_number(job.plan.nodata),
+        "nodata": _nodata(job),
         "min_valid_share": job.min_valid_share,
         "min_confidence": job.options.min_confidence,
         "smooth_cells": job.options.smooth_cells,
@@ -116,6 +127,12 @@ def describe_options(job: MappingJob) -> dict[str, Any]:
         "overwrite": job.options.overwrite,
         "resume": job.options.resume,
     }
+
+
+def _nodata(job: MappingJob) -> Any:
+    """Return the nodata value of the bands that are read; of several, a list."""
+    values = [json_number(value) for value in job.plan.nodata.of(job.plan.bidx)]
+    return values[0] if len(set(map(str, values))) == 1 else values
 
 
 def peak_memory_mb(crew: Crew) -> float | None:

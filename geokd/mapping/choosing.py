@@ -12,8 +12,10 @@ from geokd.model.bundle import AUTO_MODEL, DEFAULT_MODEL, Precision, resolve_mod
 from geokd.model.contract import InputContract
 from geokd.model.onnx_file import read_metadata
 from geokd.scenes.bands import find_band
-from geokd.scenes.plan import SceneOptions, fix_plan
+from geokd.scenes.options import SceneOptions
+from geokd.scenes.plan import fix_plan
 from geokd.scenes.scene_info import SceneInfo
+from geokd.scenes.values import values_are_known
 
 _COLOURS = ("red", "green", "blue")
 
@@ -133,8 +135,8 @@ def _rank(card: ModelCard) -> tuple[bool, int, bool, bool, str]:
 def _problem(info: SceneInfo, card: ModelCard, options: SceneOptions) -> SceneError | None:
     """Return why a scene does not fit; None if it does."""
     colours = {find_band(card.contract.bands, colour) for colour in _COLOURS} - {0}
-    said = options.value_scale is not None or options.value_offset is not None
-    if info.dtype == "uint8" and not said and len(card.contract.bands) > len(colours):
+    known = values_are_known(info, options, tuple(range(1, len(info.scales) + 1)))
+    if info.dtype == "uint8" and not known and len(card.contract.bands) > len(colours):
         return SceneError(
             f"{info.path} does not fit the model {card.model}: its values are 8-bit, and how those of the near infrared"
             " were stretched is unknown; take reflectance"

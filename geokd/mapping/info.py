@@ -7,7 +7,7 @@ from typing import Any
 from rasterio.errors import CRSError
 
 from geokd.errors import BundleError, CallError, SceneError
-from geokd.mapping.account import describe_options
+from geokd.mapping.account import describe_options, describe_product
 from geokd.mapping.choosing import choose_model, read_card
 from geokd.mapping.jobs import check_unclassified, plan_job
 from geokd.mapping.options import ClassifyOptions
@@ -91,8 +91,9 @@ def describe_scene_info(scene: SceneInfo) -> dict[str, Any]:
                 zip(scene.descriptions, scene.colours, scene.scales, scene.offsets, strict=True), 1
             )
         ],
-        "nodata": json_number(scene.nodata),
+        "nodata": json_number(scene.nodata[0]),
         "masked": scene.masked,
+        **describe_product(scene),
     }
 
 

@@ -1,6 +1,7 @@
 """What is to be mapped, and how: everything is checked and decided here, before any work is done."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -77,7 +78,7 @@ class MappingJob:
     @property
     def hidden(self) -> str:
         """What the names of all begin with that lies beside the outputs until they are there."""
-        return f".{Path(self.plan.path).stem}.geokd-"
+        return f".{self.info.name}.geokd-"
 
     @property
     def fingerprint(self) -> str:
@@ -90,7 +91,7 @@ class MappingJob:
     @property
     def names(self) -> OutputNames:
         """File names of all outputs there can be."""
-        return output_names(Path(self.plan.path).stem)
+        return output_names(self.info.name)
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -309,7 +310,7 @@ def plan_job(
         "bidx": list(plan.bidx),
         "value_scale": plan.value_scale,
         "value_offset": plan.value_offset,
-        "nodata": None if plan.nodata is None else str(plan.nodata),
+        "nodata": [str(value) for value in plan.nodata.of(plan.bidx)],
         "min_valid_share": least_valid_share(options, bundle),
         "block_px": list(blocks_px),
         **({} if isinstance(patches, PatchGrid) else {"probabilities_kept": percent > 0}),
@@ -370,17 +371,27 @@ def _check_place(job: MappingJob) -> MappingJob:
 
 
 def source_identity(plan: ScenePlan) -> dict[str, Any]:
-    """Return what tells whether a scene is still the same: its path and, of a file, size and time of change."""
+    """Return what tells whether a scene is still the same: its path and, of its files, sizes and times of change."""
     path = Path(plan.path)
     try:
         status = path.stat()
-    except OSError:  # a URL, a /vsi path, or gone
-        return {"scene": plan.path, "scene_bytes": None, "scene_changed_ns": None}
-    return {
-        "scene": str(path.resolve()),
-        "scene_bytes": status.st_size,
-        "scene_changed_ns": status.st_mtime_ns,
-    }
+        file: dict[str, Any] = {"scene": str(path.resolve())}
+        if path.is_file():
+            file |= {"scene_bytes": status.st_size, "scene_changed_ns": status.st_mtime_ns}
+    except (OSError, ValueError):  # a URL, a /vsi path, or gone
+        file = {"scene": plan.path}
+    none = {"scene_bytes": None, "scene_changed_ns": None}
+    return none | file | {"files": [_file_identity(path) for path in plan.files if path != plan.path]}
+
+
+def _file_identity(path: str) -> list[Any]:
+    """Return name, size and time of change of a file; of one in an archive, those of the archive."""
+    inside = re.match(r"/vsi(?:zip|tar|gzip)/(.+?\.(?:zip|tar|tgz|gz))(?:/|$)", path, re.IGNORECASE)
+    try:
+        status = Path(inside[1] if inside else path).stat()
+    except (OSError, ValueError):
+        return [path, None, None]
+    return [path, status.st_size, status.st_mtime_ns]
 
 
 def _is_finished(job: MappingJob) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from geokd.errors import CallError, one_message
 from geokd.mapping.parallel import Crew, Engine, available_cores
 from geokd.scenes.acquisition import stated_acquisition
-from geokd.scenes.plan import SceneOptions
+from geokd.scenes.options import SceneOptions
 
 _MOST_SMOOTH_CELLS = 99
 

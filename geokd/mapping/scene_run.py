@@ -196,7 +196,9 @@ class SceneRun:
 def block_tasks(job: MappingJob, scene: int = 0, run: str | None = None) -> Iterator[BlockTask]:
     """Cut a job into tasks that know their files by absolute paths, for workers that run elsewhere."""
     path = Path(job.plan.path)
-    plan = replace(job.plan, path=str(path.resolve())) if path.exists() else job.plan
+    plan = replace(job.plan, files=())  # workers need not know them
+    if path.exists():
+        plan = replace(plan, path=str(path.resolve()))
     options, run = job.options, run or uuid4().hex
     for number, block in enumerate(job.patches.blocks(*job.blocks_px)):
         yield BlockTask(

@@ -1,5 +1,6 @@
 """Which bands of a scene a student is given. Pure."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,16 +8,11 @@ from numpy.typing import NDArray
 
 from geokd.errors import SceneError, one_message
 from geokd.model.contract import InputContract
+from geokd.scenes.sensors import BAND_NAMES, PLANETSCOPE, SENTINEL_2
 
-# One set of names a spectral band goes by: STAC common names and Sentinel-2's.
-_ALIASES = (
-    {"blue", "b02", "b2"},
-    {"green", "b03", "b3"},
-    {"red", "b04", "b4"},
-    {"nir", "b08", "b8"},
-)
 _NAMELESS = {"gray", "undefined"}  # colours that tell nothing of a band
-_CENTRES_NM = (490.0, 560.0, 665.0, 842.0)  # of Sentinel-2's, in the same order
+_CENTRES_NM = {"blue": 490.0, "green": 560.0, "red": 665.0, "nir": 842.0}  # of Sentinel-2's
+_AMBIGUOUS = ("b01", "b02", "b03", "b04")  # of four bands: Sentinel-2's first ones, or PlanetScope's
 
 
 @dataclass(frozen=True)
@@ -32,6 +28,7 @@ def choose_bands(
     colours: tuple[str, ...],
     wanted: tuple[str, ...],
     bidx: tuple[int, ...] | None,
+    sensor: str | None = None,
 ) -> BandChoice:
     """Choose bands: the user's, else by description, else by colour interpretation, else the first of three or four.
 
@@ -45,6 +42,8 @@ def choose_bands(
         The contract's bands.
     bidx : tuple of int or None
         What the user asked for.
+    sensor : str, optional
+        Whose names the descriptions are; see :mod:`geokd.scenes.sensors`. Default: Sentinel-2's, or common names.
 
     Raises
     ------
@@ -63,9 +62,11 @@ def choose_bands(
         if problems:
             raise SceneError(one_message(problems))
         return BandChoice(bidx, f"bands {_list(bidx)} are taken as {names}, as --bidx says")
-    named = tuple(find_band(descriptions, name) for name in wanted)
+    named = tuple(find_band(descriptions, name, sensor) for name in wanted)
     if all(named) and len(set(named)) == len(named):
-        return BandChoice(named, f"bands {_list(named)} are taken as {names}, by their descriptions")
+        _refuse_names_of_two_sensors(descriptions, names, sensor)
+        whose = f" as those of {sensor}" if sensor not in (None, SENTINEL_2) else ""
+        return BandChoice(named, f"bands {_list(named)} are taken as {names}, by their descriptions{whose}")
     coloured = tuple(find_band(colours, name) for name in wanted)
     if all(coloured) and len(set(coloured)) == len(coloured):
         return BandChoice(coloured, f"bands {_list(coloured)} are taken as {names}, by their colour interpretation")
@@ -92,24 +93,61 @@ def choose_bands(
     )
 
 
-def find_band(labels: tuple[str, ...], wanted: str) -> int:
-    """1-based number of the band with this label or an alias of it; 0 if there is none."""
-    name = wanted.lower()
-    accepted = next((aliases for aliases in _ALIASES if name in aliases), {name})
+def _refuse_names_of_two_sensors(descriptions: tuple[str, ...], names: str, sensor: str | None) -> None:
+    """Refuse four bands of names that mean one thing for one sensor and another for another.
+
+    Raises
+    ------
+    SceneError
+    """
+    if sensor is None and tuple(_plain(label) for label in descriptions) == _AMBIGUOUS:
+        other = ", ".join(BAND_NAMES[PLANETSCOPE][name] for name in _AMBIGUOUS)
+        raise SceneError(
+            f"its four bands are called {', '.join(descriptions)}, and nothing tells of which sensor: of PlanetScope"
+            f" they are {other}, of Sentinel-2 coastal aerosol, blue, green, red. The model takes {names}: give --bidx"
+            " 3,2,1 for the first, --bidx 4,3,2 for the second (with a near infrared, its number as the last)"
+        )
+
+
+def find_band(labels: tuple[str, ...], wanted: str, sensor: str | None = None) -> int:
+    """1-based number of the band with this label or an alias of it; 0 if there is none.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        Descriptions or colours.
+    wanted : str
+        A common name, or one of Sentinel-2's bands.
+    sensor : str, optional
+        Whose bands the labels are. Default: Sentinel-2's.
+    """
+    name = _common(wanted, SENTINEL_2)
     for band, label in enumerate(labels, 1):
-        words = label.lower().replace(",", " ").replace("(", " ").replace(")", " ").split()
-        if label.lower() in accepted or (words and words[0] in accepted):
+        if name in (_common(label, sensor or SENTINEL_2), label.lower()):
             return band
     return 0
 
 
+def _common(label: str, sensor: str) -> str:
+    """Return the common name of a band: of `b4`, `B04` or `B4, central wavelength 665 nm` what the sensor calls so."""
+    name = _plain(label)
+    return BAND_NAMES.get(sensor, {}).get(name, name)
+
+
+def _plain(label: str) -> str:
+    """Return the first word of a label in lower case, `b4` as `b04`."""
+    words = re.split(r"[\s,()]+", label.lower().strip(), maxsplit=1)
+    return re.sub(r"^b(\d)$", r"b0\1", words[0])
+
+
 def wavelengths_nm(bands: tuple[str, ...]) -> tuple[float, ...]:
     """Centre of each band; if one is of no known name, all are taken to lie evenly from red to blue."""
-    known = [[nm for names, nm in zip(_ALIASES, _CENTRES_NM, strict=True) if b.lower() in names] for b in bands]
+    known = [_CENTRES_NM.get(_common(band, SENTINEL_2)) for band in bands]
     if all(known):
-        return tuple(centre[0] for centre in known)
-    step = (_CENTRES_NM[0] - _CENTRES_NM[2]) / max(len(bands) - 1, 1)
-    return tuple(_CENTRES_NM[2] + step * i for i in range(len(bands)))
+        return tuple(centre for centre in known if centre is not None)
+    red, blue = _CENTRES_NM["red"], _CENTRES_NM["blue"]
+    step = (blue - red) / max(len(bands) - 1, 1)
+    return tuple(red + step * i for i in range(len(bands)))
 
 
 def _list(bidx: tuple[int, ...]) -> str:

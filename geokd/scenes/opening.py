@@ -26,8 +26,15 @@ _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @contextlib.contextmanager
-def open_scene(path: str) -> Iterator[DatasetReader]:
+def open_scene(path: str, name: str = "") -> Iterator[DatasetReader]:
     """Open a raster; what GDAL says becomes one sentence.
+
+    Parameters
+    ----------
+    path : str
+        Anything that GDAL opens; also the text of a virtual raster.
+    name : str
+        What messages call it. Default: `path`.
 
     Raises
     ------
@@ -36,12 +43,13 @@ def open_scene(path: str) -> Iterator[DatasetReader]:
     SceneError
         If it is no raster.
     """
-    _check_path(path)
+    if not path.startswith("<VRTDataset"):
+        _check_path(path)
     with rasterio.Env.from_defaults(GDAL_CACHEMAX=GDAL_CACHE_BYTES, **_patience()):
         try:
             dataset = rasterio.open(path)
         except GdalErrors as error:
-            raise SceneError(f"{path} is not a raster that GDAL can open: {gdal_reason(error)}") from error
+            raise SceneError(f"{name or path} is not a raster that GDAL can open: {gdal_reason(error)}") from error
         with dataset:
             yield dataset
 

@@ -21,9 +21,12 @@ from rasterio.windows import Window
 from geokd.errors import SceneError, one_message
 from geokd.model.contract import InputContract
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
-from geokd.scenes.plan import SceneOptions, ScenePlan, fix_plan
+from geokd.scenes.options import SceneOptions
+from geokd.scenes.plan import ScenePlan, fix_plan
+from geokd.scenes.products.finding import find_product
 from geokd.scenes.scaling import to_uint8
 from geokd.scenes.scene_info import SceneInfo, read_info
+from geokd.scenes.stacking import stack
 from geokd.scenes.storage import largest_block
 from geokd.scenes.unusual import unusual
 from geokd.scenes.validity import valid_pixels
@@ -35,22 +38,31 @@ _SAMPLE_PX, _SAMPLES_A_SIDE = 64, 5  # in a larger one without overviews, window
 
 
 def describe_scene(path: str | Path) -> SceneInfo:
-    """Read a raster's header. `path` may be anything GDAL opens: a file, a URL, a /vsi path.
+    """Read what a product's metadata and a raster's header say.
+
+    Parameters
+    ----------
+    path : str or Path
+        A product (see :func:`geokd.scenes.products.finding.find_product`), or anything GDAL opens: a file, a URL, a
+        /vsi path.
 
     Raises
     ------
     CallError
         If there is no such file.
     SceneError
-        If it is no raster, or its grid is unusable.
+        If it is no raster, its grid is unusable, or a product is broken.
     """
     with warnings.catch_warnings():  # here alone, not in workers' threads: what maps was seen to be georeferenced
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with open_scene(str(path)) as dataset:
+        product = find_product(str(path))
+        virtual = "" if product is None else stack(product.bands, product.name)
+        with open_scene(virtual or str(path), str(path)) as dataset:
             try:
-                return read_info(dataset, str(path))
+                info = read_info(dataset, str(path))
             except (*GdalErrors, ValueError) as error:
                 raise SceneError(f"the header of {path} cannot be read: {error}; copy or download it again") from error
+    return info if product is None else info.of_product(product, virtual)
 
 
 def plan_scene(info: SceneInfo, contract: InputContract, options: SceneOptions | None = None) -> ScenePlan:
@@ -62,9 +74,9 @@ def plan_scene(info: SceneInfo, contract: InputContract, options: SceneOptions |
         If the scene does not fit: all mismatches in one message, each with its remedy.
     """
     plan = fix_plan(info, contract, options or SceneOptions())
-    _check_storage(plan, options or SceneOptions())
+    _check_storage(plan)
     values, valid = _sampled(plan)
-    return replace(plan, warnings=tuple(unusual(plan, values[:, valid], valid.size)))
+    return replace(plan, warnings=(*plan.warnings, *unusual(plan, values[:, valid], valid.size)))
 
 
 def read_window(
@@ -109,18 +121,15 @@ def read_values(
 ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """Read DN (C, h, w) of any bands in a window within the scene, and which pixels are valid (h, w).
 
-    A single band is held against its own nodata value if the plan has none.
-
     Raises
     ------
     SceneError
         As :func:`read_window`.
     """
     try:
-        with contextlib.nullcontext(dataset) if dataset else open_scene(plan.path) as source:
+        with contextlib.nullcontext(dataset) if dataset else open_scene(plan.raster, plan.path) as source:
             values = source.read(list(bidx), window=window)
-            own = source.nodatavals[bidx[0] - 1] if plan.nodata is None and len(bidx) == 1 else plan.nodata
-            return values, valid_pixels(source, values, window, bidx, own)
+            return values, valid_pixels(source, values, window, bidx, plan.nodata)
     except GdalErrors as error:
         bottom, right = window.row_off + window.height - 1, window.col_off + window.width - 1
         raise SceneError(
@@ -151,8 +160,8 @@ def mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:
     return np.minimum(folded, period - folded) if size > 1 else np.zeros(length, np.int64)
 
 
-def _check_storage(plan: ScenePlan, options: SceneOptions) -> None:
-    """Refuse chosen bands that differ in type or nodata, and blocks that are too large to be unpacked.
+def _check_storage(plan: ScenePlan) -> None:
+    """Refuse chosen bands that differ in type, and blocks that are too large to be unpacked.
 
     Raises
     ------
@@ -160,9 +169,8 @@ def _check_storage(plan: ScenePlan, options: SceneOptions) -> None:
     """
     path = shlex.quote(plan.path)
     whole_strips = rasterio.Env(GDAL_ENABLE_TIFF_SPLIT="NO")  # else a large one poses as many
-    with _read_or_said(plan.path), whole_strips, open_scene(plan.path) as dataset:
+    with _read_or_said(plan.path), whole_strips, open_scene(plan.raster, plan.path) as dataset:
         dtypes = sorted({dataset.dtypes[band - 1] for band in plan.bidx})
-        nodata = {str(dataset.nodatavals[band - 1]) for band in plan.bidx}
         block = largest_block(dataset)
         virtual = block.path != dataset.name
     problems = []
@@ -170,11 +178,6 @@ def _check_storage(plan: ScenePlan, options: SceneOptions) -> None:
         problems.append(
             f"its bands are of different types ({', '.join(dtypes)}); bring them to one by gdal_translate -ot Float32"
             f" {path} one_type.tif"
-        )
-    if len(nodata) > 1 and options.nodata is None:
-        problems.append(
-            f"its bands have different nodata values ({', '.join(sorted(nodata))}); say which one holds by --nodata, or"
-            f" bring them to one by gdalwarp -dstnodata 0 {path} one_nodata.tif"
         )
     if block.size_bytes > _MOST_BLOCK_BYTES:
         problems.append(
@@ -191,7 +194,7 @@ def _thinned(plan: ScenePlan, longest_px: int) -> tuple[NDArray[np.generic], NDA
     """DN (C, h, w) and validity (h, w) of the whole scene, every n-th pixel so that no side exceeds `longest_px`."""
     shrink = max(1.0, max(plan.grid.height, plan.grid.width) / longest_px)
     shape = max(1, round(plan.grid.height / shrink)), max(1, round(plan.grid.width / shrink))
-    with _read_or_said(plan.path), open_scene(plan.path) as dataset:
+    with _read_or_said(plan.path), open_scene(plan.raster, plan.path) as dataset:
         whole = Window(0, 0, plan.grid.width, plan.grid.height)
         values = dataset.read(list(plan.bidx), out_shape=(len(plan.bidx), *shape))
         return values, valid_pixels(dataset, values, whole, plan.bidx, plan.nodata)
@@ -211,7 +214,7 @@ def _read_or_said(path: str) -> Iterator[None]:
 def _sampled(plan: ScenePlan) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
     """DN (C, n) and validity (n,) of pixels from all over the scene, without reading all of a large one."""
     grid = plan.grid
-    with open_scene(plan.path) as dataset:
+    with open_scene(plan.raster, plan.path) as dataset:
         thinned = grid.height * grid.width <= _SMALL_PX or bool(dataset.overviews(plan.bidx[0]))
     if thinned:
         values, valid = _thinned(plan, _PREVIEW_PX)
@@ -222,7 +225,7 @@ def _sampled(plan: ScenePlan) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         for size, side in ((grid.height, height), (grid.width, width))
     )
     parts = []
-    with open_scene(plan.path) as dataset:
+    with open_scene(plan.raster, plan.path) as dataset:
         for row in rows:
             for col in cols:
                 values, valid = read_values(plan, Window(int(col), int(row), width, height), plan.bidx, dataset)

@@ -1,6 +1,7 @@
 """What a raster file says of itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from affine import Affine
@@ -10,6 +11,9 @@ from rasterio.io import DatasetReader
 from geokd.errors import SceneError
 from geokd.scenes.acquisition import Acquisition, told_acquisition
 from geokd.scenes.grid import SceneGrid
+from geokd.scenes.products.product import Product
+from geokd.scenes.sensors import ToldValues, told_sensor, told_values
+from geokd.scenes.storage import member_files
 from geokd.scenes.validity import has_mask
 
 Placing = Literal["transform", "control points", "rational polynomials"]
@@ -30,7 +34,8 @@ class SceneInfo:
         Band descriptions, empty strings where there are none.
     colours : tuple of str
         Colour interpretation of each band: "red", "gray", "alpha", "undefined", ...
-    nodata : float or None
+    nodata : tuple of float or None
+        Value that marks missing pixels, of each band.
     masked : bool
         Whether there is an alpha band or a mask.
     scales, offsets : tuple of float
@@ -41,6 +46,18 @@ class SceneInfo:
         What tells where the pixels lie; the transform too where nothing does.
     acquisition : Acquisition or None
         When it was taken, if its metadata or the name of its product tell.
+    sensor : str or None
+        See :mod:`geokd.scenes.sensors`; None if nothing tells.
+    told_values : ToldValues or None
+        What names or tags tell of its values, beyond scale and offset tags.
+    product : Product or None
+        What it is made of, if it is more than a raster.
+    virtual : str
+        The virtual raster that GDAL opens in place of `path`; empty of a raster.
+    files : tuple of str
+        All files that its pixels are read from, as far as they are known.
+    notes : tuple of str
+        How it is read, one sentence each, where that is more than opening a file.
     """
 
     path: str
@@ -48,13 +65,46 @@ class SceneInfo:
     dtype: str
     descriptions: tuple[str, ...]
     colours: tuple[str, ...]
-    nodata: float | None
+    nodata: tuple[float | None, ...]
     masked: bool
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     storage_px: tuple[int, int]
     placing: Placing = "transform"
     acquisition: Acquisition | None = None
+    sensor: str | None = None
+    told_values: ToldValues | None = None
+    product: Product | None = None
+    virtual: str = ""
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def raster(self) -> str:
+        """What GDAL opens."""
+        return self.virtual or self.path
+
+    @property
+    def name(self) -> str:
+        """What the names of outputs begin with."""
+        return Path(self.path).stem if self.product is None else self.product.name
+
+    def of_product(self, product: Product, virtual: str) -> "SceneInfo":
+        """Return what is known of a product whose bands `virtual` lays over one another."""
+        tile = f", tile {product.tile}" if product.tile else ""
+        scales = tuple(1.0 if band.scale is None else band.scale for band in product.bands)
+        told = any(band.scale is not None for band in product.bands)
+        return replace(
+            self,
+            product=product,
+            virtual=virtual,
+            scales=scales if told else self.scales,
+            offsets=tuple(band.offset for band in product.bands) if told else self.offsets,
+            sensor=product.sensor or self.sensor,
+            acquisition=product.acquisition or self.acquisition,
+            files=(*product.metadata, *self.files),
+            notes=(f"{product.kind}{tile}: {len(product.bands)} bands", *product.notes),
+        )
 
 
 def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
@@ -73,20 +123,29 @@ def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
         grid = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
     except ValueError as error:
         raise SceneError(f"{path} has an unusable grid: {error}") from error
+    tags = _all_tags(dataset)
     return SceneInfo(
         path=path,
         grid=grid,
         dtype=dataset.dtypes[0],
         descriptions=tuple(d or "" for d in dataset.descriptions),
         colours=tuple(ColorInterp(c).name for c in dataset.colorinterp),
-        nodata=dataset.nodata,
+        nodata=tuple(dataset.nodatavals),
         masked=has_mask(dataset),
         scales=tuple(dataset.scales),
         offsets=tuple(dataset.offsets),
         storage_px=dataset.block_shapes[0],
         placing=_placing(dataset),
-        acquisition=told_acquisition(path, dataset.tags() | dataset.tags(ns="IMAGERY")),
+        acquisition=told_acquisition(path, tags),
+        sensor=told_sensor(path, tags),
+        told_values=told_values(path, tags, dataset.dtypes[0]),
+        files=tuple(dict.fromkeys(member_files(dataset))),
     )
+
+
+def _all_tags(dataset: DatasetReader) -> dict[str, str]:
+    tags: dict[str, str] = dataset.tags() | dataset.tags(ns="IMAGERY")
+    return tags
 
 
 def _placing(dataset: DatasetReader) -> Placing:

@@ -91,3 +91,21 @@ def _sources(dataset: DatasetReader) -> list[str]:
     with contextlib.suppress(UnicodeDecodeError):
         return [path for path in dataset.files if path != dataset.name]
     return []
+
+
+def member_files(dataset: DatasetReader, depth: int = 4) -> Iterator[str]:
+    """Yield the files that the pixels of a dataset are read from; of a virtual raster, its sources and theirs.
+
+    Files of overviews and statistics are left out, since no pixel comes from them.
+    """
+    try:
+        paths = dataset.files
+    except UnicodeDecodeError:
+        return
+    for path in paths:
+        if path == dataset.name or not (dataset.driver == "VRT" and (path.startswith("<") or path.endswith(".vrt"))):
+            if not path.startswith("<") and not path.endswith((".aux.xml", ".ovr")):
+                yield path
+        elif depth > 0:
+            with contextlib.suppress(RasterioError, CPLE_BaseError), rasterio.open(path) as source:
+                yield from member_files(source, depth - 1)

@@ -72,7 +72,7 @@ class TileCache:
         pixels = np.empty((len(plan.bidx), bottom - top, right - left), np.uint8)
         valid = np.empty(pixels.shape[1:], np.bool_)
         high, wide = tile_px
-        with open_scene(plan.path) as dataset:
+        with open_scene(plan.raster, plan.path) as dataset:
             for row in range(top // high, -(-bottom // high)):
                 for col in range(left // wide, -(-right // wide)):
                     tile, known = self._tile(plan, dataset, (row, col), tile_px, run)

@@ -17,12 +17,13 @@ def unusual(plan: ScenePlan, values: NDArray[np.generic], pixels: int) -> Iterat
         yield "the scene has no valid pixel"
         return
     zero = float((values == 0).all(axis=0).sum()) / pixels
-    if plan.nodata is None and zero >= 0.01:
+    declared = any(value is not None for value in plan.nodata.of(plan.bidx))
+    if not declared and zero >= 0.01:
         yield (
             f"{100 * zero:.0f} % of the pixels are 0 in all bands though no nodata is declared;"
             " if they are fill, give --nodata 0"
         )
-    if plan.nodata is None:
+    if not declared:
         values = values[:, (values != 0).any(axis=0)]
     if plan.scaling is not None and plan.value_offset == 0 and values.size and values.min() >= _BASELINE_OFFSET_DN:
         yield (

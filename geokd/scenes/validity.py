@@ -1,5 +1,7 @@
 """Which pixels of a scene hold an observation."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
@@ -7,17 +9,57 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 
+@dataclass(frozen=True)
+class Nodata:
+    """Which values mark missing pixels.
+
+    Parameters
+    ----------
+    of_bands : tuple of float or None
+        Of each band of the raster; None: there is no such value.
+    zero_is_data : bool
+        Whether a single band may hold an honest 0: not where 0 would be a reflectance below zero.
+    """
+
+    of_bands: tuple[float | None, ...]
+    zero_is_data: bool = True
+
+    def of(self, bidx: tuple[int, ...]) -> tuple[float | None, ...]:
+        """Return those of some bands, 1-based."""
+        return tuple(self.of_bands[band - 1] for band in bidx)
+
+    def missing(self, values: NDArray[np.generic], bidx: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Find the pixels (h, w) that are missing among the values (C, h, w) of some bands.
+
+        A pixel is missing where any band holds its nodata value. Where that value may be honest in a single band (0,
+        and 255 of bytes), it is missing where all such bands hold it.
+        """
+        spoilt = np.zeros(values.shape[1:], np.bool_)
+        doubtful = []
+        for band, nodata in zip(values, self.of(bidx), strict=True):
+            if nodata is None or np.isnan(nodata):
+                continue
+            hit = band == nodata
+            if (nodata == 0 and self.zero_is_data) or (nodata == 255 and values.dtype == np.uint8):
+                doubtful.append(hit)
+            else:
+                spoilt |= hit
+        if doubtful:
+            spoilt |= np.logical_and.reduce(doubtful)
+        return spoilt
+
+
 def valid_pixels(
     dataset: DatasetReader,
     values: NDArray[np.generic],
     window: Window,
     bidx: tuple[int, ...],
-    nodata: float | None,
+    nodata: Nodata,
 ) -> NDArray[np.bool_]:
     """Tell the valid pixels of a window.
 
-    A pixel is invalid where an alpha band or a mask says so, where any selected band is NaN or infinite, or where all
-    selected bands equal nodata: an honest zero in one band stays.
+    A pixel is invalid where an alpha band or a mask says so, where any selected band is NaN or infinite, or where it is
+    missing by nodata values (see :meth:`Nodata.missing`).
 
     Parameters
     ----------
@@ -28,8 +70,8 @@ def valid_pixels(
         Within the dataset.
     bidx : tuple of int
         Selected bands, 1-based.
-    nodata : float or None
-        Value that marks missing pixels: the user's, else the dataset's.
+    nodata : Nodata
+        Values that mark missing pixels: the user's, else the dataset's.
 
     Returns
     -------
@@ -39,8 +81,7 @@ def valid_pixels(
     valid = np.ones(shape, bool)
     if values.dtype.kind == "f":
         valid &= np.isfinite(values).all(axis=0)
-    if nodata is not None and not np.isnan(nodata):
-        valid &= (values != nodata).any(axis=0)
+    valid &= ~nodata.missing(values, bidx)
     flags = {flag for band in bidx for flag in dataset.mask_flag_enums[band - 1]}
     alpha = alpha_band(dataset)
     if alpha:  # read by hand: GDAL's mask forgets it where there is nodata too, or where it is not the last band

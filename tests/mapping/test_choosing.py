@@ -16,7 +16,7 @@ from geokd.errors import BundleError, SceneError
 from geokd.mapping.choosing import ModelCard, choose_of, read_card
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.grid import SceneGrid
-from geokd.scenes.plan import SceneOptions
+from geokd.scenes.options import SceneOptions
 from geokd.scenes.scene_info import SceneInfo
 from tests.tiny import dense_bundle, three_fields, tiny_bundle, write_scene
 
@@ -38,7 +38,8 @@ def scene_info(names: tuple[str, ...], dtype: str = "uint16", pixel_m: float = 1
     grid = SceneGrid(Affine(pixel_m, 0, 4e5, 0, -pixel_m, 4.2e6), 100, 100, CRS.from_epsg(32618))
     count = len(names)
     shown = tuple(colours.split()) or ("undefined",) * count
-    return SceneInfo("s.tif", grid, dtype, names, shown, None, False, (1.0,) * count, (0.0,) * count, (64, 64))
+    none, ones, zeros = (None,) * count, (1.0,) * count, (0.0,) * count
+    return SceneInfo("s.tif", grid, dtype, names, shown, none, False, ones, zeros, (64, 64))
 
 
 @pytest.mark.parametrize(

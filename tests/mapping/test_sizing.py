@@ -18,7 +18,8 @@ from geokd.mapping.parallel import Crew
 from geokd.mapping.sizing import fit_blocks
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.grid import PatchGrid, SceneGrid
-from geokd.scenes.plan import SceneOptions, fix_plan
+from geokd.scenes.options import SceneOptions
+from geokd.scenes.plan import fix_plan
 from geokd.scenes.scene_info import SceneInfo
 from tests.tiny import three_fields, write_scene
 
@@ -35,7 +36,9 @@ def blocks(
 ) -> tuple[int, int]:
     grid = SceneGrid(Affine(10, 0, 4e5, 0, -10, 4.2e6), height, width, CRS.from_epsg(32618))
     names, ones = ("B04", "B03", "B02"), (1.0,) * 3
-    info = SceneInfo("s.tif", grid, "uint16", names, ("undefined",) * 3, None, False, ones, (0.0,) * 3, storage_px)
+    info = SceneInfo(
+        "s.tif", grid, "uint16", names, ("undefined",) * 3, (None,) * 3, False, ones, (0.0,) * 3, storage_px
+    )
     contract = InputContract(names, 64, 10.0, ValueScaling(0.0, 2750.0, 1.0, 255.0))
     plan = fix_plan(info, contract, SceneOptions(value_scale=1.0, value_offset=0.0))
     return fit_blocks(info, plan, PatchGrid(grid, 64, stride_px), Crew(workers), memory_mb, block_px)

@@ -8,7 +8,8 @@ from geokd.errors import SceneError
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.grid import SceneGrid
-from geokd.scenes.plan import SceneOptions, fix_plan
+from geokd.scenes.options import SceneOptions
+from geokd.scenes.plan import fix_plan
 from geokd.scenes.scene_info import SceneInfo
 
 CONTRACT = InputContract(("B04", "B03", "B02"), 64, 10.0, ValueScaling())
@@ -26,7 +27,7 @@ def scene_info(**fields: object) -> SceneInfo:
         dtype="uint16",
         descriptions=("B04", "B03", "B02", "B08"),
         colours=UNDEFINED,
-        nodata=None,
+        nodata=(None,) * 4,
         masked=False,
         scales=(1.0,) * 4,
         offsets=(0.0,) * 4,
@@ -175,8 +176,8 @@ def test_all_mismatches_come_in_one_message() -> None:
     ("info", "options", "nodata", "note"),
     [
         (scene_info(), SceneOptions(), None, "no nodata value is declared"),
-        (scene_info(nodata=0.0), SceneOptions(), 0, "nodata is 0, as the file says"),
-        (scene_info(nodata=0.0), SceneOptions(nodata=65535), 65535, "nodata is 65535, as --nodata says"),
+        (scene_info(nodata=(0.0,) * 4), SceneOptions(), 0, "nodata is 0, as the file says"),
+        (scene_info(nodata=(0.0,) * 4), SceneOptions(nodata=65535), 65535, "nodata is 65535, as --nodata says"),
         (scene_info(masked=True), SceneOptions(), None, "it has a mask: what is 0 there is missing"),
         (
             scene_info(masked=True, colours=("red", "green", "blue", "alpha")),
@@ -188,7 +189,7 @@ def test_all_mismatches_come_in_one_message() -> None:
 )
 def test_nodata(info: SceneInfo, options: SceneOptions, nodata: float | None, note: str) -> None:
     plan = fix_plan(info, CONTRACT, options)
-    assert plan.nodata == nodata
+    assert plan.nodata.of(plan.bidx) == (nodata,) * 3
     assert any(note in sentence for sentence in plan.notes)
 
 

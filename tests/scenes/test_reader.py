@@ -19,7 +19,8 @@ from rasterio.windows import Window
 from geokd.errors import CallError, SceneError
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.opening import open_scene
-from geokd.scenes.plan import SceneOptions, ScenePlan
+from geokd.scenes.options import SceneOptions
+from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, mirrored, plan_scene, read_preview, read_window
 from tests.tiny import write_scene
 
@@ -38,7 +39,7 @@ def plan_of(path: Path, **options: Any) -> ScenePlan:
 def test_describe_scene(tmp_path: Path) -> None:
     path = write_scene(tmp_path / "a.tif", noise(5, 7, "uint16", bands=4), ("B04", "B03", "B02", "B08"), nodata=0)
     info = describe_scene(path)
-    assert (info.path, info.dtype, info.nodata, info.masked) == (str(path), "uint16", 0, False)
+    assert (info.path, info.dtype, info.nodata, info.masked) == (str(path), "uint16", (0,) * 4, False)
     assert (info.grid.height, info.grid.width) == (5, 7)
     assert info.grid.transform == Affine(10, 0, 4e5, 0, -10, 4.2e6)
     assert info.grid.crs is not None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
-from geokd.scenes.validity import has_mask, valid_pixels
+from geokd.scenes.validity import Nodata, has_mask, valid_pixels
 from tests.tiny import write_scene
 
 BAD = (slice(1, 3), slice(2, 4))  # the invalid rows and columns of all scenes here
@@ -26,7 +26,8 @@ def valid_of(
     window = window or Window(0, 0, 6, 5)
     with rasterio.open(path) as dataset:
         values = dataset.read(list(bidx), window=window)
-        return valid_pixels(dataset, values, window, bidx, dataset.nodata if nodata is None else nodata)
+        own = dataset.nodatavals if nodata is None else (nodata,) * dataset.count
+        return valid_pixels(dataset, values, window, bidx, Nodata(own))
 
 
 def masked(path: Path) -> bool:
@@ -34,16 +35,36 @@ def masked(path: Path) -> bool:
         return has_mask(dataset)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "nodata"), [("uint8", 0), ("uint16", 65535), ("int16", -9999), ("float32", -3.4028234663852886e38)]
-)
-def test_nodata_counts_where_all_bands_hold_it(tmp_path: Path, dtype: str, nodata: float) -> None:
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 0), ("uint8", 255), ("uint16", 0)])
+def test_nodata_that_may_be_honest_counts_where_all_bands_hold_it(tmp_path: Path, dtype: str, nodata: float) -> None:
     values = values_of(dtype)
     values[(slice(None), *BAD)] = nodata
     values[0, 0, 0] = nodata  # an honest value of one band
     path = write_scene(tmp_path / "a.tif", values, nodata=nodata)
     np.testing.assert_array_equal(valid_of(path), GOOD)
     assert not masked(path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [("uint8", 7), ("uint16", 65535), ("int16", -9999), ("float32", -3.4028234663852886e38)],
+)
+def test_any_other_nodata_counts_in_a_single_band(tmp_path: Path, dtype: str, nodata: float) -> None:
+    values = np.full((3, 5, 6), 50, dtype)
+    values[(1, *BAD)] = nodata
+    np.testing.assert_array_equal(valid_of(write_scene(tmp_path / "a.tif", values, nodata=nodata)), GOOD)
+
+
+def test_zero_in_a_single_band_counts_where_it_would_be_a_reflectance_below_zero() -> None:
+    values = np.array([[[0, 5, 0]], [[0, 5, 5]]], np.uint16)
+    assert Nodata((0.0, 0.0)).missing(values, (1, 2)).tolist() == [[True, False, False]]
+    assert Nodata((0.0, 0.0), zero_is_data=False).missing(values, (1, 2)).tolist() == [[True, False, True]]
+
+
+def test_each_band_may_have_a_nodata_value_of_its_own() -> None:
+    values = np.array([[[9, 1, 9]], [[1, 8, 1]], [[9, 8, 7]]], np.uint16)
+    assert Nodata((9.0, None, 8.0)).missing(values, (1, 2, 3)).tolist() == [[True, True, True]]
+    assert Nodata((7.0, 5.0, 8.0)).missing(values[[0, 2]], (1, 3)).tolist() == [[False, True, False]]
 
 
 def test_only_the_selected_bands_count(tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from geokd.labels.polygons import read_labels
 from geokd.legend.classes import LandUseClass, Legend, default_legend
 from geokd.maps.map_file import class_names
 from geokd.model.contract import InputContract, ValueScaling
-from geokd.scenes.bands import choose_bands, wavelengths_nm
+from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
-from geokd.scenes.plan import SceneOptions, ScenePlan, choose_values
+from geokd.scenes.options import SceneOptions
+from geokd.scenes.plan import plan_any_grid
 from geokd.scenes.reader import describe_scene, read_values
 from geokd.training.dense.arrays import WHOLE, DenseData, LabelledTiles
 from geokd.training.dense.atmosphere import standard_atmosphere
@@ -150,21 +151,21 @@ def _reflectance(source: Source, contract: InputContract) -> tuple[Shares, NDArr
     info = describe_scene(str(source.scene))
     options = SceneOptions(value_scale=source.value_scale, value_offset=source.value_offset)
     try:
-        choice = choose_bands(info.descriptions, info.colours, contract.bands, None)
-        values = choose_values(info, contract, options, choice.bidx)
+        plan = plan_any_grid(info, contract, options)
     except SceneError as error:
         raise SceneError(f"{source.scene} cannot be used for training: {error}") from error
-    plan = ScenePlan(info.path, info.grid, choice.bidx, values.scale, values.offset, values.scaling, info.nodata, ())
     if info.grid.height * info.grid.width * len(contract.bands) > _MOST_PIXELS:
         raise SceneError(
             f"{source.scene} has {info.grid.height} x {info.grid.width} pixels, too many to learn from at once (limit:"
             f" {_MOST_PIXELS // len(contract.bands):,}); cut a part with gdal_translate -srcwin"
         )
-    numbers, valid = read_values(plan, Window(0, 0, info.grid.width, info.grid.height), choice.bidx)
+    numbers, valid = read_values(plan, Window(0, 0, info.grid.width, info.grid.height), plan.bidx)
     if source.chips_px:  # what is left of a sheet after its last chip
         valid &= (numbers != 0).any(axis=0)
-    reflectance = np.nan_to_num(numbers.astype(np.float32) * np.float32(values.scale) + np.float32(values.offset))
-    if values.scaling is None:  # a picture, stretched as the student's input
+    reflectance = np.nan_to_num(
+        numbers.astype(np.float32) * np.float32(plan.value_scale) + np.float32(plan.value_offset)
+    )
+    if plan.scaling is None:  # a picture, stretched as the student's input
         for band, s in zip(reflectance, _scaling(contract), strict=True):
             band[:] = (band - s.output_minimum) / s.slope + s.minimum
     return reflectance, valid, info.grid

@@ -1,0 +1,156 @@
+"""Sensors that geokd knows: how they name their bands, and what their values mean. Pure: no file is opened here."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SENTINEL_2 = "Sentinel-2"
+LANDSAT_OLI = "Landsat 8-9"
+LANDSAT_TM = "Landsat 4-7"
+PLANETSCOPE = "PlanetScope"
+
+_SENTINEL_2_BANDS = {
+    "b01": "coastal", "b02": "blue", "b03": "green", "b04": "red", "b05": "rededge071", "b06": "rededge075",
+    "b07": "rededge078", "b08": "nir", "b8a": "nir08", "b09": "nir09", "b10": "cirrus", "b11": "swir16",
+    "b12": "swir22",
+}  # fmt: skip
+_OLI_BANDS = {
+    "b01": "coastal", "b02": "blue", "b03": "green", "b04": "red", "b05": "nir", "b06": "swir16", "b07": "swir22",
+    "b08": "pan", "b09": "cirrus", "b10": "lwir11", "b11": "lwir12",
+}  # fmt: skip
+_TM_BANDS = {"b01": "blue", "b02": "green", "b03": "red", "b04": "nir", "b05": "swir16", "b07": "swir22", "b08": "pan"}
+_PLANETSCOPE_BANDS = {"b01": "blue", "b02": "green", "b03": "red", "b04": "nir"}
+
+BAND_NAMES: Mapping[str, Mapping[str, str]] = {
+    SENTINEL_2: _SENTINEL_2_BANDS,
+    LANDSAT_OLI: _OLI_BANDS,
+    LANDSAT_TM: _TM_BANDS,
+    PLANETSCOPE: _PLANETSCOPE_BANDS,
+}
+"""Common name, as STAC has it, of each band of a sensor. `b8` and `b08` are the same."""
+
+_BY_NAME = (
+    (re.compile(r"S2[A-D]_(?:MSI|OPER|USER|\d{1,2}[A-Z]{3}_)"), SENTINEL_2),
+    (re.compile(r"(?:^|_)T\d{2}[A-Z]{3}_\d{8}T\d{6}(?:_|$|\.)"), SENTINEL_2),
+    (re.compile(r"^HLS\.S30\."), SENTINEL_2),
+    (re.compile(r"^HLS\.L30\."), LANDSAT_OLI),
+    (re.compile(r"^L[CO]0[89]_L\d"), LANDSAT_OLI),
+    (re.compile(r"^L[ET]0[4-7]_L\d"), LANDSAT_TM),
+    (re.compile(r"_3B_(?:ortho_)?analytic", re.IGNORECASE), PLANETSCOPE),
+)
+_PLATFORM_TAGS = (
+    *("SPACECRAFT_NAME", "SPACECRAFT_ID", "DATATAKE_1_SPACECRAFT_NAME"),
+    *("SATELLITE", "SATELLITEID", "PLATFORM", "MISSION"),
+)
+_BASELINE = re.compile(r"_N(\d{2})\.?(\d{2})(?:_|$|\.)")
+_OFFSET_SINCE = 4.0  # processing baseline
+_LANDSAT_LEVEL_2 = re.compile(r"^L[COTE]0\d_L2S[PR]_")
+_LANDSAT_LEVEL_1 = re.compile(r"^L[COTE]0\d_L1[A-Z]{2}_")
+_TCI = re.compile(r"(?:_|:)TCI(?:_\d\dm)?(?:$|[.:])", re.IGNORECASE)
+_TCI_SATURATION = {"1C": 3558.0, "2A": 2000.0}
+
+
+@dataclass(frozen=True)
+class ToldValues:
+    """What names or tags tell of a scene's values.
+
+    Parameters
+    ----------
+    scale, offset : float
+        Reflectance x 10,000 = DN * scale + offset.
+    why : str
+        What tells so, as it completes "by ...".
+    warning : str
+        What may be wrong with it, or empty.
+    """
+
+    scale: float
+    offset: float
+    why: str
+    warning: str = ""
+
+
+def told_sensor(path: str, tags: Mapping[str, str]) -> str | None:
+    """Find the sensor of a scene by its tags, or else by the names in its path; None if nothing tells."""
+    upper = {name.upper(): value for name, value in tags.items()}
+    for name in _PLATFORM_TAGS:
+        told = re.sub(r"[\s_-]", "", upper.get(name, "")).upper()
+        if told.startswith(("SENTINEL2", "S2A", "S2B", "S2C")):
+            return SENTINEL_2
+        if told.startswith("LANDSAT"):
+            return LANDSAT_OLI if told[7:8] in ("8", "9") else LANDSAT_TM
+        if told.startswith("PLANETSCOPE"):
+            return PLANETSCOPE
+    for part in _parts(path):
+        for pattern, sensor in _BY_NAME:
+            if pattern.search(part):
+                return sensor
+    return None
+
+
+def baseline_offset(baseline: str) -> float:
+    """Return the offset of DN in Sentinel-2 products of a processing baseline like 04.00; 0 if it is no such number."""
+    try:
+        return -1000.0 if float(baseline) >= _OFFSET_SINCE else 0.0
+    except ValueError:
+        return 0.0
+
+
+def told_values(path: str, tags: Mapping[str, str], dtype: str) -> ToldValues | None:
+    """Find out from tags or the names in a path what DN mean; None if nothing tells."""
+    if dtype == "uint8":
+        return _true_colour(path)
+    if dtype.startswith(("float", "complex")):
+        return None
+    baseline, where = _baseline(path, tags)
+    if baseline:
+        offset = baseline_offset(baseline)
+        remedy = "; if it was taken off already, give --value-offset 0" if offset else ""
+        return ToldValues(1.0, offset, f"{where}, processing baseline {baseline}{remedy}")
+    for part in _parts(path):
+        if _LANDSAT_LEVEL_2.match(part):
+            return ToldValues(0.275, -2000.0, "its name, Landsat Collection 2 level 2")
+        if _LANDSAT_LEVEL_1.match(part):
+            return ToldValues(
+                0.2,
+                -1000.0,
+                "its name, Landsat Collection 2 level 1",
+                "its reflectance is not corrected for the elevation of the sun, which the file does not tell; name the"
+                " folder of the product, or its _MTL.txt",
+            )
+    return None
+
+
+def _true_colour(path: str) -> ToldValues | None:
+    """Return how to undo the stretch of a product's true-colour image.
+
+    Reflectance x 10,000 from 0 to 3558 (L1C) or 2000 (L2A) is coded from 1 to 255, as ESA's definitions of Sentinel-2's
+    products have it.
+    """
+    if not any(_TCI.search(part) for part in _parts(path, r"[/\\\"]+")):
+        return None
+    is_2a = re.search(r"MSIL2A|L2A_|_10m|_20m|_60m|SENTINEL2_L2A", path) is not None
+    level = "2A" if is_2a else "1C"
+    scale = _TCI_SATURATION[level] / 254
+    warning = (
+        "what is brighter than a reflectance of 0.2 is cut off in the true-colour image of an L2A product; take its"
+        " bands, or the product itself"
+    )
+    why = f"its name, the true-colour image of an L{level} product"
+    return ToldValues(scale, -scale, why, warning if is_2a else "")
+
+
+def _baseline(path: str, tags: Mapping[str, str]) -> tuple[str, str]:
+    """Return the processing baseline of a Sentinel-2 scene, and what tells it; empty if nothing does."""
+    tagged = {name.upper(): value for name, value in tags.items()}.get("PROCESSING_BASELINE", "").strip()
+    if re.fullmatch(r"\d{2}\.\d{2}", tagged):
+        return tagged, "its tag PROCESSING_BASELINE"
+    for part in _parts(path):
+        match = _BASELINE.search(part)
+        if match and part.startswith("S2"):
+            return f"{match[1]}.{match[2]}", "its name"
+    return "", ""
+
+
+def _parts(path: str, at: str = r"[/\\:\"]+") -> list[str]:
+    return [part for part in reversed(re.split(at, path)) if part]

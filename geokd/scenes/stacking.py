@@ -1,0 +1,186 @@
+"""Several files as one raster: the text of a virtual raster (VRT) that any process can open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+
+from geokd.errors import SceneError, one_message
+from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.products.product import BandFile, ProductBand
+
+_WHOLE_PX = 1e-3  # how far pixels may lie off one grid, in pixels
+_BLOCK_PX = (64, 2048)  # sides of a file's blocks that the virtual raster takes over
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file that was looked at: where its pixels lie, and how they are stored."""
+
+    file: BandFile
+    transform: Affine
+    height: int
+    width: int
+    crs: CRS | None
+    dtype: str
+    nodata: float | None
+    block_px: tuple[int, int]
+    colour: str
+
+    @property
+    def right_bottom(self) -> tuple[float, float]:
+        """Coordinates of its last corner."""
+        x, y = self.transform @ (self.width, self.height)
+        return float(x), float(y)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The grid of all files together: their finest pixels, from the first corner of any to the last."""
+
+    transform: Affine
+    height: int
+    width: int
+    crs: CRS | None
+
+
+def stack(bands: Sequence[ProductBand], name: str) -> str:
+    """Lay the bands of a product over one another, on the grid of the finest; coarser ones are read bilinearly.
+
+    Parameters
+    ----------
+    bands : sequence of ProductBand
+    name : str
+        Of the product, for messages.
+
+    Returns
+    -------
+    str
+        A VRT, its files named absolutely.
+
+    Raises
+    ------
+    SceneError
+        If a file cannot be opened, or they do not lie on one grid.
+    """
+    looked_at = [[_look_at(file) for file in band.files] for band in bands]
+    place = _one_grid([source for sources in looked_at for source in sources], name)
+    parts = [
+        _band_xml(number, band, sources, place)
+        for number, (band, sources) in enumerate(zip(bands, looked_at, strict=True), 1)
+    ]
+    return _dataset_xml(place, parts)
+
+
+def _look_at(file: BandFile) -> _Source:
+    try:
+        with open_scene(file.path) as dataset:
+            if file.bidx > dataset.count:
+                raise SceneError(f"{file.path} has no band {file.bidx}, only {dataset.count}")
+            number = file.bidx - 1
+            return _Source(
+                file,
+                dataset.transform,
+                dataset.height,
+                dataset.width,
+                dataset.crs,
+                dataset.dtypes[number],
+                dataset.nodatavals[number],
+                dataset.block_shapes[number],
+                ColorInterp(dataset.colorinterp[number]).name,
+            )
+    except GdalErrors as error:
+        raise SceneError(f"the header of {file.path} cannot be read: {gdal_reason(error)}") from error
+
+
+def _one_grid(sources: Sequence[_Source], name: str) -> _Place:
+    """Return the grid of all, or say which file does not lie on it.
+
+    Raises
+    ------
+    SceneError
+    """
+    first = min(sources, key=lambda source: abs(source.transform.a))
+    problems = [problem for source in sources if (problem := _off_grid(source, first))]
+    if problems:
+        raise SceneError(
+            f"the bands of {name} do not lie on one grid: {one_message(problems, 5)}; bring them onto one with gdalwarp"
+            " -t_srs, -te and -tr"
+        )
+    left, top = min(s.transform.c for s in sources), max(s.transform.f for s in sources)
+    right, bottom = max(s.right_bottom[0] for s in sources), min(s.right_bottom[1] for s in sources)
+    size_x, size_y = first.transform.a, first.transform.e
+    transform = Affine(size_x, 0, left, 0, size_y, top)
+    return _Place(transform, round((bottom - top) / size_y), round((right - left) / size_x), first.crs)
+
+
+def _off_grid(source: _Source, first: _Source) -> str:
+    """Say how a file does not lie on the grid of another, of finer pixels; empty if it does."""
+    own, of = source.transform, first.transform
+    if source.crs != first.crs:
+        return f"{source.file.path} is in {source.crs}, {first.file.path} in {first.crs}"
+    if own.b or own.d or own.a <= 0 or own.e >= 0:
+        return f"{source.file.path} is not north up"
+    lengths = (
+        (own.c - of.c) / of.a,
+        (own.f - of.f) / of.e,
+        source.width * own.a / of.a,
+        source.height * own.e / of.e,
+    )
+    if all(abs(length - round(length)) <= _WHOLE_PX for length in lengths):
+        return ""
+    return f"{source.file.path} has pixels of {own.a:g} that do not lie on the grid of {first.file.path}"
+
+
+def _dataset_xml(place: _Place, parts: Sequence[str]) -> str:
+    crs = "" if place.crs is None else f"<SRS>{escape(place.crs.to_wkt())}</SRS>"
+    numbers = ",".join(repr(float(number)) for number in place.transform.to_gdal())
+    return (
+        f'<VRTDataset rasterXSize="{place.width}" rasterYSize="{place.height}">{crs}'
+        f"<GeoTransform>{numbers}</GeoTransform>{''.join(parts)}</VRTDataset>"
+    )
+
+
+def _band_xml(number: int, band: ProductBand, sources: Sequence[_Source], place: _Place) -> str:
+    nodata = sources[0].nodata if band.nodata is None else band.nodata
+    least, most = _BLOCK_PX
+    fits = all(least <= side <= most for side in sources[0].block_px)
+    block = 'blockXSize="{1}" blockYSize="{0}" '.format(*sources[0].block_px) if fits else ""
+    colour = "" if sources[0].colour != "alpha" else "<ColorInterp>Alpha</ColorInterp>"
+    return (
+        f'<VRTRasterBand dataType="{_gdal_type(sources[0].dtype)}" {block}band="{number}">'
+        f"<Description>{escape(band.name)}</Description>{colour}"
+        f"{'' if nodata is None else f'<NoDataValue>{nodata!r}</NoDataValue>'}"
+        f"{''.join(_source_xml(source, place, None if len(sources) == 1 else nodata) for source in sources)}"
+        "</VRTRasterBand>"
+    )
+
+
+def _source_xml(source: _Source, place: _Place, nodata: float | None) -> str:
+    """Write where a file lies; with `nodata`, its missing pixels leave what lies below."""
+    own, of = source.transform, place.transform
+    coarser = round(own.a / of.a * source.width) != source.width
+    kind, how = "SimpleSource" if nodata is None else "ComplexSource", ' resampling="bilinear"' if coarser else ""
+    place_px = (
+        round((own.c - of.c) / of.a),
+        round((own.f - of.f) / of.e),
+        round(source.width * own.a / of.a),
+        round(source.height * own.e / of.e),
+    )
+    return (
+        f"<{kind}{how}>"
+        f'<SourceFilename relativeToVRT="0">{escape(source.file.path)}</SourceFilename>'
+        f"<SourceBand>{source.file.bidx}</SourceBand>"
+        f'<SrcRect xOff="0" yOff="0" xSize="{source.width}" ySize="{source.height}"/>'
+        '<DstRect xOff="{}" yOff="{}" xSize="{}" ySize="{}"/>'.format(*place_px)
+        + ("" if nodata is None else f"<NODATA>{nodata!r}</NODATA>")
+        + f"</{kind}>"
+    )
+
+
+def _gdal_type(dtype: str) -> str:
+    names = {"uint8": "Byte", "int8": "Int8", "complex64": "CFloat32", "complex128": "CFloat64"}
+    return names.get(dtype, dtype.replace("uint", "UInt") if dtype[0] == "u" else dtype.capitalize())
