@@ -863,7 +863,7 @@ CASES = [
     Case("nodata at the end of the type",
          reflectance(without_north(as_type("float32"), LEAST),
                      nodata=LEAST), check=north_is_missing),
-    Case("nodata of each band", nodata_of_each_band, "different nodata"),
+    Case("nodata of each band", nodata_of_each_band, check=north_is_missing),
     Case("mask is all zero", internal_mask, check=nothing_is_mapped),
     Case("float64", reflectance(as_type("float64")), check=fields_in_place),
     Case("float64 without a unit", pixels(as_type("float64")), "unit is unknown"),

@@ -197,7 +197,13 @@ def _map_of(pixels: NDArray[np.float32], valid: NDArray[np.bool_], job: MappingJ
         dataset.write(np.floor(pixels.clip(0, 255) + np.float32(0.5)).astype(np.uint8), list(range(1, count + 1)))
         dataset.write(valid.astype(np.uint8) * 255, count + 1)
     options = replace(
-        job.options, bidx=tuple(range(1, count + 1)), value_scale=None, value_offset=None, nodata=None, overwrite=True
+        job.options,
+        bidx=tuple(range(1, count + 1)),
+        value_scale=None,
+        value_offset=None,
+        nodata=None,
+        mask=None,
+        overwrite=True,
     )
     (changed,) = plan_jobs([path], job.model, path.parent, options)
     return make_map(changed).class_map

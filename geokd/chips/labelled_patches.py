@@ -1,6 +1,6 @@
 """Which patches of a scene are to become chips, and of which class: by polygons, or by labelled cells.
 
-The others are counted in `reasons`, by the names of :class:`geokd.chips.tiling.LeftOut`.
+The others are counted in `reasons`, by the names of :class:`geokd.chips.cutting.LeftOut`.
 """
 
 from collections import Counter

@@ -1,32 +1,27 @@
 """Cutting a scene into georeferenced chips, to look at or, with labels, to train on."""
 
-import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-import rasterio
-from affine import Affine
-from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
+from geokd.chips.cutting import ChipSource, LeftOut, checked_bands, cut_chips, images_of
 from geokd.chips.folder import check_folder, staged_chips, write_manifest
 from geokd.chips.labelled_patches import patches_about, patches_of_grid
-from geokd.errors import CallError, ChipError, OutputError, SceneError, one_message
+from geokd.errors import CallError, ChipError, one_message
 from geokd.labels.cell_labels import read_cell_labels
 from geokd.labels.polygons import read_labels
 from geokd.scenes.grid import PatchGrid
-from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
-from geokd.scenes.reader import describe_scene
-from geokd.scenes.validity import Nodata, valid_pixels
+from geokd.scenes.masks import plan_mask
+from geokd.scenes.opening import open_scene
+from geokd.scenes.plan import plan_chips
+from geokd.scenes.reader import describe_scene, warnings_of_fill
 
 _CREDIT_TAGS = ("credit", "license", "copyright", "attribution", "tifftag_copyright")
 _USUAL_PATCH_PX = 64
@@ -47,6 +42,10 @@ class TileOptions:
         Share of a chip that the polygons of one class must cover: above 0.5, so that it prevails, to 1.
     bidx : tuple of int or None
         Bands to keep, 1-based; None keeps all.
+    nodata : float or None
+        Value that marks missing pixels. None: the scene's own.
+    mask : str or None
+        Mask of what is to be left out, as :func:`geokd.scenes.masks.plan_mask` takes it.
     overwrite : bool
         Whether chips that an earlier call wrote into the folder are replaced.
 
@@ -60,6 +59,8 @@ class TileOptions:
     stride_px: int | None = None
     min_cover: float = 0.6
     bidx: tuple[int, ...] | None = None
+    nodata: float | None = None
+    mask: str | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -79,45 +80,6 @@ class TileOptions:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Number of patches that did not become chips, each counted once, by the first reason that holds.
-
-    Parameters
-    ----------
-    past_the_edge : int
-        They reach past the scene's last row or column.
-    not_labelled : int
-        The labels of all classes together cover less than `min_cover`.
-    mixed : int
-        Labels cover enough, but not those of one class; or those of two, where polygons overlap.
-    invalid_pixels : int
-        They hold nodata, masked pixels or values that are not finite.
-    none_of_these : int
-        Somebody found that they are of no class of the map.
-    repeated : int
-        Another labelled cell has the same patch, as at the scene's edge.
-    """
-
-    past_the_edge: int
-    not_labelled: int
-    mixed: int
-    invalid_pixels: int
-    none_of_these: int = 0
-    repeated: int = 0
-
-    def __str__(self) -> str:
-        reasons = {
-            "reach past the scene's edge": self.past_the_edge,
-            "are not labelled": self.not_labelled,
-            "are mixed": self.mixed,
-            "hold invalid pixels": self.invalid_pixels,
-            "are of no class of the map": self.none_of_these,
-            "share the patch of another": self.repeated,
-        }
-        return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count) or "none"
-
-
-@dataclass(frozen=True)
 class TileResult:
     """What was cut.
 
@@ -131,6 +93,10 @@ class TileResult:
     left_out : LeftOut
     nameless_labels : int
         Polygons that were left out because their field is empty.
+    notes : tuple of str
+        How the scene was read, one sentence each, where that is more than opening a file.
+    warnings : tuple of str
+        What looks wrong in the scene, with the remedy, one sentence each.
     """
 
     folder: Path
@@ -138,6 +104,8 @@ class TileResult:
     counts: dict[str, int]
     left_out: LeftOut
     nameless_labels: int
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with the counts, without the list of chips."""
@@ -147,6 +115,8 @@ class TileResult:
             "counts": self.counts,
             "left_out": asdict(self.left_out),
             "nameless_labels": self.nameless_labels,
+            "notes": list(self.notes),
+            "warnings": list(self.warnings),
         }
 
 
@@ -189,7 +159,8 @@ def tile(
     """
     options = options or TileOptions()
     folder = Path(output)
-    scene_grid = describe_scene(scene).grid
+    info = describe_scene(scene)
+    scene_grid = info.grid
     cells = None if labels is None else read_cell_labels(Path(labels), scene_grid)
     if cells is None and (labels is None) != (field is None):
         raise CallError(
@@ -202,15 +173,19 @@ def tile(
     options = replace(options, patch_px=patch_px)
     grid = PatchGrid(scene_grid, patch_px, options.stride_px or patch_px)
     polygons = None if cells or labels is None or field is None else read_labels(labels, field, scene_grid)
-    with _no_georeferencing_warnings(), open_scene(str(scene)) as dataset:
-        source = _Source(dataset, str(scene), grid, _checked_bands(dataset, options.bidx))
+    bidx = checked_bands(info, options.bidx)
+    plan = plan_chips(info, images_of(info, bidx), options.nodata)
+    if options.mask is not None:
+        plan = plan.with_mask(plan_mask(info, options.mask))
+    with _no_georeferencing_warnings(), open_scene(info.raster, info.path) as dataset:
+        source = ChipSource(dataset, info, plan, grid, bidx)
         with staged_chips(folder) as stage:
             reasons = Counter[str]()
             if cells is None:
                 wanted = patches_of_grid(grid, polygons, options.min_cover, reasons)
             else:
                 wanted = patches_about(cells, grid, reasons)
-            chips, left_out = _cut(source, wanted, reasons, stage)
+            chips, left_out = cut_chips(source, wanted, reasons, stage)
             if not chips:
                 raise ChipError(f"no chip can be cut from {scene}: of its patches {left_out}")
             found = Counter(PurePosixPath(chip).parent.name for chip in chips)
@@ -221,6 +196,8 @@ def tile(
                 counts={name: found[name] for name in classes},
                 left_out=left_out,
                 nameless_labels=polygons.nameless if polygons else 0,
+                notes=(*info.notes, *plan.notes),
+                warnings=tuple(warnings_of_fill(plan)),
             )
             inputs = {"scene": str(scene), "labels": None if labels is None else str(labels), "field": field}
             write_manifest(stage, {**inputs, **_account(result, options), "credit": _credit(dataset), "chips": chips})
@@ -233,95 +210,6 @@ def _no_georeferencing_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
-
-
-@dataclass(frozen=True)
-class _Source:
-    """An open scene, its patches, and the bands to keep."""
-
-    dataset: DatasetReader
-    path: str
-    grid: PatchGrid
-    bidx: tuple[int, ...]
-
-
-def _checked_bands(dataset: DatasetReader, bidx: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the bands to keep: those asked for, or all."""
-    if bidx is None:
-        bidx = tuple(dataset.indexes)
-    if not bidx or any(band not in dataset.indexes for band in bidx):
-        asked = ",".join(map(str, bidx))
-        raise CallError(f"--bidx {asked} is not among the scene's bands 1..{dataset.count}")
-    types = sorted({dataset.dtypes[band - 1] for band in bidx})
-    if len(types) > 1:
-        raise SceneError(f"the scene's bands are of different types ({', '.join(types)}); keep those of one by --bidx")
-    return bidx
-
-
-def _cut(
-    source: _Source, wanted: Iterable[tuple[Window, str]], reasons: Counter[str], folder: Path
-) -> tuple[list[str], LeftOut]:
-    """Write all chips below `folder`; return their paths in it, and how many patches came to none."""
-    chips: list[str] = []
-    stem = re.sub(r'[\\/:*?"<>|]', "_", Path(source.path).stem)  # of a URL or subdataset it may hold these
-    scene = source.grid.scene_grid
-    digits = len(str(max(scene.height, scene.width)))
-    for window, class_name in wanted:
-        values = _read_if_valid(source, window)
-        if values is None:
-            reasons["invalid_pixels"] += 1
-            continue
-        name = f"{stem}_r{window.row_off:0{digits}}_c{window.col_off:0{digits}}.tif"
-        chip = folder / class_name / name
-        _write_chip(chip, source, window, values)
-        chips.append(chip.relative_to(folder).as_posix())
-    return chips, LeftOut(**{field.name: reasons[field.name] for field in fields(LeftOut)})
-
-
-def _read_if_valid(source: _Source, window: Window) -> NDArray[np.generic] | None:
-    """Read the DN (C, h, w) of a window; None if any pixel is invalid."""
-    dataset = source.dataset
-    alpha = [dataset.colorinterp[band - 1] == ColorInterp.alpha for band in source.bidx]
-    images = tuple(band for band, is_alpha in zip(source.bidx, alpha, strict=True) if not is_alpha)
-    try:
-        values = dataset.read(list(source.bidx), window=window)
-        valid = valid_pixels(dataset, values[np.invert(alpha)], window, images, Nodata(dataset.nodatavals))
-    except GdalErrors as error:
-        raise SceneError(
-            f"cannot read {source.path} at row {window.row_off}, column {window.col_off}: {gdal_reason(error)};"
-            " the file may be cut short: copy or download it again"
-        ) from error
-    return values if valid.all() else None
-
-
-def _write_chip(path: Path, source: _Source, window: Window, values: NDArray[np.generic]) -> None:
-    """Write a chip with all that the scene says of its bands and its place."""
-    dataset, bands = source.dataset, [band - 1 for band in source.bidx]
-    scene = source.grid.scene_grid
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            dtype=values.dtype,
-            count=len(bands),
-            height=window.height,
-            width=window.width,
-            crs=scene.crs,
-            transform=scene.transform @ Affine.translation(window.col_off, window.row_off),
-            nodata=dataset.nodata,
-            compress="deflate",
-        ) as chip:
-            chip.write(values)
-            chip.colorinterp = [dataset.colorinterp[band] for band in bands]
-            chip.descriptions = [dataset.descriptions[band] for band in bands]
-            chip.scales = [dataset.scales[band] for band in bands]
-            chip.offsets = [dataset.offsets[band] for band in bands]
-    except (*GdalErrors, OSError) as error:
-        raise OutputError(
-            f"cannot write the chip {path.name}: {gdal_reason(error)}; make room or choose another folder"
-        ) from error
 
 
 def _account(result: TileResult, options: TileOptions) -> dict[str, Any]:

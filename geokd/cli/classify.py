@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 @o.value_scale_option
 @o.value_offset_option
 @o.nodata_option
+@o.mask_option
 @o.min_valid_share_option
 @o.min_confidence_option
 @o.smooth_option

@@ -16,6 +16,7 @@ from geokd.cli import options as o
 @o.value_scale_option
 @o.value_offset_option
 @o.nodata_option
+@o.mask_option
 @o.min_valid_share_option
 @o.min_confidence_option
 @o.workers_option

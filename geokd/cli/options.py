@@ -75,6 +75,12 @@ value_offset_option = click.option(
     "--value-offset", type=float, help="See --value-scale; -1000 for Sentinel-2 from processing baseline 04.00 on."
 )
 nodata_option = click.option("--nodata", type=float, help="Value that marks missing pixels; the file's own without.")
+mask_option = click.option(
+    "--mask",
+    metavar="MASK[:VALUE,...]",
+    help="Leave pixels out: scl (Sentinel-2 L2A), qa_pixel (Landsat), fmask (HLS), udm2 (PlanetScope), as scl:3,8,9 or"
+    " qa_pixel:cloud,shadow; or a raster, with the values that are left out. Default: all of it but 0.",
+)
 stride_option = click.option(
     "--stride",
     "stride_px",

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 @click.option(
     "-b", "--bidx", type=o.band_numbers, metavar="N,N,N", help="Bands to keep, from 1, as 1,2,3; all without."
 )
+@o.nodata_option
+@o.mask_option
 @o.overwrite_option
 @o.json_option
 def tile(scene: str, output: str, labels: str | None, field: str | None, as_json: bool, **choices: Any) -> None:
@@ -56,12 +58,14 @@ def tile(scene: str, output: str, labels: str | None, field: str | None, as_json
 
     result = cut(scene, output, labels, field, TileOptions(**choices))
     click.echo(_summary(result), err=True)
+    for warning in result.warnings:
+        click.echo(f"Warning: {scene}: {warning}", err=True)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
 
 
 def _summary(result: "TileResult") -> str:
-    lines = [f"{len(result.chips):,} chips written to {result.folder}"]
+    lines = [*result.notes, f"{len(result.chips):,} chips written to {result.folder}"]
     lines += [f"  {name}: {count:,}" for name, count in result.counts.items()]
     lines.append(f"  patches left out: {result.left_out}")
     if result.nameless_labels:

@@ -112,6 +112,7 @@ def describe_options(job: MappingJob) -> dict[str, Any]:
         "value_offset": job.plan.value_offset,
         "value_scaling": None if scaling is None else scaling.to_json(),
         "nodata": _nodata(job),
+        "mask": job.options.mask,
         "min_valid_share": job.min_valid_share,
         "min_confidence": job.options.min_confidence,
         "smooth_cells": job.options.smooth_cells,

@@ -311,6 +311,7 @@ def plan_job(
         "value_scale": plan.value_scale,
         "value_offset": plan.value_offset,
         "nodata": [str(value) for value in plan.nodata.of(plan.bidx)],
+        "mask": None if plan.mask is None else [plan.mask.name, plan.mask.note],
         "min_valid_share": least_valid_share(options, bundle),
         "block_px": list(blocks_px),
         **({} if isinstance(patches, PatchGrid) else {"probabilities_kept": percent > 0}),

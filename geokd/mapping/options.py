@@ -26,6 +26,9 @@ class ClassifyOptions:
         Reflectance x 10,000 = DN * value_scale + value_offset.
     nodata : float or None
         Value that marks missing pixels.
+    mask : str or None
+        Mask of what is to be left out: "scl", "qa_pixel", "fmask", "udm2", or a raster; see
+        :func:`geokd.scenes.masks.plan_mask`.
     min_valid_share : float or None
         Share of valid pixels below which a patch is not classified, 0 to 1. None: 0.25; 0 of a dense student, so that
         every valid pixel gets a class.
@@ -73,6 +76,7 @@ class ClassifyOptions:
     value_scale: float | None = None
     value_offset: float | None = None
     nodata: float | None = None
+    mask: str | None = None
     min_valid_share: float | None = None
     min_confidence: float = 0.0
     smooth_cells: int = 1
@@ -132,7 +136,7 @@ class ClassifyOptions:
     @property
     def scene_options(self) -> SceneOptions:
         """The part that tells how to read the scene."""
-        return SceneOptions(self.bidx, self.value_scale, self.value_offset, self.nodata)
+        return SceneOptions(self.bidx, self.value_scale, self.value_offset, self.nodata, self.mask)
 
     @property
     def filters(self) -> bool:

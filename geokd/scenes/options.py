@@ -15,9 +15,12 @@ class SceneOptions:
         Reflectance x 10,000 = DN * value_scale + value_offset.
     nodata : float or None
         Value that marks missing pixels.
+    mask : str or None
+        Mask of what is to be left out, as :func:`geokd.scenes.masks.plan_mask` takes it.
     """
 
     bidx: tuple[int, ...] | None = None
     value_scale: float | None = None
     value_offset: float | None = None
     nodata: float | None = None
+    mask: str | None = None

@@ -1,12 +1,13 @@
 """Whether a student can take a scene, and every choice of how to read it. Pure: no file is opened here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geokd.errors import SceneError, one_message
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.bands import choose_bands
 from geokd.scenes.georeferencing import grid_problems
 from geokd.scenes.grid import SceneGrid
+from geokd.scenes.masks import MaskPlan
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.scene_info import SceneInfo
 from geokd.scenes.validity import Nodata
@@ -37,6 +38,8 @@ class ScenePlan:
         The virtual raster that GDAL opens in place of `path`; empty of a raster.
     files : tuple of str
         All files that its pixels are read from, as far as they are known.
+    mask : MaskPlan or None
+        What else is to be left out.
     """
 
     path: str
@@ -50,6 +53,16 @@ class ScenePlan:
     warnings: tuple[str, ...] = ()
     virtual: str = ""
     files: tuple[str, ...] = ()
+    mask: MaskPlan | None = None
+
+    @property
+    def declares_nodata(self) -> bool:
+        """Whether a band that is read has a nodata value."""
+        return any(value is not None for value in self.nodata.of(self.bidx))
+
+    def with_mask(self, mask: MaskPlan) -> "ScenePlan":
+        """Return the plan that leaves out what a mask does, too."""
+        return replace(self, mask=mask, files=(*self.files, *mask.files), notes=(*self.notes, mask.note))
 
     @property
     def raster(self) -> str:
@@ -105,6 +118,25 @@ def _plan(info: SceneInfo, contract: InputContract, options: SceneOptions, probl
         virtual=info.virtual,
         files=info.files,
     )
+
+
+def plan_chips(info: SceneInfo, bidx: tuple[int, ...], nodata: float | None = None) -> ScenePlan:
+    """Fix how bands of a scene are read as they are, for chips.
+
+    Parameters
+    ----------
+    info : SceneInfo
+    bidx : tuple of int
+        Bands of the picture, without alpha.
+    nodata : float, optional
+        The user's. Default: the file's.
+    """
+    offsets = [info.offsets[band - 1] for band in bidx]
+    told = info.told_values.offset if info.told_values is not None else 0.0
+    values = Nodata(
+        info.nodata if nodata is None else (nodata,) * len(info.nodata), zero_is_data=min([*offsets, told]) >= 0
+    )
+    return ScenePlan(info.path, info.grid, bidx, 1.0, 0.0, None, values, (), virtual=info.virtual, files=info.files)
 
 
 def _nodata_note(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> str:

@@ -20,6 +20,8 @@ from rasterio.windows import Window
 
 from geokd.errors import SceneError, one_message
 from geokd.model.contract import InputContract
+from geokd.scenes.collars import collar_of_windows, collars_of
+from geokd.scenes.masks import plan_mask
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.plan import ScenePlan, fix_plan
@@ -28,8 +30,9 @@ from geokd.scenes.scaling import to_uint8
 from geokd.scenes.scene_info import SceneInfo, read_info
 from geokd.scenes.stacking import stack
 from geokd.scenes.storage import largest_block
-from geokd.scenes.unusual import unusual
-from geokd.scenes.validity import valid_pixels
+from geokd.scenes.unusual import Look, unusual, unusual_fill
+from geokd.scenes.validity import alpha_band, valid_pixels
+from geokd.scenes.values import values_are_known
 
 _MOST_BLOCK_BYTES = 2**29
 _PREVIEW_PX = 512
@@ -73,10 +76,25 @@ def plan_scene(info: SceneInfo, contract: InputContract, options: SceneOptions |
     SceneError
         If the scene does not fit: all mismatches in one message, each with its remedy.
     """
-    plan = fix_plan(info, contract, options or SceneOptions())
+    options = options or SceneOptions()
+    plan = fix_plan(info, contract, options)
     _check_storage(plan)
-    values, valid = _sampled(plan)
-    return replace(plan, warnings=(*plan.warnings, *unusual(plan, values[:, valid], valid.size)))
+    if options.mask is not None:
+        plan = plan.with_mask(plan_mask(info, options.mask))
+    known = values_are_known(info, options, plan.bidx)
+    warnings = unusual(plan, _look(plan), info.sensor, known=known)
+    return replace(plan, warnings=(*plan.warnings, *warnings))
+
+
+def warnings_of_fill(plan: ScenePlan) -> list[str]:
+    """Look at a thinned copy of a scene for fill that no nodata value declares, one sentence each.
+
+    Raises
+    ------
+    SceneError
+        If the pixels cannot be read.
+    """
+    return list(unusual_fill(plan, _look(plan)))
 
 
 def read_window(
@@ -129,7 +147,7 @@ def read_values(
     try:
         with contextlib.nullcontext(dataset) if dataset else open_scene(plan.raster, plan.path) as source:
             values = source.read(list(bidx), window=window)
-            return values, valid_pixels(source, values, window, bidx, plan.nodata)
+            return values, _valid(plan, source, values, window, bidx)
     except GdalErrors as error:
         bottom, right = window.row_off + window.height - 1, window.col_off + window.width - 1
         raise SceneError(
@@ -197,7 +215,17 @@ def _thinned(plan: ScenePlan, longest_px: int) -> tuple[NDArray[np.generic], NDA
     with _read_or_said(plan.path), open_scene(plan.raster, plan.path) as dataset:
         whole = Window(0, 0, plan.grid.width, plan.grid.height)
         values = dataset.read(list(plan.bidx), out_shape=(len(plan.bidx), *shape))
-        return values, valid_pixels(dataset, values, whole, plan.bidx, plan.nodata)
+        return values, _valid(plan, dataset, values, whole, plan.bidx)
+
+
+def _valid(
+    plan: ScenePlan, dataset: DatasetReader, values: NDArray[np.generic], window: Window, bidx: tuple[int, ...]
+) -> NDArray[np.bool_]:
+    """Tell the pixels (h, w) of a window that are valid by their values, by the file's masks, and by the plan's."""
+    valid = valid_pixels(dataset, values, window, bidx, plan.nodata)
+    if plan.mask is not None:
+        valid &= plan.mask.kept(window, valid.shape)
+    return valid
 
 
 @contextlib.contextmanager
@@ -211,23 +239,49 @@ def _read_or_said(path: str) -> Iterator[None]:
         ) from error
 
 
-def _sampled(plan: ScenePlan) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """DN (C, n) and validity (n,) of pixels from all over the scene, without reading all of a large one."""
+def _look(plan: ScenePlan) -> Look:
+    """Look at pixels from all over the scene, without reading all of a large one."""
     grid = plan.grid
     with open_scene(plan.raster, plan.path) as dataset:
         thinned = grid.height * grid.width <= _SMALL_PX or bool(dataset.overviews(plan.bidx[0]))
+        alpha = _thin_alpha(dataset) if thinned else None
     if thinned:
         values, valid = _thinned(plan, _PREVIEW_PX)
-        return values.reshape(len(values), -1), valid.ravel()
+        collars = () if plan.declares_nodata else tuple(collars_of(values, valid))
+        return Look(values[:, valid], valid.size, collars, alpha)
+    rows, cols, parts = _windows(plan)
+    values = np.concatenate([v[:, known] for v, known in parts], axis=1)
+    at_border = [
+        parts[row * len(cols) + col]
+        for row in range(len(rows))
+        for col in range(len(cols))
+        if row in (0, len(rows) - 1) or col in (0, len(cols) - 1)
+    ]
+    collars = () if plan.declares_nodata else tuple(collar_of_windows(at_border))
+    return Look(values, sum(known.size for _, known in parts), collars)
+
+
+def _windows(
+    plan: ScenePlan,
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[tuple[NDArray[np.generic], NDArray[np.bool_]]]]:
+    """Read DN (C, h, w) and validity (h, w) of windows all over a scene; their first rows and columns."""
+    grid = plan.grid
     height, width = min(grid.height, _SAMPLE_PX), min(grid.width, _SAMPLE_PX)
     rows, cols = (
-        np.unique(np.linspace(0, size - side, _SAMPLES_A_SIDE).astype(int))
+        np.unique(np.linspace(0, size - side, _SAMPLES_A_SIDE).astype(np.int64))
         for size, side in ((grid.height, height), (grid.width, width))
     )
-    parts = []
     with open_scene(plan.raster, plan.path) as dataset:
-        for row in rows:
-            for col in cols:
-                values, valid = read_values(plan, Window(int(col), int(row), width, height), plan.bidx, dataset)
-                parts.append((values.reshape(len(values), -1), valid.ravel()))
-    return np.concatenate([v for v, _ in parts], axis=1), np.concatenate([v for _, v in parts])
+        parts = [
+            read_values(plan, Window(int(col), int(row), width, height), plan.bidx, dataset)
+            for row in rows
+            for col in cols
+        ]
+    return rows, cols, parts
+
+
+def _thin_alpha(dataset: DatasetReader) -> NDArray[np.generic] | None:
+    """Values of the alpha band, thinned; None if there is none."""
+    band = alpha_band(dataset)
+    shape = min(dataset.height, _PREVIEW_PX), min(dataset.width, _PREVIEW_PX)
+    return dataset.read(band, out_shape=shape).ravel() if band else None

@@ -58,6 +58,8 @@ class SceneInfo:
         All files that its pixels are read from, as far as they are known.
     notes : tuple of str
         How it is read, one sentence each, where that is more than opening a file.
+    dtypes : tuple of str
+        numpy names of the types of all bands; empty if they are not known.
     """
 
     path: str
@@ -78,6 +80,7 @@ class SceneInfo:
     virtual: str = ""
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
 
     @property
     def raster(self) -> str:
@@ -140,6 +143,7 @@ def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
         sensor=told_sensor(path, tags),
         told_values=told_values(path, tags, dataset.dtypes[0]),
         files=tuple(dict.fromkeys(member_files(dataset))),
+        dtypes=tuple(dataset.dtypes),
     )
 
 

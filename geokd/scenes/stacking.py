@@ -11,6 +11,7 @@ from rasterio.enums import ColorInterp
 from geokd.errors import SceneError, one_message
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.products.product import BandFile, ProductBand
+from geokd.scenes.warping import gdal_type
 
 _WHOLE_PX = 1e-3  # how far pixels may lie off one grid, in pixels
 _BLOCK_PX = (64, 2048)  # sides of a file's blocks that the virtual raster takes over
@@ -151,7 +152,7 @@ def _band_xml(number: int, band: ProductBand, sources: Sequence[_Source], place:
     block = 'blockXSize="{1}" blockYSize="{0}" '.format(*sources[0].block_px) if fits else ""
     colour = "" if sources[0].colour != "alpha" else "<ColorInterp>Alpha</ColorInterp>"
     return (
-        f'<VRTRasterBand dataType="{_gdal_type(sources[0].dtype)}" {block}band="{number}">'
+        f'<VRTRasterBand dataType="{gdal_type(sources[0].dtype)}" {block}band="{number}">'
         f"<Description>{escape(band.name)}</Description>{colour}"
         f"{'' if nodata is None else f'<NoDataValue>{nodata!r}</NoDataValue>'}"
         f"{''.join(_source_xml(source, place, None if len(sources) == 1 else nodata) for source in sources)}"
@@ -179,8 +180,3 @@ def _source_xml(source: _Source, place: _Place, nodata: float | None) -> str:
         + ("" if nodata is None else f"<NODATA>{nodata!r}</NODATA>")
         + f"</{kind}>"
     )
-
-
-def _gdal_type(dtype: str) -> str:
-    names = {"uint8": "Byte", "int8": "Int8", "complex64": "CFloat32", "complex128": "CFloat64"}
-    return names.get(dtype, dtype.replace("uint", "UInt") if dtype[0] == "u" else dtype.capitalize())

@@ -1,35 +1,126 @@
 """What looks wrong in a scene's values, told before it is mapped. Pure: no file is opened here."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.scenes.collars import Collar
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.scaling import to_uint8
+from geokd.scenes.sensors import LANDSAT_OLI, LANDSAT_TM, SENTINEL_2
 
 _BASELINE_OFFSET_DN = 1000
+_LANDSAT_DN = 5000  # reflectance 0 in Landsat Collection 2 is a DN of 5,000 (level 1) or 7,273 (level 2)
+_DARKEST = 1.0  # percent of the values that may be lower: a few dark or broken pixels tell nothing
+_MOST_BELOW_ZERO = 0.2  # share of values that come to a reflectance below 0
+_LEAST_ZEROS = 0.01
+_IMAGE_VALUES = 0.2  # share of an alpha band that is neither 0 nor its highest value, from which on it is no mask
 
 
-def unusual(plan: ScenePlan, values: NDArray[np.generic], pixels: int) -> Iterator[str]:
-    """Say what is unusual in the valid DN (C, n) of a scene thinned to `pixels` pixels."""
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Pixels from all over a scene.
+
+    Parameters
+    ----------
+    values : array (C, n)
+        DN of the valid ones.
+    pixels : int
+        How many were looked at.
+    collars : tuple of Collar
+    alpha : array (n,) or None
+        Values of the alpha band.
+    """
+
+    values: NDArray[Any]
+    pixels: int
+    collars: tuple[Collar, ...] = ()
+    alpha: NDArray[Any] | None = None
+
+
+def unusual(plan: ScenePlan, look: Look, sensor: str | None, *, known: bool) -> Iterator[str]:
+    """Say what is unusual.
+
+    Parameters
+    ----------
+    plan : ScenePlan
+    look : Look
+    sensor : str or None
+        See :mod:`geokd.scenes.sensors`.
+    known : bool
+        Whether something tells what DN mean.
+    """
+    values = look.values
+    yield from unusual_fill(plan, look)
     if values.shape[1] == 0:
         yield "the scene has no valid pixel"
         return
-    zero = float((values == 0).all(axis=0).sum()) / pixels
-    declared = any(value is not None for value in plan.nodata.of(plan.bidx))
-    if not declared and zero >= 0.01:
+    if not plan.declares_nodata:
+        values = values[:, (values != 0).any(axis=0)]
+    if plan.scaling is not None and values.size:
+        yield from _offsets(plan, values, sensor, known=known)
+    yield from _ends_of_stretch(plan, values)
+
+
+def unusual_fill(plan: ScenePlan, look: Look) -> Iterator[str]:
+    """Say what is unusual in what marks missing pixels: an alpha band that is none, fill that is not declared."""
+    yield from _wrong_alpha(look)
+    if not plan.declares_nodata and look.values.shape[1]:
+        yield from _undeclared(look)
+
+
+def _wrong_alpha(look: Look) -> Iterator[str]:
+    """Tell of an alpha band that holds an image, such as a near infrared that a program called alpha."""
+    if look.alpha is None or look.alpha.size == 0:
+        return
+    between = float(((look.alpha > 0) & (look.alpha < look.alpha.max())).mean())
+    if between > _IMAGE_VALUES and len(np.unique(look.alpha)) > 16:
+        yield (
+            "its alpha band holds many different values, as an image band does and a mask does not; if it is a near"
+            " infrared, say so with gdal_edit.py -colorinterp_4 undefined (the number is the band's)"
+        )
+
+
+def _undeclared(look: Look) -> Iterator[str]:
+    """Tell of fill that no nodata value declares."""
+    zero = float((look.values == 0).all(axis=0).sum()) / look.pixels
+    if zero >= _LEAST_ZEROS:
         yield (
             f"{100 * zero:.0f} % of the pixels are 0 in all bands though no nodata is declared;"
             " if they are fill, give --nodata 0"
         )
-    if not declared:
-        values = values[:, (values != 0).any(axis=0)]
-    if plan.scaling is not None and plan.value_offset == 0 and values.size and values.min() >= _BASELINE_OFFSET_DN:
+    yield from (str(collar) for collar in look.collars if collar.value != 0 or zero < _LEAST_ZEROS)
+
+
+def _offsets(plan: ScenePlan, values: NDArray[Any], sensor: str | None, *, known: bool) -> Iterator[str]:
+    """Tell of an offset that seems to be forgotten, or taken off twice."""
+    darkest = float(np.percentile(values, _DARKEST))
+    if plan.value_offset < 0:
+        below = float((values * plan.value_scale + plan.value_offset < 0).mean())
+        if below > _MOST_BELOW_ZERO:
+            yield (
+                f"{100 * below:.0f} % of the values come to a reflectance below 0; if the offset was taken off already,"
+                " give --value-offset 0"
+            )
+    elif known or plan.value_offset != 0:
+        return
+    elif darkest >= _LANDSAT_DN and sensor in (None, LANDSAT_OLI, LANDSAT_TM):
         yield (
-            f"no pixel is below {_BASELINE_OFFSET_DN} DN: Sentinel-2 products of processing baseline 04.00 and later"
-            f" carry +{_BASELINE_OFFSET_DN}; if this is one, give --value-offset -{_BASELINE_OFFSET_DN}"
+            f"{100 - _DARKEST:.0f} % of the values are above {darkest:,.0f} DN, as in Landsat Collection 2 level 2;"
+            " if this is one, give --value-scale 0.275 --value-offset -2000, or the folder of the product"
         )
+    elif darkest >= _BASELINE_OFFSET_DN and sensor in (None, SENTINEL_2):
+        yield (
+            f"hardly a pixel is below {_BASELINE_OFFSET_DN} DN: Sentinel-2 products of processing baseline 04.00 and"
+            f" later carry +{_BASELINE_OFFSET_DN}; if this is one, give --value-offset -{_BASELINE_OFFSET_DN}"
+        )
+
+
+def _ends_of_stretch(plan: ScenePlan, values: NDArray[Any]) -> Iterator[str]:
+    """Tell of values that the stretch to bytes leaves nothing of."""
     made_by = "how they were stretched to 8 bits" if plan.scaling is None else "--value-scale and --value-offset"
     stretched = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
     if stretched.size and (stretched == stretched[:, :1]).all():

@@ -18,9 +18,10 @@ from rasterio.enums import ColorInterp
 from rasterio.warp import transform_geom
 from rasterio.windows import Window
 
+from geokd.chips.cutting import LeftOut
 from geokd.chips.files import index_chips
 from geokd.chips.reading import read_chips
-from geokd.chips.tiling import LeftOut, TileOptions, tile
+from geokd.chips.tiling import TileOptions, tile
 from geokd.errors import CallError, ChipError, SceneError
 from geokd.labels.polygons import cover_of_row, patch_outlines, read_labels
 from geokd.model.contract import InputContract, ValueScaling
@@ -234,10 +235,12 @@ def test_the_manifest_tells_what_was_cut_how(tmp_path: Path) -> None:
         "scene": str(scene),
         "labels": str(labels),
         "field": "use",
-        "options": {"patch_px": 8, "stride_px": 4, "min_cover": 0.6, "bidx": None},
+        "options": {"patch_px": 8, "stride_px": 4, "min_cover": 0.6, "bidx": None, "nodata": None, "mask": None},
         "counts": {"wood": 1},
         "left_out": asdict(LeftOut(past_the_edge=0, not_labelled=2, mixed=0, invalid_pixels=0)),
         "nameless_labels": 0,
+        "notes": [],
+        "warnings": [],
         "credit": {"CREDIT": "Copernicus", "LICENSE": "CC0"},
         "chips": ["wood/a_r00_c00.tif"],
     }

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from geokd.cli import main
 from geokd.scenes import opening
 from tests.bad_input import CASES, Case, Made
+from tests.bad_products import PRODUCT_CASES
 
 pytest.importorskip("onnx", reason="needs the extra geokd[train]")
 
@@ -61,7 +62,7 @@ def read_outputs(files: set[Path], folder: Path) -> tuple[NDArray[np.uint8], Aff
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-@pytest.mark.parametrize("case", [pytest.param(c, id=c.name, marks=c.marks) for c in CASES])
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.name, marks=c.marks) for c in [*CASES, *PRODUCT_CASES]])
 def test_bad_input(case: Case, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "SILENCE_S", 1)
     place = tmp_path / "input"

@@ -35,6 +35,8 @@ def test_tile_says_what_it_did(scene: Path, labels: Path, tmp_path: Path) -> Non
         "counts": counts,
         "left_out": left_out,
         "nameless_labels": 0,
+        "notes": [],
+        "warnings": [],
     }
     assert f"4 chips written to {folder}" in result.stderr
     assert "wood: 4" in result.stderr

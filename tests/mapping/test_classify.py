@@ -193,6 +193,7 @@ def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
         "value_offset": 0.0,
         "value_scaling": None,
         "nodata": None,
+        "mask": None,
         "min_valid_share": 0.25,
         "min_confidence": 0.0,
         "smooth_cells": 1,

@@ -261,6 +261,90 @@ def test_warnings(
         assert said in found[0]
 
 
+def framed(value: int, dtype: str = "uint8") -> NDArray[Any]:
+    """A picture that stands askew in its file, with a collar of one value."""
+    values = noise(100, 100, dtype)
+    row, col = np.mgrid[:100, :100]
+    values[:, (row + col < 40) | (row + col > 160)] = value
+    return values
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(0, "uint8"), (255, "uint8"), (65535, "uint16"), (-9999, "int16")])
+def test_collars_are_told_of(tmp_path: Path, value: int, dtype: str) -> None:
+    path = write_scene(tmp_path / "a.tif", framed(value, dtype), ("red", "green", "blue"))
+    (found,) = [warning for warning in plan_of(path).warnings if "at the border" in warning or "0 in all" in warning]
+    assert "16 % of the pixels" in found
+    assert f"if they are fill, give --nodata {value}" in found
+    assert not [w for w in plan_of(path, nodata=value).warnings if "fill" in w]
+
+
+def test_bright_roofs_within_a_scene_are_no_collar(tmp_path: Path) -> None:
+    values = noise(100, 100)
+    values[:, 30:50, 30:50] = 255
+    assert plan_of(write_scene(tmp_path / "a.tif", values, ("red", "green", "blue"))).warnings == ()
+
+
+def test_collars_of_a_large_scene_are_found_in_its_corners(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(1, 250, (3, 2100, 2100), dtype=np.uint8)
+    values[:, :300, :300] = 255
+    (warning,) = plan_of(write_scene(tmp_path / "a.tif", values, ("red", "green", "blue"))).warnings
+    assert warning.startswith("parts of the border are 255 in all bands though no nodata is declared")
+
+
+def test_an_image_called_alpha_is_told_of(tmp_path: Path) -> None:
+    values = noise(100, 100, bands=4)
+    path = write_scene(tmp_path / "a.tif", values, photometric="RGB", alpha="yes")
+    (warning,) = plan_of(path).warnings
+    assert "its alpha band holds many different values" in warning
+    values[3] = 255
+    assert plan_of(write_scene(tmp_path / "b.tif", values, photometric="RGB", alpha="yes")).warnings == ()
+
+
+def test_a_few_dark_pixels_do_not_hide_the_offset(tmp_path: Path) -> None:
+    values = noise(100, 100, "uint16", low=1000)
+    values[:, 3, :5] = 900
+    values[:, 4, 0] = 60_000
+    (warning,) = plan_of(write_scene(tmp_path / "a.tif", values, ("red", "green", "blue"))).warnings
+    assert "--value-offset -1000" in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "said"),
+    [
+        ("a.tif", 7500, ["Landsat Collection 2", "--value-scale 0.275 --value-offset -2000"]),
+        ("LC08_L2SP_014034_20220726_20220801_02_T1_clip.tif", 7500, None),
+        ("S2B_MSIL2A_20220726T154819_N0400_R054_T18SVG_20220726T201530_clip.tif", 1100, None),
+        ("S2B_MSIL2A_20210726T154819_N0301_R054_T18SVG_20210726T201530_clip.tif", 1100, None),
+        ("LC08_L1TP_014034_20220726_20220801_02_T1_clip.tif", 7500, ["not corrected for the elevation of the sun"]),
+        ("S2B_MSIL2A_20220726T154819_N0400_R054_T18SVG_20220726T201530_clip.tif", 100, ["reflectance below 0"]),
+    ],
+)
+def test_hints_know_the_sensor(tmp_path: Path, name: str, low: int, said: list[str] | None) -> None:
+    values = np.random.default_rng(0).integers(low, low + 1500, (3, 100, 100)).astype("uint16")
+    found = plan_of(write_scene(tmp_path / name, values, ("red", "green", "blue"))).warnings
+    if said is None:
+        assert found == ()
+    else:
+        assert all(words in found[0] for words in said), found
+        assert len(found) <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "saturation"),
+    [
+        ("S2B_MSIL1C_20220726T154819_N0400_R054_T18SVG_20220726T201530_TCI.tif", 3558),
+        ("T18SVG_20220726T154819_TCI.tif", 3558),
+        ("T18SVG_20220726T154819_TCI_10m.tif", 2000),
+    ],
+)
+def test_the_stretch_of_a_true_colour_image_is_undone(tmp_path: Path, name: str, saturation: int) -> None:
+    plan = plan_of(write_scene(tmp_path / name, noise(50, 50), photometric="RGB"))
+    assert plan.value_scale + plan.value_offset == pytest.approx(0)
+    assert 255 * plan.value_scale + plan.value_offset == pytest.approx(saturation)
+    assert plan.scaling is not None
+    assert bool(plan.warnings) is (saturation == 2000)
+
+
 def test_fill_does_not_hide_the_offset_of_newer_products(tmp_path: Path) -> None:
     values = noise(100, 100, "uint16", low=1000)
     values[:, :10] = 0

@@ -1,0 +1,248 @@
+"""Masks of clouds, shadows and whatever else is to be left out: where they are, and what their values mean."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+from rasterio.windows import Window
+
+from geokd.errors import CallError, SceneError, named
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.products.product import BandFile, ProductBand
+from geokd.scenes.scene_info import SceneInfo
+from geokd.scenes.stacking import stack
+from geokd.scenes.storage import member_files
+from geokd.scenes.warping import WarpedBand, warped
+
+SCL_CLASSES: Mapping[int, str] = {
+    0: "no data", 1: "saturated", 2: "dark", 3: "cloud shadow", 4: "vegetation", 5: "bare", 6: "water",
+    7: "unclassified", 8: "cloud, medium probability", 9: "cloud, high probability", 10: "thin cirrus", 11: "snow",
+}  # fmt: skip
+"""Classes of Sentinel-2's scene classification."""
+
+_SCL_LEFT_OUT = (0, 1, 3, 8, 9, 10, 11)
+_QA_PIXEL = {"fill": 0, "dilated": 1, "cirrus": 2, "cloud": 3, "shadow": 4, "snow": 5, "clear": 6, "water": 7}
+_FMASK = {"cloud": 1, "adjacent": 2, "shadow": 3, "snow": 4, "water": 5}
+_BITS: Mapping[str, Mapping[str, int]] = {"qa_pixel": _QA_PIXEL, "fmask": _FMASK}
+_BITS_LEFT_OUT = {
+    "qa_pixel": ("fill", "dilated", "cirrus", "cloud", "shadow", "snow"),
+    "fmask": ("cloud", "adjacent", "shadow", "snow"),
+}
+_NAMED = ("scl", "qa_pixel", "fmask", "udm2")
+_VALUES = re.compile(r"\d+(?:,\d+)*")
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """Which pixels of a mask are left out: those of some values, or with one of some bits; of neither, all but 0.
+
+    Parameters
+    ----------
+    values : tuple of int
+    bits : int
+        The bits, together as a number.
+    """
+
+    values: tuple[int, ...] = ()
+    bits: int = 0
+
+    @property
+    def example(self) -> int:
+        """A value that is left out."""
+        return self.values[0] if self.values else self.bits or 1
+
+    def left_out(self, mask: NDArray[np.generic]) -> NDArray[np.bool_]:
+        """Find the pixels that are left out."""
+        if self.bits:
+            return np.asarray((mask.astype(np.int64) & self.bits) != 0)
+        return np.isin(mask, self.values) if self.values else np.asarray(mask != 0)
+
+
+@dataclass(frozen=True)
+class MaskPlan:
+    """A mask on the grid of a scene, and how it is read; picklable.
+
+    Parameters
+    ----------
+    raster : str
+        What GDAL opens.
+    bidx : int
+    rule : MaskRule
+    note : str
+        What it leaves out, in a sentence.
+    name : str
+        As the user named it.
+    files : tuple of str
+        All files it is read from.
+    """
+
+    raster: str
+    bidx: int
+    rule: MaskRule
+    note: str
+    name: str
+    files: tuple[str, ...] = ()
+
+    def kept(self, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Read which pixels of a window are not left out, bool (h, w), thinned to `shape`.
+
+        Raises
+        ------
+        SceneError
+            If the mask cannot be read.
+        """
+        try:
+            with open_scene(self.raster, self.name) as dataset:
+                return ~self.rule.left_out(dataset.read(self.bidx, window=window, out_shape=shape))
+        except GdalErrors as error:
+            raise SceneError(f"the mask {self.name} cannot be read: {gdal_reason(error)}") from error
+
+
+def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
+    """Find the mask that a user asks for, bring it onto the scene's grid, and fix what it leaves out.
+
+    Parameters
+    ----------
+    info : SceneInfo
+    asked : str
+        "scl", "qa_pixel", "fmask" or "udm2", with values or names after a colon; or a file, or the description of a
+        band of the scene, with values.
+
+    Raises
+    ------
+    CallError
+        If there is no such mask, value or name.
+    SceneError
+        If it cannot be read, or lies elsewhere.
+    """
+    name, _, chosen = asked.rpartition(":")
+    if not name or not (_VALUES.fullmatch(chosen) or name.lower() in _NAMED):
+        name, chosen = asked, ""
+    kind = name.lower() if name.lower() in _NAMED else ""
+    file = _mask_of_scene(info, kind) if kind else _band_of_scene(info, name) or BandFile(_absolute(name))
+    rule, words = _rule(kind, chosen)
+    what = f"the mask {kind or Path(name).name}"
+    raster, files, whole = _on_grid(file, info.grid, rule, what)
+    note = f"pixels where {what} {words} are left out{'' if whole else ', and those beyond the mask'}"
+    return MaskPlan(raster, 1 if raster.startswith("<") else file.bidx, rule, note, asked, files)
+
+
+def _rule(kind: str, chosen: str) -> tuple[MaskRule, str]:
+    """Return what is left out, and the words for it.
+
+    Raises
+    ------
+    CallError
+        If values or names are not those of this mask.
+    """
+    parts = [part.strip().lower() for part in chosen.split(",")] if chosen else []
+    if kind in _BITS:
+        bits = _BITS[kind]
+        taken = parts or list(_BITS_LEFT_OUT[kind])
+        unknown = [part for part in taken if part not in bits]
+        if unknown:
+            raise CallError(f"--mask {kind} has no {' or '.join(unknown)}; it has {', '.join(bits)}")
+        return MaskRule(bits=sum(1 << bits[part] for part in taken)), f"says {', '.join(taken)}"
+    if not all(part.isdigit() for part in parts):
+        raise CallError(f"--mask {kind}:{chosen} is no list of values like {kind}:3,8,9")
+    values = tuple(int(part) for part in parts)
+    if kind == "scl":
+        values = values or _SCL_LEFT_OUT
+        unknown = [str(value) for value in values if value not in SCL_CLASSES]
+        if unknown:
+            raise CallError(f"--mask scl has no class {', '.join(unknown)}; it has 0 to {max(SCL_CLASSES)}")
+        return MaskRule(values), f"is {', '.join(f'{value} ({SCL_CLASSES[value]})' for value in values)}"
+    if kind == "udm2":
+        return MaskRule(values or (0,)), f"(its band of clear pixels) is {', '.join(map(str, values or (0,)))}"
+    return MaskRule(values), f"is {', '.join(map(str, values))}" if values else "is not 0"
+
+
+def _mask_of_scene(info: SceneInfo, kind: str) -> BandFile:
+    """Find a mask that comes with a scene: of its product, among its bands, or in a file beside it.
+
+    Raises
+    ------
+    CallError
+        If there is none.
+    """
+    if info.product is not None and kind in info.product.masks:
+        files = info.product.masks[kind]
+        return files[0] if len(files) == 1 else BandFile(stack((ProductBand(kind, files),), info.path))
+    for number, description in enumerate(info.descriptions, 1):
+        if description.lower() == kind:
+            return BandFile(info.virtual or _absolute(info.path), number)
+    if kind == "udm2":
+        stem = re.sub(r"(?i)_(?:ortho_)?analytic\w*$", "", Path(info.path).stem)
+        beside = [file for file in Path(info.path).parent.glob(f"{stem}*udm2*.tif*") if not file.name.endswith(".xml")]
+        if len(beside) == 1:
+            return BandFile(str(beside[0].absolute()))
+    there = sorted(info.product.masks) if info.product is not None else []
+    hint = f"it has {named(there, 5)}" if there else "give the mask as a file: --mask FILE:VALUE,VALUE"
+    raise CallError(f"{info.path} comes with no mask {kind}; {hint}")
+
+
+def _band_of_scene(info: SceneInfo, name: str) -> BandFile | None:
+    """Find a band of the scene by its description, unless there is a file of that name."""
+    if Path(name).exists():
+        return None
+    numbers = [n for n, description in enumerate(info.descriptions, 1) if description.lower() == name.lower()]
+    return BandFile(info.virtual or _absolute(info.path), numbers[0]) if numbers else None
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if Path(path).exists() else path
+
+
+def _on_grid(file: BandFile, grid: SceneGrid, rule: MaskRule, what: str) -> tuple[str, tuple[str, ...], bool]:
+    """Return what GDAL opens for a mask on a grid, its files, and whether it covers the grid.
+
+    Raises
+    ------
+    SceneError
+        If it has no place, or lies elsewhere.
+    """
+    try:
+        with open_scene(file.path, what) as dataset:
+            try:
+                own = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
+            except ValueError as error:
+                raise SceneError(f"{what} has an unusable grid: {error}") from error
+            files = tuple(dict.fromkeys(member_files(dataset)))
+            if file.bidx > dataset.count:
+                raise SceneError(f"{what} has no band {file.bidx}, only {dataset.count}")
+            dtype = dataset.dtypes[file.bidx - 1]
+    except GdalErrors as error:
+        raise SceneError(f"{what} cannot be read: {error}") from error
+    if own == grid:
+        return file.path, files, True
+    if own.crs is None or grid.crs is None:
+        raise SceneError(
+            f"{what} or the scene has no coordinate reference system, so one cannot be laid over the other"
+        )
+    if dtype.startswith(("float", "complex")):
+        raise SceneError(
+            f"{what} holds {dtype} values; a mask has whole numbers: convert it with gdal_translate -ot Byte"
+        )
+    text = warped(file.path, own, grid, [WarpedBand(file.bidx, dtype, beyond=float(rule.example))])
+    share = _covered(own, grid)
+    if share == 0:
+        raise SceneError(f"{what} does not lie over the scene; take the mask of this scene")
+    return text, files, share == 1
+
+
+def _covered(mask: SceneGrid, grid: SceneGrid) -> float:
+    """Share of points all over a grid that lie within that of a mask."""
+    assert mask.crs is not None
+    assert grid.crs is not None
+    rows, cols = np.meshgrid(np.linspace(0.5, grid.height - 0.5, 21), np.linspace(0.5, grid.width - 0.5, 21))
+    x, y = grid.transform @ (cols.ravel(), rows.ravel())
+    if mask.crs != grid.crs:
+        x, y = Transformer.from_crs(grid.crs.to_wkt(), mask.crs.to_wkt(), always_xy=True).transform(x, y)
+    col, row = ~mask.transform @ (np.asarray(x), np.asarray(y))
+    inside = (col >= 0) & (col <= mask.width) & (row >= 0) & (row <= mask.height)
+    return float(inside.mean())
