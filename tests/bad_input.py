@@ -29,6 +29,7 @@ from rasterio.rpc import RPC
 from geokd.legend.classes import default_legend
 from geokd.model.bundle import Golden
 from geokd.model.contract import InputContract, ValueScaling
+from geokd.model.onnx_file import varint
 from tests.tiny import CLASSES, PATCH_PX, three_fields, tiny_bundle, tiny_graph, write_scene
 
 SIDE_PX = 48  # of the plain scene: three patches, twelve cells
@@ -713,6 +714,60 @@ def endless_loop(network: Any) -> None:
     network.graph.node[-1].input.append("end")
 
 
+def functions_that_multiply(network: Any) -> None:
+    """Thirty functions, each of which calls the one before twice: 2**30 operators."""
+    import onnx
+
+    node, opsets = onnx.helper.make_node, [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("ai.onnx", 1)]
+    name, inner = "", "Identity"
+    for level in range(30):
+        name = f"F{level}"
+        body = [node(inner, ["x"], ["y"]), node(inner, ["y"], ["z"])]
+        network.functions.append(onnx.helper.make_function("ai.onnx", name, ["x"], ["z"], body, opsets))
+        inner = name
+    network.graph.node.insert(1, node(name, ["floats"], ["same"], domain="ai.onnx"))
+    network.graph.node[2].input[0] = "same"
+
+
+def a_condition(network: Any) -> None:
+    """An `If` with a graph for yes and one for no."""
+    import onnx
+
+    value, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
+    parts = [onnx.helper.make_graph([node("Identity", ["means"], ["m"])], "g", [], [value("m", 1, None)])] * 2
+    network.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(True), "yes"))
+    network.graph.node.insert(3, node("If", ["yes"], ["chosen"], then_branch=parts[0], else_branch=parts[1]))
+    network.graph.node[-1].input[0] = "chosen"
+
+
+def hours_of_work(network: Any) -> None:
+    """A power of a large matrix, from 100 bytes: each product takes seconds."""
+    import onnx
+
+    node = onnx.helper.make_node
+    network.graph.initializer.append(onnx.numpy_helper.from_array(np.array([6000, 6000], np.int64), "size"))
+    products = [node("MatMul", [f"p{n}", "p0"], [f"p{n + 1}"]) for n in range(1000)]
+    end = [node("ReduceMax", ["p1000"], ["most"], keepdims=0), node("Add", ["floats", "most"], ["more"])]
+    for number, made in enumerate([node("ConstantOfShape", ["size"], ["p0"]), *products, *end], 1):
+        network.graph.node.insert(number, made)
+    network.graph.node[-3].input[0] = "more"
+
+
+def behind_a_large_number(whole: bytes) -> bytes:
+    """A graph with a loop in a field whose number others cut off to that of the graph."""
+    import onnx
+
+    network = onnx.load_from_string(tiny_graph())
+    endless_loop(network)
+    loop: bytes = network.graph.SerializeToString()
+    return whole + varint((7 << 3 | 2) + 2**32) + varint(len(loop)) + loop
+
+
+def two_networks(whole: bytes) -> bytes:
+    """Of two graphs in a file, readers put the parts together."""
+    return tiny_graph() + whole
+
+
 def unknown_operator(network: Any) -> None:
     network.graph.node[1].op_type = "Exfiltrate"
 
@@ -1036,6 +1091,13 @@ CASES = [
     Case("network that unpacks to 1 PB by its input", graph(unpacks_by_its_input), "takes more memory than there is",
          apart=True),
     Case("network that never ends", graph(endless_loop), "run without end", apart=True),
+    Case("network with a condition", graph(a_condition), "graph of its own, as Loop or If"),
+    Case("functions that multiply", graph(functions_that_multiply), "functions of its own", apart=True),
+    Case("network that takes hours", graph(hours_of_work), "more than 6 s of a processor", apart=True),
+    Case("loop behind a large number", model_bytes(behind_a_large_number), "is not an ONNX file: byte", apart=True),
+    Case("two networks in a file", model_bytes(two_networks), "twice in a model"),
+    Case("model in the format of ONNX Runtime", model_bytes(lambda b: bytes([24, 0, 0, 0]) + b"ORTM" + b),
+         "is not an ONNX file"),
     Case("unknown operator", graph(unknown_operator), "cannot load"),
     Case("two inputs", graph(two_inputs), "2 inputs"),
     Case("logits are NaN", graph(answers_no_number), "finite"),

@@ -26,7 +26,8 @@ from geokd.errors import BundleError, one_message
 from geokd.legend.classes import Legend
 from geokd.model.contract import InputContract
 from geokd.model.familiarity import Familiarity
-from geokd.model.onnx_file import MOST_BYTES, split_metadata, unfitness, with_metadata
+from geokd.model.onnx_file import MOST_BYTES, split_metadata, with_metadata
+from geokd.model.onnx_graph import UnfitError, restated
 from geokd.model.seen_chips import SeenChips
 
 SCHEMA_VERSION = 2
@@ -278,11 +279,8 @@ def load_bundle(model: str | Path) -> Bundle:
         raise BundleError(f"cannot read the model {path}: {error.strerror}") from error
     try:
         graph, metadata = split_metadata(content)
-        unfit = unfitness(graph)
     except ValueError as error:
         raise BundleError(f"{path} is not an ONNX file: {error}") from error
-    if unfit:
-        raise BundleError(f"{path} {unfit}; make a bundle by geokd export")
     if "geokd" not in metadata:
         raise BundleError(
             f"{path} is an ONNX file but no geokd bundle: it has no 'geokd' metadata; make one by geokd export"
@@ -292,6 +290,12 @@ def load_bundle(model: str | Path) -> Bundle:
         _ = bundle.sha256  # what cannot be written again, such as NaN or half a letter, is refused here
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
         raise BundleError(f"the bundle {path} is broken: {error}") from error
+    try:
+        restated(graph)
+    except UnfitError as error:
+        raise BundleError(f"{path} {error}; make a bundle by geokd export") from error
+    except ValueError as error:
+        raise BundleError(f"the network in {path} cannot be read: {error}; export it again") from error
     return bundle
 
 

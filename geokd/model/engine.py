@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from geokd.errors import BundleError, one_message
 from geokd.model.bundle import Bundle, load_bundle
 from geokd.model.memory import bounded_growth, fair_share_bytes, give_back_freed
+from geokd.model.onnx_graph import restated
+from geokd.model.trial import try_out
 from geokd.model.workload import Layer
 
 BATCH_PATCHES = 32
@@ -101,7 +103,7 @@ class Student:
             count = len(batch)
             if count < size:
                 batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), np.uint8)])
-            with _told_in_a_sentence(f"run the model {self.bundle.name}"):
+            with told_in_a_sentence(f"run the model {self.bundle.name}"):
                 (answer,) = self.session.run(None, {name: np.ascontiguousarray(batch)})
             if answer.shape != (size, *self.answer_shape) or not _is_finite(answer[:count]):
                 raise BundleError(
@@ -135,9 +137,10 @@ def open_student(path: Path, sha256: str) -> Student:
     """
     student = _opened.get((path, sha256))
     if student is None:
-        student = open_bundle(path)
-    if student.bundle.sha256 != sha256:
-        raise BundleError(f"the model {path} was changed while it was in use; start again")
+        bundle = load_bundle(path)
+        if bundle.sha256 != sha256:
+            raise BundleError(f"the model {path} was changed while it was in use; start again")
+        student = _kept_open(path, bundle, trial=False)  # whoever opened the bundle has tried it
     return student
 
 
@@ -150,11 +153,13 @@ def open_bundle(path: Path) -> Student:
         If the file is missing or broken, or :func:`make_student` refuses it.
     """
     bundle = load_bundle(path)
-    student = _opened.get((path, bundle.sha256))
-    if student is None:
-        student = _opened[path, bundle.sha256] = make_student(bundle)
-        for oldest in list(_opened)[:-_MOST_OPENED]:
-            _opened.pop(oldest, None)
+    return _opened.get((path, bundle.sha256)) or _kept_open(path, bundle, trial=True)
+
+
+def _kept_open(path: Path, bundle: Bundle, *, trial: bool) -> Student:
+    student = _opened[path, bundle.sha256] = make_student(bundle, trial=trial)
+    for oldest in list(_opened)[:-_MOST_OPENED]:
+        _opened.pop(oldest, None)
     return student
 
 
@@ -163,19 +168,33 @@ def let_students_rest() -> None:
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     for student in list(_opened.values()):
-        with _told_in_a_sentence(f"run the model {student.bundle.name}"):
+        with told_in_a_sentence(f"run the model {student.bundle.name}"):
             student.session.run(None, student.blank_batch, options)
     give_back_freed()
 
 
-def make_student(bundle: Bundle) -> Student:
+def session_of(graph: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    """Make a session of a model as :func:`geokd.model.onnx_graph.restated` understands it.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    return onnxruntime.InferenceSession(restated(graph), options, providers=["CPUExecutionProvider"])
+
+
+def make_student(bundle: Bundle, *, trial: bool = True) -> Student:
     """Make a session of a bundle and check that the network is what the bundle says.
+
+    With `trial`, a model that did not come with geokd is first tried in a process of its own.
 
     Raises
     ------
     BundleError
-        If ONNX Runtime cannot load or run the graph, at least not within half of the memory that there is, or its
-        input or output is not what contract and legend say.
+        If ONNX Runtime cannot load or run the graph, at least not within half of the memory that there is and some
+        time, or its input or output is not what contract and legend say.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -184,14 +203,16 @@ def make_student(bundle: Bundle) -> Student:
     options.log_severity_level = _SEVERITY_FATAL
     if not sums_bytes_exactly():
         options.add_session_config_entry("session.x64quantprecision", "1")
+    if trial:
+        try_out(bundle, DENSE_BATCH_PATCHES if bundle.contract.is_dense else BATCH_PATCHES)
     most = fair_share_bytes()
-    with _told_in_a_sentence(f"load the model {bundle.name}", most), bounded_growth(most):
-        session = onnxruntime.InferenceSession(bundle.graph, options, providers=["CPUExecutionProvider"])
+    with told_in_a_sentence(f"load the model {bundle.name}", most), bounded_growth(most):
+        session = session_of(bundle.graph, options)
     problems = _signature_problems(bundle, session)
     if problems:
         raise BundleError(f"the network of the model {bundle.name} does not fit it: {one_message(problems)}")
     student = Student(bundle, session)
-    with _told_in_a_sentence(f"run the model {bundle.name}", most), bounded_growth(most):
+    with told_in_a_sentence(f"run the model {bundle.name}", most), bounded_growth(most):
         (answer,) = session.run(None, student.blank_batch)
     wanted = (student.batch_patches, *student.answer_shape)
     if answer.shape != wanted or answer.dtype != np.float32:
@@ -225,8 +246,8 @@ def trace_layers(graph: bytes, shape: tuple[int, int, int]) -> list[Layer]:
     most = fair_share_bytes()
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder, "profile"))
-        with _told_in_a_sentence("run the network node by node", most), bounded_growth(most):
-            session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        with told_in_a_sentence("run the network node by node", most), bounded_growth(most):
+            session = session_of(graph, options)
             session.run(None, {session.get_inputs()[0].name: np.zeros((1, *shape), np.uint8)})
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
 
@@ -286,7 +307,7 @@ def _is_finite(answer: NDArray[np.float32]) -> bool:
 
 
 @contextmanager
-def _told_in_a_sentence(task: str, most_bytes: int | None = None) -> Iterator[None]:
+def told_in_a_sentence(task: str, most_bytes: int | None = None) -> Iterator[None]:
     """Turn what ONNX Runtime raises into one line on the task that it cannot do.
 
     Parameters

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxruntime import quantization
 
+from geokd.model.onnx_graph import restated
 from geokd.training.fake_quantisation import round_weights
 
 _BATCH_PIXELS = 64 * 64 * 64  # chips or patches run at once, as many as have so many pixels
@@ -128,7 +129,8 @@ def open_graph(graph: bytes) -> Callable[[NDArray[np.uint8]], NDArray[np.float32
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.x64quantprecision", "1")  # as the engine that maps has it
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    session = onnxruntime.InferenceSession(restated(graph), options, providers=["CPUExecutionProvider"])
 
     def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         (logits,) = session.run(None, {"pixels": pixels})

@@ -36,7 +36,7 @@ RANKS = {
 # Libraries, and the only modules that may import them.
 ROOMS = {
     "distributed": ("geokd.mapping.parallel",),
-    "onnxruntime": ("geokd.model.engine", "geokd.training.quantisation"),
+    "onnxruntime": ("geokd.model.engine", "geokd.model.trial_run", "geokd.training.quantisation"),
     "onnx": ("geokd.training.",),
     "torch": ("geokd.training.",),
     "torchvision": ("geokd.training.networks", "geokd.training.initial_weights"),
