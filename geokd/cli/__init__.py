@@ -5,7 +5,9 @@ from typing import Any, NoReturn
 
 import click
 
+from geokd.cli.talk import echo
 from geokd.errors import GeokdError
+from geokd.text import printable
 
 # Name, module and attribute, one line for `geokd --help`: listing the commands imports none of them.
 _COMMANDS = {
@@ -56,12 +58,14 @@ class _Commands(click.Group):
             if error.name not in _TRAIN_EXTRA:
                 raise
             _stop(ctx, f"Error: this command needs {error.name}; install it by pip install 'geokd[train]'", 1)
+        except click.UsageError as error:
+            raise click.UsageError(printable(error.format_message()), error.ctx) from error
         except KeyboardInterrupt:
             _stop(ctx, "Interrupted.", _INTERRUPTED)
 
 
 def _stop(ctx: click.Context, message: str, exit_code: int) -> NoReturn:
-    click.echo(message, err=True)
+    echo(message, err=True)
     ctx.exit(exit_code)
 
 
@@ -69,7 +73,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         import geokd
 
-        click.echo(f"geokd {geokd.__version__}")
+        echo(f"geokd {geokd.__version__}")
         ctx.exit()
 
 

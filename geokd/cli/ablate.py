@@ -8,6 +8,7 @@ import click
 
 from geokd.cli.options import json_option, kept_when_interrupted, recipe_option, set_option, validation_option
 from geokd.cli.table import percent
+from geokd.cli.talk import echo
 
 _HEAD = (
     "labels",
@@ -83,9 +84,9 @@ def ablate(
     with kept_when_interrupted(output):
         result = run_ablation(chips, output, resolved, options, validation=validation, resume=resume)
     if as_json:
-        click.echo(json.dumps(result.rows, indent=2))
+        echo(json.dumps(result.rows, indent=2))
     else:
-        click.echo("\n".join([_table(result.rows), *result.conclusions]))
+        echo("\n".join([_table(result.rows), *result.conclusions]))
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from geokd.cli import options as o
+from geokd.cli.talk import echo
 
 
 @click.command()
@@ -29,8 +30,8 @@ def assess(class_map: str, reference: str, field: str | None, match: str | None,
     figures = hold(class_map, reference, field, match)
     for note in [_left_out(figures), *figures["notes"]]:
         if note:
-            click.echo(f"  {note}", err=True)
-    click.echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else _tables(figures))
+            echo(f"  {note}", err=True)
+    echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else _tables(figures))
 
 
 def _left_out(figures: dict[str, Any]) -> str:

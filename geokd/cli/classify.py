@@ -9,6 +9,7 @@ import click
 
 from geokd.cli import options as o
 from geokd.cli.table import area_lines
+from geokd.cli.talk import echo
 from geokd.errors import GeokdError
 
 if TYPE_CHECKING:
@@ -105,24 +106,24 @@ def classify(
     if with_index:
         written = write_index(scenes, entries, output, options)
         if written is not None and not quiet:
-            click.echo(f"{written} leads to the reports", err=True)
+            echo(f"{written} leads to the reports", err=True)
     if errors:
         raise _summed_up(errors, len(scenes))
 
 
 def _report(job: "MappingJob", result: "ClassifyResult", *, as_json: bool, quiet: bool) -> None:
     for warning in result.manifest["warnings"][len(job.plan.warnings) :]:
-        click.echo(f"Warning: {job.plan.path}: {warning}", err=True)
+        echo(f"Warning: {job.plan.path}: {warning}", err=True)
     if not quiet:
-        click.echo(_summary(job, result), err=True)
+        echo(_summary(job, result), err=True)
     if as_json:
-        click.echo(json.dumps(result.manifest, allow_nan=False))
+        echo(json.dumps(result.manifest, allow_nan=False))
 
 
 def _say_what_is_kept(jobs: "list[MappingJob]") -> None:
     kept = [job.plan.path for job in jobs if job.journal.exists()]
     if kept:
-        click.echo(f"\nWhat is done of {', '.join(kept)} is kept; go on by --resume, with the same call.", err=True)
+        echo(f"\nWhat is done of {', '.join(kept)} is kept; go on by --resume, with the same call.", err=True)
 
 
 def _summed_up(errors: dict[str, GeokdError], scenes: int) -> GeokdError:
@@ -163,14 +164,14 @@ def _announce(job: "MappingJob", *, quiet: bool, verbose: bool) -> None:
     from geokd.mapping.account import describe_options
 
     if not quiet:
-        click.echo(f"{job.plan.path}: model {job.bundle.name} ({job.bundle.precision}), {job.model}", err=True)
+        echo(f"{job.plan.path}: model {job.bundle.name} ({job.bundle.precision}), {job.model}", err=True)
         for note in job.notes:
-            click.echo(f"  {note}", err=True)
+            echo(f"  {note}", err=True)
     if verbose:
         for name, value in describe_options(job).items():
-            click.echo(f"  {name}: {json.dumps(value)}", err=True)
+            echo(f"  {name}: {json.dumps(value)}", err=True)
     for warning in job.plan.warnings:
-        click.echo(f"Warning: {job.plan.path}: {warning}", err=True)
+        echo(f"Warning: {job.plan.path}: {warning}", err=True)
 
 
 def _summary(job: "MappingJob", result: "ClassifyResult") -> str:

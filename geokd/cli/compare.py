@@ -8,6 +8,7 @@ import click
 
 from geokd.cli.options import json_option, overwrite_option
 from geokd.cli.table import aligned, percent
+from geokd.cli.talk import echo
 
 _HEAD = ("", "model", "network", "precision", "parameters", "MB", "M mult-adds", "chips/s", "times as fast")
 _HEAD_ON_CHIPS = (
@@ -40,12 +41,10 @@ def compare(models: tuple[str, ...], chips: str, output: Path | None, overwrite:
     """
     from geokd.assessment.compare import compare as compare_models
 
-    figures = compare_models(
-        models, chips, output, overwrite=overwrite, progress=lambda line: click.echo(line, err=True)
-    )
+    figures = compare_models(models, chips, output, overwrite=overwrite, progress=lambda line: echo(line, err=True))
     for note in figures["chips"]["notes"]:
-        click.echo(f"  {note}", err=True)
-    click.echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else "\n".join(_tables(figures)))
+        echo(f"  {note}", err=True)
+    echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else "\n".join(_tables(figures)))
 
 
 def _tables(figures: dict[str, Any]) -> list[str]:

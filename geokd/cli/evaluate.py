@@ -7,6 +7,7 @@ import click
 
 from geokd.cli.options import json_option
 from geokd.cli.table import aligned, percent
+from geokd.cli.talk import echo
 
 
 @click.command()
@@ -18,9 +19,9 @@ def evaluate(model: str, chips: str, as_json: bool) -> None:
     from geokd.assessment.evaluate import evaluate as evaluate_model
 
     figures = evaluate_model(model, chips)
-    click.echo(_summary(figures), err=True)
+    echo(_summary(figures), err=True)
     if as_json:
-        click.echo(json.dumps(figures, indent=2))
+        echo(json.dumps(figures, indent=2))
 
 
 def _summary(figures: dict[str, Any]) -> str:

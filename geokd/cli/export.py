@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from geokd.cli.options import json_option, overwrite_option
+from geokd.cli.talk import echo
 
 
 @click.command()
@@ -20,8 +21,8 @@ def export(run: Path, output: Path | None, teacher: bool, overwrite: bool, as_js
 
     result = export_run(run, output, teacher=teacher, overwrite=overwrite)
     for path in result.paths.values():
-        click.echo(f"{path}  {path.stat().st_size / 1e6:.2f} MB", err=True)
+        echo(f"{path}  {path.stat().st_size / 1e6:.2f} MB", err=True)
     for note in result.notes:
-        click.echo(f"  {note}", err=True)
+        echo(f"  {note}", err=True)
     if as_json:
-        click.echo(json.dumps({key: str(path) for key, path in result.paths.items()}, indent=2))
+        echo(json.dumps({key: str(path) for key, path in result.paths.items()}, indent=2))

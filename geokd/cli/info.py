@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from geokd.cli import options as o
+from geokd.cli.talk import echo
 
 
 @click.command()
@@ -28,10 +29,10 @@ def info(path: str, model: str | None, as_json: bool, **choices: Any) -> None:
 
     about = describe(path, model, ClassifyOptions(**choices))
     if as_json:
-        click.echo(json.dumps(about, indent=2, allow_nan=False))
+        echo(json.dumps(about, indent=2, allow_nan=False))
     else:
         about.get("provenance", {}).pop("recipe", None)  # long; --json has it
-        click.echo("\n".join(_lines(about)))
+        echo("\n".join(_lines(about)))
 
 
 def _lines(value: dict[str, Any], indent: str = "") -> list[str]:

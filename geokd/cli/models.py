@@ -8,6 +8,7 @@ import click
 
 from geokd.cli.options import json_option
 from geokd.cli.table import aligned, percent
+from geokd.cli.talk import echo
 from geokd.model.contract import ValueScaling
 
 _HEAD = (
@@ -24,15 +25,15 @@ def models(as_json: bool) -> None:
 
     found = list_models()
     if as_json:
-        click.echo(json.dumps(found, indent=2, allow_nan=False))
+        echo(json.dumps(found, indent=2, allow_nan=False))
         return
-    click.echo("\n".join(aligned("<<><><><><", _HEAD, [_row(entry) for entry in found])))
+    echo("\n".join(aligned("<<><><><><", _HEAD, [_row(entry) for entry in found])))
     of_classes: dict[str, list[str]] = {}
     for entry in found:
         of_classes.setdefault(", ".join(c["title"] for c in entry["legend"]), []).append(entry["model"])
     for classes, names in of_classes.items():
-        click.echo(f"\nClasses of {', '.join(names)}:")
-        click.echo(textwrap.fill(classes, 100, initial_indent="  ", subsequent_indent="  "))
+        echo(f"\nClasses of {', '.join(names)}:")
+        echo(textwrap.fill(classes, 100, initial_indent="  ", subsequent_indent="  "))
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import click
 
 from geokd.cli import options as o
 from geokd.cli.table import area_lines
+from geokd.cli.talk import echo
 
 if TYPE_CHECKING:
     from geokd.maps.mosaic import By
@@ -55,9 +56,9 @@ def mosaic(
     from geokd.maps.mosaic import mosaic as join
 
     made = join(maps, output, MosaicOptions(by=by, grid=StatedGrid(crs, resolution), **choices))
-    click.echo(_summary(made, output), err=True)
+    echo(_summary(made, output), err=True)
     if as_json:
-        click.echo(json.dumps(made, allow_nan=False))
+        echo(json.dumps(made, allow_nan=False))
 
 
 def _summary(made: dict[str, Any], output: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from geokd.cli.talk import echo
 from geokd.model.bundle import AUTO_MODEL
 
 
@@ -189,7 +190,7 @@ def kept_when_interrupted(folder: Path) -> Iterator[None]:
 
         if not is_begun(folder):
             raise
-        click.echo(f"What is done is kept in {folder}; go on by --resume, with the same call.", err=True)
+        echo(f"What is done is kept in {folder}; go on by --resume, with the same call.", err=True)
         raise
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from geokd.cli import options as o
+from geokd.cli.talk import echo
 
 
 @click.command()
@@ -30,9 +31,9 @@ def review(class_map: str, points: int, output: Path, as_json: bool, **choices: 
     from geokd.assessment.review import review as choose
 
     chosen = choose(class_map, points, output, ReviewOptions(**choices))
-    click.echo(_summary(chosen), err=True)
+    echo(_summary(chosen), err=True)
     if as_json:
-        click.echo(json.dumps(chosen, indent=2, allow_nan=False))
+        echo(json.dumps(chosen, indent=2, allow_nan=False))
 
 
 def _summary(chosen: dict[str, Any]) -> str:

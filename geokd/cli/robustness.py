@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from geokd.cli import options as o
+from geokd.cli.talk import echo
 
 
 @click.command()
@@ -59,20 +60,20 @@ def robustness(
     )
     figures = measure(scene, model, output, ClassifyOptions(**choices), against, progress=_show)
     for warning in figures["warnings"]:
-        click.echo(f"Warning: {scene}: {warning}", err=True)
+        echo(f"Warning: {scene}: {warning}", err=True)
     for note in figures["notes"]:
-        click.echo(f"  {note}", err=True)
+        echo(f"  {note}", err=True)
     for figure, worst in figures["worst"].items():
-        click.echo(f"  worst for {figure}: {worst['change']}, by {100 * worst['loss']:.1f} points", err=True)
+        echo(f"  worst for {figure}: {worst['change']}, by {100 * worst['loss']:.1f} points", err=True)
     if as_json:
-        click.echo(json.dumps(figures, indent=2, allow_nan=False))
+        echo(json.dumps(figures, indent=2, allow_nan=False))
 
 
 def _show(name: str, figures: dict[str, Any]) -> None:
     if name == "as it is":
-        click.echo(_row(*_HEAD), err=True)
+        echo(_row(*_HEAD), err=True)
     keys = ("water_recall", "false_water", "vegetation_recall", "agreement", "changed", "mean_confidence")
-    click.echo(_row(name, *("-" if figures[k] is None else f"{100 * figures[k]:.1f} %" for k in keys)), err=True)
+    echo(_row(name, *("-" if figures[k] is None else f"{100 * figures[k]:.1f} %" for k in keys)), err=True)
 
 
 _HEAD = ("map", "water recall", "false water", "vegetation", "agreement", "changed", "confidence")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from geokd.cli import options as o
+from geokd.cli.talk import echo
 
 
 @click.command()
@@ -36,9 +37,9 @@ def sample(class_map: str, points: int, output: Path, as_json: bool, **choices: 
     from geokd.assessment.sample import sample as draw
 
     drawn = draw(class_map, points, output, SampleOptions(**choices))
-    click.echo(_summary(drawn), err=True)
+    echo(_summary(drawn), err=True)
     if as_json:
-        click.echo(json.dumps(drawn, indent=2, allow_nan=False))
+        echo(json.dumps(drawn, indent=2, allow_nan=False))
 
 
 def _summary(drawn: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from geokd.cli import options as o
+from geokd.cli.talk import echo
 
 
 @click.command()
@@ -36,16 +37,16 @@ def style(paths: tuple[str, ...], output: Path | None, template: bool, overwrite
     if template:
         if len(paths) != 1 or output is not None:
             raise click.UsageError("--template takes a TARGET alone")
-        click.echo(legend_of(target), nl=False)
+        echo(legend_of(target), nl=False)
         return
     if len(paths) != 2:
         raise click.UsageError("give a LEGEND and a TARGET, or a TARGET with --template")
     if output is None:
         raise click.UsageError("say by -o/--output what to write")
     made = restyle(paths[0], target, output, overwrite=overwrite)
-    click.echo(_about_model(made) if is_model(target) else _about_map(made, output), err=True)
+    echo(_about_model(made) if is_model(target) else _about_map(made, output), err=True)
     if as_json:
-        click.echo(json.dumps(made, allow_nan=False))
+        echo(json.dumps(made, allow_nan=False))
 
 
 def _about_model(made: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geokd.cli import options as o
+from geokd.cli.talk import echo
 
 if TYPE_CHECKING:
     from geokd.chips.tiling import TileResult
@@ -57,11 +58,11 @@ def tile(scene: str, output: str, labels: str | None, field: str | None, as_json
     from geokd.chips.tiling import tile as cut
 
     result = cut(scene, output, labels, field, TileOptions(**choices))
-    click.echo(_summary(result), err=True)
+    echo(_summary(result), err=True)
     for warning in result.warnings:
-        click.echo(f"Warning: {scene}: {warning}", err=True)
+        echo(f"Warning: {scene}: {warning}", err=True)
     if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2))
+        echo(json.dumps(result.to_json(), indent=2))
 
 
 def _summary(result: "TileResult") -> str:

@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from geokd.cli.options import json_option, kept_when_interrupted, recipe_option, set_option, validation_option
+from geokd.cli.talk import echo
 
 
 def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         from geokd.training.recipe_file import dense_template, template
 
-        click.echo(dense_template() if option.name == "dense_template" else template(), nl=False)
+        echo(dense_template() if option.name == "dense_template" else template(), nl=False)
         ctx.exit()
 
 
@@ -91,6 +92,6 @@ def train(
         resolved = load_recipe(recipe, changes) if init is None else continuing_recipe(init, changes)
     with kept_when_interrupted(output):
         result = train_student(chips, output, resolved, **choices)
-    click.echo(f"run written to {result.folder}; next: geokd export {result.folder}", err=True)
+    echo(f"run written to {result.folder}; next: geokd export {result.folder}", err=True)
     if as_json:
-        click.echo(json.dumps({"run": str(result.folder), "metrics": result.metrics}, indent=2))
+        echo(json.dumps({"run": str(result.folder), "metrics": result.metrics}, indent=2))

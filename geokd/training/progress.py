@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Callable
 
+from geokd.text import printable
+
 Say = Callable[[str], None]
 """Takes one line of progress."""
 
 
 def to_stderr(line: str) -> None:
     """Print a line of progress."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)

@@ -32,6 +32,7 @@ RANKS = {
     "files": 1,
     "locks": 1,
     "errors": 0,
+    "text": 0,
 }
 # Libraries, and the only modules that may import them.
 ROOMS = {

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from geokd.files import write_bytes
 from geokd.maps.class_map import ClassMap, class_areas
+from geokd.text import table_cell
 
 COLUMNS = (
     *("class_value", "class_name", "class_title", "polygons", "cells"),
@@ -26,7 +27,8 @@ def write_summary(class_map: ClassMap, polygons: NDArray[np.int64] | None, path:
         How many polygons each class has; None, if polygons are left out, leaves the column empty.
     path : path
         UTF-8, comma-separated. The columns are named as those of the polygons; numbers are rounded to 12 digits
-        (areas) or 6; mean_confidence, in percent, is empty where a class has no cells.
+        (areas) or 6; mean_confidence, in percent, is empty where a class has no cells. A title that a spreadsheet
+        would take for a formula begins with an apostrophe.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def write_summary(class_map: ClassMap, polygons: NDArray[np.int64] | None, path:
         confidence = area["mean_confidence"]
         table.writerow(
             (
-                *(area["value"], area["name"], area["title"], count, area["cells"]),
+                *(area["value"], area["name"], table_cell(area["title"]), count, area["cells"]),
                 *(f"{area['area_ha']:.12g}", f"{area['share_percent']:.6g}"),
                 "" if confidence is None else f"{confidence:.6g}",
             )
