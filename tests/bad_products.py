@@ -3,6 +3,7 @@
 The cases are of the kind of :mod:`tests.bad_input`, and run with them.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,6 +77,30 @@ def masked(mask: str, *, cloud: bool = False) -> Callable[[Path], Call]:
     return write
 
 
+def area(name: str, *arguments: str) -> Callable[[Path], Call]:
+    """Ask for an area of the plain scene, by the name of a file that is written beside it."""
+
+    def write(folder: Path) -> Call:
+        square = [[-76.2, 37.9], [-76.1, 37.9], [-76.1, 38.0], [-76.2, 37.9]]
+        shapes = {
+            "points": {"type": "Point", "coordinates": [-76.13, 37.94]},
+            "far": {"type": "Polygon", "coordinates": [[[x + 50, y] for x, y in square]]},
+            "area": {"type": "Polygon", "coordinates": [square]},
+        }
+        for title, shape in shapes.items():
+            feature = {"type": "Feature", "properties": {"name": "a"}, "geometry": shape}
+            text = json.dumps({"type": "FeatureCollection", "features": [feature]})
+            (folder / f"{title}.geojson").write_text(text)
+        (folder / "text.gpkg").write_text("no polygons here")
+        return Call(plain(folder), arguments=("--aoi", str(folder / name), *arguments))
+
+    return write
+
+
+def box(text: str) -> Callable[[Path], Call]:
+    return lambda folder: Call(plain(folder), arguments=("--bbox", text))
+
+
 def four_names(folder: Path) -> Path:
     values = np.concatenate([three_fields(SIDE_PX, SIDE_PX), three_fields(SIDE_PX, SIDE_PX)[:1]])
     return write_scene(folder / "scene.tif", values, ("B01", "B02", "B03", "B04"))
@@ -100,5 +125,16 @@ PRODUCT_CASES = [
     Case("mask that is not there", masked("scl"), "comes with no mask scl; give the mask as a file", 2),
     Case("mask of no file", masked("none.tif"), "no such file: none.tif", 2),
     Case("mask elsewhere", masked("", cloud=True), "the mask cloud.tif does not lie over the scene"),
+    # Areas
+    Case("area of no file", area("none.gpkg"), "no such file: .*none.gpkg", 2),
+    Case("area of no layer", area("area.geojson:roads"), "has no layer roads; it has area", 2),
+    Case("area of points", area("points.geojson"), "holds points or lines, which have no area; give polygons"),
+    Case("area elsewhere", area("far.geojson"), "far.geojson .1 polygon. does not lie over .*; check the area"),
+    Case("area of text", area("text.gpkg"), "text.gpkg is no vector file, or a broken one"),
+    Case("area of no feature", area("area.geojson", "--where", "name = 'b'"), "holds no polygon where name = 'b'"),
+    Case("area by no condition", area("area.geojson", "--where", "n = 1"), "'n = 1' is no condition on the fields", 2),
+    Case("box of three numbers", box("1,2,3"), "is no box like", 2),
+    Case("box upside down", box("-76.2,38,-76.1,37"), "is no box: give west, south, east, north in degrees", 2),
+    Case("box elsewhere", box("10,50,11,51"), "the box 10, 50, 11, 51 does not lie over"),
 ]
 # fmt: on

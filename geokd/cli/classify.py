@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 @o.value_offset_option
 @o.nodata_option
 @o.mask_option
+@o.aoi_option
+@o.where_option
+@o.bbox_option
 @o.min_valid_share_option
 @o.min_confidence_option
 @o.smooth_option

@@ -18,6 +18,9 @@ from geokd.cli.talk import echo
 @o.value_offset_option
 @o.nodata_option
 @o.mask_option
+@o.aoi_option
+@o.where_option
+@o.bbox_option
 @o.min_valid_share_option
 @o.min_confidence_option
 @o.workers_option

@@ -28,6 +28,21 @@ def band_numbers(text: str) -> tuple[int, ...]:
     return bidx
 
 
+def box(text: str) -> tuple[float, float, float, float]:
+    """Read `west,south,east,north`.
+
+    Raises
+    ------
+    click.BadParameter
+        If it is no such list.
+    """
+    try:
+        west, south, east, north = (float(part) for part in text.replace(",", " ").split())
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is no box like -76.2,37.8,-76.0,37.9") from error
+    return west, south, east, north
+
+
 class MemorySize(click.ParamType[int]):
     """A size like 800MB or 2GB, as whole MB of 1,000,000 bytes."""
 
@@ -81,6 +96,20 @@ mask_option = click.option(
     metavar="MASK[:VALUE,...]",
     help="Leave pixels out: scl (Sentinel-2 L2A), qa_pixel (Landsat), fmask (HLS), udm2 (PlanetScope), as scl:3,8,9 or"
     " qa_pixel:cloud,shadow; or a raster, with the values that are left out. Default: all of it but 0.",
+)
+aoi_option = click.option(
+    "--aoi",
+    metavar="FILE[:LAYER]",
+    help="Map an area alone: polygons of any vector file, in any coordinate system. Default: the whole scene.",
+)
+where_option = click.option(
+    "--where", metavar="CONDITION", help="Of --aoi, the features that meet a condition, as \"name = 'Ambarawa'\"."
+)
+bbox_option = click.option(
+    "--bbox",
+    type=box,
+    metavar="W,S,E,N",
+    help="Map a box alone: west, south, east, north in degrees; across the antimeridian west is greater than east.",
 )
 stride_option = click.option(
     "--stride",

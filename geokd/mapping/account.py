@@ -27,7 +27,6 @@ def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> 
     """
     class_map, drift = mosaic.class_map, mosaic.drift
     mapped = int(class_map.cell_counts().sum())
-    rows, cols = job.patches.shape
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "scene": describe_input(job),
@@ -53,12 +52,16 @@ def describe_map(job: MappingJob, mosaic: Mosaic, seconds: dict[str, float]) -> 
         "map": describe_cells(class_map.grid),
         "valid_cells": mapped,
         "unmapped_cells": {
-            "without_valid_pixel": class_map.codes.size - mosaic.valid_cells,
+            **({} if job.area is None else {"outside_area": mosaic.outside_cells}),
+            "without_valid_pixel": class_map.codes.size - mosaic.outside_cells - mosaic.valid_cells,
             "in_no_classified_patch": mosaic.valid_cells - mapped,
         },
         **describe_areas(class_map),
         "cells_by_confidence": confidence_histogram(class_map),
-        "patches": {"all": rows * cols, "classified": mosaic.classified_patches},
+        "patches": {
+            "all": sum(block.rows * block.cols for block in job.blocks),
+            "classified": mosaic.classified_patches,
+        },
         "seconds": seconds,
         "peak_memory_mb": peak_memory_mb(job.options.crew),
         "outputs": job.outputs,
@@ -113,6 +116,9 @@ def describe_options(job: MappingJob) -> dict[str, Any]:
         "value_scaling": None if scaling is None else scaling.to_json(),
         "nodata": _nodata(job),
         "mask": job.options.mask,
+        "aoi": job.options.aoi,
+        "where": job.options.where,
+        "bbox": None if job.options.bbox is None else list(job.options.bbox),
         "min_valid_share": job.min_valid_share,
         "min_confidence": job.options.min_confidence,
         "smooth_cells": job.options.smooth_cells,

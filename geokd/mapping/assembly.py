@@ -36,11 +36,14 @@ class Read(Protocol):
 
 
 class _Own(NamedTuple):
-    """A block's result, the cells that are its own, and what is final for these."""
+    """A block's result, the cells of the scene that are its own, and what is final for those of them in the map."""
 
     result: BlockResult
+    own: tuple[slice, slice]
     place: tuple[slice, slice]
     cells: CellAnswers
+    valid: NDArray[np.bool_]
+    inside: int
 
 
 def assemble(job: MappingJob, blocks: Sequence[PatchBlock], read: Read) -> Mosaic:
@@ -53,27 +56,30 @@ def assemble(job: MappingJob, blocks: Sequence[PatchBlock], read: Read) -> Mosai
         As :meth:`geokd.scenes.grid.PatchGrid.blocks` cuts them.
     read : Read
     """
-    grid, scene, patches = job.patches.cell_grid, job.plan.grid, job.patches
+    grid = job.map_grid
     codes = np.full((grid.height, grid.width), NODATA, np.uint8)
     confidence = codes.copy()
-    lines = [picture_lines(size, max(scene.height, scene.width)) for size in (scene.height, scene.width)]
+    lines = picture_lines(job.shown)
     picture = np.zeros((len(job.plan.bidx), len(lines[0]), len(lines[1])), np.uint8)
     picture_valid = np.zeros(picture.shape[1:], np.bool_)
-    classified = valid = 0
+    classified = valid = inside = 0
     features, sure = [], []
-    for result, place, cells in _own_parts(job, blocks, read, percent=False):
-        codes[place], confidence[place] = cells.codes, cells.confidence
+    for part in _own_parts(job, blocks, read, percent=False):
+        result = part.result
+        codes[part.place], confidence[part.place] = part.cells.codes, part.cells.confidence
         classified += result.classified
-        valid += int(np.count_nonzero(result.valid_cells))
+        valid += int(np.count_nonzero(part.valid))
+        inside += part.inside
         features.append(result.features)
         sure.append(result.confidence)
-        shown = [_within(n, own, patches.cell_px) for n, own in zip(lines, place, strict=True)]
+        shown = [_within(n, own, job.patches.cell_px) for n, own in zip(lines, part.own, strict=True)]
         picture[:, shown[0], shown[1]] = result.picture
         picture_valid[shown[0], shown[1]] = result.picture_valid
     own_parts = _own_parts(job, blocks, read, percent=True)
     filtered = _filter(job, codes, confidence, own_parts) if job.options.filters else None
     class_map = ClassMap(codes, confidence, grid, job.legend)
-    return Mosaic(class_map, classified, valid, filtered, _drift(job, features, sure), picture, picture_valid)
+    drift = _drift(job, features, sure)
+    return Mosaic(class_map, classified, valid, codes.size - inside, filtered, drift, picture, picture_valid)
 
 
 def probability_parts(job: MappingJob, blocks: Sequence[PatchBlock], read: Read) -> Iterator[Part]:
@@ -89,30 +95,68 @@ def probability_parts(job: MappingJob, blocks: Sequence[PatchBlock], read: Read)
     rows, cols : slice
     percent : uint8 array (K, rows, cols); 255 where a cell is not mapped
     """
-    for _, place, cells in _own_parts(job, blocks, read, percent=True):
-        assert cells.percent is not None, "a task of a dense student was asked for probabilities"
-        yield place, cells.percent
+    for part in _own_parts(job, blocks, read, percent=True):
+        assert part.cells.percent is not None, "a task of a dense student was asked for probabilities"
+        if part.cells.codes.size:
+            yield part.place, part.cells.percent
+    read_ones = set(blocks)
+    for block in job.patches.blocks(*job.blocks_px):
+        part_of_map = job.part.common(*job.patches.own_cells(block))
+        if block not in read_ones and part_of_map.height and part_of_map.width:
+            shape = len(job.bundle.legend), part_of_map.height, part_of_map.width
+            yield part_of_map.within(job.part.row_start, job.part.col_start), np.full(shape, NODATA, np.uint8)
 
 
 def _own_parts(job: MappingJob, blocks: Sequence[PatchBlock], read: Read, *, percent: bool) -> Iterator[_Own]:
     """Yield the blocks in their order; of a patch student, a row of blocks is joined with the patches above it."""
     patches = job.patches
-    if not isinstance(patches, PatchGrid):
-        for number, block in enumerate(blocks):
-            result = read(number, percent=percent)
-            assert isinstance(result.predictions, CellAnswers)
-            yield _Own(result, patches.own_cells(block), result.predictions)
+    if isinstance(patches, PatchGrid):
+        yield from _joined_parts(job, patches, blocks, read, percent=percent)
         return
+    for number in range(len(blocks)):
+        result = read(number, percent=percent)
+        assert isinstance(result.predictions, CellAnswers)
+        yield _in_map(job, result, result.predictions)
+
+
+def _joined_parts(
+    job: MappingJob, patches: PatchGrid, blocks: Sequence[PatchBlock], read: Read, *, percent: bool
+) -> Iterator[_Own]:
+    """Yield the blocks of a patch student; those that were not read, far from an area, are without an answer."""
+    numbers = {block: number for number, block in enumerate(blocks)}
     joined: NDArray[np.float32] | None = None
-    for _, row in groupby(range(len(blocks)), key=lambda number: blocks[number].row_start):
-        results = [read(number) for number in row]
-        told = [r.predictions for r in results if isinstance(r.predictions, PatchPredictions)]
-        joined = join_row(joined, told, patches)
-        for result, said in zip(results, told, strict=True):
-            means, valid = own_cells(joined, said.block, patches), result.valid_cells
+    for _, row in groupby(patches.blocks(*job.blocks_px), key=lambda block: block.row_start):
+        of_row = list(row)
+        results = [read(numbers[block]) for block in of_row if block in numbers]
+        if not results:
+            joined = None  # nothing below is of the area, or its patches would reach up here
+            continue
+        said = {r.predictions.block: r.predictions for r in results if isinstance(r.predictions, PatchPredictions)}
+        unread = len(job.bundle.legend)
+        joined = join_row(joined, [said.get(block) or _no_answer(block, unread) for block in of_row], patches)
+        for result in results:
+            block, valid = result.predictions.block, result.valid_cells
+            means = own_cells(joined, block, patches)
             decided = codes_and_confidence(means, valid, job.options.min_confidence)
-            cells = CellAnswers(said.block, *decided, percentages(means, valid) if percent else None)
-            yield _Own(result, patches.own_cells(said.block), cells)
+            yield _in_map(job, result, CellAnswers(block, *decided, percentages(means, valid) if percent else None))
+
+
+def _no_answer(block: PatchBlock, classes: int) -> PatchPredictions:
+    return PatchPredictions(block, np.full((block.rows, block.cols, classes), np.nan, np.float32))
+
+
+def _in_map(job: MappingJob, result: BlockResult, cells: CellAnswers) -> _Own:
+    """Keep the cells of a block that are part of the map, and leave those out that lie outside its area."""
+    own = job.patches.own_cells(cells.block)
+    part = job.part.common(*own)
+    source = part.within(own[0].start, own[1].start)
+    place = part.within(job.part.row_start, job.part.col_start)
+    cells, valid, inside = cells.part(*source), result.valid_cells[source], part.height * part.width
+    if job.area is not None and inside:
+        held = job.area.holds(job.patches.cell_grid, *part.slices)
+        cells, valid, inside = cells.copy(), valid & held, int(np.count_nonzero(held))
+        cells.leave_out(~held)
+    return _Own(result, own, place, cells, valid, inside)
 
 
 def _filter(
@@ -127,9 +171,10 @@ def _filter(
     if options.smooth_cells > 1:
         smooth(codes, classes, options.smooth_cells)
     if options.min_area_ha > 0:
-        sieved = sieve(codes, job.patches.cell_grid, classes, options.min_area_ha)
+        sieved = sieve(codes, job.map_grid, classes, options.min_area_ha)
     changed_cells = 0
-    for _, place, cells in own_parts:
+    for part in own_parts:
+        place, cells = part.place, part.cells
         assert cells.percent is not None, "a task of a dense student was asked for probabilities"
         now = codes[place]
         changed = now != cells.codes

@@ -18,7 +18,7 @@ from geokd.mapping.cells import CellAnswers, decide_cells
 from geokd.mapping.overlapping import PatchPredictions
 from geokd.model.drift import Features, chip_features
 from geokd.model.engine import Student, open_student
-from geokd.scenes.grid import AnyGrid, DenseGrid, PatchBlock, PatchGrid
+from geokd.scenes.grid import AnyGrid, DenseGrid, PatchBlock, PatchGrid, Rectangle, whole
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import read_window
 from geokd.scenes.tiles import TILES
@@ -63,6 +63,8 @@ class BlockTask:
         Height and width of the tiles a scene is stored in, if they are to be kept for other blocks.
     run : str
         Told apart from other runs; for tiles that are kept.
+    shown : Rectangle or None
+        The pixels of the scene that the map covers, for the picture; None: all.
     """
 
     plan: ScenePlan
@@ -77,6 +79,7 @@ class BlockTask:
     percent: bool = False
     tile_px: tuple[int, int] | None = None
     run: str = ""
+    shown: Rectangle | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +171,7 @@ def classify_block(task: BlockTask) -> BlockResult:
         told = _answer_patches(student, task, grid, pixels, valid)
     picture_rows, picture_cols = (
         lines[(lines >= first) & (lines < stop)] - first + grid.margin_px
-        for lines, first, stop in _own_lines(grid, block)
+        for lines, first, stop in _own_lines(grid, block, task.shown or whole(grid.scene_grid))
     )
     return BlockResult(
         told.predictions,
@@ -268,17 +271,21 @@ def _look_at_windows(
     return chip_features(np.concatenate(found)), np.array(sure, np.float32)
 
 
-def picture_lines(size: int, longest: int) -> NDArray[np.int64]:
-    """Which of `size` rows or columns of a scene a picture shows, thinned to PICTURE_PX of the `longest` side."""
-    count = max(1, round(size * min(1.0, PICTURE_PX / longest)))
-    return ((np.arange(count) + 0.5) * size / count).astype(np.int64)
+def picture_lines(shown: Rectangle) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which rows and columns of a scene a picture of a part shows, thinned to PICTURE_PX of the longer side."""
+    longest = max(shown.height, shown.width)
+    rows, cols = (
+        first + ((np.arange(count) + 0.5) * size / count).astype(np.int64)
+        for first, size in ((shown.row_start, shown.height), (shown.col_start, shown.width))
+        for count in (max(1, round(size * min(1.0, PICTURE_PX / longest))),)
+    )
+    return rows, cols
 
 
-def _own_lines(grid: AnyGrid, block: PatchBlock) -> Iterator[tuple[NDArray[np.int64], int, int]]:
+def _own_lines(grid: AnyGrid, block: PatchBlock, shown: Rectangle) -> Iterator[tuple[NDArray[np.int64], int, int]]:
     """Rows, then columns, of the thinned picture; first and stop of those that are the block's own."""
-    scene, step = grid.scene_grid, grid.cell_px
-    for size, cells in zip((scene.height, scene.width), grid.own_cells(block), strict=True):
-        lines = picture_lines(size, max(scene.height, scene.width))
+    step = grid.cell_px
+    for lines, cells in zip(picture_lines(shown), grid.own_cells(block), strict=True):
         yield lines, cells.start * step, cells.stop * step
 
 

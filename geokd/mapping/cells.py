@@ -58,6 +58,11 @@ class CellAnswers:
         percent = None if self.percent is None else self.percent[:, rows, cols]
         return CellAnswers(self.block, self.codes[rows, cols], self.confidence[rows, cols], percent)
 
+    def copy(self) -> "CellAnswers":
+        """Return answers that can be changed without these."""
+        percent = None if self.percent is None else self.percent.copy()
+        return CellAnswers(self.block, self.codes.copy(), self.confidence.copy(), percent)
+
     def possible(self) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
         """Return which percentages of mapped cells are not 0, bool (K, rows, cols), and these in a row, uint8 (n,).
 

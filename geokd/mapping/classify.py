@@ -138,4 +138,4 @@ def make_map(job: MappingJob) -> Mosaic:
     def read(number: int, *, percent: bool = False) -> BlockResult:
         return results[number]
 
-    return assemble(job, list(job.patches.blocks(*job.blocks_px)), read)
+    return assemble(job, job.blocks, read)

@@ -1,6 +1,5 @@
 """What a model or a scene is, and what mapping it would take, without doing it."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +127,7 @@ def _prospect(scene: SceneInfo, named: str | Path, options: ClassifyOptions) -> 
         job = plan_job(scene, bundle, model, Path(), options, choice)
     except (SceneError, CallError) as error:
         return about | {"problems": str(error)}
-    cells, patches = job.patches.cell_grid, math.prod(job.patches.shape)
+    cells, patches = job.map_grid, sum(block.rows * block.cols for block in job.blocks)
     valid_share = float(read_preview(job.plan)[1].mean())
     speed = patches_per_second(student)
     return about | {

@@ -4,14 +4,16 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geokd.commit import check_outputs, settle
 from geokd.errors import CallError, GeokdError, one_message, together
 from geokd.legend.classes import Legend
+from geokd.mapping.areas import cells_of_area, find_area, has_say
 from geokd.mapping.choosing import ModelChoice, choose_model
 from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
@@ -20,11 +22,14 @@ from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT, Output
 from geokd.model.bundle import AUTO_MODEL, Bundle, resolve_model
 from geokd.model.engine import open_bundle
 from geokd.scenes.acquisition import Acquisition, stated_acquisition
-from geokd.scenes.grid import AnyGrid, DenseGrid, PatchGrid
+from geokd.scenes.grid import AnyGrid, DenseGrid, PatchBlock, PatchGrid, Rectangle, SceneGrid, whole
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
 from geokd.scenes.scene_info import SceneInfo
 from geokd.scenes.tiles import worth_keeping
+
+if TYPE_CHECKING:
+    from geokd.scenes.area import Area
 
 _MOST_CELLS = 2**31 - 1
 _MIN_VALID_SHARE = 0.25  # of patch students; dense ones give every valid pixel a class
@@ -55,7 +60,31 @@ class MappingJob:
         Whether the map is there already, made by the same model and options of the same scene.
     spared : int
         Workers that were left out for want of memory.
+    area : Area or None
+        The part of the scene that is mapped; None: all of it.
     """
+
+    @cached_property
+    def part(self) -> Rectangle:
+        """The cells of the scene that the map has: all, or those between which the area lies."""
+        cells = self.patches.cell_grid
+        return whole(cells) if self.area is None else cells_of_area(self.area, cells)
+
+    @cached_property
+    def map_grid(self) -> SceneGrid:
+        """The grid of the map."""
+        return self.part.of(self.patches.cell_grid)
+
+    @cached_property
+    def shown(self) -> Rectangle:
+        """The pixels of the scene that the map covers."""
+        return self.part.times(self.patches.cell_px, self.plan.grid)
+
+    @cached_property
+    def blocks(self) -> tuple[PatchBlock, ...]:
+        """The blocks that are read: all, or those that have a say in a cell of the area."""
+        every = self.patches.blocks(*self.blocks_px)
+        return tuple(block for block in every if self.area is None or has_say(block, self.patches, self.area))
 
     info: SceneInfo
     plan: ScenePlan
@@ -69,6 +98,7 @@ class MappingJob:
     choice: ModelChoice
     finished: bool = False
     spared: int = 0
+    area: "Area | None" = None
 
     @property
     def journal(self) -> Path:
@@ -138,6 +168,7 @@ class MappingJob:
             *((self.choice.reason,) if self.choice.reason else ()),
             *self.plan.notes,
             f"pixels of {size:.4g} m are taken for the model's {target:g} m",
+            *(() if self.area is None else (self.area.note,)),
             *_notes_of_patches(self),
             *unsure,
             *_notes_of_filters(self.options),
@@ -300,8 +331,11 @@ def plan_job(
     """
     plan = plan_scene(info, bundle.contract, options.scene_options)
     patches = lay_patches(plan, bundle, options.stride_px)
+    area = find_area(options.area_options, patches, info.path)
     percent = len(bundle.legend) if keeps_probabilities(options, bundle) else 0
-    options, blocks_px, spared = _fit_memory(info, plan, patches, options, percent)
+    part = whole(patches.cell_grid) if area is None else cells_of_area(area, patches.cell_grid)
+    sized = replace(plan, grid=part.times(patches.cell_px, plan.grid).of(plan.grid))
+    options, blocks_px, spared = _fit_memory(info, sized, replace(patches, scene_grid=sized.grid), options, percent)
     run = {
         **source_identity(plan),
         "model": bundle.sha256,
@@ -313,13 +347,16 @@ def plan_job(
         "nodata": [str(value) for value in plan.nodata.of(plan.bidx)],
         "mask": None if plan.mask is None else [plan.mask.name, plan.mask.note],
         "min_valid_share": least_valid_share(options, bundle),
+        "area": None if area is None else area.sha256,
         "block_px": list(blocks_px),
         **({} if isinstance(patches, PatchGrid) else {"probabilities_kept": percent > 0}),
         **({} if isinstance(patches, PatchGrid) else {"min_confidence": options.min_confidence}),
         **{f"{name}_version": version(name) for name in ("geokd", "numpy", "onnxruntime")},
     }
     choice = choice or ModelChoice(str(model))
-    return MappingJob(info, plan, patches, bundle, model, folder, options, blocks_px, run, choice, spared=spared)
+    return MappingJob(
+        info, plan, patches, bundle, model, folder, options, blocks_px, run, choice, spared=spared, area=area
+    )
 
 
 def _fit_memory(

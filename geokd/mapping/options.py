@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from geokd.errors import CallError, one_message
 from geokd.mapping.parallel import Crew, Engine, available_cores
 from geokd.scenes.acquisition import stated_acquisition
-from geokd.scenes.options import SceneOptions
+from geokd.scenes.options import AreaOptions, SceneOptions
 
 _MOST_SMOOTH_CELLS = 99
 
@@ -29,6 +29,12 @@ class ClassifyOptions:
     mask : str or None
         Mask of what is to be left out: "scl", "qa_pixel", "fmask", "udm2", or a raster; see
         :func:`geokd.scenes.masks.plan_mask`.
+    aoi : str or None
+        Map an area alone: a vector file with polygons, its layer after a colon if it has several.
+    where : str or None
+        Of `aoi`, the features that meet a condition as SQL has it.
+    bbox : tuple of float or None
+        Map a box alone: west, south, east, north in degrees; west is greater than east across the antimeridian.
     min_valid_share : float or None
         Share of valid pixels below which a patch is not classified, 0 to 1. None: 0.25; 0 of a dense student, so that
         every valid pixel gets a class.
@@ -77,6 +83,9 @@ class ClassifyOptions:
     value_offset: float | None = None
     nodata: float | None = None
     mask: str | None = None
+    aoi: str | None = None
+    where: str | None = None
+    bbox: tuple[float, float, float, float] | None = None
     min_valid_share: float | None = None
     min_confidence: float = 0.0
     smooth_cells: int = 1
@@ -127,6 +136,10 @@ class ClassifyOptions:
         if self.simplify_m > 0 and not self.polygons:
             problems.append("--simplify is for polygons, which --no-polygons leaves out: give one of the two")
         try:
+            AreaOptions(self.aoi, self.where, self.bbox)
+        except CallError as error:
+            problems.append(str(error))
+        try:
             if self.acquired is not None:
                 stated_acquisition(self.acquired)
         except ValueError as error:
@@ -137,6 +150,11 @@ class ClassifyOptions:
     def scene_options(self) -> SceneOptions:
         """The part that tells how to read the scene."""
         return SceneOptions(self.bidx, self.value_scale, self.value_offset, self.nodata, self.mask)
+
+    @property
+    def area_options(self) -> AreaOptions:
+        """The part that tells which area is mapped."""
+        return AreaOptions(self.aoi, self.where, self.bbox)
 
     @property
     def filters(self) -> bool:

@@ -71,6 +71,8 @@ class Mosaic:
     classified_patches : int
     valid_cells : int
         Cells that hold a valid pixel.
+    outside_cells : int
+        Cells of the map that lie outside the area that was asked for.
     filtered : Filtered or None
         None if no filter was asked for.
     drift : Drift or None
@@ -83,6 +85,7 @@ class Mosaic:
     class_map: ClassMap
     classified_patches: int
     valid_cells: int
+    outside_cells: int
     filtered: Filtered | None
     drift: Drift | None
     picture: NDArray[np.uint8]

@@ -58,7 +58,7 @@ class SceneRun:
 
     def __init__(self, number: int, job: MappingJob, command: str | None) -> None:
         self.job, self.number, self.command = job, number, command
-        self.blocks = list(job.patches.blocks(*job.blocks_px))
+        self.blocks = job.blocks
         self.error: GeokdError | None = None
         self._journal: Journal | None = None
         self._claim: Claim | None = None
@@ -159,7 +159,7 @@ class SceneRun:
     def _make_room(self) -> None:
         """Give back what the blocks took of the memory, if the map is large."""
         TILES.forget(self._run)
-        cells = self.job.patches.cell_grid
+        cells = self.job.map_grid
         if cells.height * cells.width > _LARGE_CELLS:
             let_students_rest()
 
@@ -200,7 +200,7 @@ def block_tasks(job: MappingJob, scene: int = 0, run: str | None = None) -> Iter
     if path.exists():
         plan = replace(plan, path=str(path.resolve()))
     options, run = job.options, run or uuid4().hex
-    for number, block in enumerate(job.patches.blocks(*job.blocks_px)):
+    for number, block in enumerate(job.blocks):
         yield BlockTask(
             plan,
             job.patches,
@@ -213,6 +213,7 @@ def block_tasks(job: MappingJob, scene: int = 0, run: str | None = None) -> Iter
             options.min_confidence,
             percent=job.keeps_probabilities,
             tile_px=job.kept_tile_px,
+            shown=None if job.area is None else job.shown,
             run=run,
         )
 
@@ -239,7 +240,7 @@ def write_map(job: MappingJob, mosaic: Mosaic, folder: Path) -> None:
 
 def write_probabilities(job: MappingJob, parts: Iterable[Part], folder: Path) -> None:
     """Write the probability of each class of the model, and its style."""
-    grid, legend = job.patches.cell_grid, job.bundle.legend
+    grid, legend = job.map_grid, job.bundle.legend
     write_probability_raster(parts, grid, legend, folder / job.names.probability_raster, _tags(job))
     write_bytes(folder / job.names.probability_style, confidence_raster_qml().encode())
 
@@ -251,7 +252,9 @@ def write_report(job: MappingJob, mosaic: Mosaic, manifest: Mapping[str, Any], f
 
 
 def _scene_picture(job: MappingJob, mosaic: Mosaic) -> ScenePicture:
-    return ScenePicture(true_colour(mosaic.picture, job.bundle.contract), mosaic.picture_valid, job.plan.grid)
+    return ScenePicture(
+        true_colour(mosaic.picture, job.bundle.contract), mosaic.picture_valid, job.shown.of(job.plan.grid)
+    )
 
 
 def _tags(job: MappingJob) -> dict[str, str]:

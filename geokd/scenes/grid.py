@@ -88,6 +88,66 @@ class SceneGrid:
 
 
 @dataclass(frozen=True)
+class Rectangle:
+    """Some rows and columns of a grid.
+
+    Parameters
+    ----------
+    row_start, row_stop, col_start, col_stop : int
+        The stops are exclusive.
+    """
+
+    row_start: int
+    row_stop: int
+    col_start: int
+    col_stop: int
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return self.row_stop - self.row_start
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return self.col_stop - self.col_start
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns as slices."""
+        return slice(self.row_start, self.row_stop), slice(self.col_start, self.col_stop)
+
+    def times(self, side: int, grid: SceneGrid) -> "Rectangle":
+        """Return the pixels of a grid that cells of `side` pixels cover."""
+        return Rectangle(
+            self.row_start * side,
+            min(self.row_stop * side, grid.height),
+            self.col_start * side,
+            min(self.col_stop * side, grid.width),
+        )
+
+    def of(self, grid: SceneGrid) -> SceneGrid:
+        """Return the grid of this part alone."""
+        transform = grid.transform @ Affine.translation(self.col_start, self.row_start)
+        return SceneGrid(transform, self.height, self.width, grid.crs)
+
+    def common(self, rows: slice, cols: slice) -> "Rectangle":
+        """Return what it has in common with other rows and columns; of no height or width if there is nothing."""
+        top, left = max(self.row_start, rows.start), max(self.col_start, cols.start)
+        bottom, right = min(self.row_stop, rows.stop), min(self.col_stop, cols.stop)
+        return Rectangle(top, max(top, bottom), left, max(left, right))
+
+    def within(self, row: int, col: int) -> tuple[slice, slice]:
+        """Return its rows and columns counted from another first row and column."""
+        return slice(self.row_start - row, self.row_stop - row), slice(self.col_start - col, self.col_stop - col)
+
+
+def whole(grid: SceneGrid) -> Rectangle:
+    """Return all rows and columns of a grid."""
+    return Rectangle(0, grid.height, 0, grid.width)
+
+
+@dataclass(frozen=True)
 class PatchGrid:
     """The patches that cover a scene, and the cells they are averaged on.
 

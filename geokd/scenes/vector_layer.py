@@ -82,7 +82,7 @@ def read_layer(path: Path, grid: SceneGrid, *wanted: str, points: bool = False) 
             f"the labels {path} have no coordinate reference system; assign one, by ogr2ogr -a_srs EPSG:..."
         )
     try:
-        return VectorLayer(_brought_to(_clipped(features.geometries, crs, grid), crs, grid), features.fields)
+        return VectorLayer(brought_to(features.geometries, crs, grid), features.fields)
     except ProjError as error:
         raise ChipError(f"the labels {path} cannot be brought into the scene's coordinates: {error}") from error
 
@@ -107,6 +107,32 @@ def only_layer(path: Path) -> tuple[str, list[str]]:
         raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
     listing = f"{len(layers)} layers with geometry ({', '.join(layers)})" if layers else "no layer with geometry"
     raise ChipError(f"{path} holds {listing}, one is expected; copy the right one out by ogr2ogr out.gpkg in LAYER")
+
+
+def read_features(path: Path, layer: str, where: str | None = None) -> tuple[NDArray[np.object_], str | None]:
+    """Read the geometries of a layer that lie somewhere, those of some features alone if asked for, and their CRS.
+
+    Raises
+    ------
+    ChipError
+        If the file is broken.
+    CallError
+        If `where` is no condition on its fields.
+    """
+    try:
+        about, _, coded, _ = pyogrio.raw.read(path, layer=layer, columns=[], where=where)
+        geometries = shapely.from_wkb(coded)
+    except (ValueError, pyogrio.errors.FeatureError) as error:
+        if where is None:
+            raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
+        fields = ", ".join(map(str, pyogrio.read_info(path, layer=layer)["fields"])) or "none"
+        raise CallError(
+            f"{where!r} is no condition on the fields of {path} ({fields}): {error}; write it like \"name = 'x'\""
+        ) from error
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ShapelyError) as error:
+        raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
+    lies = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    return np.asarray(geometries, object)[lies], about["crs"]
 
 
 def _read(path: Path, layer: str, wanted: list[str]) -> tuple[VectorLayer, str | None]:
@@ -151,8 +177,15 @@ def _clipped(geometries: NDArray[np.object_], crs: str, grid: SceneGrid) -> NDAr
     return clipped
 
 
-def _brought_to(geometries: NDArray[np.object_], crs: str, grid: SceneGrid) -> NDArray[np.object_]:
-    """Transform geometries into the CRS of a grid."""
+def brought_to(geometries: NDArray[np.object_], crs: str, grid: SceneGrid) -> NDArray[np.object_]:
+    """Transform geometries into the CRS of a grid; what of polygons lies far from it is cut off.
+
+    Raises
+    ------
+    ProjError
+        If that cannot be done.
+    """
+    geometries = _clipped(geometries, crs, grid)
     assert grid.crs is not None
     source, target = CRS.from_user_input(crs), CRS.from_wkt(grid.crs.to_wkt())
     if source == target:

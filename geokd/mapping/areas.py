@@ -1,0 +1,48 @@
+"""Which cells and blocks of a scene an area of interest has a part in."""
+
+from typing import TYPE_CHECKING
+
+from geokd.errors import SceneError
+from geokd.scenes.grid import AnyGrid, PatchBlock, PatchGrid, Rectangle, SceneGrid
+from geokd.scenes.options import AreaOptions
+
+if TYPE_CHECKING:
+    from geokd.scenes.area import Area
+
+
+def find_area(options: AreaOptions, patches: AnyGrid, scene: str) -> "Area | None":
+    """Read the area that is to be mapped; None if none is asked for.
+
+    Raises
+    ------
+    CallError, SceneError
+        If it cannot be used, or holds the centre of no cell.
+    """
+    if options == AreaOptions():
+        return None
+    from geokd.scenes.area import read_area  # vector files take a while to import
+
+    cells = patches.cell_grid
+    area = read_area(options, cells, scene)
+    if area is not None and not area.holds(cells, *cells_of_area(area, cells).slices).any():
+        size = max(cells.pixel_size_m)
+        raise SceneError(
+            f"the area holds the centre of no cell of {size:.4g} m of the map of {scene}; take a larger one, or a model"
+            " or --stride with smaller cells"
+        )
+    return area
+
+
+def cells_of_area(area: "Area", cells: SceneGrid) -> Rectangle:
+    """Return the cells between which an area lies."""
+    rows, cols = area.extent(cells)
+    return Rectangle(rows.start, rows.stop, cols.start, cols.stop)
+
+
+def has_say(block: PatchBlock, patches: AnyGrid, area: "Area") -> bool:
+    """Whether the patches of a block reach a cell of an area."""
+    rows, cols = patches.own_cells(block)
+    if isinstance(patches, PatchGrid):
+        over = patches.cells_per_patch - 1
+        rows, cols = slice(rows.start, rows.stop + over), slice(cols.start, cols.stop + over)
+    return area.touches(patches.cell_grid, rows, cols)
