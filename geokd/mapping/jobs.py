@@ -17,7 +17,7 @@ from geokd.mapping.areas import cells_of_area, find_area, has_say
 from geokd.mapping.choosing import ModelChoice, choose_model
 from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
-from geokd.mapping.sizing import fit_blocks
+from geokd.mapping.sizing import fit_blocks, most_stored_bytes
 from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT, OutputNames, output_names
 from geokd.model.bundle import AUTO_MODEL, Bundle, resolve_model
 from geokd.model.engine import open_bundle
@@ -329,13 +329,14 @@ def plan_job(
     CallError
         If an option does not fit the two, or the memory does not suffice.
     """
-    plan = plan_scene(info, bundle.contract, options.scene_options)
+    plan = plan_scene(info, bundle.contract, options.scene_options, most_stored_bytes(options.memory_mb))
     patches = lay_patches(plan, bundle, options.stride_px)
     area = find_area(options.area_options, patches, info.path)
     percent = len(bundle.legend) if keeps_probabilities(options, bundle) else 0
+    classes = percent if bundle.contract.is_dense else len(bundle.legend)
     part = whole(patches.cell_grid) if area is None else cells_of_area(area, patches.cell_grid)
     sized = replace(plan, grid=part.times(patches.cell_px, plan.grid).of(plan.grid))
-    options, blocks_px, spared = _fit_memory(info, sized, replace(patches, scene_grid=sized.grid), options, percent)
+    options, blocks_px, spared = _fit_memory(info, sized, replace(patches, scene_grid=sized.grid), options, classes)
     run = {
         **source_identity(plan),
         "model": bundle.sha256,
@@ -360,7 +361,7 @@ def plan_job(
 
 
 def _fit_memory(
-    info: SceneInfo, plan: ScenePlan, patches: AnyGrid, options: ClassifyOptions, percent: int
+    info: SceneInfo, plan: ScenePlan, patches: AnyGrid, options: ClassifyOptions, classes: int
 ) -> tuple[ClassifyOptions, tuple[int, int], int]:
     """Choose the blocks; where the number of workers is left open, with fewer of them rather than not at all.
 
@@ -382,7 +383,7 @@ def _fit_memory(
     for workers in range(most, fewest - 1, -1):
         chosen = options if workers == most else replace(options, workers=workers)
         try:
-            blocks_px = fit_blocks(info, plan, patches, chosen.crew, options.memory_mb, options.block_px, percent)
+            blocks_px = fit_blocks(info, plan, patches, chosen.crew, options.memory_mb, options.block_px, classes)
         except CallError:
             if workers == fewest:
                 raise

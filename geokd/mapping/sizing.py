@@ -7,9 +7,10 @@ import math
 
 from geokd.errors import CallError
 from geokd.mapping.parallel import Crew
-from geokd.scenes.grid import AnyGrid, DenseGrid
+from geokd.scenes.grid import AnyGrid, DenseGrid, SceneGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.scene_info import SceneInfo
+from geokd.scenes.storage import GDAL_CACHE_BYTES
 from geokd.scenes.tiles import CACHE_BYTES, worth_keeping
 
 _BASE_MB = 280  # the process itself, its libraries, GDAL's cache, the writers of the outputs
@@ -19,7 +20,14 @@ _CELL_BYTES = 3  # class and confidence of the map, and one more for what is mad
 _BLOCK_PX = (256, 1024)  # least and greatest side of blocks, if memory allows
 _DENSE_BLOCK_PX = (512, 2048)  # likewise: the larger, the fewer pixels are read twice, as margins of neighbours
 _ANSWERS_AHEAD = 3  # blocks' answers of a worker that wait to be written down, or are
+_COPIES_HELD = 2.5  # of a stored block that is read: packed, unpacked, and in bands in GDAL's cache
+_MUCH = 0.1  # of the memory; if it takes more, how a scene is stored is worth a word
 _BLOCKS = 16  # at least as many, in scenes large enough, so that workers share them evenly
+
+
+def most_stored_bytes(memory_mb: int) -> float:
+    """Return what a tile or strip of a scene may unpack to, so that one worker can read it within this memory."""
+    return max(0, (memory_mb - _BASE_MB) * 1e6 + GDAL_CACHE_BYTES) / _COPIES_HELD
 
 
 def fit_blocks(
@@ -29,7 +37,7 @@ def fit_blocks(
     crew: Crew,
     memory_mb: int,
     block_px: int | None,
-    percent: int = 0,
+    classes: int = 0,
 ) -> tuple[int, int]:
     """Choose height and width, in pixels, of the blocks a scene is read in.
 
@@ -45,8 +53,8 @@ def fit_blocks(
     memory_mb : int
     block_px : int or None
         Side that the caller wants.
-    percent : int
-        Probabilities that a dense student gives for each cell.
+    classes : int
+        Probabilities that are kept of each patch, or of each cell of a dense student.
 
     Raises
     ------
@@ -60,24 +68,56 @@ def fit_blocks(
     dense = isinstance(patches, DenseGrid)
     worker_mb = _DENSE_PIXEL_BYTES * patches.patch_px**2 / 1e6 if dense else _WORKER_MB
     kept = dense and worth_keeping(info.storage_px, scene.width)
-    fixed_mb = processes * (_BASE_MB + kept * CACHE_BYTES / 1e6) + workers * worker_mb + map_mb
-    pixel_bytes = _bytes_per_pixel(info, plan, patches, percent)
+    held_mb = max(0, workers * _COPIES_HELD * plan.stored_bytes - GDAL_CACHE_BYTES) / 1e6
+    fixed_mb = processes * (_BASE_MB + kept * CACHE_BYTES / 1e6) + workers * worker_mb + map_mb + held_mb
+    pixel_bytes = _bytes_per_pixel(info, plan, patches, classes)
     most_px = (memory_mb - fixed_mb) * 1e6 / workers / pixel_bytes
-    if most_px < patches.patch_px**2:
-        needed = fixed_mb + workers * patches.patch_px**2 * pixel_bytes / 1e6
+    height, width = _wanted(info, scene, block_px, (patches.patch_px, most_px), dense=dense)
+    joining_mb = memory_mb - _BASE_MB - map_mb
+    while height > patches.patch_px and _joining_mb(patches, (height, width), classes) > joining_mb:
+        height = max(patches.patch_px, height * 3 // 4)
+    needed = max(
+        fixed_mb + workers * patches.patch_px**2 * pixel_bytes / 1e6,
+        _BASE_MB + map_mb + _joining_mb(patches, (patches.patch_px, min(width, patches.patch_px)), classes),
+    )
+    if needed > memory_mb:
         stride = "" if dense else " or a larger --stride"
+        stored = (
+            f"; the scene is stored in blocks that unpack to {plan.stored_bytes / 1e6:,.0f} MB each, tiles would be"
+            f" smaller: gdal_translate -co TILED=YES"
+            if held_mb > _MUCH * memory_mb
+            else ""
+        )
         raise CallError(
             f"{memory_mb} MB of memory are too few for {workers} worker{'s' * (workers > 1)} and a map of"
             f" {cells.height} x {cells.width} cells: it takes at least {math.ceil(needed)} MB; raise --memory, or take"
-            f" fewer --workers{stride}"
+            f" fewer --workers{stride}{stored}"
         )
+    return height, width
+
+
+def _wanted(
+    info: SceneInfo, scene: SceneGrid, block_px: int | None, bounds: tuple[int, float], *, dense: bool
+) -> tuple[int, int]:
+    """Choose the blocks' height and width by size and layout of the scene; bounds are a least side, and most pixels."""
+    patch_px, most_px = bounds
     if block_px is not None:
-        return _at_most(most_px, block_px, block_px, patches.patch_px)
+        return _at_most(most_px, block_px, block_px, patch_px)
     least, greatest = _DENSE_BLOCK_PX if dense else _BLOCK_PX
     side = int(min(max(math.sqrt(scene.height * scene.width / _BLOCKS), least), greatest))
     if info.storage_px[1] >= scene.width > side:
-        return _at_most(most_px, max(patches.patch_px, side * side // scene.width), scene.width, patches.patch_px)
-    return _at_most(most_px, side, side, patches.patch_px)
+        return _at_most(most_px, max(patch_px, side * side // scene.width), scene.width, patch_px)
+    return _at_most(most_px, side, side, patch_px)
+
+
+def _joining_mb(patches: AnyGrid, blocks_px: tuple[int, int], classes: int) -> float:
+    """Memory that joining a row of blocks takes, of a patch student: see :mod:`geokd.mapping.overlapping`."""
+    if isinstance(patches, DenseGrid):
+        return 0.0
+    span, (height, width) = patches.cells_per_patch, (side / patches.stride_px for side in blocks_px)
+    row = (height + span) * patches.cell_grid.width * 4 * 3  # float32: the blocks', joined, and below those above
+    block = (height + 2 * span) * (min(width, patches.cell_grid.width) + 2 * span) * 8 * 4  # float64: sums and means
+    return classes * (row + block) / 1e6
 
 
 def _at_most(most_px: float, height: int, width: int, least: int) -> tuple[int, int]:
@@ -88,14 +128,14 @@ def _at_most(most_px: float, height: int, width: int, least: int) -> tuple[int, 
     return height, width
 
 
-def _bytes_per_pixel(info: SceneInfo, plan: ScenePlan, patches: AnyGrid, percent: int) -> float:
+def _bytes_per_pixel(info: SceneInfo, plan: ScenePlan, patches: AnyGrid, classes: int) -> float:
     """Memory that a worker takes for each pixel of its block."""
     bands, value = len(plan.bidx), _ITEM_BYTES.get(info.dtype, 8)
     stretch = 0 if plan.scaling is None or (value <= 2 and not info.dtype.startswith("float")) else 8 + 8 + 4 + 4
     pixel = bands * (value + 1 + stretch) + 4  # validity, twice, and what GDAL holds meanwhile
     if isinstance(patches, DenseGrid):
         pixel = 3 * bands + 6 if worth_keeping(info.storage_px, plan.grid.width) else pixel
-        answer = 3 + percent  # class, confidence and validity of a cell, and its probabilities
+        answer = 3 + classes  # class, confidence and validity of a cell, and its probabilities
         return pixel + _ANSWERS_AHEAD * answer / patches.cell_px**2
     patch = 4 * 16 + 2 * patches.patch_px  # probabilities, and the share of valid pixels along the way
     return pixel + patch / patches.stride_px**2

@@ -40,6 +40,8 @@ class ScenePlan:
         All files that its pixels are read from, as far as they are known.
     mask : MaskPlan or None
         What else is to be left out.
+    stored_bytes : int
+        What the largest tile or strip that pixels are stored in unpacks to; 0 if nobody looked.
     """
 
     path: str
@@ -54,6 +56,7 @@ class ScenePlan:
     virtual: str = ""
     files: tuple[str, ...] = ()
     mask: MaskPlan | None = None
+    stored_bytes: int = 0
 
     @property
     def declares_nodata(self) -> bool:

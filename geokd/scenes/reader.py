@@ -68,8 +68,21 @@ def describe_scene(path: str | Path) -> SceneInfo:
     return info if product is None else info.of_product(product, virtual)
 
 
-def plan_scene(info: SceneInfo, contract: InputContract, options: SceneOptions | None = None) -> ScenePlan:
+def plan_scene(
+    info: SceneInfo,
+    contract: InputContract,
+    options: SceneOptions | None = None,
+    most_stored_bytes: float = _MOST_BLOCK_BYTES,
+) -> ScenePlan:
     """Check a scene against a student's contract, fix how it is read, and look at a thinned copy for what is unusual.
+
+    Parameters
+    ----------
+    info : SceneInfo
+    contract : InputContract
+    options : SceneOptions, optional
+    most_stored_bytes : float
+        What a tile or strip of a file may unpack to, for there is only so much memory.
 
     Raises
     ------
@@ -78,7 +91,7 @@ def plan_scene(info: SceneInfo, contract: InputContract, options: SceneOptions |
     """
     options = options or SceneOptions()
     plan = fix_plan(info, contract, options)
-    _check_storage(plan)
+    plan = replace(plan, stored_bytes=_check_storage(plan, most_stored_bytes))
     if options.mask is not None:
         plan = plan.with_mask(plan_mask(info, options.mask))
     known = values_are_known(info, options, plan.bidx)
@@ -178,8 +191,8 @@ def mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:
     return np.minimum(folded, period - folded) if size > 1 else np.zeros(length, np.int64)
 
 
-def _check_storage(plan: ScenePlan) -> None:
-    """Refuse chosen bands that differ in type, and blocks that are too large to be unpacked.
+def _check_storage(plan: ScenePlan, most_bytes: float) -> int:
+    """Refuse chosen bands that differ in type, and blocks too large to be unpacked; return the size of these in bytes.
 
     Raises
     ------
@@ -197,15 +210,18 @@ def _check_storage(plan: ScenePlan) -> None:
             f"its bands are of different types ({', '.join(dtypes)}); bring them to one by gdal_translate -ot Float32"
             f" {path} one_type.tif"
         )
-    if block.size_bytes > _MOST_BLOCK_BYTES:
+    most_bytes = min(most_bytes, _MOST_BLOCK_BYTES)
+    if block.size_bytes > most_bytes:
+        memory = "; or raise --memory" if block.size_bytes <= _MOST_BLOCK_BYTES else ""
         problems.append(
             f"{f'its source {block.path}' if virtual else 'it'} is stored in blocks of {block.height:,} x"
             f" {block.width:,} pixels that unpack to {block.size_bytes / 2**20:,.0f} MiB each, more than"
-            f" {_MOST_BLOCK_BYTES / 2**20:,.0f}; cut it up by gdal_translate -co TILED=YES {shlex.quote(block.path)}"
-            f" tiled.tif{' and make the virtual raster of that' if virtual else ''}"
+            f" {most_bytes / 2**20:,.0f}; cut it up by gdal_translate -co TILED=YES {shlex.quote(block.path)}"
+            f" tiled.tif{' and make the virtual raster of that' if virtual else ''}{memory}"
         )
     if problems:
         raise SceneError(f"{plan.path} cannot be read as it is: {one_message(problems)}")
+    return block.size_bytes
 
 
 def _thinned(plan: ScenePlan, longest_px: int) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:

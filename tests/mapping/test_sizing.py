@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def blocks(
     workers: int = 2,
     stride_px: int = 16,
     block_px: int | None = None,
+    stored_bytes: int = 0,
+    classes: int = 10,
 ) -> tuple[int, int]:
     grid = SceneGrid(Affine(10, 0, 4e5, 0, -10, 4.2e6), height, width, CRS.from_epsg(32618))
     names, ones = ("B04", "B03", "B02"), (1.0,) * 3
@@ -41,7 +44,8 @@ def blocks(
     )
     contract = InputContract(names, 64, 10.0, ValueScaling(0.0, 2750.0, 1.0, 255.0))
     plan = fix_plan(info, contract, SceneOptions(value_scale=1.0, value_offset=0.0))
-    return fit_blocks(info, plan, PatchGrid(grid, 64, stride_px), Crew(workers), memory_mb, block_px)
+    plan = replace(plan, stored_bytes=stored_bytes)
+    return fit_blocks(info, plan, PatchGrid(grid, 64, stride_px), Crew(workers), memory_mb, block_px, classes)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +107,16 @@ def test_sizes_of_memory(text: str, megabytes: int | None, scene: Path, model: P
         assert "is no size like 800MB or 2GB" in result.stderr
     else:
         assert json.loads(result.stdout)["options"]["memory_mb"] == megabytes
+
+
+def test_what_gdal_holds_of_a_stored_block_counts() -> None:
+    assert blocks(4000, 4000, memory_mb=800, stored_bytes=96_000_000)
+    with pytest.raises(CallError, match=r"at least 7\d\d MB; .* in blocks that unpack to 96 MB each, tiles would be"):
+        blocks(4000, 4000, memory_mb=650, stored_bytes=96_000_000)
+    assert blocks(4000, 4000, memory_mb=400, stored_bytes=1_500_000) == blocks(4000, 4000, memory_mb=400)
+
+
+def test_rows_of_blocks_are_joined_within_the_memory() -> None:
+    low, wide = blocks(2000, 10_980, stride_px=1, memory_mb=700)
+    assert low < wide
+    assert 4 * 10 * 3 * (low + 64) * 10_980 / 1e6 < 700 - 280 - 3 * 2000 * 10_980 / 1e6
