@@ -1,6 +1,7 @@
 """Maps that are to be joined: their files, whether they go together, and their cells on another grid."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rasterio.windows import Window
 from geokd.errors import CallError, GeokdError, SceneError, named
 from geokd.legend.classes import NODATA, UNCLASSIFIED
 from geokd.maps.map_file import MapFile, open_map
+from geokd.maps.map_grid import lies_on
 from geokd.maps.names import OutputNames, output_names
 from geokd.maps.overlay import Part
 from geokd.maps.stac_links import GEOTIFF, ITEM_TYPE, derived_from
@@ -92,8 +94,8 @@ class InputMap:
         SceneError
             If a file cannot be read, or files of the map do not belong together.
         """
-        codes = _warped(self.file.path, grid, window)[0]
-        confidence = _warped(self.confidence, grid, window)[0]
+        codes = self._cells(self.file.path, grid, window)[0]
+        confidence = self._cells(self.confidence, grid, window)[0]
         mapped = codes != NODATA
         highest = int(codes.max(where=mapped, initial=0))
         if highest >= len(self.file.legend):
@@ -102,11 +104,26 @@ class InputMap:
             )
         probabilities = None
         if percent and self.probabilities is not None:
-            probabilities = _warped(self.probabilities, grid, window)
+            probabilities = self._cells(self.probabilities, grid, window)
             self._check(mapped, probabilities, self.probabilities)
         self._check(mapped, confidence[np.newaxis], self.confidence)
         rows, cols = window.toslices()
         return Part(number, (rows, cols), codes, confidence, probabilities)
+
+    def _cells(self, path: str, grid: SceneGrid, window: Window) -> NDArray[np.uint8]:
+        """Read one of the files (band, row, col); as it is stored, if all cells of the window are cells of the map."""
+        own = self.file.grid
+        if not lies_on(own, grid):
+            return _warped(path, grid, window)
+        left, top = (round(n) for n in ~grid.transform @ (own.transform.c, own.transform.f))
+        inner = Window(window.col_off - left, window.row_off - top, window.width, window.height)
+        (first_row, last_row), (first_col, last_col) = inner.toranges()
+        if min(first_row, first_col) < 0 or last_row > own.height or last_col > own.width:
+            return _warped(path, grid, window)
+        with _read_or_said(path), open_scene(path) as raster:
+            if (raster.transform, raster.shape) != (own.transform, (own.height, own.width)):
+                return _warped(path, grid, window)
+            return np.asarray(raster.read(window=inner), np.uint8)
 
     def _check(self, mapped: NDArray[np.bool_], values: NDArray[np.uint8], path: str) -> None:
         """Refuse values (band, row, col) that are no percentages where the map has classes."""
@@ -190,20 +207,26 @@ def _differences(first: InputMap, other: InputMap) -> list[str]:
 
 
 def _warped(path: str, grid: SceneGrid, window: Window) -> NDArray[np.uint8]:
+    with (
+        _read_or_said(path),
+        open_scene(path) as raster,
+        WarpedVRT(
+            raster,
+            crs=grid.crs,
+            transform=grid.transform,
+            height=grid.height,
+            width=grid.width,
+            resampling=Resampling.nearest,
+            nodata=NODATA,
+            tolerance=_TOLERANCE_CELLS,
+        ) as warped,
+    ):
+        return np.asarray(warped.read(window=window), np.uint8)
+
+
+@contextmanager
+def _read_or_said(path: str) -> Iterator[None]:
     try:
-        with (
-            open_scene(path) as raster,
-            WarpedVRT(
-                raster,
-                crs=grid.crs,
-                transform=grid.transform,
-                height=grid.height,
-                width=grid.width,
-                resampling=Resampling.nearest,
-                nodata=NODATA,
-                tolerance=_TOLERANCE_CELLS,
-            ) as warped,
-        ):
-            return np.asarray(warped.read(window=window), np.uint8)
+        yield
     except GdalErrors as error:
         raise SceneError(f"{path} cannot be read: {gdal_reason(error)}; copy or make it again") from error

@@ -72,16 +72,10 @@ class MapFile:
             If it cannot be read, or holds a code that the legend does not know.
         """
         with self.opened() as read:
-            for row in range(0, self.grid.height, WINDOW_CELLS):
-                for col in range(0, self.grid.width, WINDOW_CELLS):
-                    height, width = (
-                        min(WINDOW_CELLS, size - start)
-                        for size, start in ((self.grid.height, row), (self.grid.width, col))
-                    )
-                    window = Window(col, row, width, height)
-                    moved = self.grid.transform @ Affine.translation(col, row)
-                    areas = cell_areas_ha(SceneGrid(moved, height, width, self.grid.crs))
-                    yield window, read(window), areas
+            for window in tiled_windows(self.grid.height, self.grid.width):
+                moved = self.grid.transform @ Affine.translation(window.col_off, window.row_off)
+                areas = cell_areas_ha(SceneGrid(moved, window.height, window.width, self.grid.crs))
+                yield window, read(window), areas
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[Window], NDArray[np.uint8]]]:
@@ -126,6 +120,13 @@ class MapFile:
         if highest >= len(self.legend):
             raise SceneError(f"{self.path} holds the code {highest}, its legend ends at {len(self.legend) - 1}")
         return codes
+
+
+def tiled_windows(height: int, width: int) -> Iterator[Window]:
+    """Cut a map into windows of whole blocks of its files, from the upper left; no block is part of two."""
+    for row in range(0, height, WINDOW_CELLS):
+        for col in range(0, width, WINDOW_CELLS):
+            yield Window(col, row, min(WINDOW_CELLS, width - col), min(WINDOW_CELLS, height - row))
 
 
 class Strata(NamedTuple):

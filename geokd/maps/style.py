@@ -4,11 +4,10 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
 from geokd.commit import check_outputs, staged
 from geokd.errors import CallError, GeokdError, together
@@ -16,10 +15,11 @@ from geokd.files import write_bytes
 from geokd.legend.classes import NODATA, UNCLASSIFIED, Legend
 from geokd.legend.file import read_legend_file
 from geokd.legend.regrouping import Regrouping, regroup
-from geokd.maps.class_map import ClassMap, confidence_histogram, row_strips
+from geokd.maps.class_map import ClassMap, confidence_histogram
 from geokd.maps.geotiff import Part, write_probability_raster
 from geokd.maps.input_maps import ENDING, InputMap, find_map, names_of
 from geokd.maps.manifest import describe_areas, describe_cells, package_versions, write_manifest
+from geokd.maps.map_file import tiled_windows
 from geokd.maps.map_files import write_layers
 from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT
 from geokd.maps.pages.quicklook import write_quicklook
@@ -28,6 +28,15 @@ from geokd.maps.stac import write_item
 
 _SURE = 100
 _STALE = ("fingerprint", "blocks", "seconds", "peak_memory_mb")  # of a manifest: they tell of the run that made the map
+
+
+class _Part(NamedTuple):
+    """Rows and columns of the new map, its codes and confidence there (rows, cols), percentages (K, rows, cols)."""
+
+    place: tuple[slice, slice]
+    codes: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    percent: NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +51,16 @@ class _Restyled:
         """Whether merged classes compete by the sum of their probabilities: where all cells show the likeliest."""
         return self.regrouping.merges and self.source.probabilities is not None and not self.source.filtered
 
-    def strips(self) -> Iterator[tuple[slice, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8] | None]]:
-        """Yield rows with new codes and confidence (rows, cols), and percentages (K, rows, cols) if there are any."""
+    def parts(self) -> Iterator[_Part]:
+        """Yield all parts of the map, which are whole tiles of its files."""
         grid, groups = self.source.file.grid, self.regrouping.groups
         merged = [new for new, group in enumerate(groups) if len(group) > 1]
         of_model = [list(group) for group in groups if group != (self.source.file.unclassified,)]
-        for rows in row_strips(grid.height, grid.width):
-            window = Window(0, rows.start, grid.width, rows.stop - rows.start)
+        for window in tiled_windows(grid.height, grid.width):
             part = self.source.read(1, grid, window, percent=True)
             codes, confidence = self.regrouping.codes[part.codes], part.confidence
             if part.percent is None:
-                yield rows, codes, confidence, None
+                yield _Part(window.toslices(), codes, confidence, None)
                 continue
             sums = np.stack([part.percent[group].sum(axis=0, dtype=np.uint16) for group in of_model]).clip(0, _SURE)
             if self.by_probability:
@@ -60,7 +68,7 @@ class _Restyled:
             changed = np.isin(codes, merged)
             own = np.take_along_axis(sums, np.where(changed, codes, 0)[np.newaxis], axis=0)[0]
             percent = np.where(part.codes == NODATA, NODATA, sums).astype(np.uint8)
-            yield rows, codes, np.where(changed, own, confidence).astype(np.uint8), percent
+            yield _Part(window.toslices(), codes, np.where(changed, own, confidence).astype(np.uint8), percent)
 
 
 def style_map(
@@ -157,16 +165,15 @@ def _likeliest(sums: NDArray[np.uint16], codes: NDArray[np.uint8]) -> NDArray[np
 def _restyle(restyled: _Restyled) -> ClassMap:
     grid = restyled.source.file.grid
     codes, confidence = (np.full((grid.height, grid.width), NODATA, np.uint8) for _ in range(2))
-    for rows, own_codes, own_confidence, _ in restyled.strips():
-        codes[rows], confidence[rows] = own_codes, own_confidence
+    for part in restyled.parts():
+        codes[part.place], confidence[part.place] = part.codes, part.confidence
     return ClassMap(codes, confidence, grid, restyled.regrouping.legend)
 
 
 def _percent(restyled: _Restyled) -> Iterator[Part]:
-    cols = slice(0, restyled.source.file.grid.width)
-    for rows, _, _, percent in restyled.strips():
-        assert percent is not None, "a map with probabilities"
-        yield (rows, cols), percent
+    for part in restyled.parts():
+        assert part.percent is not None, "a map with probabilities"
+        yield part.place, part.percent
 
 
 def _describe(restyled: _Restyled, made: ClassMap, legend: str | Path) -> dict[str, Any]:
