@@ -1,6 +1,7 @@
 """Which chips there are in a folder or zip archive, and their bytes."""
 
 import os
+import stat
 import zipfile
 import zlib
 from collections import Counter
@@ -163,6 +164,11 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         ) from error
 
 
+MOST_FILE_BYTES = 2**28
+MOST_UNPACKED_BYTES = 2**29
+"""What a chip may have: 4096 x 4096 pixels of four bands of 8 bytes do."""
+
+
 class ChipArchive:
     """Reads files of a folder or zip archive by name, as bytes."""
 
@@ -178,8 +184,33 @@ class ChipArchive:
             self._zip.close()
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one file; a ChipError where they cannot be had."""
+        """Return the bytes of one file; a ChipError where they cannot be had, or are too many for a chip."""
         try:
-            return (self._root / name).read_bytes() if self._zip is None else self._zip.read(name)
+            if self._zip is not None:
+                with self._zip.open(name) as file:
+                    content = file.read(MOST_FILE_BYTES + 1)  # whatever the archive says of its size
+            else:
+                path = self._root / name
+                if not stat.S_ISREG(path.stat().st_mode):  # it might never answer
+                    raise ChipError(f"chip {name} is no file, but a pipe, socket, device or folder; take it away")
+                with path.open("rb") as file:
+                    content = file.read(MOST_FILE_BYTES + 1)
         except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
             raise ChipError(f"chip {name} cannot be read: {error}") from error
+        if len(content) > MOST_FILE_BYTES:
+            raise ChipError(f"chip {name} has more than {MOST_FILE_BYTES / 2**20:.0f} MiB; cut it into chips")
+        return content
+
+
+def check_size(name: str, pixels: int, size_bytes: int) -> None:
+    """Refuse what would unpack to more than any chip, before it does.
+
+    Raises
+    ------
+    ChipError
+    """
+    if size_bytes > MOST_UNPACKED_BYTES:
+        raise ChipError(
+            f"chip {name} has {pixels:,} pixels that unpack to {size_bytes / 2**20:,.0f} MiB, more than"
+            f" {MOST_UNPACKED_BYTES / 2**20:.0f}; cut it into chips"
+        )

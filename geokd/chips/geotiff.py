@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio import Env
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.windows import Window
 
+from geokd.chips.files import check_size
 from geokd.errors import ChipError, SceneError
 from geokd.model.contract import InputContract
 from geokd.scenes.bands import choose_bands
@@ -19,6 +21,7 @@ from geokd.scenes.opening import GdalErrors
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.scaling import to_uint8
 from geokd.scenes.scene_info import SceneInfo, read_info
+from geokd.scenes.storage import GDAL_CACHE_BYTES, item_bytes, largest_block
 from geokd.scenes.validity import Nodata, alpha_band, valid_pixels
 from geokd.scenes.values import choose_values
 
@@ -35,7 +38,11 @@ def open_chip(content: bytes, name: str) -> Iterator[tuple[DatasetReader, SceneI
     try:
         with warnings.catch_warnings(), MemoryFile(content) as memory:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with memory.open() as dataset:
+            bounds = Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES, GDAL_ENABLE_TIFF_SPLIT="NO")
+            with bounds, memory.open(driver="GTiff") as dataset:  # no other: these may lead to other files
+                block, pixels = largest_block(dataset), dataset.width * dataset.height
+                check_size(name, pixels, pixels * sum(map(item_bytes, dataset.dtypes)))
+                check_size(name, block.height * block.width, block.size_bytes)
                 yield dataset, read_info(dataset, name)
     except (*GdalErrors, SceneError) as error:
         raise ChipError(f"chip {name} cannot be read: {error}") from error

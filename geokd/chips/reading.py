@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from geokd.chips.files import ChipArchive, ChipIndex
+from geokd.chips.files import ChipArchive, ChipIndex, check_size
 from geokd.errors import ChipError, SceneError, named, one_message
 from geokd.model.contract import InputContract
 from geokd.scenes.bands import choose_bands
@@ -21,6 +21,7 @@ from geokd.scenes.bands import choose_bands
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _PILLOW_FORMATS = ("JPEG", "PNG")
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+_PICTURE_BYTES = 16  # a pixel, while a picture is turned into RGB
 _PNG_DEPTH_AT = 24  # byte of a PNG that holds its bits a band
 _MODES = {"L": "grey", "LA": "grey", "1": "black and white"}
 _MOST_NAMED = 8  # problems named one by one before the rest is only counted
@@ -213,6 +214,8 @@ def _decode(
         raise ChipError(f"chip {name} is a colour picture: {error}") from error
     try:
         with Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS) as image:
+            count = image.width * image.height
+            check_size(name, count, _PICTURE_BYTES * count)
             if image.mode.startswith(("I", "F")) or (image.format == "PNG" and content[_PNG_DEPTH_AT] > 8):
                 raise ChipError(f"chip {name} has 16 or 32 bits a band: save it as GeoTIFF, or as 8-bit RGB")
             if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:

@@ -60,13 +60,14 @@ def _block(dataset: DatasetReader) -> StoredBlock:
     """Find the largest block of any band."""
     together = dataset.count if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL" else 1
     blocks = [
-        StoredBlock(dataset.name, height, width, height * width * together * _item_bytes(dtype))
+        StoredBlock(dataset.name, height, width, height * width * together * item_bytes(dtype))
         for (height, width), dtype in set(zip(dataset.block_shapes, dataset.dtypes, strict=True))
     ]
     return max(blocks, key=lambda block: block.size_bytes)
 
 
-def _item_bytes(dtype: str) -> int:
+def item_bytes(dtype: str) -> int:
+    """Return what a value of a band takes."""
     return 4 if dtype == "complex_int16" else np.dtype(dtype).itemsize  # numpy has no such type
 
 

@@ -1,15 +1,19 @@
 import io
+import os
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
 from PIL import Image
+from rasterio.io import MemoryFile
 
 from geokd.chips.files import index_chips
 from geokd.chips.reading import probe_chips, read_chips, scale_notes
@@ -231,3 +235,58 @@ def test_a_picture_is_known_again_in_another_file_and_at_another_size(tmp_path: 
     first, second, third = read_chips(index, contract).picture_hashes.tolist()
     assert first == second != third
     assert read_chips(index, replace(contract, patch_px=16)).picture_hashes.tolist() == [first, second, third]
+
+
+def endless_png(side: int = 100_000) -> bytes:
+    """A picture of ten gigapixels in ten megabytes of a file, or fewer."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(10_000_000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def sparse_tiff(side: int = 60_000, **profile: Any) -> bytes:
+    """A picture of gigapixels that nothing was written to."""
+    with MemoryFile() as memory:
+        with memory.open(driver="GTiff", width=side, height=side, count=3, dtype="uint8", SPARSE_OK=True, **profile):
+            pass
+        return bytes(memory.read())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.png", endless_png(), "10,000,000,000 pixels|exceeds limit"),
+        ("a.png", endless_png(7_000), "49,000,000 pixels that unpack to 748 MiB, more than 512; cut it"),
+        ("a.tif", sparse_tiff(), "3,600,000,000 pixels that unpack to 10,300 MiB, more than 512; cut it"),
+        ("a.tif", b"<VRTDataset rasterXSize='9' rasterYSize='9'/>", "cannot be read"),
+        ("a.png", bytes(2**28 + 1), "has more than 256 MiB; cut it into chips"),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_pictures_without_end_are_not_unpacked(
+    tmp_path: Path, name: str, content: bytes, sentence: str, zipped: bool
+) -> None:
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "chips.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f"lake/{name}", content)
+    else:
+        (tmp_path / "chips.zip" / "lake").mkdir(parents=True)
+        (tmp_path / "chips.zip" / "lake" / name).write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(ChipError, match=sentence):
+        read_chips(index_chips(tmp_path / "chips.zip"), RGB)
+    assert tracemalloc.get_traced_memory()[1] < 2**30
+    tracemalloc.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_what_never_answers_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "lake").mkdir()
+    os.mkfifo(tmp_path / "lake" / "pipe.png")
+    (tmp_path / "lake" / "zero.tif").symlink_to("/dev/zero")
+    with pytest.raises(ChipError, match=r"2 problems:(.|\n)*pipe.png is no file(.|\n)*zero.tif is no file, but a pipe"):
+        read_chips(index_chips(tmp_path), RGB)
