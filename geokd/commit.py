@@ -38,7 +38,8 @@ _PLACE = re.compile("[0-9a-f]{32}")
 _MARK = b'{"geokd_claim": 1, '
 _SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # GDAL reads them with a raster; those of the one replaced would lie
 _DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage that is open, and would replay them
-_MOST_NAMED = 4
+_MOST_NAMED, _MOST_SHOWN = 4, 40  # outputs, and characters of a name
+_USUAL_NAME_BYTES = 255
 
 
 class Claim:
@@ -339,6 +340,12 @@ def _is_moved(folder: Path, place: Path, name: str, identity: list[int], *, repl
 
 def _check(folder: Path, names: list[str], *, overwrite: bool) -> None:
     """As :func:`check_outputs`, of the folder as it is."""
+    longest = max(names, key=lambda name: len(os.fsencode(name)), default="")
+    if len(os.fsencode(longest)) > _most_name_bytes(folder):
+        raise CallError(
+            f"an output in {folder} would be called {longest[:_MOST_SHOWN]}..., {len(os.fsencode(longest))} bytes, too"
+            f" long a name for this disk ({_most_name_bytes(folder)}); give the scene or the output a shorter name"
+        )
     with refused_by(folder):
         is_file = folder.exists() and not folder.is_dir()
         present = [name for name in names if (folder / name).exists()]
@@ -363,6 +370,14 @@ def _check(folder: Path, names: list[str], *, overwrite: bool) -> None:
         )
     if problems:
         raise CallError(one_message(problems))
+
+
+def _most_name_bytes(folder: Path) -> int:
+    """Return how long names of files may be, by the nearest folder that is there."""
+    for parent in (folder, *folder.absolute().parents):
+        with suppress(OSError, AttributeError, ValueError):  # not on Windows
+            return os.pathconf(parent, "PC_NAME_MAX")
+    return _USUAL_NAME_BYTES
 
 
 def _present(folder: Path, names: Sequence[str], fresh: Sequence[str]) -> list[str]:

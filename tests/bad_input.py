@@ -768,6 +768,34 @@ def two_networks(whole: bytes) -> bytes:
     return tiny_graph() + whole
 
 
+def made_of(source: Callable[[Path], str], depth: int = 0) -> Callable[[Path], Path]:
+    """A virtual raster of the plain scene's size, with another source; or a virtual raster of such ones."""
+
+    def write(folder: Path) -> Path:
+        named = source(folder)
+        for level in range(depth + 1):
+            path = folder / f"scene{level}.vrt"
+            bands = "".join(
+                f'<VRTRasterBand dataType="UInt16" band="{band}"><SimpleSource><SourceFilename relativeToVRT="1">'
+                f"{named}</SourceFilename><SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+                for band in (1, 2, 3)
+            )
+            path.write_text(f'<VRTDataset rasterXSize="{SIDE_PX}" rasterYSize="{SIDE_PX}">{bands}</VRTDataset>')
+            named = path.name
+        return path
+
+    return write
+
+
+def a_pipe_beside(folder: Path) -> str:
+    os.mkfifo(folder / "pipe.tif")
+    return "pipe.tif"
+
+
+def long_name(folder: Path) -> Path:
+    return plain(folder, f"{'a' * 240}.tif")
+
+
 def unknown_operator(network: Any) -> None:
     network.graph.node[1].op_type = "Exfiltrate"
 
@@ -1018,6 +1046,11 @@ CASES = [
     Case("empty path", call(""), "no such file", 2),
     Case("a folder", lambda folder: folder, "is not a raster"),
     Case("a pipe", pipe, "neither a file nor a folder", 2, apart=True),
+    Case("standard input", call("/vsistdin/"), "standard input, which can be read once only", 2, apart=True),
+    Case("virtual raster of a pipe", made_of(a_pipe_beside), "is made of .*pipe.tif, which is no file", 2, apart=True),
+    Case("virtual raster of one of a pipe", made_of(a_pipe_beside, 2), "is made of .*pipe.tif", 2, apart=True),
+    Case("virtual raster of standard input", made_of(lambda _: "/vsistdin/"), "is made of /vsistdin/", 2, apart=True),
+    Case("scene with too long a name", long_name, "too long a name for this disk .*; give the scene", 2),
     Case("a socket", unix_socket, "neither a file nor a folder", 2, apart=True),
     Case("a device", call("/dev/zero"), "neither a file nor a folder", 2, apart=True),
     Case("a link to itself", link_to_itself, "no such file", 2),

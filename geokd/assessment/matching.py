@@ -1,10 +1,12 @@
 """Which class of a map a class of a reference is: by names, or by a table."""
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from geokd.documents import read_text
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import UNCLASSIFIED, Legend
 
@@ -96,8 +98,8 @@ def read_table(path: Path) -> list[tuple[str, str]]:
         If it is no such table.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+        lines = io.StringIO(read_text(path), newline="")
+        rows = [row for row in csv.reader(lines) if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CallError(f"the table {path} cannot be read: {error}") from error
     if not rows or [cell.strip() for cell in rows[0]] != _COLUMNS or any(len(row) != 2 for row in rows):

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from geokd.commit import WORK, Claim, settle
+from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, OutputError
 
 MANIFEST = "chips.json"
@@ -47,7 +48,7 @@ def former_chips(folder: Path) -> list[str]:
         return []
     manifest = folder / MANIFEST
     try:
-        names = json.loads(manifest.read_text(encoding="utf-8"))["chips"]
+        names = parse_json(read_text(manifest))["chips"]
         if not all(_is_chip_name(name) for name in names):
             raise ValueError("it lists files that are no chips")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -101,7 +102,7 @@ def write_manifest(folder: Path, document: dict[str, Any]) -> None:
 def origin_of(folder: Path) -> str | None:
     """Path of the scene that the chips of a folder were cut from, by its manifest; None if nothing tells it."""
     try:
-        scene = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["scene"]
+        scene = parse_json(read_text(folder / MANIFEST))["scene"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return scene if isinstance(scene, str) else None

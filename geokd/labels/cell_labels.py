@@ -1,6 +1,5 @@
 """Cells of a map that somebody labelled in QGIS: the GeoPackages of `geokd sample` and `geokd review`, read back."""
 
-import json
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geokd.documents import parse_json
 from geokd.errors import ChipError
 from geokd.labels.cell_names import (
     FIELD,
@@ -96,7 +96,7 @@ def read_cell_design(path: Path) -> CellDesign | None:
             found = database.execute(query, (METADATA,)).fetchone()
         if found is None:
             return None
-        told = json.loads(found[0])
+        told = parse_json(found[0])
         design, classes = told["design"], told["classes"]
         if [c["value"] for c in classes] != list(range(len(classes))) or not classes:
             raise ValueError("its classes are not numbered from 0")

@@ -70,7 +70,7 @@ class Shared:
 
 def is_vector(path: str | Path) -> bool:
     """Whether a file holds layers of features; what is none, or not there, is left to be read as a raster."""
-    if not Path(path).exists():
+    if not (Path(path).is_file() or Path(path).is_dir()):
         return False
     try:
         return len(pyogrio.list_layers(path)) > 0

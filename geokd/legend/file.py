@@ -7,13 +7,14 @@ there.
 import csv
 import json
 import re
-import tomllib
+import unicodedata
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geokd.documents import parse_toml, read_text
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import Legend
 
@@ -68,7 +69,7 @@ def read_legend_file(path: str | Path) -> list[Restyle]:
         raise CallError(f"the legend {path} is neither .toml nor .csv nor .qml; write it as one of these")
     problems: list[str] = []
     try:
-        found = list(readers[file.suffix.lower()](file.read_bytes(), problems))
+        found = list(readers[file.suffix.lower()](read_text(file), problems))
     except OSError as error:
         raise CallError(f"the legend {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -93,8 +94,8 @@ def legend_as_toml(legend: Legend, origin: str) -> str:
     return "\n".join(lines)
 
 
-def _from_toml(content: bytes, problems: list[str]) -> Iterator[Restyle]:
-    rows = tomllib.loads(content.decode()).get("legend", [])
+def _from_toml(content: str, problems: list[str]) -> Iterator[Restyle]:
+    rows = parse_toml(content).get("legend", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         problems.append("its classes are not tables [[legend]]")
         return
@@ -117,8 +118,8 @@ def _from_toml(content: bytes, problems: list[str]) -> Iterator[Restyle]:
         yield _restyle(sources, texts, where, problems)
 
 
-def _from_csv(content: bytes, problems: list[str]) -> Iterator[Restyle]:
-    lines = content.decode("utf-8-sig").splitlines()
+def _from_csv(content: str, problems: list[str]) -> Iterator[Restyle]:
+    lines = content.splitlines()
     first = lines[0] if lines else ""
     delimiter = max(",;\t", key=first.count)  # spreadsheets write semicolons where the comma is decimal
     header, *rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)] or [[]]
@@ -132,7 +133,7 @@ def _from_csv(content: bytes, problems: list[str]) -> Iterator[Restyle]:
     yield from _merged((dict(zip(header, row, strict=True)) for row in rows), problems)
 
 
-def _from_qml(content: bytes, problems: list[str]) -> Iterator[Restyle]:
+def _from_qml(content: str, problems: list[str]) -> Iterator[Restyle]:
     root = ET.fromstring(content)
     entries = [(e.get("value", ""), e.get("label", ""), e.get("color", "")) for e in root.iter("paletteEntry")]
     if not entries:
@@ -183,4 +184,6 @@ def _restyle(sources: Iterable[str], texts: Mapping[str, str], where: str, probl
     match = None if colour is None else _COLOUR.fullmatch(colour.strip())
     if colour is not None and match is None:
         problems.append(f"the colour {colour!r} of {where} is not six digits #RRGGBB")
-    return Restyle(tuple(sources), texts.get("name"), texts.get("title"), match[1].upper() if match else None)
+    title = texts.get("title")
+    composed = None if title is None else unicodedata.normalize("NFC", title)
+    return Restyle(tuple(sources), texts.get("name"), composed, match[1].upper() if match else None)

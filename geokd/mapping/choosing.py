@@ -1,12 +1,12 @@
 """Which of the models that ship is taken for a scene, where that is left to the scene."""
 
-import json
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from geokd.documents import parse_json
 from geokd.errors import BundleError, SceneError
 from geokd.model.bundle import AUTO_MODEL, DEFAULT_MODEL, Precision, resolve_model, shipped_models
 from geokd.model.contract import InputContract
@@ -119,7 +119,7 @@ def read_card(model: str) -> ModelCard:
     try:
         with path.open("rb") as file:  # mapped, so that the network is not read from the disk
             content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        document = json.loads(read_metadata(content)["geokd"])
+        document = parse_json(read_metadata(content)["geokd"])
         return ModelCard(model, document["precision"], InputContract.from_json(document["input"]))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BundleError(f"the bundle {path} is broken: {error}") from error

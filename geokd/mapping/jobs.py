@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geokd.commit import check_outputs, settle
+from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, GeokdError, one_message, together
 from geokd.legend.classes import Legend
 from geokd.mapping.areas import cells_of_area, find_area, has_say
@@ -436,7 +437,7 @@ def _file_identity(path: str) -> list[Any]:
 def _is_finished(job: MappingJob) -> bool:
     """Whether all outputs are there, and the manifest says that they are of this scene, model and options."""
     try:
-        manifest = json.loads((job.folder / job.names.manifest).read_text(encoding="utf-8"))
+        manifest = parse_json(read_text(job.folder / job.names.manifest))
         return manifest["fingerprint"] == job.fingerprint and all(
             (job.folder / name).exists() for name in job.outputs.values()
         )

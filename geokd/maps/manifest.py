@@ -10,6 +10,7 @@ from typing import Any
 
 import rasterio
 
+from geokd.documents import parse_json, read_text
 from geokd.errors import OutputError
 from geokd.files import write_bytes
 from geokd.maps.class_map import ClassMap, class_areas
@@ -41,7 +42,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         If it is no manifest any more.
     """
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(parse_json(read_text(path)))
     except (OSError, ValueError, TypeError) as error:
         raise OutputError(f"{path} is no manifest any more: {error}") from error
 

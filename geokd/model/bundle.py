@@ -22,6 +22,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.documents import parse_json
 from geokd.errors import BundleError, one_message
 from geokd.legend.classes import Legend
 from geokd.model.contract import InputContract
@@ -286,7 +287,7 @@ def load_bundle(model: str | Path) -> Bundle:
             f"{path} is an ONNX file but no geokd bundle: it has no 'geokd' metadata; make one by geokd export"
         )
     try:
-        bundle = _from_json(graph, json.loads(metadata["geokd"]))
+        bundle = _from_json(graph, parse_json(metadata["geokd"]))
         _ = bundle.sha256  # what cannot be written again, such as NaN or half a letter, is refused here
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
         raise BundleError(f"the bundle {path} is broken: {error}") from error

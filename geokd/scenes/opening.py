@@ -1,6 +1,8 @@
 """Opening rasters by GDAL, so that what it says becomes one sentence and nothing is waited for without end."""
 
 import contextlib
+import functools
+import html
 import os
 import re
 import stat
@@ -22,6 +24,8 @@ SILENCE_S = 20
 """How long a server may say nothing; the user's own settings (environment, rasterio.Env) go before."""
 
 _KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)  # virtual file, URL, part of a file by its driver
+_SOURCE = re.compile(r"<Source(?:Filename|Dataset)[^>]*>([^<]+)<")
+_MOST_VRT_BYTES, _MOST_DEPTH = 2**26, 4
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -69,10 +73,39 @@ def _check_path(path: str) -> None:
         mode = 0
     if not mode and not _KNOWN_TO_GDAL_ALONE.match(path):
         raise CallError(f"no such file: {path or repr(path)}")
+    if "/vsistdin" in path:
+        raise CallError(f"{path} is standard input, which can be read once only; write it to a file first")
     if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise CallError(
             f"{path} is neither a file nor a folder, but a pipe, socket or device; write it to a file first"
         )
+    if stat.S_ISREG(mode) and path.lower().endswith(".vrt"):
+        silent = _silent_source(path, Path(path).stat().st_mtime_ns)
+        if silent:
+            raise CallError(
+                f"{path} is made of {silent}, which is no file, but standard input, a pipe, socket or device; write"
+                " that to a file first"
+            )
+
+
+@functools.lru_cache(maxsize=64)
+def _silent_source(path: str, changed_ns: int, depth: int = _MOST_DEPTH) -> str:
+    """Find a source of a virtual raster, or of its sources, that might never answer; empty if there is none."""
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+        text = file.read(_MOST_VRT_BYTES).decode(errors="replace")
+        for source in map(html.unescape, dict.fromkeys(_SOURCE.findall(text))):
+            if "/vsistdin" in source:
+                return source
+            with contextlib.suppress(OSError, ValueError):
+                beside = Path(path).parent / source.strip()
+                status = beside.stat()
+                if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+                    return str(beside)
+                if depth and beside.suffix.lower() == ".vrt":
+                    found = _silent_source(str(beside), status.st_mtime_ns, depth - 1)
+                    if found:
+                        return found
+    return ""
 
 
 def _patience() -> dict[str, int]:

@@ -1,5 +1,6 @@
 """The features of a vector file, in the coordinates of a scene."""
 
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ class VectorLayer:
     def texts(self, name: str) -> list[str]:
         """Return the values of an attribute as their author wrote them, empty where there is none.
 
-        Whole numbers, which an array with gaps holds as floats, are whole again.
+        Whole numbers, which an array with gaps holds as floats, are whole again. A letter and an accent of its own are
+        one letter, as in the names of a map's classes.
         """
         return ["" if value is None else _as_text(value) for value in self.values(name)]
 
@@ -99,6 +101,10 @@ def only_layer(path: Path) -> tuple[str, list[str]]:
     """
     if not path.exists():
         raise CallError(f"no such file: {path}")
+    if not (path.is_file() or path.is_dir()):
+        raise CallError(
+            f"{path} is neither a file nor a folder, but a pipe, socket or device; write it to a file first"
+        )
     try:
         layers = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
         if len(layers) == 1:
@@ -140,6 +146,11 @@ def _read(path: Path, layer: str, wanted: list[str]) -> tuple[VectorLayer, str |
     try:
         about, _, coded, columns = pyogrio.raw.read(path, layer=layer, columns=wanted)
         geometries = shapely.from_wkb(coded)
+    except UnicodeDecodeError as error:
+        raise ChipError(
+            f"the texts in {path} are not in the encoding that it declares ({error}); write it anew in UTF-8, with"
+            " ogr2ogr -lco ENCODING=UTF-8 or QGIS"
+        ) from error
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ShapelyError) as error:
         raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
     fields = dict(zip(map(str, about["fields"]), columns, strict=True))
@@ -195,4 +206,5 @@ def brought_to(geometries: NDArray[np.object_], crs: str, grid: SceneGrid) -> ND
 
 
 def _as_text(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    return unicodedata.normalize("NFC", text)

@@ -1,7 +1,6 @@
 """From a finished run to bundles: the student, and the teacher if it is asked for, as ONNX in fp32 and in int8."""
 
 import importlib.metadata
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.commit import check_outputs, staged
+from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, TrainingError
 from geokd.files import write_bytes
 from geokd.legend.classes import Legend
@@ -226,7 +226,7 @@ def _teacher_notes(facts: dict[str, Any]) -> tuple[str, ...]:
 
 def _read_run(folder: Path) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
+        facts: dict[str, Any] = dict(parse_json(read_text(folder / "run.json")))
     except OSError as error:
         raise CallError(f"no run in {folder}: {error.strerror}; give the folder that geokd train wrote") from error
     except (ValueError, TypeError) as error:

@@ -7,13 +7,13 @@ import json
 import math
 import os
 import re
-import tomllib
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from geokd.documents import parse_toml, read_text
 from geokd.errors import CallError, RecipeError, one_message
 from geokd.legend.classes import machine_name
 from geokd.training.dense.recipe import ClassRecipe, DenseRecipe, RuleRecipe
@@ -152,10 +152,10 @@ def _changed(read: Callable[[Mapping[str, Any]], R], document: dict[str, Any], c
 
 def _read_toml(path: str | Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_toml(read_text(path))
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise RecipeError(f"the recipe {path} is not TOML: {error}") from error
 
 
@@ -166,8 +166,8 @@ def _set(document: dict[str, Any], change: str) -> str | None:
     if not equals or not last or not all(sections):
         return f"the change {change!r} is not of the form section.key=value"
     try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text.strip()}")["value"]
+    except ValueError:
         value = text.strip()
     for section in sections:
         document = document.setdefault(section, {})

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from geokd.commit import WORK, Claim
+from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, GeokdError, OutputError, TrainingError
 from geokd.files import PARTIAL, written_whole
 from geokd.model.seen_chips import SeenChips
@@ -90,7 +91,7 @@ def open_run(
     if not path.is_file():
         raise CallError(f"there is no run to resume in {folder}: it has no run.json; start it without --resume")
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = parse_json(read_text(path))
         weights = before["initial_weights"]
         hashes = {stage: found["sha256"] for stage, found in weights.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -153,7 +154,7 @@ def take_teacher(source: Path, folder: Path, run: dict[str, Any]) -> Callable[[]
         If there is no such run, or its teacher is another.
     """
     try:
-        other = json.loads((source / "run.json").read_text(encoding="utf-8"))
+        other = parse_json(read_text(source / "run.json"))
         before = recipe_from_json(other["recipe"]).to_json()
         wanted, had = ({**recipe["teacher"], "from_run": None} for recipe in (run["recipe"], before))
         mine, its = run["data"], other["data"]
@@ -216,7 +217,7 @@ def read_seen_chips(folder: Path) -> dict[str, SeenChips]:
     """
     path = folder / _SEEN_CHIPS
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_text(path))
         return {stage: SeenChips.from_json(chips) for stage, chips in document.items()}
     except (FileNotFoundError, NotADirectoryError):
         return {}

@@ -5,7 +5,6 @@ labels for each fraction; so they differ in the loss alone, and are compared in 
 teacher would change is not in the intervals.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.commit import Claim
+from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, TrainingError, one_message
 from geokd.statistics.comparison import mcnemar, mean_interval, paired_difference
 from geokd.training.ablation.conclusions import conclusions
@@ -179,7 +179,7 @@ def _rows_before(path: Path, facts: dict[str, Any], wanted: AblationOptions) -> 
     if not path.is_file():
         return []
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = parse_json(read_text(path))
         differ = [key for key, value in facts.items() if before[key] != value]
         rows: list[dict[str, Any]] = [row for row in before["rows"] if _key(row)]
         problems = _contradictions(rows, wanted)

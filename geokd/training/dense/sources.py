@@ -2,12 +2,12 @@
 
 import csv
 import io
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from geokd.documents import parse_toml, read_text
 from geokd.errors import CallError, one_message
 from geokd.training.recipe_file import expanded
 
@@ -80,14 +80,14 @@ def read_sources(path: str | Path) -> tuple[Source, ...]:
 
 def _rows(table: Path) -> list[dict[str, Any]]:
     try:
-        text = table.read_text(encoding="utf-8-sig")
+        text = read_text(table)
         if table.suffix.lower() == ".csv":
             rows = list(csv.DictReader(io.StringIO(text)))
             return [{key: value for key, value in row.items() if key and value not in (None, "")} for row in rows]
-        document = tomllib.loads(text)
+        document = parse_toml(text)
     except OSError as error:
         raise CallError(f"cannot read the table of scenes {table}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise CallError(f"the table of scenes {table} cannot be read: {error}") from error
     found = document.get("source", [])
     if set(document) - {"source"} or not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
