@@ -1,10 +1,12 @@
 """What is done of a scene, on disk as soon as it is done: a run that was cut off goes on from here.
 
-A journal is one file beside the outputs: a line of JSON that says what run it is of, then a record a block, with its
-length and checksum: a line of JSON that names the arrays, and these. Whatever cuts a run off, the records before the
-last are whole; the last is dropped if it is not. What is read from a journal is what was written, bit for bit.
+A journal is one file beside the outputs: a line of JSON that says what run it is of, then one record for each block:
+a head with the block's number, lengths and a checksum of the whole record, names of the arrays as JSON, and the arrays.
+Whatever cuts a run off, the records before the last are whole. A record of which any bit has changed is dropped, with
+those after it. What is read from a journal is what was written, bit for bit.
 """
 
+import errno
 import json
 import math
 import os
@@ -23,8 +25,10 @@ from geokd.errors import CallError, OutputError
 from geokd.mapping.blocks import PERCENT_ARRAYS, BlockResult
 from geokd.scenes.grid import PatchBlock
 
-_FORMAT = 3
-_HEAD = struct.Struct("<4s2IQI")  # mark, block, length of the names of the arrays, length in all, checksum
+_FORMAT = 4
+_HEAD = struct.Struct("<4s2IQ")  # mark, block, length of the names of the arrays, length in all
+_CHECKSUM = struct.Struct("<I")  # of the head and of what follows
+_START_BYTES = _HEAD.size + _CHECKSUM.size
 _MARK = b"BLK:"
 _SYNC_SECONDS = 2.0
 
@@ -101,22 +105,20 @@ class Journal:
         parts = [np.packbits(a) if a.dtype == np.bool_ else np.ascontiguousarray(a) for a in arrays.values()]
         names = json.dumps([[name, a.dtype.str, a.shape] for name, a in arrays.items()]).encode()
         content = [memoryview(names), *(part.reshape(-1).view(np.uint8).data for part in parts)]
-        checksum = 0
-        for part in content:
-            checksum = zlib.crc32(part, checksum)
         length = sum(map(len, content))
-        head = _HEAD.pack(_MARK, number, len(names), length, checksum)
+        head = _HEAD.pack(_MARK, number, len(names), length)
+        start = head + _CHECKSUM.pack(_checksum(head, *content))
         try:
             self._file.seek(self._end)
-            for part in (memoryview(head), *content):
+            for part in (memoryview(start), *content):
                 _write_all(self._file, part)
             if time.monotonic() - self._synced > _SYNC_SECONDS:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
         except OSError as error:
             raise _unwritable(self.path, error) from error
-        self._places[number] = (self._end + _HEAD.size, len(names))
-        self._end += _HEAD.size + length
+        self._places[number] = (self._end + _START_BYTES, len(names))
+        self._end += _START_BYTES + length
 
     def read(self, number: int, *, percent: bool = False) -> BlockResult:
         """Return the result of a block that is done; probabilities of cells only if `percent` asks for them."""
@@ -146,13 +148,15 @@ class Journal:
 
     def _find_records(self) -> None:
         """Find all whole records, and cut off what follows the last."""
-        while len(head := self._file.read(_HEAD.size)) == _HEAD.size:
-            mark, number, names_length, length, checksum = _HEAD.unpack(head)
-            content = _read_all(self._file, length) if mark == _MARK else b""
-            if mark != _MARK or len(content) < length or zlib.crc32(content) != checksum:
+        size = os.fstat(self._file.fileno()).st_size
+        while len(start := self._file.read(_START_BYTES)) == _START_BYTES:
+            head, (checksum,) = start[: _HEAD.size], _CHECKSUM.unpack(start[_HEAD.size :])
+            mark, number, names_length, length = _HEAD.unpack(head)
+            place = self._end + _START_BYTES
+            if mark != _MARK or length > size - place or _checksum(head, _read_all(self._file, length)) != checksum:
                 break
-            self._places[number] = (self._end + _HEAD.size, names_length)
-            self._end += _HEAD.size + length
+            self._places[number] = (place, names_length)
+            self._end = place + length
         self._file.truncate(self._end)
 
 
@@ -162,14 +166,15 @@ def check_journal(path: Path, run: Mapping[str, Any]) -> None:
     Raises
     ------
     CallError
-        If it is of another: the message tells in what they differ.
+        If it is of another: the message says in what they differ. If it is a symbolic link.
     OutputError
         If it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_open_itself) as file:
             line = file.readline(1_000_000)
     except OSError as error:
+        _refuse_link(path, error)
         raise OutputError(f"cannot read {path}: {error.strerror}") from error
     if line == _first_line(run):
         return
@@ -188,6 +193,13 @@ def check_journal(path: Path, run: Mapping[str, Any]) -> None:
 
 def _first_line(run: Mapping[str, Any]) -> bytes:
     return json.dumps({"format": _FORMAT, **run}, sort_keys=True).encode() + b"\n"
+
+
+def _checksum(*parts: bytes | memoryview) -> int:
+    checksum = 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+    return checksum
 
 
 def _write_all(file: FileIO, content: bytes | memoryview) -> None:
@@ -210,8 +222,9 @@ def _read_all(file: FileIO, length: int) -> bytes:
 def _open_locked(path: Path, mode: Literal["a+b", "r+b"]) -> FileIO:
     """Open a file that no other process has open in this way; the system lets go of the lock when a process dies."""
     try:
-        file = path.open(mode, buffering=0)
+        file = open(path, mode, buffering=0, opener=_open_itself)  # noqa: SIM115  open as long as the journal is
     except OSError as error:
+        _refuse_link(path, error)
         raise _unwritable(path, error) from error
     try:
         import fcntl
@@ -223,6 +236,19 @@ def _open_locked(path: Path, mode: Literal["a+b", "r+b"]) -> FileIO:
         file.close()
         raise CallError(f"another run is at work on {path}; wait for it, or choose another folder") from error
     return file
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Open a file, but not through a symbolic link: what it leads to is not the journal's to empty or to remove."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def _refuse_link(path: Path, error: OSError) -> None:
+    if error.errno == errno.ELOOP and path.is_symlink():
+        raise CallError(
+            f"{path} is a symbolic link, and a journal is not written through one; remove the link, or choose another"
+            " folder with -o/--output"
+        ) from error
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:

@@ -102,6 +102,53 @@ def test_a_torn_record_is_dropped(scene: Path, model: Path, tmp_path: Path, cut:
         assert (tmp_path / "j").read_bytes() == content
 
 
+def test_a_record_with_any_bit_of_its_head_changed_is_dropped(scene: Path, model: Path, tmp_path: Path) -> None:
+    layout, blocks, run = results(scene, model)
+    journal, path = Journal.begin(tmp_path / "j", run, layout), tmp_path / "j"
+    ends = [path.stat().st_size]
+    for number, block in enumerate(blocks[:3]):
+        journal.append(number, block)
+        ends.append(path.stat().st_size)
+    journal.close()
+    content = path.read_bytes()
+    start = ends[1]  # of the second record
+    head_bits = 8 * (content.index(b"[[", start) - start)  # up to the names of the arrays
+    assert head_bits == 8 * 24
+    for bit in [*range(head_bits), *range(head_bits, 8 * (ends[2] - start), 997)]:  # and some of its content
+        damaged = bytearray(content)
+        damaged[start + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        journal = Journal.resume(path, run, layout)
+        assert journal.done == {0}, f"bit {bit}"
+        journal.close()
+        assert path.read_bytes() == content[:start]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links of POSIX")
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_journal_that_is_a_symbolic_link_is_refused(
+    scene: Path, model: Path, tmp_path: Path, *, resume: bool, dangling: bool
+) -> None:
+    layout, blocks, run = results(scene, model)
+    elsewhere, link = tmp_path / "elsewhere", tmp_path / "out" / JOURNAL
+    if not dangling:
+        journal = Journal.begin(elsewhere, run, layout)
+        journal.append(0, blocks[0])
+        journal.close()
+    before = None if dangling else elsewhere.read_bytes()
+    link.parent.mkdir()
+    link.symlink_to(elsewhere)
+    with pytest.raises(
+        CallError, match="is a symbolic link, and a journal is not written through one; remove the link"
+    ):
+        geokd.classify(
+            scene, model, tmp_path / "out", ClassifyOptions(block_px=40, resume=resume, overwrite=not resume)
+        )
+    assert (elsewhere.read_bytes() if elsewhere.exists() else None) == before
+    assert link.is_symlink()
+
+
 def test_a_journal_is_one_run_s_own(scene: Path, model: Path, tmp_path: Path) -> None:
     layout, _, run = results(scene, model)
     journal = Journal.begin(tmp_path / "j", run, layout)
