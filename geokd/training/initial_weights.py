@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,22 @@ from geokd.training.recipe_file import expanded
 from geokd.training.run_folder import read_seen_chips
 
 Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the initial weights of a network are from.
+
+    Parameters
+    ----------
+    text : str
+        As reports and `metrics.json` have it.
+    random : bool
+        Whether the weights are random, because there were none to load.
+    """
+
+    text: str
+    random: bool = False
 
 
 def nearest_student(ground_resolution_m: float) -> str:
@@ -48,7 +65,7 @@ def build_teacher(
     Returns
     -------
     network : Network
-        The first `recipe.frozen_layers` layers of `features` need no gradient.
+        The first `recipe.frozen_layers` layers of `features` need no gradient, unless all weights are random.
     origin : str
         Where its initial weights are from.
 
@@ -60,10 +77,10 @@ def build_teacher(
     features, width = convolutions(recipe.architecture, channels)
     network = Network(features, width, (channels, len(classes)), recipe.dropout)
     origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes, pixel_m)
-    if not origin.startswith("none"):  # random layers must learn: there is nothing to keep
+    if not origin.random:  # random layers must learn: there is nothing to keep
         for layer in list(features)[: recipe.frozen_layers]:
             layer.requires_grad_(requires_grad=False)
-    return network, origin
+    return network, origin.text
 
 
 def build_student(
@@ -83,24 +100,25 @@ def build_student(
     features, width = convolutions(recipe.architecture, channels, recipe.stem_stride)
     network = Network(features, width, (channels, len(classes)), recipe.dropout)
     origin = _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights, classes, pixel_m)
-    return network, origin
+    return network, origin.text
 
 
 def _initialise(
     network: Network, architecture: str, initial_weights: str, classes: tuple[str, ...], pixel_m: float | None
-) -> str:
+) -> Origin:
     """Load initial weights into `network`; return where they came from."""
     if initial_weights == "none":
-        return "none"
+        return Origin("none", random=True)
     try:
         weights, origin, network.seen = find_weights(architecture, initial_weights, classes)
-        return _load_fitting(network, weights, origin)
+        return Origin(_load_fitting(network, weights, origin))
     except RecipeError as error:
         if initial_weights != "auto":
             raise
         if architecture == "mobilenet_v2" and pixel_m is not None:
-            return f"{_initialise(network, architecture, nearest_student(pixel_m), classes, None)}, since {error}"
-        return f"none, since {error}"
+            shipped = _initialise(network, architecture, nearest_student(pixel_m), classes, None)
+            return Origin(f"{shipped.text}, since {error}")
+        return Origin(f"none, since {error}", random=True)
 
 
 def _load_fitting(network: Network, weights: Weights, origin: str) -> str:

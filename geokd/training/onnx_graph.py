@@ -1,9 +1,10 @@
 """A student or teacher as an ONNX graph, node by node.
 
-torch.onnx.export either folds batch normalisation away, after which a student cannot be trained on from its bundle, or
-leaves it tangled in shape arithmetic that ONNX Runtime does not fold. MobileNetV2 and VGG16 have but eight kinds of
-layers, so they are written down here: batch normalisation stays apart under torch's names, and ONNX Runtime folds it
-when it opens the file.
+Students are trained on from their bundle, so its graph must keep batch normalisation apart and name each tensor as
+torch does; ONNX Runtime folds batch normalisation when it opens the file. Of torch.onnx.export, the older exporter can
+keep it apart too (in training mode), but gives equal tensors one name and puts Identity nodes in the place of the
+others; the newer one needs the package onnxscript. MobileNetV2 and VGG16 have only eight kinds of layers, so these are
+written here: names, operator set and the order of nodes do not depend on torch's version.
 """
 
 import math
