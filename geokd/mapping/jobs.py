@@ -20,6 +20,7 @@ from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks, most_stored_bytes
 from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT, OutputNames, output_names
+from geokd.maps.stac import strangers
 from geokd.model.bundle import AUTO_MODEL, Bundle, resolve_model
 from geokd.model.engine import open_bundle
 from geokd.scenes.acquisition import Acquisition, stated_acquisition
@@ -435,14 +436,27 @@ def _file_identity(path: str) -> list[Any]:
 
 
 def _is_finished(job: MappingJob) -> bool:
-    """Whether all outputs are there, and the manifest says that they are of this scene, model and options."""
+    """Whether all outputs are there, and the manifest says that they are of this scene, model and options.
+
+    Raises
+    ------
+    CallError
+        If it does, but the rasters beside it are those of another map.
+    """
     try:
         manifest = parse_json(read_text(job.folder / job.names.manifest))
-        return manifest["fingerprint"] == job.fingerprint and all(
-            (job.folder / name).exists() for name in job.outputs.values()
-        )
+        there = all((job.folder / name).exists() for name in job.outputs.values())
+        if manifest["fingerprint"] != job.fingerprint or not there:
+            return False
+        others = strangers(job.folder, job.outputs)
     except (OSError, ValueError, KeyError, TypeError):
         return False
+    if others and not job.options.overwrite:
+        raise CallError(
+            f"{job.folder / job.names.stac_item} tells of another {' and '.join(others)} than lies beside it: the files"
+            " are not all of one run; make the map anew with --overwrite"
+        )
+    return not others
 
 
 def check_unclassified(bundle: Bundle) -> None:

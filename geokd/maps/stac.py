@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from geokd.documents import parse_json, read_text
 from geokd.files import write_bytes
 from geokd.legend.classes import NODATA, UNCLASSIFIED
 from geokd.maps.footprint import footprint
@@ -93,6 +94,27 @@ def write_item(
     item = map_item(manifest, grid, links, files, place)
     text = json.dumps(item, ensure_ascii=False, allow_nan=False, indent=2)
     write_bytes(folder / outputs["stac_item"], (text + "\n").encode())
+
+
+_CELLS = ("class_raster", "confidence_raster", "probability_raster", "manifest")  # QGIS may change styles and polygons
+
+
+def strangers(folder: Path, outputs: Mapping[str, str]) -> list[str]:
+    """List rasters and manifest of a map that are not those of which its STAC item has sizes and checksums.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If the item is broken.
+    OSError
+        If a file cannot be read.
+    """
+    assets = parse_json(read_text(folder / outputs["stac_item"]))["assets"]
+    return [
+        outputs[field]
+        for field in _CELLS
+        if field in outputs and not _file_facts(folder / outputs[field]).items() <= assets[field].items()
+    ]
 
 
 def map_item(

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -345,3 +346,16 @@ def test_scenes_whose_outputs_would_clash(scene: Path, model: Path, tmp_path: Pa
     victim = write_scene(tmp_path / "fields_landuse.tif", three_fields(20, 20), photometric="RGB")
     with pytest.raises(CallError, match="is itself a scene to be mapped"):
         plan_jobs([scene, victim], model, tmp_path, ClassifyOptions(overwrite=True))
+
+
+def test_a_mixture_of_two_maps_is_not_called_finished(tmp_path: Path, model: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", three_fields(64, 64))
+    geokd.classify(scene, model, tmp_path / "a", ClassifyOptions())
+    geokd.classify(scene, model, tmp_path / "b", ClassifyOptions(min_confidence=0.99))
+    shutil.copy(tmp_path / "b" / "scene_landuse.tif", tmp_path / "a" / "scene_landuse.tif")
+    with pytest.raises(CallError, match=r"another scene_landuse.tif than lies beside it: .* with --overwrite"):
+        geokd.classify(scene, model, tmp_path / "a", ClassifyOptions(resume=True))
+    again = geokd.classify(scene, model, tmp_path / "a", ClassifyOptions(resume=True, overwrite=True))
+    assert again.manifest["blocks"]["resumed"] == 0
+    (tmp_path / "a" / "scene_landuse.qml").write_text("a style of mine")
+    assert geokd.classify(scene, model, tmp_path / "a", ClassifyOptions(resume=True)).manifest == again.manifest
