@@ -1,5 +1,6 @@
 """Products as their makers deliver them, complete but small, written with GDAL."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,73 @@ def write_old_safe(folder: Path, bands: dict[str, NDArray[np.uint16]], zones: tu
     name = "S2A_OPER_MTD_SAFL1C_PDMC_20160112T235959_R054_V20160112T155902_20160112T155902.xml"
     (product / name).write_text(_safe_metadata("1C", "02.04", product.name, "x", listed))
     return product
+
+
+LANDSAT_BANDS = {"blue": 2, "green": 3, "red": 4, "nir": 5}
+SUN_DEGREES = 55.5
+
+
+def landsat_dn(level: int, seed: int = 0, side: int = 64) -> dict[str, NDArray[np.uint16]]:
+    """DN of Landsat Collection 2 for made-up land; a corner was not seen."""
+    bands = dict(zip(("red", "green", "blue", "nir"), land(seed, side).values(), strict=False))
+    made = {}
+    for name, reflectance in bands.items():
+        share = reflectance / 1e4
+        dn = (share + 0.2) / 2.75e-5 if level == 2 else (share * np.sin(np.radians(SUN_DEGREES)) + 0.1) / 2e-5
+        made[name] = dn.round().astype(np.uint16)
+        made[name][:20, :20] = 0
+    return made
+
+
+def write_landsat(folder: Path, level: int, bands: dict[str, NDArray[np.uint16]], size_m: float = 30) -> Path:
+    """Write a Landsat 8 product of Collection 2; returns its folder."""
+    kind = "L2SP" if level == 2 else "L1TP"
+    name = f"LC08_{kind}_014034_20220726_20220802_02_T1"
+    product = folder / name
+    lines = ["GROUP = LANDSAT_METADATA_FILE", "  GROUP = PRODUCT_CONTENTS", f'    LANDSAT_PRODUCT_ID = "{name}"']
+    lines += [f'    PROCESSING_LEVEL = "{kind}"', "    COLLECTION_NUMBER = 02"]
+    for band, values in bands.items():
+        file = f"{name}_{'SR_' if level == 2 else ''}B{LANDSAT_BANDS[band]}.TIF"
+        write_band(product / file, values, size_m)
+        lines.append(f'    FILE_NAME_BAND_{LANDSAT_BANDS[band]} = "{file}"')
+    quality = np.full(next(iter(bands.values())).shape, 0b1000000, np.uint16)
+    quality[30:40, 30:40] = 0b1000
+    write_band(product / f"{name}_QA_PIXEL.TIF", quality, size_m)
+    lines += [f'    FILE_NAME_QUALITY_L1_PIXEL = "{name}_QA_PIXEL.TIF"', "  END_GROUP = PRODUCT_CONTENTS"]
+    lines += ["  GROUP = IMAGE_ATTRIBUTES", '    SPACECRAFT_ID = "LANDSAT_8"', "    WRS_PATH = 14", "    WRS_ROW = 34"]
+    lines += ["    DATE_ACQUIRED = 2022-07-26", '    SCENE_CENTER_TIME = "15:45:12.3456780Z"']
+    lines += [f"    SUN_ELEVATION = {SUN_DEGREES}", "  END_GROUP = IMAGE_ATTRIBUTES"]
+    groups = {"LEVEL1_RADIOMETRIC_RESCALING": ("2.0000E-05", "-0.100000")}
+    if level == 2:
+        groups = {"LEVEL2_SURFACE_REFLECTANCE_PARAMETERS": ("2.75e-05", "-0.2")} | groups
+    for group, (scale, offset) in groups.items():
+        lines.append(f"  GROUP = {group}")
+        for number in range(1, 8):
+            lines += [f"    REFLECTANCE_MULT_BAND_{number} = {scale}", f"    REFLECTANCE_ADD_BAND_{number} = {offset}"]
+        lines.append(f"  END_GROUP = {group}")
+    (product / f"{name}_MTL.txt").write_text("\n".join([*lines, "END_GROUP = LANDSAT_METADATA_FILE", "END", ""]))
+    return product
+
+
+def tarred(folder: Path) -> Path:
+    """Pack a product as it is delivered: its files at the top of the archive."""
+    made = shutil.make_archive(str(folder), "tar", folder)
+    shutil.rmtree(folder)
+    return Path(made)
+
+
+def write_item(folder: Path, assets: dict[str, dict[str, Any]], name: str = "item", **properties: Any) -> Path:
+    """Write a STAC item."""
+    properties = {"datetime": "2022-07-26T15:48:19Z", "platform": "sentinel-2b"} | properties
+    document: dict[str, Any] = {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "id": name,
+        "geometry": None,
+        "properties": properties,
+        "assets": assets,
+        "links": [],
+    }
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(document))
+    return path

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
+@click.argument("scenes", nargs=-1, metavar="SCENE...")
+@o.bands_option
 @o.model_option
 @o.output_option
 @o.stride_option
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @o.value_offset_option
 @o.nodata_option
 @o.mask_option
+@o.resample_option
 @o.aoi_option
 @o.where_option
 @o.bbox_option
@@ -62,7 +64,10 @@ def classify(
     verbose: bool,
     **choices: Any,
 ) -> None:
-    """Map the land use of each SCENE, anything GDAL opens.
+    """Map the land use of each SCENE.
+
+    A scene is a Sentinel-2 product (.SAFE folder or .zip), a Landsat product (folder or .tar), a folder of band files,
+    a STAC item, or anything GDAL opens, such as a GeoTIFF.
 
     Writes <scene>_landuse.tif (classes), .qml (style), .gpkg (polygons), .png (picture), .json (how it came about) and
     .stac.json (for catalogues), and <scene>_confidence.tif (percent). All scenes are checked before the first is
@@ -78,6 +83,7 @@ def classify(
     from geokd.mapping.jobs import plan_jobs, plan_what_can_be
     from geokd.mapping.options import ClassifyOptions
 
+    scenes = _named(scenes, choices.pop("bands"))
     options = ClassifyOptions(engine="processes" if choices.pop("processes") else "threads", **choices)
     errors: dict[str, GeokdError] = {}
     if on_error == "skip":
@@ -112,6 +118,21 @@ def classify(
             echo(f"{written} leads to the reports", err=True)
     if errors:
         raise _summed_up(errors, len(scenes))
+
+
+def _named(scenes: tuple[str, ...], bands: str | None) -> tuple[str, ...]:
+    """Return all scenes that are named, one by its bands.
+
+    Raises
+    ------
+    click.UsageError
+        If there is none.
+    """
+    if bands is not None:
+        return (*scenes, bands)
+    if not scenes:
+        raise click.UsageError("Missing argument 'SCENE...': name a scene, or its bands with --bands")
+    return scenes
 
 
 def _report(job: "MappingJob", result: "ClassifyResult", *, as_json: bool, quiet: bool) -> None:

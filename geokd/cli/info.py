@@ -18,6 +18,7 @@ from geokd.cli.talk import echo
 @o.value_offset_option
 @o.nodata_option
 @o.mask_option
+@o.resample_option
 @o.aoi_option
 @o.where_option
 @o.bbox_option

@@ -97,6 +97,18 @@ mask_option = click.option(
     help="Leave pixels out: scl (Sentinel-2 L2A), qa_pixel (Landsat), fmask (HLS), udm2 (PlanetScope), as scl:3,8,9 or"
     " qa_pixel:cloud,shadow; or a raster, with the values that are left out. Default: all of it but 0.",
 )
+resample_option = click.option(
+    "--resample",
+    "resample_m",
+    type=float,
+    metavar="METRES",
+    help="Resample the scene to pixels of this size as it is read, bilinearly. Default: its own.",
+)
+bands_option = click.option(
+    "--bands",
+    metavar="NAME=FILE,...",
+    help="A scene of one file a band, in place of SCENE, as red=a_B04.tif,green=a_B03.tif,blue=a_B02.tif.",
+)
 aoi_option = click.option(
     "--aoi",
     metavar="FILE[:LAYER]",

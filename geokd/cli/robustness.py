@@ -29,6 +29,7 @@ from geokd.cli.talk import echo
 @o.value_offset_option
 @o.nodata_option
 @o.mask_option
+@o.resample_option
 @o.min_confidence_option
 @o.workers_option
 @o.overwrite_option

@@ -116,6 +116,7 @@ def describe_options(job: MappingJob) -> dict[str, Any]:
         "value_scaling": None if scaling is None else scaling.to_json(),
         "nodata": _nodata(job),
         "mask": job.options.mask,
+        "resample_m": job.options.resample_m,
         "aoi": job.options.aoi,
         "where": job.options.where,
         "bbox": None if job.options.bbox is None else list(job.options.bbox),

@@ -50,9 +50,9 @@ def info(path: str | Path, model: str | Path | None = None, options: ClassifyOpt
         if model is not None:
             raise CallError(f"{path} is a model itself; give -m/--model with a scene only")
         return {"kind": "model", "path": str(resolve_model(path)), **load_bundle(path).describe()}
-    scene = describe_scene(path)
-    about: dict[str, Any] = {"kind": "scene", **describe_scene_info(scene)}
     options = options or ClassifyOptions()
+    scene = describe_scene(path, options.resample_m)
+    about: dict[str, Any] = {"kind": "scene", **describe_scene_info(scene)}
     if model is not None:
         return about | _prospect(scene, model, options)
     return about | {"models_that_fit": [name for name in shipped_models() if _fits(scene, name, options)]}

@@ -275,7 +275,7 @@ def plan_what_can_be(
     errors: dict[str, GeokdError] = {}
     for scene in scenes:
         try:
-            info = describe_scene(scene)
+            info = describe_scene(scene, options.resample_m)
             bundle, path, choice = chooser.for_scene(info)
             jobs.append(_check_place(plan_job(info, bundle, path, Path(output), options, choice)))
         except GeokdError as error:
@@ -349,6 +349,7 @@ def plan_job(
         "value_offset": plan.value_offset,
         "nodata": [str(value) for value in plan.nodata.of(plan.bidx)],
         "mask": None if plan.mask is None else [plan.mask.name, plan.mask.note],
+        "resample_m": options.resample_m,
         "min_valid_share": least_valid_share(options, bundle),
         "area": None if area is None else area.sha256,
         "block_px": list(blocks_px),

@@ -29,6 +29,8 @@ class ClassifyOptions:
     mask : str or None
         Mask of what is to be left out: "scl", "qa_pixel", "fmask", "udm2", or a raster; see
         :func:`geokd.scenes.masks.plan_mask`.
+    resample_m : float or None
+        Side of the pixels, in metres, that the scene is resampled to as it is read, bilinearly. None: as it is.
     aoi : str or None
         Map an area alone: a vector file with polygons, its layer after a colon if it has several.
     where : str or None
@@ -83,6 +85,7 @@ class ClassifyOptions:
     value_offset: float | None = None
     nodata: float | None = None
     mask: str | None = None
+    resample_m: float | None = None
     aoi: str | None = None
     where: str | None = None
     bbox: tuple[float, float, float, float] | None = None
@@ -149,7 +152,7 @@ class ClassifyOptions:
     @property
     def scene_options(self) -> SceneOptions:
         """The part that tells how to read the scene."""
-        return SceneOptions(self.bidx, self.value_scale, self.value_offset, self.nodata, self.mask)
+        return SceneOptions(self.bidx, self.value_scale, self.value_offset, self.nodata, self.mask, self.resample_m)
 
     @property
     def area_options(self) -> AreaOptions:

@@ -40,21 +40,22 @@ def grid_problems(info: SceneInfo, contract: InputContract) -> list[str]:
     if grid.squareness < 1 - AREAL_TOLERANCE:
         return [
             f"its pixels are no rectangles, their sides stand at {math.degrees(math.asin(grid.squareness)):.0f}"
-            f" degrees; bring it onto a grid by gdalwarp -t_srs EPSG:{_utm_epsg(grid)} {warp} utm.tif"
+            f" degrees; bring it onto a grid by gdalwarp -t_srs EPSG:{utm_epsg(grid)} {warp} utm.tif"
         ]
     if abs(stretch - 1) > AREAL_TOLERANCE:
         return [
             f"its projection shows areas {stretch:.3g} times their size here, so pixels and areas would be wrong;"
-            f" reproject it by gdalwarp -t_srs EPSG:{_utm_epsg(grid)} {warp} utm.tif"
+            f" reproject it by gdalwarp -t_srs EPSG:{utm_epsg(grid)} {warp} utm.tif"
         ]
     if all(abs(size / target - 1) <= RESOLUTION_TOLERANCE for size in (size_x, size_y)):
         return []
     measured = f"its pixels measure {size_x:.4g} x {size_y:.4g} m, the model takes {target:g} m give or take"
     measured += f" {100 * RESOLUTION_TOLERANCE:g} %"
-    to_utm = f"-t_srs EPSG:{_utm_epsg(grid)} " if grid.crs.is_geographic else ""
-    remedy = f"; resample it by gdalwarp {to_utm}{warp} resampled.tif"
+    to_utm = f"-t_srs EPSG:{utm_epsg(grid)} " if grid.crs.is_geographic else ""
+    remedy = f"; resample it with --resample {target:g}, or by gdalwarp {to_utm}{warp} resampled.tif"
     if min(size_x, size_y) > _BLURRED * target:
-        remedy = ": what it looks for is not to be seen in them; take a finer scene"
+        remedy = ": what it looks for is not to be seen in them; take a finer scene, or resample it all the same with"
+        remedy += f" --resample {target:g}"
     return [f"{measured}{remedy}, or take a model made for that size (geokd info {path} names those that fit)"]
 
 
@@ -128,7 +129,7 @@ def _misplaced(grid: SceneGrid) -> str:
     )
 
 
-def _utm_epsg(grid: SceneGrid) -> int:
+def utm_epsg(grid: SceneGrid) -> int:
     """EPSG code of the UTM zone (WGS 84) of the centre of a grid with a CRS."""
     assert grid.crs is not None
     x, y = grid.transform @ (grid.width / 2, grid.height / 2)

@@ -20,6 +20,8 @@ class SceneOptions:
         Value that marks missing pixels.
     mask : str or None
         Mask of what is to be left out, as :func:`geokd.scenes.masks.plan_mask` takes it.
+    resample_m : float or None
+        Side of the pixels, in metres, that it is resampled to as it is read.
     """
 
     bidx: tuple[int, ...] | None = None
@@ -27,6 +29,7 @@ class SceneOptions:
     value_offset: float | None = None
     nodata: float | None = None
     mask: str | None = None
+    resample_m: float | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.plan import ScenePlan, fix_plan
 from geokd.scenes.products.finding import find_product
+from geokd.scenes.resampling import resampled
 from geokd.scenes.scaling import to_uint8
 from geokd.scenes.scene_info import SceneInfo, read_info
 from geokd.scenes.stacking import stack
@@ -40,7 +41,7 @@ _SMALL_PX = 4_000_000  # a scene of so many pixels is looked at as a whole
 _SAMPLE_PX, _SAMPLES_A_SIDE = 64, 5  # in a larger one without overviews, windows from all over it
 
 
-def describe_scene(path: str | Path) -> SceneInfo:
+def describe_scene(path: str | Path, resample_m: float | None = None) -> SceneInfo:
     """Read what a product's metadata and a raster's header say.
 
     Parameters
@@ -48,6 +49,8 @@ def describe_scene(path: str | Path) -> SceneInfo:
     path : str or Path
         A product (see :func:`geokd.scenes.products.finding.find_product`), or anything GDAL opens: a file, a URL, a
         /vsi path.
+    resample_m : float, optional
+        Side of the pixels, in metres, that it is resampled to as it is read.
 
     Raises
     ------
@@ -65,7 +68,9 @@ def describe_scene(path: str | Path) -> SceneInfo:
                 info = read_info(dataset, str(path))
             except (*GdalErrors, ValueError) as error:
                 raise SceneError(f"the header of {path} cannot be read: {error}; copy or download it again") from error
-    return info if product is None else info.of_product(product, virtual)
+    if product is not None:
+        info = info.of_product(product, virtual)
+    return info if resample_m is None else resampled(info, resample_m)
 
 
 def plan_scene(

@@ -97,6 +97,7 @@ class SceneInfo:
         tile = f", tile {product.tile}" if product.tile else ""
         scales = tuple(1.0 if band.scale is None else band.scale for band in product.bands)
         told = any(band.scale is not None for band in product.bands)
+        first = product.bands[0].files[0].path
         return replace(
             self,
             product=product,
@@ -104,6 +105,7 @@ class SceneInfo:
             scales=scales if told else self.scales,
             offsets=tuple(band.offset for band in product.bands) if told else self.offsets,
             sensor=product.sensor or self.sensor,
+            told_values=None if told else told_values(first, {}, self.dtype),
             acquisition=product.acquisition or self.acquisition,
             files=(*product.metadata, *self.files),
             notes=(f"{product.kind}{tile}: {len(product.bands)} bands", *product.notes),

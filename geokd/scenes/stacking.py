@@ -7,6 +7,7 @@ from xml.sax.saxutils import escape
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
+from rasterio.errors import CRSError
 
 from geokd.errors import SceneError, one_message
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
@@ -30,6 +31,8 @@ class _Source:
     nodata: float | None
     block_px: tuple[int, int]
     colour: str
+    scale: float
+    offset: float
 
     @property
     def right_bottom(self) -> tuple[float, float]:
@@ -82,18 +85,21 @@ def _look_at(file: BandFile) -> _Source:
             if file.bidx > dataset.count:
                 raise SceneError(f"{file.path} has no band {file.bidx}, only {dataset.count}")
             number = file.bidx - 1
+            placed = bool(file.crs) and dataset.crs is None
             return _Source(
                 file,
-                dataset.transform,
+                Affine(*file.transform) if placed else dataset.transform,
                 dataset.height,
                 dataset.width,
-                dataset.crs,
+                CRS.from_user_input(file.crs) if placed else dataset.crs,
                 dataset.dtypes[number],
                 dataset.nodatavals[number],
                 dataset.block_shapes[number],
                 ColorInterp(dataset.colorinterp[number]).name,
+                dataset.scales[number],
+                dataset.offsets[number],
             )
-    except GdalErrors as error:
+    except (*GdalErrors, CRSError) as error:
         raise SceneError(f"the header of {file.path} cannot be read: {gdal_reason(error)}") from error
 
 
@@ -155,6 +161,7 @@ def _band_xml(number: int, band: ProductBand, sources: Sequence[_Source], place:
         f'<VRTRasterBand dataType="{gdal_type(sources[0].dtype)}" {block}band="{number}">'
         f"<Description>{escape(band.name)}</Description>{colour}"
         f"{'' if nodata is None else f'<NoDataValue>{nodata!r}</NoDataValue>'}"
+        f"<Offset>{sources[0].offset!r}</Offset><Scale>{sources[0].scale!r}</Scale>"
         f"{''.join(_source_xml(source, place, None if len(sources) == 1 else nodata) for source in sources)}"
         "</VRTRasterBand>"
     )

@@ -9,7 +9,8 @@ from rasterio.crs import CRS
 
 from geokd.scenes.grid import SceneGrid
 
-_BLOCK_PX = 512
+BLOCK_PX = 512
+"""Side of the blocks that are warped at a time."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,14 @@ class WarpedBand:
 
 
 def warped(
-    source: str, place: SceneGrid, target: SceneGrid, bands: Sequence[WarpedBand], resampling: str = "NearestNeighbour"
+    source: str,
+    place: SceneGrid,
+    target: SceneGrid,
+    bands: Sequence[WarpedBand],
+    resampling: str = "NearestNeighbour",
+    *,
+    alpha: int = 0,
+    to_alpha: int = 0,
 ) -> str:
     """Return a VRT of a raster on another grid.
 
@@ -53,25 +61,28 @@ def warped(
     bands : sequence of WarpedBand
     resampling : str
         As GDAL's warper calls it: "NearestNeighbour", "Bilinear".
+    alpha, to_alpha : int
+        Which band of the source tells validity, and which of the result is to tell it; 0: none.
     """
     assert place.crs is not None
     assert target.crs is not None
     parts = "".join(_band_xml(number, band) for number, band in enumerate(bands, 1))
-    mapped = "".join(_mapping_xml(number, band) for number, band in enumerate(bands, 1))
+    mapped = "".join(_mapping_xml(number, band) for number, band in enumerate(bands, 1) if number != to_alpha)
     reprojection = "" if place.crs == target.crs else _reprojection_xml(place.crs, target.crs)
     return (
         f'<VRTDataset rasterXSize="{target.width}" rasterYSize="{target.height}" subClass="VRTWarpedDataset">'
         f"<SRS>{escape(target.crs.to_wkt())}</SRS><GeoTransform>{_numbers(target.transform)}</GeoTransform>{parts}"
-        f"<BlockXSize>{_BLOCK_PX}</BlockXSize><BlockYSize>{_BLOCK_PX}</BlockYSize><GDALWarpOptions>"
+        f"<BlockXSize>{BLOCK_PX}</BlockXSize><BlockYSize>{BLOCK_PX}</BlockYSize><GDALWarpOptions>"
         f"<WarpMemoryLimit>6.7e+07</WarpMemoryLimit><ResampleAlg>{resampling}</ResampleAlg>"
         f'<WorkingDataType>{gdal_type(bands[0].dtype)}</WorkingDataType><Option name="INIT_DEST">'
-        f"{','.join(f'{band.beyond!r}' for band in bands)}</Option>"
+        f"{','.join(f'{band.beyond!r}' for n, band in enumerate(bands, 1) if n != to_alpha)}</Option>"
         f'<SourceDataset relativeToVRT="0">{escape(source)}</SourceDataset><Transformer><GenImgProjTransformer>'
         f"<SrcGeoTransform>{_numbers(place.transform)}</SrcGeoTransform>"
         f"<SrcInvGeoTransform>{_numbers(~place.transform)}</SrcInvGeoTransform>{reprojection}"
         f"<DstGeoTransform>{_numbers(target.transform)}</DstGeoTransform>"
         f"<DstInvGeoTransform>{_numbers(~target.transform)}</DstInvGeoTransform></GenImgProjTransformer></Transformer>"
-        f"<BandList>{mapped}</BandList></GDALWarpOptions></VRTDataset>"
+        f"<BandList>{mapped}</BandList>{f'<SrcAlphaBand>{alpha}</SrcAlphaBand>' if alpha else ''}"
+        f"{f'<DstAlphaBand>{to_alpha}</DstAlphaBand>' if to_alpha else ''}</GDALWarpOptions></VRTDataset>"
     )
 
 

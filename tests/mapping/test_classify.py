@@ -195,6 +195,7 @@ def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
         "value_scaling": None,
         "nodata": None,
         "mask": None,
+        "resample_m": None,
         "aoi": None,
         "where": None,
         "bbox": None,

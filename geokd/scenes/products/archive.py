@@ -61,7 +61,8 @@ class Archive:
             with zipfile.ZipFile(self.path) as archive, archive.open(name) as member:
                 return member.read(_MOST_TEXT_BYTES + 1)
         with tarfile.open(self.path) as tar:
-            extracted = tar.extractfile(name)
+            there = name if name in tar.getnames() else f"./{name}"
+            extracted = tar.extractfile(there)
             return b"" if extracted is None else extracted.read(_MOST_TEXT_BYTES + 1)
 
 

@@ -4,10 +4,14 @@ import re
 from pathlib import Path
 
 from geokd.errors import SceneError
-from geokd.scenes.products import sentinel2
+from geokd.scenes.products import landsat, sentinel2
 from geokd.scenes.products.archive import Archive, beside, open_archive
+from geokd.scenes.products.band_files import read_band_folder, read_band_list
 from geokd.scenes.products.product import Product
+from geokd.scenes.products.stac import read_stac
 
+_METADATA = {"Sentinel-2": sentinel2.METADATA, "Landsat": landsat.METADATA}
+_READERS = {"Sentinel-2": sentinel2.read_sentinel2, "Landsat": landsat.read_landsat}
 _SENTINEL2_DATASET = re.compile(
     r"SENTINEL2_L(?:1C|2A):(?P<path>.+\.xml|.+\.zip):(?P<size>\d+)m:EPSG_(?P<epsg>\d+)", re.IGNORECASE
 )
@@ -18,45 +22,67 @@ def find_product(path: str) -> Product | None:
 
     Raises
     ------
+    CallError
+        If a file of a list of bands is missing.
     SceneError
         If it is a product, but broken, or several of them.
     """
     dataset = _SENTINEL2_DATASET.fullmatch(path)
     if dataset:
-        found = _by_file(dataset["path"])
-        if found is not None and sentinel2.METADATA.fullmatch(found[1]):
-            return sentinel2.read_sentinel2(*found, int(dataset["size"]), int(dataset["epsg"]))
-        return None
+        return _of_dataset(dataset["path"], int(dataset["size"]), int(dataset["epsg"]))
+    if path.lower().partition("?")[0].endswith((".json", ".geojson")) and (_exists(path) or "://" in path):
+        return read_stac(path)
     found = _by_file(path)
-    if found is None:
-        return None
-    return sentinel2.read_sentinel2(*found)
+    if isinstance(found, Archive):
+        return read_band_folder(found)
+    return read_band_list(path) if found is None else _READERS[_kind(found[1])](*found)
 
 
-def _by_file(path: str) -> tuple[Archive, str] | None:
-    """Return the archive of a product and the name of its metadata in it; None if there is none."""
+def _of_dataset(path: str, size_m: int, epsg: int) -> Product | None:
+    """Read what GDAL's SENTINEL2 driver names: the bands of one pixel size in one UTM zone."""
+    found = _by_file(path)
+    if isinstance(found, tuple) and sentinel2.METADATA.fullmatch(found[1]):
+        return sentinel2.read_sentinel2(*found, size_m, epsg)
+    return None
+
+
+def _by_file(path: str) -> tuple[Archive, str] | Archive | None:
+    """Return the archive of a product and the name of its metadata in it, or an archive that has none.
+
+    Raises
+    ------
+    SceneError
+        If there are several products.
+    """
     inside = re.fullmatch(r"/vsi(?:zip|tar)/(.+?\.(?:zip|tar|tgz|tar\.gz))(?:/(.+))?", path, re.IGNORECASE)
     file = Path(inside[1] if inside else path)
-    try:
-        if not file.exists():
-            return None
-    except (OSError, ValueError):
+    if not _exists(str(file)):
         return None
     wanted = inside[2] if inside else None
-    if not inside and file.is_file() and _is_metadata(file.name):
+    if not inside and file.is_file() and _kind(file.name):
         return beside(file), file.name
     archive = open_archive(file)
     if archive is None:
         return None
-    if wanted is not None and _is_metadata(wanted):
+    if wanted is not None and _kind(wanted):
         return (archive, wanted) if wanted in archive.names else None
-    names = [name for name in archive.names if _is_metadata(name) and (wanted is None or name.startswith(wanted))]
+    names = [name for name in archive.names if _kind(name) and (wanted is None or name.startswith(wanted))]
     if len(names) > 1:
         raise SceneError(
             f"{path} holds {len(names)} products ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}); name one"
         )
-    return (archive, names[0]) if names else None
+    if names:
+        return archive, names[0]
+    return archive if wanted is None else None
 
 
-def _is_metadata(name: str) -> bool:
-    return sentinel2.METADATA.fullmatch(name) is not None
+def _kind(name: str) -> str:
+    """Return which product a file is the metadata of; empty if of none."""
+    return next((kind for kind, pattern in _METADATA.items() if pattern.fullmatch(name)), "")
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # a name that is too long, or holds a null
+        return False

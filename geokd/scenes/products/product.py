@@ -15,10 +15,16 @@ class BandFile:
         As GDAL opens it; absolute.
     bidx : int
         Which band of the file, from 1 on.
+    crs : str
+        Its coordinate system, and
+    transform : tuple of float
+        the six numbers of its affine transform, a to f, where metadata give them; used if the file has none itself.
     """
 
     path: str
     bidx: int = 1
+    crs: str = ""
+    transform: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

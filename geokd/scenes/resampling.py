@@ -1,0 +1,98 @@
+"""A scene on pixels of another size, as it is read: bilinear, by GDAL's warper."""
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.warp import calculate_default_transform
+
+from geokd.errors import CallError, SceneError
+from geokd.scenes.georeferencing import utm_epsg
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.scene_info import SceneInfo
+from geokd.scenes.warping import BLOCK_PX, WarpedBand, warped
+
+_FINER = 1.5  # times finer, from which on it is said that this shows nothing new
+
+
+def resampled(info: SceneInfo, metres: float) -> SceneInfo:
+    """Return what is known of a scene on pixels of another size; of one in degrees or turned, in its UTM zone.
+
+    Raises
+    ------
+    CallError
+        If that is no size.
+    SceneError
+        If the scene cannot be resampled as it is read.
+    """
+    if not 0 < metres < math.inf:
+        raise CallError(f"--resample {metres:g} is no size of pixels; give metres above 0")
+    if info.grid.crs is None or info.placing != "transform":
+        return info  # it is refused for that
+    if info.masked and "alpha" not in info.colours:
+        raise SceneError(
+            f"{info.path} has a mask beside its bands, which --resample cannot carry along; give the mask an alpha band"
+            " with gdalwarp -dstalpha"
+        )
+    try:
+        target, own = _target(info.grid, metres), max(info.grid.pixel_size_m)
+    except CRSError as error:
+        raise SceneError(
+            f"{info.path} cannot be resampled: its coordinate system has no known unit: {error}"
+        ) from error
+    declared = all(value is not None for value in info.nodata)
+    alpha = info.colours.index("alpha") + 1 if "alpha" in info.colours else 0
+    added = not alpha and not declared and target.crs != info.grid.crs
+    bands = [
+        WarpedBand(number, dtype, nodata, description=description, colour=_gdal_colour(colour))
+        for number, (dtype, nodata, description, colour) in enumerate(
+            zip(info.dtypes, info.nodata, info.descriptions, info.colours, strict=True), 1
+        )
+    ]
+    if added:
+        bands.append(WarpedBand(0, info.dtype, colour="Alpha"))
+    source = info.virtual or str(Path(info.path).absolute() if Path(info.path).exists() else info.path)
+    text = warped(source, info.grid, target, bands, "Bilinear", alpha=alpha, to_alpha=alpha or (len(bands) * added))
+    finer = f"; they show no more than pixels of {own:.4g} m do" if own > _FINER * metres else ""
+    return replace(
+        info,
+        virtual=text,
+        grid=target,
+        storage_px=(BLOCK_PX, BLOCK_PX),
+        masked=info.masked or added,
+        nodata=info.nodata + (None,) * added,
+        colours=info.colours + ("alpha",) * added,
+        descriptions=info.descriptions + ("",) * added,
+        scales=info.scales + (1.0,) * added,
+        offsets=info.offsets + (0.0,) * added,
+        dtypes=info.dtypes + (info.dtype,) * added,
+        notes=(
+            *info.notes,
+            f"pixels of {own:.4g} m are resampled to {metres:g} m (bilinear), as --resample says{finer}",
+        ),
+    )
+
+
+def _target(grid: SceneGrid, metres: float) -> SceneGrid:
+    """Return the grid of pixels of another size: no larger than the scene, so that all their centres lie within."""
+    assert grid.crs is not None
+    turned = bool(grid.transform.b or grid.transform.d or grid.transform.a < 0 or grid.transform.e > 0)
+    if grid.crs.is_geographic or turned:
+        utm = CRS.from_epsg(utm_epsg(grid)) if grid.crs.is_geographic else grid.crs
+        unit = float(utm.linear_units_factor[1])
+        transform, width, height = calculate_default_transform(
+            grid.crs, utm, grid.width, grid.height, *grid.bounds, resolution=metres / unit
+        )
+        return SceneGrid(transform, int(height or 1), int(width or 1), utm)
+    side = metres / float(grid.crs.linear_units_factor[1])
+    width = max(1, math.floor(grid.width * grid.transform.a / side + 1e-6))
+    height = max(1, math.floor(grid.height * -grid.transform.e / side + 1e-6))
+    return SceneGrid(Affine(side, 0, grid.transform.c, 0, -side, grid.transform.f), height, width, grid.crs)
+
+
+def _gdal_colour(colour: str) -> str:
+    return re.sub(r"^\w", lambda first: first[0].upper(), colour)
