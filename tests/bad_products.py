@@ -6,11 +6,12 @@ The cases are of the kind of :mod:`tests.bad_input`, and run with them.
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tests.bad_input import SIDE_PX, Call, Case, plain
-from tests.products import land, write_band, write_old_safe, write_safe
+from tests.products import land, landsat_dn, write_band, write_item, write_landsat, write_old_safe, write_safe
 from tests.tiny import three_fields, write_scene
 
 
@@ -106,6 +107,50 @@ def four_names(folder: Path) -> Path:
     return write_scene(folder / "scene.tif", values, ("B01", "B02", "B03", "B04"))
 
 
+def landsat(*changes: tuple[str, str]) -> Callable[[Path], Path]:
+    """Write a Landsat product whose metadata say something else."""
+
+    def write(folder: Path) -> Path:
+        product = write_landsat(folder, 2, landsat_dn(2))
+        (file,) = product.glob("*_MTL.txt")
+        text = file.read_text()
+        for old, new in changes:
+            text = text.replace(old, new)
+        file.write_text(text)
+        return product
+
+    return write
+
+
+def emptied(product: Path) -> Path:
+    for file in product.glob("*.TIF"):
+        file.unlink()
+    return product
+
+
+def broken_tar(folder: Path) -> Path:
+    path = folder / "LC08_L2SP_014034_20220726_20220802_02_T1.tar"
+    path.write_bytes(b"no archive at all" * 100)
+    return path
+
+
+def two_scenes(folder: Path) -> Path:
+    for name in ("a", "b"):
+        for band in ("B04", "B03"):
+            write_band(folder / "in" / f"{name}_{band}.tif", land()[band], 10)
+    return folder / "in"
+
+
+def item(assets: dict[str, Any]) -> Callable[[Path], Path]:
+    return lambda folder: write_item(folder, assets)
+
+
+def with_json(folder: Path, document: Any) -> Path:
+    path = folder / "scene.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
 # fmt: off
 PRODUCT_CASES = [
     # Sentinel-2
@@ -125,6 +170,26 @@ PRODUCT_CASES = [
     Case("mask that is not there", masked("scl"), "comes with no mask scl; give the mask as a file", 2),
     Case("mask of no file", masked("none.tif"), "no such file: none.tif", 2),
     Case("mask elsewhere", masked("", cloud=True), "the mask cloud.tif does not lie over the scene"),
+    # Landsat, band files, STAC
+    Case("Landsat product of a coarser size", lambda f: write_landsat(f, 2, landsat_dn(2)),
+         "its pixels measure 30 x 30 m, .* --resample 10"),
+    Case("Landsat product without scaling", landsat(("REFLECTANCE_ADD_BAND_3", "X")),
+         "do not give the scaling of its bands"),
+    Case("Landsat metadata of another kind", landsat(("PRODUCT_CONTENTS", "X")),
+         "no metadata of a Landsat Collection 2"),
+    Case("Landsat product without bands", lambda f: emptied(write_landsat(f, 2, landsat_dn(2))),
+         "no image of a band; download"),
+    Case("tar cut short", broken_tar, "is a broken archive: "),
+    Case("bands of no files", lambda f: Call("red=none.tif,green=none.tif"), "no such file: none.tif", 2),
+    Case("band named twice", lambda f: Call(f"red={plain(f)},red={f / 'scene.tif'}"), "red is named twice", 2),
+    Case("bands of two scenes", two_scenes, "holds bands of 2 scenes .a, b.; name those of one"),
+    Case("STAC item without bands", item({"thumbnail": {"href": "a.jpg", "type": "image/jpeg"}}),
+         "no asset whose bands have a name"),
+    Case("STAC item whose file is gone", item({"red": {"href": "gone.tif", "type": "image/tiff"}}), "gone.tif"),
+    Case("JSON that is no item", lambda f: with_json(f, {"type": "Feature"}), "is not a raster that GDAL can open"),
+    # Resampling
+    Case("pixels of no size", lambda f: Call(plain(f), arguments=("--resample", "0")),
+         "--resample 0 is no size of pixels", 2),
     # Areas
     Case("area of no file", area("none.gpkg"), "no such file: .*none.gpkg", 2),
     Case("area of no layer", area("area.geojson:roads"), "has no layer roads; it has area", 2),

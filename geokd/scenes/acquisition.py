@@ -4,7 +4,7 @@ import datetime
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 _YEARS = range(1900, 2200)  # of others, a date is one that was never set
@@ -113,6 +113,21 @@ def told_acquisition(path: str, tags: Mapping[str, str]) -> Acquisition | None:
         with suppress(ValueError):
             return Acquisition(_moment(start)[0], _moment(end)[1], source)
     return None
+
+
+def acquired_by(source: str, name: str, tags: Mapping[str, str]) -> Acquisition | None:
+    """Find out from a product's metadata, given as tags, or else from its name when it was taken.
+
+    Parameters
+    ----------
+    source : str
+        What the metadata are called, as it completes "by ...".
+    name : str
+    tags : mapping
+    """
+    told = told_acquisition(name, tags)
+    by_tag = told is not None and told.source.startswith("its tag")
+    return replace(told, source=source) if told is not None and by_tag else told
 
 
 def spanned(parts: Sequence[Acquisition | None]) -> Acquisition | None:

@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.errors import CRSError
 
-from geokd.errors import SceneError, one_message
+from geokd.errors import CallError, SceneError, one_message
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.products.product import BandFile, ProductBand
 from geokd.scenes.warping import gdal_type
@@ -99,6 +99,8 @@ def _look_at(file: BandFile) -> _Source:
                 dataset.scales[number],
                 dataset.offsets[number],
             )
+    except CallError as error:
+        raise SceneError(f"{error}; the product is not complete: download it again") from error
     except (*GdalErrors, CRSError) as error:
         raise SceneError(f"the header of {file.path} cannot be read: {gdal_reason(error)}") from error
 

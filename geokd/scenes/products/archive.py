@@ -89,7 +89,8 @@ def open_archive(path: Path) -> Archive | None:
             with tarfile.open(path) as tar:
                 names = [member.name.removeprefix("./") for member in tar if member.isfile()]
     except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
-        raise SceneError(f"{path} is a broken archive: {error}; copy or download it again") from error
+        reason = str(error).partition("\n")[0].rstrip(":") or "it ends too early"
+        raise SceneError(f"{path} is a broken archive: {reason}; copy or download it again") from error
     return Archive(path, tuple(sorted(name for name in names if not name.endswith("/"))))
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from geokd.errors import SceneError
-from geokd.scenes.acquisition import told_acquisition
+from geokd.scenes.acquisition import acquired_by
 from geokd.scenes.products.archive import Archive, stem_of
 from geokd.scenes.products.product import BandFile, Product, ProductBand
 from geokd.scenes.sensors import BAND_NAMES, LANDSAT_OLI, LANDSAT_TM
@@ -60,7 +60,7 @@ def read_landsat(archive: Archive, metadata: str) -> Product:
         values_from=metadata.rpartition("/")[2]
         + (f" (sun {float(image['SUN_ELEVATION']):.4g} degrees high)" if level == 1 else ""),
         masks={"qa_pixel": (BandFile(quality),)} if quality else {},
-        acquisition=told_acquisition(name, {"ACQUISITION_DATETIME": moment}),
+        acquisition=acquired_by("its metadata", name, {"ACQUISITION_DATETIME": moment}),
         metadata=(archive.raster(metadata),),
         tile=f"path {image.get('WRS_PATH', '?')} row {image.get('WRS_ROW', '?')}",
     )

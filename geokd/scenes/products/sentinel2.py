@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 
 from geokd.errors import SceneError
-from geokd.scenes.acquisition import Acquisition, told_acquisition
+from geokd.scenes.acquisition import Acquisition, acquired_by
 from geokd.scenes.products.archive import Archive, stem_of
 from geokd.scenes.products.product import BandFile, Product, ProductBand
 from geokd.scenes.sensors import SENTINEL_2, baseline_offset
@@ -191,4 +191,4 @@ def _acquisition(document: list[ET.Element], folder: str) -> Acquisition | None:
         "PRODUCT_START_TIME": _text(document, "PRODUCT_START_TIME"),
         "PRODUCT_STOP_TIME": _text(document, "PRODUCT_STOP_TIME"),
     }
-    return told_acquisition(folder, {name: text for name, text in tags.items() if text})
+    return acquired_by("its metadata", folder, {name: text for name, text in tags.items() if text})

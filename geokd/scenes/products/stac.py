@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from geokd.errors import SceneError, named
-from geokd.scenes.acquisition import Acquisition, spanned, told_acquisition
+from geokd.scenes.acquisition import Acquisition, acquired_by, spanned
 from geokd.scenes.products.product import BandFile, Product, ProductBand
 from geokd.scenes.sensors import BAND_NAMES, LANDSAT_OLI, LANDSAT_TM, SENTINEL_2, baseline_offset, told_sensor
 
@@ -199,7 +199,7 @@ def _gdal_path(address: str) -> str:
 def _acquisition(name: str, properties: _Json) -> Acquisition | None:
     start, end = properties.get("start_datetime"), properties.get("end_datetime")
     tags = {"START_DATETIME": start, "END_DATETIME": end} if start and end else {"DATETIME": properties.get("datetime")}
-    return told_acquisition(name, {key: str(value) for key, value in tags.items() if value})
+    return acquired_by("its STAC item", name, {key: str(value) for key, value in tags.items() if value})
 
 
 def _of_one_day(products: Sequence[Product], path: str) -> Product:
