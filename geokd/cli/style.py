@@ -60,7 +60,7 @@ def _about_map(made: dict[str, Any], output: Path) -> str:
     styled = made["styled"]
     areas = [f"  {a['area_ha']:>14,.1f} ha  {a['share_percent']:5.1f} %" for a in made["areas"]]
     rows = [row + area for row, area in zip(_classes(styled["classes"]), areas, strict=True)]
-    notes = [f"  {note}" for note in made["notes"][-1:]]
+    notes = [f"  {note}" for note in styled["notes"]]
     written = f"  written to {output.parent}: {', '.join(made['outputs'].values())}"
     return "\n".join([f"{output}, from {styled['from']}:", *notes, *rows, written])
 

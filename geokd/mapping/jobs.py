@@ -20,6 +20,7 @@ from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks, most_stored_bytes
 from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT, OutputNames, output_names
+from geokd.maps.pages.quicklook import notes_of_letters
 from geokd.maps.stac import strangers
 from geokd.model.bundle import AUTO_MODEL, Bundle, resolve_model
 from geokd.model.engine import open_bundle
@@ -176,6 +177,7 @@ class MappingJob:
             *_notes_of_filters(self.options),
             *_notes_of_workers(self),
             _note_of_acquisition(self.acquisition),
+            *notes_of_letters(self.legend),
         )
 
 

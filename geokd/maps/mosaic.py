@@ -22,7 +22,7 @@ from geokd.maps.map_files import write_layers
 from geokd.maps.map_grid import StatedGrid, lies_on, place, union_grid
 from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT
 from geokd.maps.overlay import Overlay, by_confidence, by_probability
-from geokd.maps.pages.quicklook import write_quicklook
+from geokd.maps.pages.quicklook import notes_of_letters, write_quicklook
 from geokd.maps.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
 from geokd.maps.stac import write_item
 from geokd.scenes.acquisition import Acquisition, spanned
@@ -163,6 +163,7 @@ def _plan(paths: Sequence[str | Path], path: Path, options: MosaicOptions) -> _P
     notes = [_about_grid(maps, grid), _about_resampling(maps, grid), why]
     if acquisition is None:
         notes.append("not all maps tell when their scene was taken: the STAC item has the time of joining")
+    notes += notes_of_letters(maps[0].file.legend)
     return _Plan(tuple(maps), grid, windows, by, acquisition, tuple(notes))
 
 

@@ -22,7 +22,7 @@ from geokd.maps.manifest import describe_areas, describe_cells, package_versions
 from geokd.maps.map_file import tiled_windows
 from geokd.maps.map_files import write_layers
 from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT
-from geokd.maps.pages.quicklook import write_quicklook
+from geokd.maps.pages.quicklook import notes_of_letters, write_quicklook
 from geokd.maps.qgis import confidence_raster_qml
 from geokd.maps.stac import write_item
 
@@ -179,6 +179,7 @@ def _percent(restyled: _Restyled) -> Iterator[Part]:
 def _describe(restyled: _Restyled, made: ClassMap, legend: str | Path) -> dict[str, Any]:
     """Return the manifest: what still holds of the old one, and what is new."""
     source, notes = restyled.source, _notes(restyled)
+    letters = notes_of_letters(made.legend)
     kept = {key: value for key, value in source.file.manifest.items() if key not in _STALE}
     return {
         **kept,
@@ -190,8 +191,9 @@ def _describe(restyled: _Restyled, made: ClassMap, legend: str | Path) -> dict[s
             "legend_file": str(legend),
             "classes": restyled.regrouping.told(source.file.legend),
             "by": "probability" if restyled.by_probability else "class",
+            "notes": [notes[-1], *letters],
         },
-        "notes": [*kept.get("notes", []), *notes],
+        "notes": [*kept.get("notes", []), *notes, *letters],
         "map": describe_cells(made.grid),
         "valid_cells": int(made.cell_counts().sum()),
         **describe_areas(made),

@@ -129,7 +129,17 @@ def percent(share: float) -> str:
     return f"{share:.1f} %" if share >= 0.05 else "< 0.1 %"
 
 
+_PROBE_PX = 22
+
+
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Return the font of all pictures at a size in pixels."""
     return ImageFont.load_default(size)
+
+
+@cache
+def can_draw(text: str) -> bool:
+    """Whether the font of the pictures has all letters of a text; it draws a box for those that it lacks."""
+    box = font(_PROBE_PX).getmask("\uffff")
+    return all(letter.isspace() or bytes(font(_PROBE_PX).getmask(letter)) != bytes(box) for letter in set(text))

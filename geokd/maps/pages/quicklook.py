@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from geokd.files import write_bytes
+from geokd.legend.classes import LandUseClass, Legend
 from geokd.maps.class_map import ClassMap, class_areas
 from geokd.maps.pages.panels import (
     _LINE,
@@ -17,6 +18,7 @@ from geokd.maps.pages.panels import (
     _Colour,
     _ground_size_m,
     _hatched,
+    can_draw,
     cells_panel,
     class_palette,
     font,
@@ -121,6 +123,21 @@ def _draw(class_map: ClassMap, scene: ScenePicture | None, title: str, subtitle:
     return image
 
 
+def notes_of_letters(legend: Legend) -> list[str]:
+    """Say which classes the pictures of a map name by their numbers, since their font lacks letters of the titles."""
+    lacking = [f"{c.value} is {c.title}" for c in legend if not can_draw(c.title)]
+    if not lacking:
+        return []
+    return [
+        "the font of the pictures lacks letters of some titles, so they name these classes by their numbers:"
+        f" {', '.join(lacking)}"
+    ]
+
+
+def _written(land_use: LandUseClass) -> str:
+    return land_use.title if can_draw(land_use.title) else f"class {land_use.value}"
+
+
 def _arranged(count: int, fit: int) -> tuple[int, int]:
     """Return the number of columns and rows for `count` entries, as even as can be, `fit` in a column at most."""
     columns = max(1, -(-count // fit))
@@ -131,7 +148,10 @@ def _legend_entries(class_map: ClassMap, *, all_valid: bool) -> list[_Entry]:
     """List the classes that occur, the largest first, then the hatch where anything is not mapped."""
     present = sorted((row for row in class_areas(class_map) if row["cells"]), key=lambda row: -row["area_ha"])
     entries = [
-        _Entry(row["title"], percent(row["share_percent"]), class_map.legend[row["value"]].rgb) for row in present
+        _Entry(
+            _written(class_map.legend[row["value"]]), percent(row["share_percent"]), class_map.legend[row["value"]].rgb
+        )
+        for row in present
     ]
     if not (all_valid and class_map.cell_counts().sum() == class_map.codes.size):
         entries.append(_Entry("Not mapped", "", None))
