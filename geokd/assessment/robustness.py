@@ -32,7 +32,7 @@ from geokd.maps.pages.contact_sheet import Panel, write_contact_sheet
 from geokd.model.bundle import AUTO_MODEL
 from geokd.scenes.bands import true_colour, wavelengths_nm
 from geokd.scenes.plan import ScenePlan
-from geokd.scenes.reader import read_preview, read_values
+from geokd.scenes.reader import describe_scene, read_preview, read_values
 
 LARGEST_PX = 40_000_000
 """Pixels of a scene that are changed as a whole, in memory."""
@@ -100,7 +100,7 @@ def robustness(
         As :func:`geokd.mapping.classify.classify`; also if the scene is too large to be changed in memory.
     """
     options, against = options or ClassifyOptions(), against or RobustnessOptions()
-    stem = Path(scene).stem
+    stem = describe_scene(scene).name
     names = (f"{stem}_robustness.json", f"{stem}_robustness.png")
     with staged(Path(output), names, overwrite=options.overwrite) as folder, tempfile.TemporaryDirectory() as temporary:
         (job,) = plan_jobs([scene], model, temporary, replace(options, overwrite=True))

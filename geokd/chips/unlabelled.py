@@ -41,7 +41,7 @@ def read_unlabelled(path: str | Path, contract: InputContract, most: int) -> Chi
     windows = [grid.window(row, col) for row in range(grid.shape[0]) for col in range(grid.shape[1])]
     inside = [w for w in windows if w.row_off + w.height <= plan.grid.height and w.col_off + w.width <= plan.grid.width]
     pixels = []
-    with open_scene(str(path)) as dataset:
+    with open_scene(plan.raster, plan.path) as dataset:
         for number in np.unique(np.linspace(0, len(inside) - 1, min(most, len(inside))).round().astype(np.int64)):
             values, valid = read_window(plan, inside[number], dataset)
             if valid.all():

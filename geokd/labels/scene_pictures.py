@@ -15,6 +15,7 @@ from geokd.errors import CallError, SceneError
 from geokd.maps.map_file import MapFile
 from geokd.scenes.bands import find_band
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.reader import describe_scene
 
 _SIDE_PX = 192
 _CELLS_AROUND = 1.5
@@ -68,7 +69,7 @@ def _draw(
     scene: str, bidx: tuple[int, int, int], class_map: MapFile, rows: NDArray[np.int64], cols: NDArray[np.int64]
 ) -> Iterator[str]:
     """Draw the scene about each cell, the cell framed in white; `bidx` are shown as red, green and blue."""
-    with open_scene(scene) as dataset:
+    with open_scene(describe_scene(scene).raster, scene) as dataset:
         if dataset.crs != rasterio.crs.CRS.from_user_input(class_map.grid.crs) or max(bidx) > dataset.count:
             raise SceneError(f"{scene} is not what {class_map.path} was made from: its CRS or bands are others")
         corner_x, corner_y = ~dataset.transform @ (class_map.grid.transform @ (0, 0))

@@ -95,7 +95,8 @@ def describe_product(info: SceneInfo) -> dict[str, Any]:
     product = info.product
     told: dict[str, Any] = {"sensor": info.sensor} if info.sensor else {}
     if product is not None:
-        told |= {"product": product.kind, "tile": product.tile or None, "files": list(info.files)}
+        told |= {"product": product.kind, "tile": product.tile or None, "masks": sorted(product.masks)}
+        told |= {"files": list(info.files)}
     return told
 
 

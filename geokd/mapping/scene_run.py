@@ -187,8 +187,8 @@ class SceneRun:
             write_manifest(manifest, folder / job.names.manifest)
             if job.options.report:
                 write_report(job, mosaic, manifest, folder)
-            scene = derived_from(job.plan.path, job.folder)
-            write_item(manifest, mosaic.class_map.grid, [scene], folder, job.folder)
+            made_of = [derived_from(path, job.folder) for path in job.info.named_files]
+            write_item(manifest, mosaic.class_map.grid, made_of, folder, job.folder)
         journal.forget()
         return ClassifyResult(mosaic.class_map, _outputs(job), manifest)
 
@@ -235,7 +235,7 @@ def write_map(job: MappingJob, mosaic: Mosaic, folder: Path) -> None:
     write_layers(class_map, names, folder, _tags(job), job.options.simplify_m, polygons=job.options.polygons)
     picture = _scene_picture(job, mosaic)
     subtitle = f"Land use by the model {bundle.name} ({bundle.precision})"
-    write_quicklook(class_map, picture, folder / names.quicklook, Path(job.plan.path).name, subtitle)
+    write_quicklook(class_map, picture, folder / names.quicklook, job.info.title, subtitle)
 
 
 def write_probabilities(job: MappingJob, parts: Iterable[Part], folder: Path) -> None:
@@ -259,4 +259,4 @@ def _scene_picture(job: MappingJob, mosaic: Mosaic) -> ScenePicture:
 
 def _tags(job: MappingJob) -> dict[str, str]:
     bundle = job.bundle
-    return {"GEOKD_MODEL": bundle.name, "GEOKD_MODEL_SHA256": bundle.sha256, "GEOKD_SCENE": Path(job.plan.path).name}
+    return {"GEOKD_MODEL": bundle.name, "GEOKD_MODEL_SHA256": bundle.sha256, "GEOKD_SCENE": job.info.title}

@@ -92,6 +92,17 @@ class SceneInfo:
         """What the names of outputs begin with."""
         return Path(self.path).stem if self.product is None else self.product.name
 
+    @property
+    def title(self) -> str:
+        """What it is called in pictures and tags."""
+        return Path(self.path).name if self.product is None else self.product.name
+
+    @property
+    def named_files(self) -> tuple[str, ...]:
+        """What a map was made of: the scene as it is named, or the files of one that is only a list of them."""
+        listed = self.product is not None and not Path(self.path).exists() and "=" in self.path
+        return self.files if listed else (self.path,)
+
     def of_product(self, product: Product, virtual: str) -> "SceneInfo":
         """Return what is known of a product whose bands `virtual` lays over one another."""
         tile = f", tile {product.tile}" if product.tile else ""

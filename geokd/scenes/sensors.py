@@ -44,8 +44,6 @@ _PLATFORM_TAGS = (
 )
 _BASELINE = re.compile(r"_N(\d{2})\.?(\d{2})(?:_|$|\.)")
 _OFFSET_SINCE = 4.0  # processing baseline
-_LANDSAT_LEVEL_2 = re.compile(r"^L[COTE]0\d_L2S[PR]_")
-_LANDSAT_LEVEL_1 = re.compile(r"^L[COTE]0\d_L1[A-Z]{2}_")
 _TCI = re.compile(r"(?:_|:)TCI(?:_\d\dm)?(?:$|[.:])", re.IGNORECASE)
 _TCI_SATURATION = {"1C": 3558.0, "2A": 2000.0}
 
@@ -68,6 +66,31 @@ class ToldValues:
     offset: float
     why: str
     warning: str = ""
+
+
+_VALUES_BY_NAME = (
+    (re.compile(r"^L[COTE]0\d_L2S[PR]_"), ToldValues(0.275, -2000.0, "its name, Landsat Collection 2 level 2")),
+    (
+        re.compile(r"^L[COTE]0\d_L1[A-Z]{2}_"),
+        ToldValues(
+            0.2,
+            -1000.0,
+            "its name, Landsat Collection 2 level 1",
+            "its reflectance is not corrected for the elevation of the sun, which the file does not tell; name the"
+            " folder of the product, or its _MTL.txt",
+        ),
+    ),
+    (
+        re.compile(r"_3B_(?:ortho_)?analytic(?:MS)?(?:_8b)?(?!\w*_SR)", re.IGNORECASE),
+        ToldValues(
+            1.0,
+            0.0,
+            "its name, PlanetScope",
+            "its name is that of a PlanetScope product of radiance, not of reflectance; take the one whose name ends in"
+            " _SR",
+        ),
+    ),
+)
 
 
 def told_sensor(path: str, tags: Mapping[str, str]) -> str | None:
@@ -107,18 +130,8 @@ def told_values(path: str, tags: Mapping[str, str], dtype: str) -> ToldValues | 
         offset = baseline_offset(baseline)
         remedy = "; if it was taken off already, give --value-offset 0" if offset else ""
         return ToldValues(1.0, offset, f"{where}, processing baseline {baseline}{remedy}")
-    for part in _parts(path):
-        if _LANDSAT_LEVEL_2.match(part):
-            return ToldValues(0.275, -2000.0, "its name, Landsat Collection 2 level 2")
-        if _LANDSAT_LEVEL_1.match(part):
-            return ToldValues(
-                0.2,
-                -1000.0,
-                "its name, Landsat Collection 2 level 1",
-                "its reflectance is not corrected for the elevation of the sun, which the file does not tell; name the"
-                " folder of the product, or its _MTL.txt",
-            )
-    return None
+    named = (told for part in _parts(path) for pattern, told in _VALUES_BY_NAME if pattern.search(part))
+    return next(named, None)
 
 
 def _true_colour(path: str) -> ToldValues | None:

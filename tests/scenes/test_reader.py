@@ -315,6 +315,12 @@ def test_a_few_dark_pixels_do_not_hide_the_offset(tmp_path: Path) -> None:
         ("LC08_L2SP_014034_20220726_20220801_02_T1_clip.tif", 7500, None),
         ("S2B_MSIL2A_20220726T154819_N0400_R054_T18SVG_20220726T201530_clip.tif", 1100, None),
         ("S2B_MSIL2A_20210726T154819_N0301_R054_T18SVG_20210726T201530_clip.tif", 1100, None),
+        (
+            "20220726_154819_24_2416_3B_AnalyticMS.tif",
+            300,
+            ["product of radiance", "name ends in _SR"],
+        ),
+        ("20220726_154819_24_2416_3B_AnalyticMS_SR_8b_clip.tif", 300, None),
         ("LC08_L1TP_014034_20220726_20220801_02_T1_clip.tif", 7500, ["not corrected for the elevation of the sun"]),
         ("S2B_MSIL2A_20220726T154819_N0400_R054_T18SVG_20220726T201530_clip.tif", 100, ["reflectance below 0"]),
     ],
