@@ -1,8 +1,11 @@
 """Panels of pictures: a scene, and cells in colours, both true to scale."""
 
+import contextlib
+import importlib.util
 import math
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,7 @@ _SLIM_PX = 24  # shorter side at least, so that a strip of one cell can be seen
 
 
 _Colour = tuple[int, int, int]
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 INK: _Colour = (28, 32, 36)
@@ -130,16 +134,52 @@ def percent(share: float) -> str:
 
 
 _PROBE_PX = 22
+_OWN_FONT = ""  # which Pillow brings along; it has hardly a letter beyond ASCII
+_OTHER_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf")
+_FONTS_OF_SCRIPTS = ("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "PingFang.ttc")
 
 
-@cache
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return the font of all pictures at a size in pixels."""
-    return ImageFont.load_default(size)
+def font(size: int, text: str = "") -> _Font:
+    """Return a font that has all letters of a text, if there is one, at a size in pixels."""
+    return _font(_font_of(text) or _OWN_FONT, size)
 
 
-@cache
 def can_draw(text: str) -> bool:
-    """Whether the font of the pictures has all letters of a text; it draws a box for those that it lacks."""
-    box = font(_PROBE_PX).getmask("\uffff")
-    return all(letter.isspace() or bytes(font(_PROBE_PX).getmask(letter)) != bytes(box) for letter in set(text))
+    """Whether a font here has all letters of a text; pictures show a box for those that it lacks."""
+    return _font_of(text) is not None
+
+
+@cache
+def _font_of(text: str) -> str | None:
+    """Name the first font that has all letters of a text."""
+    if _has_letters(_OWN_FONT, text):
+        return _OWN_FONT
+    return next((name for name in _fonts() if _has_letters(name, text)), None)
+
+
+@cache
+def _fonts() -> tuple[str, ...]:
+    """Name the fonts that this machine has beside Pillow's own."""
+    beside = importlib.util.find_spec("matplotlib")
+    own = () if beside is None or beside.origin is None else (_font_of_matplotlib(beside.origin),)
+    found = []
+    for name in (*_OTHER_FONTS, *own, *_FONTS_OF_SCRIPTS):
+        with contextlib.suppress(OSError):
+            ImageFont.truetype(name, _PROBE_PX)
+            found.append(name)
+    return tuple(found)
+
+
+def _font_of_matplotlib(origin: str) -> str:
+    return str(Path(origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf")
+
+
+@cache
+def _font(name: str, size: int) -> _Font:
+    return ImageFont.load_default(size) if name == _OWN_FONT else ImageFont.truetype(name, size)
+
+
+@cache
+def _has_letters(name: str, text: str) -> bool:
+    box = bytes(_font(name, _PROBE_PX).getmask("\uffff"))
+    return all(c.isspace() or c < "\x7f" or bytes(_font(name, _PROBE_PX).getmask(c)) != box for c in set(text))

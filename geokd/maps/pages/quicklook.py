@@ -2,6 +2,7 @@
 
 import io
 import math
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,14 +102,14 @@ def _draw(class_map: ClassMap, scene: ScenePicture | None, title: str, subtitle:
     key_x = _MARGIN_PX + step_x + max(size[0], _CAPTIONED_PX) + _GAP_PX
     key_width = columns * (_KEY_WIDTH_PX + _GAP_PX) - _GAP_PX
     heads = _fitted(title, _HEADLINE, _TITLE_PX), _fitted(subtitle, _TEXT, _TITLE_PX)
-    head_width = max(font(_HEADLINE).getlength(heads[0]), font(_TEXT).getlength(heads[1]))
+    head_width = max(font(_HEADLINE, heads[0]).getlength(heads[0]), font(_TEXT, heads[1]).getlength(heads[1]))
     width = max(key_x + key_width, _MARGIN_PX + math.ceil(head_width)) + _MARGIN_PX
     body_y = _MARGIN_PX + _HEAD_PX
 
     image = Image.new("RGB", (width, body_y + body + _MARGIN_PX), "white")
     draw = ImageDraw.Draw(image)
-    draw.text((_MARGIN_PX, _MARGIN_PX), heads[0], INK, font(_HEADLINE), anchor="lt")
-    draw.text((_MARGIN_PX, _MARGIN_PX + 50), heads[1], GREY, font(_TEXT), anchor="lt")
+    draw.text((_MARGIN_PX, _MARGIN_PX), heads[0], INK, font(_HEADLINE, heads[0]), anchor="lt")
+    draw.text((_MARGIN_PX, _MARGIN_PX + 50), heads[1], GREY, font(_TEXT, heads[1]), anchor="lt")
     for number, (caption, panel) in enumerate(panels.items()):
         x, y = _MARGIN_PX + number * step_x, body_y + number * step_y
         draw.text((x, y), caption, INK, font(_TEXT), anchor="lt")
@@ -124,18 +125,16 @@ def _draw(class_map: ClassMap, scene: ScenePicture | None, title: str, subtitle:
 
 
 def notes_of_letters(legend: Legend) -> list[str]:
-    """Say which classes the pictures of a map name by their numbers, since their font lacks letters of the titles."""
-    lacking = [f"{c.value} is {c.title}" for c in legend if not can_draw(c.title)]
-    if not lacking:
-        return []
-    return [
-        "the font of the pictures lacks letters of some titles, so they name these classes by their numbers:"
-        f" {', '.join(lacking)}"
-    ]
+    """Say which classes the pictures of a map call otherwise, since no font here has all letters of their titles."""
+    lacking = [f"{c.title} as {_written(c)}" for c in legend if not can_draw(c.title)]
+    return [f"no font here has all letters of some titles, so pictures show {', '.join(lacking)}"] if lacking else []
 
 
 def _written(land_use: LandUseClass) -> str:
-    return land_use.title if can_draw(land_use.title) else f"class {land_use.value}"
+    """Return the title; where no font has its letters without their accents or, at last, the number of the class."""
+    bare = unicodedata.normalize("NFKD", land_use.title)
+    bare = "".join(letter for letter in bare if not unicodedata.combining(letter))
+    return next(filter(can_draw, (land_use.title, bare)), f"class {land_use.value}")
 
 
 def _arranged(count: int, fit: int) -> tuple[int, int]:
@@ -169,7 +168,7 @@ def _draw_entry(image: Image.Image, at: tuple[int, int], entry: _Entry) -> None:
     share_width = math.ceil(font(_TEXT).getlength("100.0 %")) + 12
     text_x = x + _SWATCH_PX + 14
     title = _fitted(entry.title, _TEXT, x + _KEY_WIDTH_PX - share_width - text_x)
-    draw.text((text_x, middle), title, INK, font(_TEXT), anchor="lm")
+    draw.text((text_x, middle), title, INK, font(_TEXT, title), anchor="lm")
     draw.text((x + _KEY_WIDTH_PX, middle), entry.share, INK, font(_TEXT), anchor="rm")
 
 
@@ -206,8 +205,9 @@ def _length(metres: float) -> str:
 
 def _fitted(text: str, size: int, longest_px: int) -> str:
     """Cut `text` so that it is at most `longest_px` wide."""
-    if font(size).getlength(text) <= longest_px:
+    length = font(size, text).getlength
+    if length(text) <= longest_px:
         return text
-    while text and font(size).getlength(text + "...") > longest_px:
+    while text and length(text + "...") > longest_px:
         text = text[:-1]
     return text.rstrip() + "..."
