@@ -50,6 +50,8 @@ class LeftOut:
         Somebody found that they are of no class of the map.
     repeated : int
         Another labelled cell has the same patch, as at the scene's edge.
+    outside_area : int
+        They do not lie wholly within the area that was asked for.
     """
 
     past_the_edge: int
@@ -58,6 +60,7 @@ class LeftOut:
     invalid_pixels: int
     none_of_these: int = 0
     repeated: int = 0
+    outside_area: int = 0
 
     def __str__(self) -> str:
         reasons = {
@@ -67,6 +70,7 @@ class LeftOut:
             "hold invalid pixels": self.invalid_pixels,
             "are of no class of the map": self.none_of_these,
             "share the patch of another": self.repeated,
+            "do not lie wholly within the area": self.outside_area,
         }
         return ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count) or "none"
 

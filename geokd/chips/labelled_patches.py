@@ -11,6 +11,7 @@ from rasterio.windows import Window
 from geokd.labels.cell_labels import CellLabels
 from geokd.labels.cell_names import NONE_OF_THESE, UNLABELLED
 from geokd.labels.polygons import Labels, cover_of_row
+from geokd.scenes.area import Area
 from geokd.scenes.grid import PatchGrid
 
 _ROUNDING = 1e-9  # a patch wholly inside a polygon may come to a share just below 1
@@ -48,6 +49,19 @@ def patches_about(cells: CellLabels, grid: PatchGrid, reasons: Counter[str]) -> 
                 continue
             taken.add((top, left))
             yield Window(left, top, side, side), cells.classes[code]
+
+
+def patches_within(
+    area: Area | None, wanted: Iterator[tuple[Window, str]], grid: PatchGrid, reasons: Counter[str]
+) -> Iterator[tuple[Window, str]]:
+    """Yield the patches that lie wholly within an area; all if there is none."""
+    for window, class_name in wanted:
+        rows = slice(window.row_off, window.row_off + window.height)
+        cols = slice(window.col_off, window.col_off + window.width)
+        if area is None or area.covers(grid.scene_grid, rows, cols):
+            yield window, class_name
+        else:
+            reasons["outside_area"] += 1
 
 
 def _candidates(

@@ -13,13 +13,15 @@ from rasterio.io import DatasetReader
 
 from geokd.chips.cutting import ChipSource, LeftOut, checked_bands, cut_chips, images_of
 from geokd.chips.folder import check_folder, staged_chips, write_manifest
-from geokd.chips.labelled_patches import patches_about, patches_of_grid
+from geokd.chips.labelled_patches import patches_about, patches_of_grid, patches_within
 from geokd.errors import CallError, ChipError, one_message
 from geokd.labels.cell_labels import read_cell_labels
 from geokd.labels.polygons import read_labels
+from geokd.scenes.area import read_area
 from geokd.scenes.grid import PatchGrid
 from geokd.scenes.masks import plan_mask
 from geokd.scenes.opening import open_scene
+from geokd.scenes.options import AreaOptions
 from geokd.scenes.plan import plan_chips
 from geokd.scenes.reader import describe_scene, warnings_of_fill
 
@@ -46,6 +48,8 @@ class TileOptions:
         Value that marks missing pixels. None: the scene's own.
     mask : str or None
         Mask of what is to be left out, as :func:`geokd.scenes.masks.plan_mask` takes it.
+    aoi, where, bbox
+        The area that chips lie within, as :class:`geokd.scenes.options.AreaOptions` has it. None: the whole scene.
     overwrite : bool
         Whether chips that an earlier call wrote into the folder are replaced.
 
@@ -61,6 +65,9 @@ class TileOptions:
     bidx: tuple[int, ...] | None = None
     nodata: float | None = None
     mask: str | None = None
+    aoi: str | None = None
+    where: str | None = None
+    bbox: tuple[float, float, float, float] | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -73,10 +80,19 @@ class TileOptions:
                 f"stride {self.stride_px} px does not divide the patch of {patch_px} px;"
                 f" take {patch_px} for chips side by side, or a fraction of it for overlapping ones"
             )
+        try:
+            _ = self.area_options
+        except CallError as error:
+            problems.append(str(error))
         if not 0.5 < self.min_cover <= 1:
             problems.append(f"min-cover {self.min_cover:g} is outside 0.5..1; above 0.5 one class prevails")
         if problems:
             raise CallError(one_message(problems))
+
+    @property
+    def area_options(self) -> AreaOptions:
+        """The part that tells which area chips lie within."""
+        return AreaOptions(self.aoi, self.where, self.bbox)
 
 
 @dataclass(frozen=True)
@@ -173,6 +189,7 @@ def tile(
     options = replace(options, patch_px=patch_px)
     grid = PatchGrid(scene_grid, patch_px, options.stride_px or patch_px)
     polygons = None if cells or labels is None or field is None else read_labels(labels, field, scene_grid)
+    area = read_area(options.area_options, scene_grid, info.path)
     bidx = checked_bands(info, options.bidx)
     plan = plan_chips(info, images_of(info, bidx), options.nodata)
     if options.mask is not None:
@@ -185,7 +202,7 @@ def tile(
                 wanted = patches_of_grid(grid, polygons, options.min_cover, reasons)
             else:
                 wanted = patches_about(cells, grid, reasons)
-            chips, left_out = cut_chips(source, wanted, reasons, stage)
+            chips, left_out = cut_chips(source, patches_within(area, wanted, grid, reasons), reasons, stage)
             if not chips:
                 raise ChipError(f"no chip can be cut from {scene}: of its patches {left_out}")
             found = Counter(PurePosixPath(chip).parent.name for chip in chips)

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 )
 @o.nodata_option
 @o.mask_option
+@o.aoi_option
+@o.where_option
+@o.bbox_option
 @o.overwrite_option
 @o.json_option
 def tile(scene: str, output: str, labels: str | None, field: str | None, as_json: bool, **choices: Any) -> None:

@@ -43,8 +43,11 @@ class Area:
 
     def touches(self, grid: SceneGrid, rows: slice, cols: slice) -> bool:
         """Whether it has a point in common with a rectangle of cells."""
-        corners = [(cols.start, rows.start), (cols.stop, rows.start), (cols.stop, rows.stop), (cols.start, rows.stop)]
-        return bool(shapely.intersects(self.geometry, shapely.Polygon([grid.transform @ corner for corner in corners])))
+        return bool(shapely.intersects(self.geometry, _rectangle(grid, rows, cols)))
+
+    def covers(self, grid: SceneGrid, rows: slice, cols: slice) -> bool:
+        """Whether a rectangle of cells lies wholly within it."""
+        return bool(shapely.covers(self.geometry, _rectangle(grid, rows, cols)))
 
     def holds(self, grid: SceneGrid, rows: slice, cols: slice) -> NDArray[np.bool_]:
         """Find the cells of a rectangle whose centres lie within it, bool (rows, cols)."""
@@ -148,6 +151,11 @@ def _box(bbox: tuple[float, float, float, float]) -> NDArray[np.object_]:
     box = shapely.box(west, south, east if east > west else east + 360, north)
     length = max(box.bounds[2] - box.bounds[0], north - south)
     return np.array([shapely.segmentize(box, length / _EDGE_PARTS)], object)
+
+
+def _rectangle(grid: SceneGrid, rows: slice, cols: slice) -> BaseGeometry:
+    corners = [(cols.start, rows.start), (cols.stop, rows.start), (cols.stop, rows.stop), (cols.start, rows.stop)]
+    return shapely.Polygon([grid.transform @ corner for corner in corners])
 
 
 def _span(places: NDArray[np.float64], size: int) -> slice:

@@ -27,10 +27,13 @@ from geokd.labels.polygons import cover_of_row, patch_outlines, read_labels
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.grid import PatchGrid, SceneGrid
 from geokd.scenes.scaling import to_uint8
+from tests.products import land, write_safe
 from tests.tiny import write_scene
 
 PLACE = Affine(10, 0, 4e5, 0, -10, 4.2e6)
 SMALL = TileOptions(patch_px=8)
+
+NO_AREA = dict.fromkeys(("mask", "aoi", "where", "bbox"))
 
 
 def noise(height: int, width: int, bands: int = 4) -> NDArray[np.uint16]:
@@ -235,7 +238,8 @@ def test_the_manifest_tells_what_was_cut_how(tmp_path: Path) -> None:
         "scene": str(scene),
         "labels": str(labels),
         "field": "use",
-        "options": {"patch_px": 8, "stride_px": 4, "min_cover": 0.6, "bidx": None, "nodata": None, "mask": None},
+        "options": {"patch_px": 8, "stride_px": 4, "min_cover": 0.6, "bidx": None, "nodata": None, "mask": None}
+        | NO_AREA,
         "counts": {"wood": 1},
         "left_out": asdict(LeftOut(past_the_edge=0, not_labelled=2, mixed=0, invalid_pixels=0)),
         "nameless_labels": 0,
@@ -244,6 +248,24 @@ def test_the_manifest_tells_what_was_cut_how(tmp_path: Path) -> None:
         "credit": {"CREDIT": "Copernicus", "LICENSE": "CC0"},
         "chips": ["wood/a_r00_c00.tif"],
     }
+
+
+def test_chips_lie_wholly_within_an_area(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "a.tif", noise(32, 32))
+    area = write_labels(tmp_path / "area.gpkg", [("x", square(8, 8, 16, 12))])
+    result = tile(scene, tmp_path / "chips", options=TileOptions(patch_px=8, aoi=str(area)))
+    names = {tuple(int(part[1:]) for part in Path(chip).stem.split("_")[1:]) for chip in result.chips}
+    assert names == {(8, 8), (16, 8)}
+    assert result.left_out.outside_area == 14
+
+
+def test_chips_of_a_product_carry_its_scale(tmp_path: Path) -> None:
+    product = write_safe(tmp_path, "2A", "05.11", {name: land()[name] for name in ("B02", "B03", "B04")}, corner=True)
+    result = tile(product, tmp_path / "chips", options=TileOptions(patch_px=24))
+    assert result.left_out.invalid_pixels == 1
+    with rasterio.open(tmp_path / "chips" / result.chips[0]) as chip:
+        assert (set(chip.scales), set(chip.offsets), chip.nodata) == ({1e-4}, {-0.1}, 0)
+        assert chip.descriptions == ("B02", "B03", "B04")
 
 
 @pytest.mark.parametrize(

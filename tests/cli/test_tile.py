@@ -27,7 +27,7 @@ def test_tile_says_what_it_did(scene: Path, labels: Path, tmp_path: Path) -> Non
     result = CliRunner().invoke(main, call)
     assert result.exit_code == 0, result.output
     left_out = {"past_the_edge": 7 + 9 - 1, "not_labelled": 6 * 8 - 4, "mixed": 0, "invalid_pixels": 0}
-    left_out |= {"none_of_these": 0, "repeated": 0}
+    left_out |= {"none_of_these": 0, "repeated": 0, "outside_area": 0}
     counts = {"sand": 0, "wood": 4}
     assert json.loads(result.stdout) == {
         "folder": str(folder),
