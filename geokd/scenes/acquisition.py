@@ -30,6 +30,8 @@ _NAMES = (
     re.compile(r"(?:^|_)T\d{2}[A-Z]{3}_(\d{8}T\d{6})_"),  # image of a Sentinel-2 product
     re.compile(r"S2[A-D]_\d{1,2}[A-Z]{3}_(\d{8})_\d_L\d"),  # Sentinel-2 in open-data archives
     re.compile(r"L[COTEM]0\d_L\d[A-Z]{2}_\d{6}_(\d{8})_\d{8}_"),  # Landsat Collection product
+    re.compile(r"HLS\.[LS]30\.T\d{2}[A-Z]{3}\.(\d{7}T\d{6})\."),  # HLS, with the day of the year
+    re.compile(r"^(\d{8}_\d{6})_(?:\w+_)?3B_"),  # PlanetScope
 )
 
 
@@ -160,6 +162,9 @@ def _moment(text: str) -> tuple[datetime.datetime, datetime.datetime]:
         If it is neither ISO 8601 nor what TIFF has (2016:01:12 15:59:02), or its year one that was never meant.
     """
     plain = re.sub(r"^(\d{4}):(\d{2}):(\d{2})(?= |$)", r"\1-\2-\3", text.strip())
+    plain = re.sub(r"^(\d{8})_(\d{6})$", r"\1T\2", plain)
+    if re.fullmatch(r"\d{7}T\d{6}", plain):  # a year and a day of it
+        plain = datetime.datetime.strptime(plain, "%Y%jT%H%M%S").isoformat()
     if not re.fullmatch(r"\d{4}-?\d{2}-?\d{2}([T ]\d{2}:?\d{2}.*)?", plain):
         raise ValueError(f"{text!r} is no date like 2016-01-12 or 2016-01-12T15:59:02Z")
     moment = datetime.datetime.fromisoformat(plain).replace(microsecond=0)

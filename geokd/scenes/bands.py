@@ -86,7 +86,7 @@ def choose_bands(
     if len(images) < len(wanted):
         raise SceneError(
             f"it has {count} band{'s' * (count > 1)} ({listing}), the model takes {len(wanted)} ({names});"
-            " stack the missing bands, for instance by gdalbuildvrt -separate"
+            " stack the missing bands, for instance by gdalbuildvrt -separate, or name a file for each with --bands"
         )
     raise SceneError(
         f"its bands ({listing[:300]}) do not tell which are {names}; name them in this order, for instance --bidx 3,2,1"

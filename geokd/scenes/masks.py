@@ -33,7 +33,12 @@ _BITS_LEFT_OUT = {
     "qa_pixel": ("fill", "dilated", "cirrus", "cloud", "shadow", "snow"),
     "fmask": ("cloud", "adjacent", "shadow", "snow"),
 }
-_NAMED = ("scl", "qa_pixel", "fmask", "udm2")
+_PARTS = {
+    "scl": "Sentinel-2 L2A products",
+    "qa_pixel": "Landsat products",
+    "fmask": "HLS products",
+    "udm2": "PlanetScope products, in a file beside the scene",
+}
 _VALUES = re.compile(r"\d+(?:,\d+)*")
 
 
@@ -121,9 +126,9 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
         If it cannot be read, or lies elsewhere.
     """
     name, _, chosen = asked.rpartition(":")
-    if not name or not (_VALUES.fullmatch(chosen) or name.lower() in _NAMED):
+    if not name or not (_VALUES.fullmatch(chosen) or name.lower() in _PARTS):
         name, chosen = asked, ""
-    kind = name.lower() if name.lower() in _NAMED else ""
+    kind = name.lower() if name.lower() in _PARTS else ""
     file = _mask_of_scene(info, kind) if kind else _band_of_scene(info, name) or BandFile(_absolute(name))
     rule, words = _rule(kind, chosen)
     what = f"the mask {kind or Path(name).name}"
@@ -183,7 +188,7 @@ def _mask_of_scene(info: SceneInfo, kind: str) -> BandFile:
             return BandFile(str(beside[0].absolute()))
     there = sorted(info.product.masks) if info.product is not None else []
     hint = f"it has {named(there, 5)}" if there else "give the mask as a file: --mask FILE:VALUE,VALUE"
-    raise CallError(f"{info.path} comes with no mask {kind}; {hint}")
+    raise CallError(f"{info.path} comes with no mask {kind}, which is part of {_PARTS[kind]}; {hint}")
 
 
 def _band_of_scene(info: SceneInfo, name: str) -> BandFile | None:

@@ -80,6 +80,8 @@ _VALUES_BY_NAME = (
             " folder of the product, or its _MTL.txt",
         ),
     ),
+    (re.compile(r"^HLS\.[LS]30\."), ToldValues(1.0, 0.0, "its name, HLS")),
+    (re.compile(r"_3B_\w*_SR", re.IGNORECASE), ToldValues(1.0, 0.0, "its name, PlanetScope surface reflectance")),
     (
         re.compile(r"_3B_(?:ortho_)?analytic(?:MS)?(?:_8b)?(?!\w*_SR)", re.IGNORECASE),
         ToldValues(

@@ -80,6 +80,7 @@ def test_udm2_lies_beside_a_planetscope_scene(tmp_path: Path) -> None:
     )
     write_scene(tmp_path / "20220726_154819_24_2416_3B_udm2.tif", np.stack([clear, 1 - clear]))
     plan = plan_scene(describe_scene(scene), CONTRACT, SceneOptions(mask="udm2"))
+    assert str(describe_scene(scene).acquisition) == "2022-07-26T15:48:19Z"
     np.testing.assert_array_equal(valid_of(plan), clear == 1)
 
 
@@ -117,7 +118,11 @@ def test_what_lies_beyond_a_mask_is_left_out_and_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "error", "said"),
     [
-        ("scl", CallError, r"comes with no mask scl; give the mask as a file: --mask FILE:VALUE,VALUE"),
+        (
+            "scl",
+            CallError,
+            r"comes with no mask scl, which is part of Sentinel-2 L2A products; give the mask as a file",
+        ),
         ("no_such.tif", CallError, "no such file: no_such.tif"),
         ("qa_pixel:fog", CallError, "--mask qa_pixel has no fog; it has fill, dilated, cirrus, cloud"),
         ("scl:12", CallError, "--mask scl has no class 12; it has 0 to 11"),

@@ -173,6 +173,9 @@ def test_hls_knows_its_sensor_by_its_names(tmp_path: Path, model: Path) -> None:
         info = describe_scene(folder)
         assert info.descriptions[find_band(info.descriptions, "nir", info.sensor) - 1] == nir
         assert info.product is not None
+        assert str(info.acquisition) == "2022-07-26T15:48:19Z"
+        assert info.told_values is not None
+        assert "HLS" in info.told_values.why
         assert list(info.product.masks) == ["fmask"]
 
 

@@ -70,6 +70,7 @@ def _by_file(path: str) -> tuple[Archive, str] | Archive | None:
     if len(names) > 1:
         raise SceneError(
             f"{path} holds {len(names)} products ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''}); name one"
+            " of them"
         )
     if names:
         return archive, names[0]
