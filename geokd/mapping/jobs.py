@@ -339,6 +339,7 @@ def plan_job(
     percent = len(bundle.legend) if keeps_probabilities(options, bundle) else 0
     classes = percent if bundle.contract.is_dense else len(bundle.legend)
     part = whole(patches.cell_grid) if area is None else cells_of_area(area, patches.cell_grid)
+    _check_size(part, plan, bundle)
     sized = replace(plan, grid=part.times(patches.cell_px, plan.grid).of(plan.grid))
     options, blocks_px, spared = _fit_memory(info, sized, replace(patches, scene_grid=sized.grid), options, classes)
     run = {
@@ -483,19 +484,27 @@ def lay_patches(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> AnyGr
     Raises
     ------
     CallError
-        If the stride does not divide the patch, none was given and a quarter patch is no whole number of pixels, one
-        was given for a dense student, or the map would have too many cells.
+        If the stride does not divide the patch, none was given and a quarter patch is no whole number of pixels, or one
+        was given for a dense student.
     """
     contract = bundle.contract
-    patches = _lay_dense(plan, bundle, stride_px) if contract.is_dense else _lay_strides(plan, bundle, stride_px)
-    cells = patches.cell_grid.height * patches.cell_grid.width
+    return _lay_dense(plan, bundle, stride_px) if contract.is_dense else _lay_strides(plan, bundle, stride_px)
+
+
+def _check_size(part: Rectangle, plan: ScenePlan, bundle: Bundle) -> None:
+    """Refuse maps of too many cells.
+
+    Raises
+    ------
+    CallError
+    """
+    contract, cells = bundle.contract, part.height * part.width
     if cells > _MOST_CELLS:
         coarser = "" if contract.is_dense else f"take a stride of up to {contract.patch_px} px, or "
         raise CallError(
-            f"the map of {plan.path} would have {cells:,} cells, more than {_MOST_CELLS:,}; {coarser}cut the scene into"
-            " parts by gdal_translate -srcwin"
+            f"the map of {plan.path} would have {cells:,} cells, more than {_MOST_CELLS:,}; {coarser}map parts of the"
+            " scene, one after the other, with --aoi or --bbox"
         )
-    return patches
 
 
 def _lay_dense(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> DenseGrid:

@@ -110,6 +110,31 @@ def test_only_blocks_that_an_area_touches_are_read(scene: Path, model: Path, tmp
     assert whole.fingerprint != cut.fingerprint
 
 
+def test_an_area_of_a_scene_that_is_too_large_to_be_mapped(tmp_path: Path) -> None:
+    """A virtual raster of 50,000 pixels a side, whose map would have more cells than a map may have."""
+    model = tmp_path / "dense.onnx"
+    model.write_bytes(dense_bundle().onnx_bytes)
+    source = write_scene(tmp_path / "a.tif", np.full((3, 100, 100), 900, np.uint16), ("B04", "B03", "B02"))
+    side = 50_000
+    bands = "".join(
+        f'<VRTRasterBand dataType="UInt16" band="{band}"><Description>{name}</Description><NoDataValue>0</NoDataValue>'
+        f"<SimpleSource><SourceFilename>{source}</SourceFilename><SourceBand>{band}</SourceBand></SimpleSource>"
+        "</VRTRasterBand>"
+        for band, name in enumerate(("B04", "B03", "B02"), 1)
+    )
+    scene = tmp_path / "wide.vrt"
+    scene.write_text(
+        f'<VRTDataset rasterXSize="{side}" rasterYSize="{side}"><SRS>EPSG:32618</SRS>'
+        f"<GeoTransform>{WEST_M}, 10, 0, {NORTH_M}, 0, -10</GeoTransform>{bands}</VRTDataset>"
+    )
+    with pytest.raises(CallError, match=r"2,500,000,000 cells, more than .*with --aoi or --bbox"):
+        plan_jobs([scene], model, tmp_path, ClassifyOptions())
+    area = write_area(tmp_path / "area.gpkg", AREAS["triangle"])
+    made = mapped(scene, model, tmp_path / "out", aoi=str(area))
+    assert (made.class_map.codes != 255).any()
+    assert made.manifest["blocks"]["all"] <= 4
+
+
 def test_filters_and_probabilities_are_of_the_area(scene: Path, model: Path, tmp_path: Path) -> None:
     path = write_area(tmp_path / "area.gpkg", AREAS["triangle"])
     options = {"smooth_cells": 3, "min_area_ha": 0.2, "probabilities": True, "report": True}
