@@ -154,4 +154,4 @@ def test_every_public_name_is_there() -> None:
     for name in geokd.__all__:
         assert getattr(geokd, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = geokd.nothing
+        _ = geokd.nothing  # type: ignore[attr-defined]
