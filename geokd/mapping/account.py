@@ -160,7 +160,7 @@ def peak_memory_mb(crew: Crew) -> float | None:
 
 
 def _peak_kib() -> int | None:
-    """Return this process's peak as Linux tells it; `getrusage` may tell that of the process that started it."""
+    """Return this process's peak, as Linux counts it; psutil has none, and `getrusage` may give the parent's."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:

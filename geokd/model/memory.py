@@ -2,11 +2,12 @@
 
 import contextlib
 import ctypes
-import os
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 _LEAST_BYTES = 2**30  # a machine that is full now may have room when it counts
 _LIMITS_OF_CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroups 2 and 1
@@ -15,10 +16,7 @@ _ONE_AT_A_TIME = threading.Lock()  # the limit is the process's
 
 def fair_share_bytes() -> int:
     """Return half of the memory that this machine, container and process (`ulimit -v`) has left; at least 1 GiB."""
-    available = [_LEAST_BYTES * 2]
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")] or available
+    available = [int(psutil.virtual_memory().available)]
     for path in _LIMITS_OF_CONTAINERS:
         with contextlib.suppress(OSError, ValueError):  # "max" where there is none
             available.append(int(Path(path).read_text(encoding="ascii")))
@@ -62,6 +60,5 @@ def give_back_freed() -> None:
 
 
 def _address_space_bytes() -> int:
-    """Return how much address space this process has taken; on Linux."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    """Return how much address space this process has taken."""
+    return int(psutil.Process().memory_info().vms)

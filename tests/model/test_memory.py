@@ -4,8 +4,10 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from geokd.model.memory import bounded_growth, fair_share_bytes, give_back_freed
@@ -58,7 +60,6 @@ def test_the_share_is_half_of_the_least_of_all_limits(
     monkeypatch: pytest.MonkeyPatch, available_gib: float, container_gib: float | None, share_gib: float
 ) -> None:
     files = {
-        "/proc/meminfo": f"MemTotal: 99999999 kB\nMemAvailable:   {int(available_gib * 2**20)} kB\n",
         "/sys/fs/cgroup/memory.max": "max\n" if container_gib is None else f"{int(container_gib * 2**30)}\n",
     }
 
@@ -68,6 +69,7 @@ def test_the_share_is_half_of_the_least_of_all_limits(
         return files[str(path)].encode().decode(encoding)
 
     monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=int(available_gib * 2**30)))
     assert fair_share_bytes() == share_gib * 2**30
 
 
@@ -83,9 +85,7 @@ def test_the_share_of_a_process_that_is_held_to_less() -> None:
 
 def test_freed_memory_is_given_back() -> None:
     def resident() -> int:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
-
-    import resource
+        return int(psutil.Process().memory_info().rss)
 
     pieces = [bytes(range(100)) * 100 for _ in range(5_000)]  # each too small for a mapping of its own
     last, before = bytes(10_000), resident()
