@@ -18,6 +18,7 @@ from rasterio.windows import Window
 from geokd.errors import CallError, SceneError
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.silent_layers import refuse_silent
 from geokd.scenes.vector_layer import only_layer, read_layer
 
 USUAL_FIELDS = ("reference", "class")
@@ -70,8 +71,9 @@ class Shared:
 
 def is_vector(path: str | Path) -> bool:
     """Whether a file holds layers of features; what is none, or not there, is left to be read as a raster."""
-    if not (Path(path).is_file() or Path(path).is_dir()):
+    if not Path(path).exists():
         return False
+    refuse_silent(Path(path))
     try:
         return len(pyogrio.list_layers(path)) > 0
     except pyogrio.errors.DataSourceError:

@@ -17,6 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from geokd.errors import CallError, SceneError, named
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.options import AreaOptions
+from geokd.scenes.silent_layers import refuse_silent
 from geokd.scenes.vector_layer import brought_to, read_features
 
 _EDGE_PARTS = 50  # of which each side of a box is made, since a straight one in degrees is bent in a projection
@@ -131,6 +132,7 @@ def _layer(path: Path, wanted: str) -> str:
     SceneError
         If it is no vector file.
     """
+    refuse_silent(path)
     try:
         layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     except pyogrio.errors.DataSourceError as error:

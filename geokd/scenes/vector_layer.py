@@ -16,6 +16,7 @@ from shapely.errors import ShapelyError
 
 from geokd.errors import CallError, ChipError
 from geokd.scenes.grid import SceneGrid
+from geokd.scenes.silent_layers import refuse_silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +102,7 @@ def only_layer(path: Path) -> tuple[str, list[str]]:
     """
     if not path.exists():
         raise CallError(f"no such file: {path}")
-    if not (path.is_file() or path.is_dir()):
-        raise CallError(
-            f"{path} is neither a file nor a folder, but a pipe, socket or device; write it to a file first"
-        )
+    refuse_silent(path)
     try:
         layers = [str(name) for name, geometry in pyogrio.list_layers(path) if geometry is not None]
         if len(layers) == 1:

@@ -1,5 +1,8 @@
 """What is read of a vector file is what GeoPandas reads."""
 
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import geopandas
@@ -11,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from geokd.errors import ChipError
+from geokd.errors import CallError, ChipError
 from geokd.scenes.grid import SceneGrid
-from geokd.scenes.vector_layer import VectorLayer, read_layer
+from geokd.scenes.vector_layer import VectorLayer, only_layer, read_layer
 
 GRID = SceneGrid(Affine(10, 0, 4e5, 0, -10, 4.2e6), 1000, 1000, CRS.from_epsg(32618))
 
@@ -59,3 +62,33 @@ def test_parts_keep_the_attributes_of_the_whole(sizes: list[int]) -> None:
     assert layer.values("no") == [number for number, size in enumerate(sizes) for _ in range(size)]
     assert {shape.geom_type for shape in layer.geometries} == {"Polygon"}
     assert shapely.area(layer.geometries).sum() == pytest.approx(sum(shape.area for shape in shapes))
+
+
+def test_layers_without_end_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "endless.gpkg"
+    with closing(sqlite3.connect(path)) as database:
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+        database.execute(f"CREATE VIEW land AS {numbers}")
+        database.commit()
+    with pytest.raises(ChipError, match="computed by recursion, perhaps without end"):
+        only_layer(path)
+    os.mkfifo(tmp_path / "pipe.geojson")
+    with pytest.raises(CallError, match="pipe.geojson is neither a file nor a folder, but a pipe"):
+        only_layer(tmp_path / "pipe.geojson")
+    virtual = tmp_path / "virtual.vrt"
+    layer = "<OGRVRTDataSource><OGRVRTLayer name='a'><SrcDataSource>{}</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>"
+    virtual.write_text(layer.format("pipe.geojson"))
+    with pytest.raises(CallError, match="virtual.vrt is made of .*pipe.geojson, which is neither"):
+        only_layer(virtual)
+    virtual.write_text(layer.format("/vsistdin/"))
+    with pytest.raises(CallError, match="is made of .*/vsistdin"):
+        only_layer(virtual)
+
+
+def test_texts_in_another_encoding_than_declared(tmp_path: Path) -> None:
+    path = tmp_path / "a.gpkg"
+    geopandas.GeoDataFrame({"class": ["Xalder"]}, geometry=[shapely.box(0, 0, 1, 1)], crs=32618).to_file(path)
+    path.write_bytes(path.read_bytes().replace(b"Xalder", b"W\xe4lder"))
+    grid = SceneGrid(Affine(1, 0, 0, 0, -1, 1), 1, 1, CRS.from_epsg(32618))
+    with pytest.raises(ChipError, match="not in the encoding that it declares .*; write it anew in UTF-8"):
+        read_layer(path, grid, "class")

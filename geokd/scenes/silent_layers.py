@@ -1,0 +1,67 @@
+"""Vector files that might never answer: pipes, and layers that are computed without end as they are read."""
+
+import re
+import sqlite3
+import stat
+from contextlib import closing, suppress
+from pathlib import Path
+
+from geokd.errors import CallError, ChipError
+
+_SQLITE = b"SQLite format 3\x00"
+_RECURSIVE = re.compile(r"\bRECURSIVE\b", re.IGNORECASE)
+_SOURCE = re.compile(r"<SrcDataSource[^>]*>([^<]*)<")
+_MOST_BYTES = 2**24  # of a virtual layer's description
+
+
+def refuse_silent(path: Path) -> None:
+    """Refuse a vector file that GDAL might wait for, or compute, without end.
+
+    Raises
+    ------
+    CallError
+        If it is a pipe, socket or device, or made of one.
+    ChipError
+        If a view or a virtual layer in it is defined by recursion, which may have no end.
+    """
+    _refuse_pipe(path, "")
+    if not path.is_file():
+        return
+    head = b""
+    with suppress(OSError), path.open("rb") as file:
+        head = file.read(_MOST_BYTES if path.suffix.lower() == ".vrt" else len(_SQLITE))
+    if head.startswith(_SQLITE):
+        _refuse_recursion(path, _views(path))
+    elif b"<OGRVRTDataSource" in head:
+        text = head.decode(errors="replace")
+        _refuse_recursion(path, [text])
+        for source in _SOURCE.findall(text):
+            _refuse_pipe(path.parent / source.strip(), f"{path} is made of ")
+
+
+def _refuse_pipe(path: Path, why: str) -> None:
+    mode = stat.S_IFREG
+    with suppress(OSError, ValueError):
+        mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise CallError(
+            f"{why}{path}{', which' if why else ''} is neither a file nor a folder, but a pipe, socket or device;"
+            " write it to a file first"
+        )
+    if "/vsistdin" in str(path):
+        raise CallError(f"{why}{path} is standard input, which can be read once only; write it to a file first")
+
+
+def _views(path: Path) -> list[str]:
+    """Read the definitions of a database's views; none if it is broken, which is found when it is read."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        return [sql for (sql,) in database.execute("SELECT sql FROM sqlite_master WHERE type = 'view'") if sql]
+    return []
+
+
+def _refuse_recursion(path: Path, definitions: list[str]) -> None:
+    if any(map(_RECURSIVE.search, definitions)):
+        raise ChipError(
+            f"{path} holds a view that is computed by recursion, perhaps without end; copy the layer that is wanted"
+            " out of it by ogr2ogr"
+        )
