@@ -1,4 +1,4 @@
-"""Does a student gain from a scene without labels? The experiment behind the paragraph in recipes/README.md.
+"""Does a student gain from a scene without labels? The experiment behind the paragraph in docs/experiments.md.
 
     python recipes/adaptation.py MODEL.onnx SCENE sample_data/labels.gpkg sample_data/labels_around.gpkg
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What each measure does for a map: a student of flips and turns alone, then three epochs more with one measure at a time.
 # Usage: recipes/measures.sh TRAINING_CHIPS VALIDATION_CHIPS SCENE OUTPUT; the teacher is that of runs/eurosat-rgb-start.
-# What is there already is not made again. Results: recipes/README.md.
+# What is there already is not made again. Results: docs/experiments.md.
 set -euo pipefail
 chips=$1 validation=$2 scene=$3 out=$4
 

@@ -1,4 +1,4 @@
-"""Do doubtful cells teach more than as many random ones? The experiment behind a paragraph of recipes/README.md.
+"""Do doubtful cells teach more than as many random ones? The experiment behind a paragraph of docs/experiments.md.
 
     python recipes/review_choice.py MAP_landuse.tif CLIP SCENE OUT
 

@@ -1,4 +1,4 @@
-"""Did a review make the map better where nobody reviewed it? The experiment behind a section of recipes/README.md.
+"""Did a review make the map better where nobody reviewed it? The experiment behind a section of docs/experiments.md.
 
     python recipes/review_loop.py BEFORE_landuse.tif AFTER_landuse.tif REVIEW.gpkg LABELS.gpkg [LABELS.gpkg ...]
 

@@ -108,6 +108,7 @@ def test_killed_anywhere_old_or_new_outputs_are_whole(tmp_path: Path) -> None:
     assert seen[-1]
 
 
+@pytest.mark.slow
 def test_killed_again_while_it_is_put_in_order(tmp_path: Path) -> None:
     pairs = 0
     for first in range(1, 200, 11):

@@ -226,7 +226,9 @@ def test_half_precision_changes_neither_work_nor_merging(stage: str) -> None:
     assert onnx.TensorProto.FLOAT16 not in kinds
 
 
-@pytest.mark.parametrize(("int8_epochs", "preparations"), [(0, PREPARATIONS), (1, ())])
+@pytest.mark.parametrize(
+    ("int8_epochs", "preparations"), [(0, PREPARATIONS), pytest.param(1, (), marks=pytest.mark.slow)]
+)
 def test_a_student_trained_under_rounding_is_rounded_as_it_is(
     run: Path, tmp_path: Path, int8_epochs: int, preparations: tuple[Preparation, ...]
 ) -> None:

@@ -122,6 +122,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(chips: Path, whole_run: Path,
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_process_resumes(chips: Path, whole_run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     recipe = tmp_path / "tiny.toml"
@@ -151,6 +152,7 @@ def test_student_alone_needs_no_teacher(chips: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "teacher_outputs").exists()
 
 
+@pytest.mark.slow
 def test_networks_that_learned_nothing_are_named(chips: Path, tmp_path: Path) -> None:
     recipe, lines = tiny_recipe(learning_rate=1e-8), Lines()
     recipe = dataclasses.replace(recipe, teacher=dataclasses.replace(recipe.teacher, learning_rate=1e-8))
@@ -334,6 +336,7 @@ def test_a_teacher_may_be_taken_from_another_run(chips: Path, whole_run: Path, t
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path: Path) -> None:
     """A line of students: what the first learned from is still known of the third."""
     alone = dataclasses.replace(Recipe().loss, kl=0.0, cosine=0.0)
