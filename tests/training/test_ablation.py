@@ -51,6 +51,7 @@ def run_of(result: AblationResult, setting: str, loss: str, seed: int) -> dict[s
     return document
 
 
+@pytest.mark.slow
 def test_rows_hold_every_setting_against_the_first_loss(whole: tuple[AblationResult, list[str]]) -> None:
     result, _ = whole
     assert [(row["fraction"], row["unlabelled"], row["loss"]) for row in result.rows] == [
@@ -76,6 +77,7 @@ def test_rows_hold_every_setting_against_the_first_loss(whole: tuple[AblationRes
         assert picture.width > 500
 
 
+@pytest.mark.slow
 def test_runs_of_a_seed_differ_in_the_loss_alone(whole: tuple[AblationResult, list[str]]) -> None:
     result, _ = whole
     runs = {
@@ -109,6 +111,7 @@ def test_runs_of_a_seed_see_the_same_chips_in_the_same_order(
     assert seen[:4] != seen[4:8]  # another seed, another order
 
 
+@pytest.mark.slow
 def test_each_teacher_is_trained_once_on_labelled_chips(whole: tuple[AblationResult, list[str]]) -> None:
     result, lines = whole
     assert sum(line.startswith("teacher: epoch 1/") for line in lines) == 2  # half and all of the labels
@@ -122,6 +125,7 @@ def test_each_teacher_is_trained_once_on_labelled_chips(whole: tuple[AblationRes
         export(result.folder / pair[0] / "teacher")
 
 
+@pytest.mark.slow
 def test_an_interrupted_ablation_ends_as_it_would_have(
     chips: Path, whole: tuple[AblationResult, list[str]], tmp_path: Path
 ) -> None:
