@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import settings
 
 from tests.tiny import dense_bundle, three_fields, tiny_bundle, write_scene
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave the cores to tests side by side
 settings.register_profile("geokd", deadline=None)  # a busy machine is no error
 settings.load_profile("geokd")
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -49,3 +50,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     """Lead to the pictures where the site has them, and fill in the command reference."""
     markdown = markdown.replace(f"](../{PICTURES}/", f"]({PICTURES}/")
     return markdown.replace(MARK, command_reference()) if MARK in markdown else markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Take out roles of reStructuredText, as in :func:`geokd.train`, which Markdown does not know."""
+    return re.sub(r":(?:func|class|meth|mod):(?=<code>)", "", html)
