@@ -20,7 +20,7 @@ SETUP_BLOCKS = 2  # the first two bash blocks of the README set up; .ci/run runs
 NEEDS_TRAINING = re.compile(
     r"geokd[. ](train|export|ablate|compare)|geokd.style\(|cropland.toml eurosat-rgb|cropland.onnx|my-run"
 )
-SLOW_PAGES = ("training-chips", "training-scenes", "ablation", "review", "robustness", "many-scenes")
+SLOW_PAGES = ("training-chips", "training-scenes", "ablation", "review")
 NOT_RUN = {"experiments": 20, "inputs": 2}
 BLOCK = re.compile(r"^( *<!-- not run: [^\n]+ -->\n)?( *)```(\w+)\n(.*?)^\2```$", flags=re.MULTILINE | re.DOTALL)
 
