@@ -1,7 +1,8 @@
 """Legends of an analyst's own: what files say, and how it is held against the classes that are there."""
 
-from pathlib import Path
+from pathlib import unicodedata
 
+import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,7 +84,8 @@ def test_what_geokd_writes_changes_nothing(style: str, tmp_path: Path) -> None:
 
 @given(st.lists(st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=9), min_size=1, max_size=5))
 def test_any_titles_come_back_from_toml(tmp_path_factory: pytest.TempPathFactory, titles: list[str]) -> None:
-    unique = {title.casefold(): title for title in titles if title.strip()}
+    composed = [unicodedata.normalize("NFC", title) for title in titles]  # as titles are read
+    unique = {title.casefold(): title for title in composed if title.strip()}
     if not unique:
         return
     legend = Legend(tuple(LandUseClass(k, f"c{k}", t, "00FF00") for k, t in enumerate(unique.values())))

@@ -286,6 +286,7 @@ def start(scene: Path, model: Path, out: Path, *arguments: str, limit: int | Non
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path.cwd(),
+        env={k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")},  # its file has the limit, too
         preexec_fn=before,  # noqa: PLW1509  no thread of the tests holds a lock here
     )
 
