@@ -1,8 +1,8 @@
 """Legends of an analyst's own: what files say, and how it is held against the classes that are there."""
 
-from pathlib import unicodedata
+import unicodedata
+from pathlib import Path
 
-import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
