@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from geokd.legend.file import legend_as_toml
-from geokd.model.bundle import load_bundle, shipped_models
+from geokd.model.bundle import is_model, load_bundle
 
 
 def style(legend: str | Path, target: str | Path, output: str | Path, *, overwrite: bool = False) -> dict[str, Any]:
@@ -54,8 +54,3 @@ def template(target: str | Path) -> str:
     from geokd.maps.map_file import open_map
 
     return legend_as_toml(open_map(target).legend, str(target))
-
-
-def is_model(target: str | Path) -> bool:
-    """Whether a file or name is a model's, and not a map's."""
-    return str(target).endswith(".onnx") or str(target) in shipped_models()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from geokd.chips.files import index_chips
 from geokd.chips.reading import Chips, probe_chips, read_chips, scale_notes
 from geokd.errors import ChipError
-from geokd.legend.classes import Legend, machine_name
+from geokd.legend.classes import Legend
 from geokd.mapping.chip_answers import chip_contract, chip_logits
 from geokd.model.bundle import Bundle, load_bundle, resolve_model
 from geokd.model.engine import make_student, softmax
@@ -82,8 +82,7 @@ def match_classes(folders: tuple[str, ...], legend: Legend) -> NDArray[np.int64]
     ChipError
         If a folder is no class of the legend, or two folders are the same one: all of them in one message.
     """
-    codes = {label.casefold(): c.value for c in legend for label in (c.title, c.name)}
-    found = [codes.get(folder.casefold(), codes.get(machine_name(folder).casefold())) for folder in folders]
+    found = [legend.code_named(folder) for folder in folders]
     strangers = [folder for folder, code in zip(folders, found, strict=True) if code is None]
     if strangers:
         raise ChipError(

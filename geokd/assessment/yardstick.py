@@ -164,7 +164,6 @@ def _polygons(job: MappingJob, against: YardstickOptions) -> tuple[list[_Polygon
     """Of each interpreted polygon its cells, the accepted codes and its group; and what is not judged."""
     legend, notes = job.bundle.legend, []
     polygons: list[_Polygon] = []
-    known = {name.casefold(): c.value for c in legend for name in (c.name, c.title)}
     problems: list[GeokdError] = []
     for path in {path.resolve(): path for path in against.labels}.values():  # each file once
         try:
@@ -172,7 +171,7 @@ def _polygons(job: MappingJob, against: YardstickOptions) -> tuple[list[_Polygon
         except GeokdError as error:
             problems.append(error)
             continue
-        strangers = sorted({n for names in read.accepted for n in names if n.casefold() not in known})
+        strangers = sorted({n for names in read.accepted for n in names if legend.code_named(n) is None})
         if strangers:
             names = ", ".join(legend.names)
             problems.append(
@@ -181,7 +180,7 @@ def _polygons(job: MappingJob, against: YardstickOptions) -> tuple[list[_Polygon
             continue
         for polygon, accepted, group in zip(read.polygons, read.accepted, read.groups, strict=True):
             cells = _cells_within(polygon, job.patches.cell_grid)
-            polygons.append((cells, [known[n.casefold()] for n in accepted], group))
+            polygons.append((cells, [code for n in accepted if (code := legend.code_named(n)) is not None], group))
         if read.undecided:
             notes.append(f"{read.undecided} polygons of {path} accept no class and are not judged")
     if problems:

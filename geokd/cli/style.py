@@ -29,7 +29,7 @@ def style(paths: tuple[str, ...], output: Path | None, template: bool, overwrite
     ships. LEGEND is a .toml as --template prints it, a .csv with the columns from,title,color_hint, or a .qml saved by
     QGIS. Classes that are not in it stay as they are; several of one title, or in one `from`, are merged.
     """
-    from geokd.styling import is_model
+    from geokd.model.bundle import is_model
     from geokd.styling import style as restyle
     from geokd.styling import template as legend_of
 

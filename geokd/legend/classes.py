@@ -120,14 +120,24 @@ class Legend:
     def code_of(self, text: str) -> int | None:
         """Find a class by its name, title or value, whatever the case; names go before titles, these before values.
 
-        Of ASCII texts letters and digits alone count where nothing fits as it is: `annual crop` finds `Annual_crop`.
+        As :meth:`code_named`, and for tables that name classes with their numbers.
         """
-        codes = {str(c.value): c.value for c in self.classes}
-        codes |= {machine_name(c.title).casefold(): c.value for c in self.classes if c.title.isascii()}
+        code = self.code_named(text)
+        return {str(c.value): c.value for c in self.classes}.get(text.strip()) if code is None else code
+
+    def code_named(self, text: str) -> int | None:
+        """Find a class by its name or title, whatever the case; names go before titles.
+
+        Where nothing fits as it is, texts are compared as :func:`machine_name` writes them: `annual crop` finds
+        `Annual_crop`, and a folder `Forêt` finds `Foret`.
+        """
+        codes = {machine_name(c.title).casefold(): c.value for c in self.classes}
         codes |= {c.title.casefold(): c.value for c in self.classes}
         codes |= {c.name.casefold(): c.value for c in self.classes}
         plain = text.strip().casefold()
-        return codes.get(plain, codes.get(machine_name(plain)) if plain.isascii() else None)
+        if plain in codes or not any(map(str.isalnum, plain)):
+            return codes.get(plain)
+        return codes.get(machine_name(text).casefold())
 
     def with_unclassified(self) -> "Legend":
         """Add, as the last class, that of cells that are left unclassified.

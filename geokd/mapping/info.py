@@ -5,13 +5,13 @@ from typing import Any
 
 from rasterio.errors import CRSError
 
-from geokd.errors import BundleError, CallError, SceneError
+from geokd.errors import CallError, SceneError
 from geokd.mapping.account import describe_options, describe_product
 from geokd.mapping.choosing import choose_model, read_card
 from geokd.mapping.jobs import check_unclassified, plan_job
 from geokd.mapping.options import ClassifyOptions
 from geokd.maps.manifest import describe_grid, json_number
-from geokd.model.bundle import load_bundle, resolve_model, shipped_models
+from geokd.model.bundle import is_model, load_bundle, resolve_model, shipped_models
 from geokd.model.engine import _TRIAL_SECONDS, Student, open_bundle, patches_per_second
 from geokd.scenes.plan import fix_plan
 from geokd.scenes.reader import describe_scene, read_preview
@@ -46,7 +46,7 @@ def info(path: str | Path, model: str | Path | None = None, options: ClassifyOpt
     BundleError
         If the model is missing or broken.
     """
-    if _is_model(path):
+    if is_model(path):
         if model is not None:
             raise CallError(f"{path} is a model itself; give -m/--model with a scene only")
         return {"kind": "model", "path": str(resolve_model(path)), **load_bundle(path).describe()}
@@ -100,15 +100,6 @@ def megapixels_per_second(student: Student, patches: float) -> float:
     """Million pixels of a scene that so many patches a second of a dense student come to, their margins left out."""
     contract = student.bundle.contract
     return patches * (contract.patch_px - 2 * contract.margin_px) ** 2 / 1e6
-
-
-def _is_model(path: str | Path) -> bool:
-    if str(path).lower().endswith(".onnx"):
-        return True
-    try:
-        return resolve_model(path) != Path(path)  # not a file of that name, but a bundle that ships
-    except BundleError:
-        return False
 
 
 def _prospect(scene: SceneInfo, named: str | Path, options: ClassifyOptions) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from geokd.mapping.choosing import ModelChoice, choose_model
 from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks, most_stored_bytes
-from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT, OutputNames, output_names
+from geokd.maps.map_grid import MOST_CELLS
+from geokd.maps.names import OutputNames, output_names
 from geokd.maps.pages.quicklook import notes_of_letters
 from geokd.maps.stac import strangers
 from geokd.model.bundle import AUTO_MODEL, Bundle, resolve_model
@@ -34,7 +35,6 @@ from geokd.scenes.tiles import worth_keeping
 if TYPE_CHECKING:
     from geokd.scenes.area import Area
 
-_MOST_CELLS = 2**31 - 1
 _MIN_VALID_SHARE = 0.25  # of patch students; dense ones give every valid pixel a class
 
 
@@ -130,8 +130,7 @@ class MappingJob:
     def outputs(self) -> dict[str, str]:
         """File names of the outputs that are asked for, by the fields of `names`."""
         asked = self.options
-        left_out = OF_MOSAICS + PROBABILITIES * (not asked.probabilities) + REPORT * (not asked.report)
-        return self.names.without(left_out + POLYGONS * (not asked.polygons))
+        return self.names.chosen(polygons=asked.polygons, probabilities=asked.probabilities, report=asked.report)
 
     @property
     def min_valid_share(self) -> float:
@@ -499,10 +498,10 @@ def _check_size(part: Rectangle, plan: ScenePlan, bundle: Bundle) -> None:
     CallError
     """
     contract, cells = bundle.contract, part.height * part.width
-    if cells > _MOST_CELLS:
+    if cells > MOST_CELLS:
         coarser = "" if contract.is_dense else f"take a stride of up to {contract.patch_px} px, or "
         raise CallError(
-            f"the map of {plan.path} would have {cells:,} cells, more than {_MOST_CELLS:,}; {coarser}map parts of the"
+            f"the map of {plan.path} would have {cells:,} cells, more than {MOST_CELLS:,}; {coarser}map parts of the"
             " scene, one after the other, with --aoi or --bbox"
         )
 

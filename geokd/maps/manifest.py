@@ -11,7 +11,7 @@ from typing import Any
 import rasterio
 
 from geokd.documents import parse_json, read_text
-from geokd.errors import OutputError
+from geokd.errors import SceneError
 from geokd.files import write_bytes
 from geokd.maps.class_map import ClassMap, class_areas
 from geokd.scenes.grid import SceneGrid
@@ -38,14 +38,45 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    OutputError
-        If it is no manifest any more.
+    SceneError
+        If it cannot be read, is no JSON object, or a value that is used has the wrong type: all in one message.
     """
     try:
-        return dict(parse_json(read_text(path)))
-    except (OSError, ValueError, TypeError) as error:
-        raise OutputError(f"{path} is no manifest any more: {error}") from error
+        document = parse_json(read_text(path))
+        if not isinstance(document, dict):
+            raise ValueError("it is no JSON object")
+    except (OSError, ValueError) as error:
+        raise SceneError(f"the manifest {path} cannot be read: {error}; make the map again, or remove it") from error
+    broken = [place for place, kinds in _KINDS.items() if not all(isinstance(v, kinds) for v in _at(document, place))]
+    if broken:
+        raise SceneError(f"the manifest {path} is broken at {', '.join(broken)}; make the map again, or remove it")
+    return document
 
+
+def _at(document: dict[str, Any], place: str) -> list[Any]:
+    """Return the value at a place such as `options.patch_px`; of a list, that of each member. Missing ones are none."""
+    found: list[Any] = [document]
+    for key in place.split("."):
+        members = [m for value in found for m in (value if isinstance(value, list) else [value])]
+        found = [value[key] for value in members if isinstance(value, dict) and key in value]
+    return found
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "legend": (list,),
+    "options": (dict,),
+    "options.patch_px": (int, type(None)),
+    "options.polygons": (bool,),
+    "options.simplify_m": (int, float),
+    "notes": (list,),
+    "scene": (dict,),
+    "scene.path": (str,),
+    "scene.bands_used": (list,),
+    "scene.bands_used.bidx": (int,),
+    "model": (dict,),
+    "model.name": (str,),
+}
+"""Types of what is used of a manifest again, where it is there."""
 
 _PACKAGES = ("geokd", "numpy", "rasterio", "pyogrio", "shapely", "onnxruntime", "dask")
 

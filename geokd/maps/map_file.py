@@ -22,8 +22,6 @@ from geokd.maps.manifest import read_manifest
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
-_MANIFEST: dict[str, type] = {"legend": list, "options": dict, "notes": list, "scene": dict, "model": dict}
-
 WINDOW_CELLS = 1024
 """Side of the windows that a map is read in; a multiple of its blocks."""
 
@@ -159,9 +157,6 @@ def open_map(path: str | Path) -> MapFile:
         palette = _palette(dataset)
     beside = _manifest_of(path)
     manifest = read_manifest(beside) if beside.is_file() else {}
-    broken = [key for key, kind in _MANIFEST.items() if not isinstance(manifest.get(key, kind()), kind)]
-    if broken:
-        raise SceneError(f"the manifest {beside} is broken at {', '.join(broken)}; make the map again, or remove it")
     names = category_names(path)
     try:
         if "legend" in manifest:
@@ -200,12 +195,15 @@ def class_names(path: str | Path) -> dict[int, str]:
 
     Raises
     ------
-    OutputError
+    SceneError, OutputError
         If a file beside it is broken.
     """
     beside = _manifest_of(path)
     if beside.name.endswith("_landuse.json") and beside.is_file():
-        return {c["value"]: c["name"] for c in read_manifest(beside).get("legend", [])}
+        try:
+            return {c.value: c.name for c in Legend.from_json(read_manifest(beside).get("legend", []))}
+        except (ValueError, TypeError) as error:
+            raise SceneError(f"the legend in the manifest {beside} cannot be used: {error}") from error
     return category_names(path)
 
 

@@ -20,7 +20,6 @@ from geokd.maps.input_maps import ENDING, InputMap, find_maps, names_of
 from geokd.maps.manifest import describe_areas, describe_cells, describe_grid, package_versions, write_manifest
 from geokd.maps.map_files import write_layers
 from geokd.maps.map_grid import StatedGrid, lies_on, place, union_grid
-from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT
 from geokd.maps.overlay import Overlay, by_confidence, by_probability
 from geokd.maps.pages.quicklook import notes_of_letters, write_quicklook
 from geokd.maps.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
@@ -122,15 +121,15 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
     options, path = options or MosaicOptions(), Path(output)
     plan = _plan(maps, path, options)
     names = names_of(path)
-    left_out = REPORT + PROBABILITIES * (plan.by != "probability") + OF_MOSAICS * (not options.sources)
-    outputs = names.without(left_out + POLYGONS * (not options.polygons))
+    by_probability = plan.by == "probability"
+    outputs = names.chosen(polygons=options.polygons, probabilities=by_probability, sources=options.sources)
     with staged(path.parent, outputs.values(), overwrite=options.overwrite, former=names) as folder:
         class_map, sources, taken = _join(plan, keep_sources=options.sources)
         tags = {"GEOKD_MOSAIC_OF": ", ".join(source.name for source in plan.maps)}
         write_layers(class_map, names, folder, tags, polygons=options.polygons)
         subtitle = f"Mosaic of {len(plan.maps)} maps by {plan.by}"
         write_quicklook(class_map, None, folder / names.quicklook, path.name.removesuffix(ENDING), subtitle)
-        if plan.by == "probability":
+        if by_probability:
             write_probability_raster(_percent(plan), plan.grid, plan.legend, folder / names.probability_raster, tags)
             write_bytes(folder / names.probability_style, confidence_raster_qml().encode())
         if sources is not None:

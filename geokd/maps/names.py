@@ -1,19 +1,14 @@
 """Names of the files of a map."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
-# Fields of OutputNames that are written only if they are asked for, or unless they are left out.
-PROBABILITIES = ("probability_raster", "probability_style")
-
-
-REPORT = ("report",)
-
-
-POLYGONS = ("polygons",)
-
-
-OF_MOSAICS = ("source_raster", "source_attributes", "source_style")
+# Fields of OutputNames that are written only if they are asked for.
+_ON_REQUEST = {
+    "polygons": ("polygons",),
+    "probabilities": ("probability_raster", "probability_style"),
+    "report": ("report",),
+    "sources": ("source_raster", "source_attributes", "source_style"),
+}
 
 
 class OutputNames(NamedTuple):
@@ -37,9 +32,13 @@ class OutputNames(NamedTuple):
     source_attributes: str
     source_style: str
 
-    def without(self, left_out: Iterable[str]) -> dict[str, str]:
-        """Return the names by their fields, but for the fields that are left out."""
-        return {field: name for field, name in self._asdict().items() if field not in set(left_out)}
+    def chosen(
+        self, *, polygons: bool = False, probabilities: bool = False, report: bool = False, sources: bool = False
+    ) -> dict[str, str]:
+        """Return the names by their fields: those of every map, and those of what is asked for."""
+        asked = {"polygons": polygons, "probabilities": probabilities, "report": report, "sources": sources}
+        left_out = {field for kind, fields in _ON_REQUEST.items() if not asked[kind] for field in fields}
+        return {field: name for field, name in self._asdict().items() if field not in left_out}
 
 
 def output_names(stem: str) -> OutputNames:

@@ -21,7 +21,6 @@ from geokd.maps.input_maps import ENDING, InputMap, find_map, names_of
 from geokd.maps.manifest import describe_areas, describe_cells, package_versions, write_manifest
 from geokd.maps.map_file import tiled_windows
 from geokd.maps.map_files import write_layers
-from geokd.maps.names import OF_MOSAICS, POLYGONS, PROBABILITIES, REPORT
 from geokd.maps.pages.quicklook import notes_of_letters, write_quicklook
 from geokd.maps.qgis import confidence_raster_qml
 from geokd.maps.stac import write_item
@@ -111,10 +110,9 @@ def style_map(
     restyled = _plan(legend, class_map, path, overwrite=overwrite)
     source, new = restyled.source, restyled.regrouping.legend
     names = names_of(path)
-    left_out = REPORT + OF_MOSAICS + PROBABILITIES * (source.probabilities is None)
     asked = source.file.manifest.get("options", {})
     polygons = bool(asked.get("polygons", True))  # as of the map that this one is made from
-    outputs = names.without(left_out + POLYGONS * (not polygons))
+    outputs = names.chosen(polygons=polygons, probabilities=source.probabilities is not None)
     with staged(path.parent, outputs.values(), overwrite=overwrite, former=names) as folder:
         made = _restyle(restyled)
         tags = {"GEOKD_STYLED_FROM": source.name}

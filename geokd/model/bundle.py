@@ -240,6 +240,16 @@ def shipped_models() -> list[str]:
     return sorted(path.stem for path in BUNDLES_FOLDER.glob("*.onnx"))
 
 
+def is_model(target: str | Path) -> bool:
+    """Whether it means a model: a path that ends in `.onnx`, whatever the case, or the name of one that ships."""
+    if str(target).lower().endswith(".onnx"):
+        return True
+    try:
+        return resolve_model(target) != Path(target)
+    except BundleError:
+        return False
+
+
 def resolve_model(model: str | Path) -> Path:
     """Find a bundle by path, or by the name of one that ships with geokd.
 

@@ -163,8 +163,10 @@ def _check_kinds(path: Path, features: VectorLayer, *, points: bool) -> None:
     if points and kinds <= {"Point", "MultiPoint"}:
         fit = {"Point", "MultiPoint"}
     if kinds - fit:
+        usable = "points or polygons" if points else "polygons"
         raise ChipError(
-            f"{path} holds {', '.join(sorted(kinds - fit))} geometries, only polygons can label a chip; leave these out"
+            f"{path} holds {', '.join(sorted(kinds - fit))} geometries; only {usable} can be used here, one kind in a"
+            " file: leave the others out"
         )
 
 

@@ -16,7 +16,7 @@ from geokd.chips.folder import origin_of
 from geokd.chips.reading import Chips, read_chips
 from geokd.chips.unlabelled import read_unlabelled
 from geokd.errors import BundleError, CallError, ChipError, GeokdError, RecipeError, SceneError
-from geokd.legend.classes import Legend, machine_name
+from geokd.legend.classes import Legend
 from geokd.model.bundle import Bundle, load_bundle, resolve_model
 from geokd.model.contract import InputContract
 from geokd.training.data.batches import NO_LABEL
@@ -186,14 +186,14 @@ def _indexed(chips: str | Path, old: Bundle) -> ChipIndex:
     """List chips, numbered by the classes of the old student."""
     index = index_chips(chips)
     legend: Legend = old.legend
-    codes = {text.casefold(): c.value for c in legend for text in (machine_name(c.title), c.name)}
-    strangers = [name for name in index.classes if machine_name(name).casefold() not in codes]
+    codes = {name: code for name in index.classes if (code := legend.code_named(name)) is not None}
+    strangers = [name for name in index.classes if name not in codes]
     if strangers:
         raise ChipError(
             f"{index.root} has chips of {', '.join(strangers)}, which {old.name} does not know; it knows"
             f" {', '.join(legend.names)}: name the folders so, or train a student of your own classes without --init"
         )
-    labels = tuple(codes[machine_name(index.classes[label]).casefold()] for label in index.labels)
+    labels = tuple(codes[index.classes[label]] for label in index.labels)
     return ChipIndex(index.root, index.files, labels, legend.names)
 
 

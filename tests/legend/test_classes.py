@@ -51,3 +51,21 @@ def test_bad_legends() -> None:
         Legend((a, LandUseClass(1, "a", "B", "00FFAA")))
     with pytest.raises(ValueError, match="keys"):
         Legend.from_json([{"value": 0, "name": "a", "title": "A", "color": "FF00AA"}])
+
+
+@pytest.mark.parametrize("text", ["Annual_crop", "annual crop", " ANNUAL-CROP ", "Annual/crop"])
+def test_a_class_is_found_whatever_its_spelling(text: str) -> None:
+    legend = Legend((LandUseClass(0, "Annual_crop", "Annual crop", "FF00AA"),))
+    expected = None if "-" in text else 0  # a hyphen may be part of a name
+    assert (legend.code_named(text), legend.code_of(text)) == (expected, expected)
+
+
+def test_chip_folders_find_the_classes_that_were_made_of_them() -> None:
+    folders = ["Forêt", "Straße", "森林", "sea lake"]
+    assert [default_legend(folders).code_named(folder) for folder in folders] == [0, 1, 2, 3]
+    assert default_legend(["class", "wood"]).code_named("***") is None
+
+
+def test_a_number_finds_a_class_only_where_numbers_are_meant() -> None:
+    legend = default_legend(["wood", "sea"])
+    assert (legend.code_of("1"), legend.code_named("1")) == (1, None)  # a folder `1` may be the first of all

@@ -7,7 +7,7 @@ from affine import Affine
 
 from geokd.errors import OutputError, SceneError
 from geokd.maps.manifest import write_manifest
-from geokd.maps.map_file import count_cells, open_map
+from geokd.maps.map_file import class_names, count_cells, open_map
 from tests.tiny import write_scene
 from tests.tiny_maps import LEGEND, write_map
 
@@ -41,6 +41,27 @@ def test_a_manifest_of_wrong_types_is_refused(key: str, tmp_path: Path) -> None:
     write_manifest({"legend": LEGEND.to_json(), key: "x"}, tmp_path / "a_landuse.json")
     with pytest.raises(SceneError, match=f"the manifest .*a_landuse.json is broken at {key}; make the map again"):
         open_map(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", "the manifest .*a_landuse.json cannot be read: .*; make the map again, or remove it"),
+        ("[]", "the manifest .*a_landuse.json cannot be read: it is no JSON object"),
+        ('{"date": NaN}', "the manifest .*a_landuse.json cannot be read: it holds NaN"),
+        ('{"options": {"simplify_m": "x", "patch_px": []}}', "is broken at options.patch_px, options.simplify_m"),
+        ('{"scene": {"path": 3, "bands_used": [{"bidx": "1"}]}}', "is broken at scene.path, scene.bands_used.bidx"),
+        ('{"legend": [{"value": 0}]}', "legend .* cannot be used"),
+    ],
+)
+def test_a_broken_manifest_ends_in_a_sentence(text: str, sentence: str, tmp_path: Path) -> None:
+    path = write_map(tmp_path / "a_landuse.tif", CODES)
+    (tmp_path / "a_landuse.json").write_text(text)
+    for read in (open_map, class_names):
+        with pytest.raises(SceneError, match=sentence) as refused:
+            read(path)
+        assert "written" not in str(refused.value)
+        assert refused.value.exit_code == 1
 
 
 def test_cells_are_counted_whatever_the_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

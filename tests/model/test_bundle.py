@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from geokd.errors import BundleError
 from geokd.legend.classes import default_legend
-from geokd.model.bundle import Bundle, Golden, load_bundle, resolve_model
+from geokd.model.bundle import Bundle, Golden, is_model, load_bundle, resolve_model
 from geokd.model.contract import InputContract, ValueScaling
 
 GRAPH = b"\x08\x08\x3a\x02\x0a\x00"  # a protobuf message with ir_version 8 and a graph
@@ -162,3 +162,10 @@ def test_a_contract_of_a_dense_student_is_read_back() -> None:
 def test_contracts_that_contradict_themselves_are_refused(wrong: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         InputContract(**{"bands": ("B04", "B03", "B02"), "patch_px": 64, "ground_resolution_m": 10.0, **wrong})
+
+
+def test_what_is_a_model_is_answered_once() -> None:
+    assert is_model("eurosat-rgb")
+    assert is_model("M.ONNX")
+    assert not is_model("a_landuse.tif")
+    assert not is_model("no such name")

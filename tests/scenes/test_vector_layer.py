@@ -92,3 +92,13 @@ def test_texts_in_another_encoding_than_declared(tmp_path: Path) -> None:
     grid = SceneGrid(Affine(1, 0, 0, 0, -1, 1), 1, 1, CRS.from_epsg(32618))
     with pytest.raises(ChipError, match="not in the encoding that it declares .*; write it anew in UTF-8"):
         read_layer(path, grid, "class")
+
+
+@pytest.mark.parametrize(("points", "usable"), [(False, "only polygons"), (True, "only points or polygons")])
+def test_lines_are_refused_in_words_for_every_command(points: bool, usable: str, tmp_path: Path) -> None:
+    path = tmp_path / "lines.gpkg"
+    line = shapely.LineString([(4e5, 4.195e6), (4.01e5, 4.195e6)])
+    geopandas.GeoDataFrame({"use": ["road"]}, geometry=[line], crs="EPSG:32618").to_file(path)
+    with pytest.raises(ChipError, match=f"holds LineString geometries; {usable} can be used here") as refused:
+        read_layer(path, GRID, "use", points=points)
+    assert "chip" not in str(refused.value)
