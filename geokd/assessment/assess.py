@@ -1,4 +1,4 @@
-"""How right a map is, held against points, polygons or another map."""
+"""The accuracy of a map, from points, polygons or another map."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,7 +69,7 @@ def assess(
     dict
         kind, design, overall_accuracy, per_class (users_accuracy, producers_accuracy, mapped_area_ha, area_ha),
         confusion_matrix (map in rows) of `map_classes` and `reference_classes`, area_matrix, kappa, left_out, notes.
-        Figures are {estimate, standard_error, interval_95}, or None where nothing tells of them.
+        Figures are {estimate, standard_error, interval_95}, or None where they cannot be estimated.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def _by_points(
         lacking = [name for name, has, area in zip(names, present, areas, strict=True) if not has and area > 0]
         share = 100 * areas[~present].sum() / areas.sum()
         notes.append(
-            f"no labelled point tells of {', '.join(lacking)}, {share:.1f} % of the area: figures are of the rest"
+            f"no point is labelled in {', '.join(lacking)}, {share:.1f} % of the area: figures are of the rest"
         )
     sample = StratifiedSample(
         counts[present], len(match.names), areas[present], None if cells is None else cells[present]

@@ -33,7 +33,7 @@ def compare(
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Measure models of the same classes on the same labelled chips. The first is what the others are held against.
+    """Measure models of the same classes on the same labelled chips. The others are compared with the first.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def compare(
 
 
 def _check_classes(models: Sequence[str | Path], bundles: list[Bundle]) -> None:
-    """Refuse models that cannot be held against each other."""
+    """Refuse models that cannot be compared."""
     if len(bundles) < 2:
         raise CallError(f"{len(bundles)} model is nothing to compare: give two at least; geokd evaluate measures one")
     first = bundles[0].legend.names

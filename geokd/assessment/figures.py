@@ -1,6 +1,6 @@
 """The figures of an assessment, as JSON objects: from a random sample, from polygons, from a whole reference map.
 
-A figure is {estimate, standard_error, interval_95}, or None where nothing tells of it. Matrices have the map in rows
+A figure is {estimate, standard_error, interval_95}, or None where it cannot be estimated. Matrices have the map in rows
 and the reference in columns, as Olofsson et al. 2014 have them.
 """
 

@@ -1,4 +1,4 @@
-"""What a map is held against where nobody has mapped the place: spectral indices and polygons. Pure numpy."""
+"""What a map is compared with where no reference map exists: spectral indices and polygons. Pure numpy."""
 
 from typing import Any
 

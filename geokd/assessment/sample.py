@@ -1,4 +1,4 @@
-"""Drawing a sample of a map, to be labelled and held against it."""
+"""Drawing a sample of a map, to be labelled and compared with it."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a map is held against: the near infrared, which students of colours never see, and interpreted polygons."""
+"""What a map is compared with: the near infrared, which students of colours never see, and interpreted polygons."""
 
 import math
 import re
@@ -91,7 +91,7 @@ class Yardstick:
 
 
 def lay_yardstick(job: MappingJob, against: YardstickOptions) -> Yardstick:
-    """Collect what maps of a scene are held against.
+    """Collect what maps of a scene are compared with.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def judge_map(class_map: ClassMap, base: ClassMap, yardstick: Yardstick) -> dict
     Returns
     -------
     dict
-        As :func:`geokd.assessment.robustness.robustness` describes; a figure that nothing tells of is None.
+        As :func:`geokd.assessment.robustness.robustness` describes; a figure that cannot be estimated is None.
     """
     codes, mapped, legend = class_map.codes, class_map.mapped & base.mapped, class_map.legend
     is_water = np.isin(codes, codes_like(legend, _WATER))

@@ -100,7 +100,7 @@ def write_manifest(folder: Path, document: dict[str, Any]) -> None:
 
 
 def origin_of(folder: Path) -> str | None:
-    """Path of the scene that the chips of a folder were cut from, by its manifest; None if nothing tells it."""
+    """Path of the scene that the chips of a folder were cut from, by its manifest; None if it is unknown."""
     try:
         scene = parse_json(read_text(folder / MANIFEST))["scene"]
     except (OSError, ValueError, KeyError, TypeError):

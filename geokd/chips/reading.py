@@ -168,7 +168,7 @@ def picture_hash(pixels: NDArray[np.uint8]) -> int:
 
 
 def _contradictions(index: ChipIndex, picture_hashes: NDArray[np.uint64]) -> list[str]:
-    """Tell of equal pictures in different classes."""
+    """Warn of equal pictures in different classes."""
     first: dict[int, int] = {}
     pairs = []
     for i, picture in enumerate(picture_hashes.tolist()):

@@ -54,7 +54,7 @@ def _fractions(_: click.Context, __: click.Parameter, text: str) -> tuple[float,
     help="Fractions of the training chips whose labels are used, as 0.01,0.1,1.  [default: 1]",
 )
 @click.option("--unlabelled", is_flag=True, help="Also show students the other chips, with the teacher's answers.")
-@click.option("--resume", is_flag=True, help="Go on, also with other losses, seeds, fractions.")
+@click.option("--resume", is_flag=True, help="Continue, also with other losses, seeds, fractions.")
 @json_option
 def ablate(
     chips: Path,

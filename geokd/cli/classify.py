@@ -147,7 +147,7 @@ def _report(job: "MappingJob", result: "ClassifyResult", *, as_json: bool, quiet
 def _say_what_is_kept(jobs: "list[MappingJob]") -> None:
     kept = [job.plan.path for job in jobs if job.journal.exists()]
     if kept:
-        echo(f"\nWhat is done of {', '.join(kept)} is kept; go on by --resume, with the same call.", err=True)
+        echo(f"\nWhat is done of {', '.join(kept)} is kept; continue with --resume and the same call.", err=True)
 
 
 def _summed_up(errors: dict[str, GeokdError], scenes: int) -> GeokdError:

@@ -231,7 +231,7 @@ def kept_when_interrupted(folder: Path) -> Iterator[None]:
 
         if not is_begun(folder):
             raise
-        echo(f"What is done is kept in {folder}; go on by --resume, with the same call.", err=True)
+        echo(f"What is done is kept in {folder}; continue with --resume and the same call.", err=True)
         raise
 
 

@@ -44,7 +44,7 @@ def robustness(
 ) -> None:
     """Map SCENE as it is and under simulated changes of air, sun and sensor, and compare.
 
-    The maps are held against water and vegetation by the near infrared, if the scene has it, and against polygons of
+    The maps are compared with water and vegetation in the near infrared, if the scene has it, and against polygons of
     --labels. Writes <scene>_robustness.json (all figures) and .png (all maps beside the scene).
     """
     from geokd.assessment.robustness import RobustnessOptions
@@ -53,7 +53,7 @@ def robustness(
     from geokd.mapping.options import ClassifyOptions
 
     if not choices["labels"] and (choices["field"] or choices["group_field"]):
-        raise click.UsageError("--field and --group-field tell of polygons: give these by --labels")
+        raise click.UsageError("--field and --group-field describe polygons: give these with --labels")
     choices["field"] = choices["field"] or "class"
     known = {f.name for f in dataclasses.fields(RobustnessOptions)}
     against = RobustnessOptions(

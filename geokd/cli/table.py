@@ -23,7 +23,7 @@ def percent(share: float | None, interval: Sequence[float] | None = None) -> str
 
 
 def area_lines(areas: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line a class that has cells, as a manifest's `areas` tell of it, the largest first."""
+    """One line a class that has cells, from a manifest's `areas`, the largest first."""
     found = sorted((area for area in areas if area["cells"]), key=lambda area: -area["area_ha"])
     width = max((len(area["title"]) for area in found), default=0)
     return [

@@ -24,7 +24,7 @@ def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -
 @click.option(
     "--init",
     metavar="BUNDLE",
-    help="Go on with the student of this bundle, its own teacher, instead of making one; CHIPS may be few.",
+    help="Continue training the student of this bundle, with itself as teacher; CHIPS may be few.",
 )
 @click.option(
     "--unlabelled",
@@ -35,7 +35,7 @@ def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -
 @recipe_option
 @set_option
 @validation_option
-@click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
+@click.option("--resume", is_flag=True, help="Continue the run in the output folder.")
 @click.option(
     "--template",
     is_flag=True,

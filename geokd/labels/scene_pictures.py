@@ -51,7 +51,7 @@ def picture_cells(
     path = scene or made_from.get("path")
     if path is None:
         return [""] * len(rows), [
-            "the points carry no pictures of the scene: nothing tells the scene of the map; give --scene"
+            "the points carry no pictures of the scene: the map does not name its scene; give it with --scene"
         ]
     used = made_from.get("bands_used", [])
     names = tuple(str(band["taken_as"]) for band in used)

@@ -239,9 +239,7 @@ def _notes_of_filters(options: ClassifyOptions) -> Iterator[str]:
 
 def _note_of_acquisition(acquisition: Acquisition | None) -> str:
     if acquisition is None:
-        return (
-            "nothing tells when the scene was taken: its STAC item has the time of mapping, unless --acquired is given"
-        )
+        return "acquisition date unknown: the STAC item uses the processing time; give the date with --acquired"
     return f"the scene was taken {acquisition}, by {acquisition.source}"
 
 
@@ -264,7 +262,7 @@ def plan_jobs(
 def plan_what_can_be(
     scenes: Sequence[str | Path], model: str | Path, output: str | Path, options: ClassifyOptions
 ) -> tuple[list[MappingJob], dict[str, GeokdError]]:
-    """As :func:`plan_jobs`, but scenes that cannot be mapped are told of in a dict from their paths.
+    """As :func:`plan_jobs`, but scenes that cannot be mapped are returned in a dict from their paths.
 
     Raises
     ------
@@ -456,8 +454,8 @@ def _is_finished(job: MappingJob) -> bool:
         return False
     if others and not job.options.overwrite:
         raise CallError(
-            f"{job.folder / job.names.stac_item} tells of another {' and '.join(others)} than lies beside it: the files"
-            " are not all of one run; make the map anew with --overwrite"
+            f"{job.folder / job.names.stac_item} describes another {' and '.join(others)} than the one beside it:"
+            " the files are not all of one run; make the map anew with --overwrite"
         )
     return not others
 

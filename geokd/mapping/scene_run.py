@@ -154,7 +154,7 @@ class SceneRun:
         done = len(self._journal.done) if self._journal is not None else 0
         if not done:
             return error
-        return type(error)(f"{error}; {done} of {len(self.blocks)} blocks are kept, go on by --resume")
+        return type(error)(f"{error}; {done} of {len(self.blocks)} blocks are kept; continue with --resume")
 
     def _make_room(self) -> None:
         """Give back what the blocks took of the memory, if the map is large."""

@@ -165,8 +165,8 @@ def open_map(path: str | Path) -> MapFile:
             legend = _legend(names, palette)
         else:
             raise SceneError(
-                f"nothing tells the classes of {path}: neither the manifest {beside.name} nor {Path(path).name}.aux.xml"
-                " with category names lies beside it; copy them there with the map"
+                f"the classes of {path} are unknown: there is neither the manifest {beside.name}"
+                f" nor {Path(path).name}.aux.xml with category names beside it; copy them there with the map"
             )
     except (ValueError, TypeError) as error:
         raise SceneError(f"the legend of {path} cannot be used: {error}") from error

@@ -174,7 +174,7 @@ def _problems_of_call(
     if path.resolve() in [Path(p).resolve() for p in paths]:
         yield CallError(f"the mosaic {path} is one of the maps; call it something else")
     if options.sources and len(paths) > _MOST_SOURCES:
-        yield CallError(f"sources can be told of {_MOST_SOURCES} maps, not of {len(paths)}; leave them out")
+        yield CallError(f"sources can be recorded for {_MOST_SOURCES} maps, not for {len(paths)}; leave them out")
     if options.by != "probability":
         return
     bare = [source.file.path for source in maps if source.probabilities is None]

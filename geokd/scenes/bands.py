@@ -103,7 +103,7 @@ def _refuse_names_of_two_sensors(descriptions: tuple[str, ...], names: str, sens
     if sensor is None and tuple(_plain(label) for label in descriptions) == _AMBIGUOUS:
         other = ", ".join(BAND_NAMES[PLANETSCOPE][name] for name in _AMBIGUOUS)
         raise SceneError(
-            f"its four bands are called {', '.join(descriptions)}, and nothing tells of which sensor: of PlanetScope"
+            f"its four bands are called {', '.join(descriptions)}, and the sensor is unknown: of PlanetScope"
             f" they are {other}, of Sentinel-2 coastal aerosol, blue, green, red. The model takes {names}: give --bidx"
             " 3,2,1 for the first, --bidx 4,3,2 for the second (with a near infrared, its number as the last)"
         )

@@ -47,9 +47,9 @@ class SceneInfo:
     acquisition : Acquisition or None
         When it was taken, if its metadata or the name of its product tell.
     sensor : str or None
-        See :mod:`geokd.scenes.sensors`; None if nothing tells.
+        See :mod:`geokd.scenes.sensors`; None if unknown.
     told_values : ToldValues or None
-        What names or tags tell of its values, beyond scale and offset tags.
+        What names or tags say about its values, beyond scale and offset tags.
     product : Product or None
         What it is made of, if it is more than a raster.
     virtual : str

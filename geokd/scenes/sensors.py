@@ -50,7 +50,7 @@ _TCI_SATURATION = {"1C": 3558.0, "2A": 2000.0}
 
 @dataclass(frozen=True)
 class ToldValues:
-    """What names or tags tell of a scene's values.
+    """What names or tags say about a scene's values.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ _VALUES_BY_NAME = (
 
 
 def told_sensor(path: str, tags: Mapping[str, str]) -> str | None:
-    """Find the sensor of a scene by its tags, or else by the names in its path; None if nothing tells."""
+    """Find the sensor of a scene by its tags, or else by the names in its path; None if unknown."""
     upper = {name.upper(): value for name, value in tags.items()}
     for name in _PLATFORM_TAGS:
         told = re.sub(r"[\s_-]", "", upper.get(name, "")).upper()
@@ -122,7 +122,7 @@ def baseline_offset(baseline: str) -> float:
 
 
 def told_values(path: str, tags: Mapping[str, str], dtype: str) -> ToldValues | None:
-    """Find out from tags or the names in a path what DN mean; None if nothing tells."""
+    """Find out from tags or the names in a path what DN mean; None if unknown."""
     if dtype == "uint8":
         return _true_colour(path)
     if dtype.startswith(("float", "complex")):

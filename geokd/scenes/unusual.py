@@ -73,7 +73,7 @@ def unusual_fill(plan: ScenePlan, look: Look) -> Iterator[str]:
 
 
 def _wrong_alpha(look: Look) -> Iterator[str]:
-    """Tell of an alpha band that holds an image, such as a near infrared that a program called alpha."""
+    """Warn of an alpha band that holds an image, such as a near infrared that a program called alpha."""
     if look.alpha is None or look.alpha.size == 0:
         return
     between = float(((look.alpha > 0) & (look.alpha < look.alpha.max())).mean())
@@ -85,7 +85,7 @@ def _wrong_alpha(look: Look) -> Iterator[str]:
 
 
 def _undeclared(look: Look) -> Iterator[str]:
-    """Tell of fill that no nodata value declares."""
+    """Warn of fill that no nodata value declares."""
     zero = float((look.values == 0).all(axis=0).sum()) / look.pixels
     if zero >= _LEAST_ZEROS:
         yield (
@@ -96,7 +96,7 @@ def _undeclared(look: Look) -> Iterator[str]:
 
 
 def _offsets(plan: ScenePlan, values: NDArray[Any], sensor: str | None, *, known: bool) -> Iterator[str]:
-    """Tell of an offset that seems to be forgotten, or taken off twice."""
+    """Warn of an offset that seems to be forgotten, or taken off twice."""
     darkest = float(np.percentile(values, _DARKEST))
     if plan.value_offset < 0:
         below = float((values * plan.value_scale + plan.value_offset < 0).mean())
@@ -120,7 +120,7 @@ def _offsets(plan: ScenePlan, values: NDArray[Any], sensor: str | None, *, known
 
 
 def _ends_of_stretch(plan: ScenePlan, values: NDArray[Any]) -> Iterator[str]:
-    """Tell of values that the stretch to bytes leaves nothing of."""
+    """Warn of values that the stretch to bytes removes."""
     made_by = "how they were stretched to 8 bits" if plan.scaling is None else "--value-scale and --value-offset"
     stretched = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
     if stretched.size and (stretched == stretched[:, :1]).all():

@@ -133,7 +133,7 @@ def _reflectance(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) 
     elif len(said) < 2 and told is not None:
         reasons.append(f"by {told.why}")
     warning = told.warning if told is not None and not said else ""
-    return scale, offset, " and ".join(reasons) or "since nothing says otherwise", warning
+    return scale, offset, " and ".join(reasons) or "the default, since the file states no scale or offset", warning
 
 
 def _tags(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> tuple[float, float]:

@@ -226,7 +226,7 @@ def _unlabelled(
     if not wanted:
         origin = origin_of(Path(chips))
         wanted = [origin] if origin else []
-    lacking: GeokdError | str = "nothing tells the scene that the chips were cut from"
+    lacking: GeokdError | str = "the scene that the chips were cut from is unknown"
     found = []
     for source in wanted:
         try:

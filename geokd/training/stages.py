@@ -203,7 +203,7 @@ class Stages:
         who = stage if self.old is None else _WHO[stage]
         if stage == "student" and self.old is None and figures["accuracy"] == 1:
             self.say(
-                f"warning: all {figures['n']} validation chips are right, so nothing tells how often the student errs:"
+                f"warning: all {figures['n']} validation chips are right, so its error rate cannot be estimated:"
                 " its confidences are not calibrated (temperature 1); give more validation chips"
             )
         self.say(

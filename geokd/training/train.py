@@ -92,7 +92,7 @@ def train(
     validation : path, optional
         Validation chips; without, a share of `chips` is set apart (see :class:`geokd.training.recipe.SplitRecipe`).
     resume : bool
-        Go on with the run in `output`; it must be of the same recipe and chips.
+        Continue the run in `output`; it must be of the same recipe and chips.
     say : callable
         Takes one line of progress; stderr by default.
 

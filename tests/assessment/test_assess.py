@@ -192,7 +192,7 @@ def test_points_that_were_moved_are_refused(class_map: Path, tmp_path: Path) -> 
 def test_what_no_point_tells_of_is_left_out_and_said(class_map: Path, tmp_path: Path) -> None:
     cells = [(row, 3, "sea") for row in range(8)] + [(row, 5, "wood") for row in range(2)]
     told = geokd.assess(class_map, write_points(tmp_path / "p.gpkg", cells))
-    assert any("no labelled point tells of wood, field, 23.1 % of the area" in note for note in told["notes"])
+    assert any("no point is labelled in wood, field, 23.1 % of the area" in note for note in told["notes"])
     assert told["per_class"][1]["producers_accuracy"] is None
     assert told["per_class"][2]["users_accuracy"] is None
     assert sum(row["area_ha"]["estimate"] for row in told["per_class"]) == pytest.approx(300 * CELL_HA)

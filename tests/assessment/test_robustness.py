@@ -209,7 +209,7 @@ def test_command(model: Path, lake: Path, labels: Path, tmp_path: Path) -> None:
     assert "water recall" not in again.stderr  # nothing but what is wrong
     aimless = CliRunner().invoke(main, ["robustness", str(lake), "-m", str(model), "--field", "kinds"])
     assert aimless.exit_code == 2
-    assert "give these by --labels" in aimless.stderr
+    assert "give these with --labels" in aimless.stderr
     assert "lake_robustness.json" in again.stderr
 
 

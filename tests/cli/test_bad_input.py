@@ -25,7 +25,7 @@ pytest.importorskip("onnx", reason="needs the extra geokd[train]")
 LIMIT_S = 60
 MEMORY_BYTES = 6 * 2**30
 
-KEPT = "blocks are kept, go on by --resume"
+KEPT = "blocks are kept; continue with --resume"
 
 
 def run(case: Case, arguments: list[str]) -> tuple[int, str, str]:

@@ -162,4 +162,4 @@ def test_interrupt(engine: list[str], model: Path, tmp_path: Path) -> None:
     assert talk.endswith("Interrupted.\n")
     assert "Traceback" not in talk
     assert {path.name for path in out.glob("*")} <= {".big.geokd-journal"}
-    assert ("is kept; go on by --resume" in talk) == out.exists()
+    assert ("is kept; continue with --resume" in talk) == out.exists()

@@ -117,7 +117,7 @@ def test_a_training_that_is_interrupted_says_what_is_kept(
         (tmp_path / "run.json").touch()
     with pytest.raises(KeyboardInterrupt), kept_when_interrupted(tmp_path):
         raise KeyboardInterrupt
-    assert ("go on by --resume, with the same call" in capsys.readouterr().err) == begun
+    assert ("continue with --resume and the same call" in capsys.readouterr().err) == begun
 
 
 def test_the_template_of_recipes_needs_no_chips() -> None:

@@ -354,7 +354,7 @@ def test_a_mixture_of_two_maps_is_not_called_finished(tmp_path: Path, model: Pat
     geokd.classify(scene, model, tmp_path / "a", ClassifyOptions())
     geokd.classify(scene, model, tmp_path / "b", ClassifyOptions(min_confidence=0.99))
     shutil.copy(tmp_path / "b" / "scene_landuse.tif", tmp_path / "a" / "scene_landuse.tif")
-    with pytest.raises(CallError, match=r"another scene_landuse.tif than lies beside it: .* with --overwrite"):
+    with pytest.raises(CallError, match=r"another scene_landuse.tif than the one beside it: .* with --overwrite"):
         geokd.classify(scene, model, tmp_path / "a", ClassifyOptions(resume=True))
     again = geokd.classify(scene, model, tmp_path / "a", ClassifyOptions(resume=True, overwrite=True))
     assert again.manifest["blocks"]["resumed"] == 0

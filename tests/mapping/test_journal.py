@@ -215,7 +215,9 @@ def test_a_scene_that_vanishes_while_it_is_mapped(scene: Path, model: Path, tmp_
         if done == 1 and copy.exists():
             copy.rename(away)
 
-    with pytest.raises(CallError, match=r"no such file: .*fields\.tif; \d+ of 20 blocks are kept, go on by --resume"):
+    with pytest.raises(
+        CallError, match=r"no such file: .*fields\.tif; \d+ of 20 blocks are kept; continue with --resume"
+    ):
         geokd.classify(copy, model, tmp_path / "out", SMALL_BLOCKS, progress=progress)
     away.rename(copy)
     result = geokd.classify(copy, model, tmp_path / "out", ClassifyOptions(block_px=40, resume=True))
@@ -337,7 +339,9 @@ def test_outputs_that_cannot_be_written_leave_the_journal(
 
     with monkeypatch.context() as patched:
         patched.setattr("geokd.maps.polygons.geopackage.write_polygons", full)
-        with pytest.raises(OutputError, match="No space left on device; 20 of 20 blocks are kept, go on by --resume"):
+        with pytest.raises(
+            OutputError, match="No space left on device; 20 of 20 blocks are kept; continue with --resume"
+        ):
             geokd.classify(scene, model, tmp_path / "out", SMALL_BLOCKS)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [JOURNAL]
     result = geokd.classify(scene, model, tmp_path / "out", ClassifyOptions(block_px=40, resume=True))

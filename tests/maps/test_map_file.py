@@ -96,7 +96,7 @@ def test_codes_and_cells_of_places(tmp_path: Path) -> None:
     ("what", "error", "said"),
     [
         ("scene", SceneError, "is no class raster"),
-        ("bare", SceneError, "nothing tells the classes"),
+        ("bare", SceneError, "the classes of .* are unknown"),
         ("broken names", OutputError, "cannot be read"),
         ("broken legend", SceneError, "the legend of"),
         ("short legend", SceneError, "holds the code 2, its legend ends at 1"),

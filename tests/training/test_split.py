@@ -65,7 +65,7 @@ def test_a_split_by_a_list(tmp_path: Path) -> None:
     assert (training.tolist(), validation.tolist()) == ([0, 1, 2], [3])
     with pytest.raises(ChipError, match=r"no chip of the part north; its parts are test, train, val"):
         listed_split(files, path, ("train",), ("north",))
-    with pytest.raises(ChipError, match=r"does not tell of 1 of 5 chips, sea/z.jpg first"):
+    with pytest.raises(ChipError, match=r"lacks 1 of 5 chips, sea/z.jpg first"):
         listed_split([*files, "x/sea/z.jpg"], path, ("train",), ("val",))
     with pytest.raises(ChipError, match="no chips for training of land; leave"):
         listed_split([files[0], *files[2:]], path, ("train",), ("val",))

@@ -104,7 +104,7 @@ def ablate(
         Folder for all runs; must be new or empty, unless `resume`.
     options : AblationOptions, optional
     resume : bool
-        Go on with the ablation in `output`, perhaps with other losses, fractions or more seeds, against the same first
+        Continue the ablation in `output`, perhaps with other losses, fractions or more seeds, against the same first
         loss; finished runs are kept, and rows of losses and fractions that are not asked for again.
 
     Returns

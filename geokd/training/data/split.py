@@ -58,7 +58,7 @@ def listed_split(
     if lacking:
         last = ",".join(rows[-1]) if rows else ""
         raise ChipError(
-            f"the split {path} does not tell of {len(lacking)} of {len(keys)} chips, {lacking[0]} first; each line"
+            f"the split {path} lacks {len(lacking)} of {len(keys)} chips, {lacking[0]} first; each line"
             f" holds a chip, as Class/name.jpg, a comma and its part, and the last is {last!r}"
         )
     sides = [
