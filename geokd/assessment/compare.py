@@ -1,7 +1,7 @@
 """Models side by side on the same chips: how large, how fast, how good, and how far they agree."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from geokd.maps.manifest import package_versions, write_manifest
 from geokd.model.bundle import Bundle, load_bundle, resolve_model
 from geokd.model.engine import Student, make_student, patches_per_second, softmax, trace_layers
 from geokd.model.workload import count_multiply_adds, count_parameters
+from geokd.progress import Progress, silent
 from geokd.statistics.metrics import accuracy, agreement, confusion_matrix, expected_calibration_error, per_class
 
 ROUNDS = 5
@@ -31,7 +32,7 @@ def compare(
     output: str | Path | None = None,
     *,
     overwrite: bool = False,
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Measure models of the same classes on the same labelled chips. The others are compared with the first.
 
@@ -45,8 +46,8 @@ def compare(
         JSON file to write the figures to.
     overwrite : bool
         Replace it if it exists.
-    progress : callable
-        Takes a line about what is measured next.
+    progress : Progress
+        Takes a line about what is measured next; models are its parts.
 
     Returns
     -------
@@ -86,8 +87,8 @@ def compare(
     contracts = {bundle.contract: chip_contract(bundle.contract, probe) for bundle in bundles}
     read = {own: read_chips(index, as_chips) for own, as_chips in contracts.items()}
     figures, first = [], None
-    for model, student in zip(models, students, strict=True):
-        progress(f"classifying {len(index):,} chips by {model}")
+    for done, (model, student) in enumerate(zip(models, students, strict=True)):
+        progress(f"classifying {len(index):,} chips by {model}", done=done, total=len(models) + 1)
         read_as = read[student.bundle.contract]
         logits, truth = _logits(student, read_as.pixels, legend), codes[read_as.labels]
         answers = logits.argmax(axis=1)
@@ -98,7 +99,7 @@ def compare(
             | {"agreement": None if first is None else agreement(answers, first, truth, legend.names)}
         )
         first = answers if first is None else first
-    progress(f"measuring the speed of each in {ROUNDS} rounds")
+    progress(f"measuring the speed of each in {ROUNDS} rounds", done=len(models), total=len(models) + 1)
     speeds = np.array([[patches_per_second(student) for student in students] for _ in range(ROUNDS)])
     notes = list(dict.fromkeys(note for chips_read in read.values() for note in chips_read.notes))
     notes += absence_notes(codes, legend)

@@ -6,7 +6,6 @@ which that of a changed scene should not differ.
 """
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -30,6 +29,7 @@ from geokd.maps.class_map import ClassMap
 from geokd.maps.manifest import package_versions, write_manifest
 from geokd.maps.pages.contact_sheet import Panel, write_contact_sheet
 from geokd.model.bundle import AUTO_MODEL
+from geokd.progress import Progress, silent
 from geokd.scenes.bands import true_colour, wavelengths_nm
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, read_preview, read_values
@@ -71,7 +71,7 @@ def robustness(
     options: ClassifyOptions | None = None,
     against: RobustnessOptions | None = None,
     *,
-    progress: Callable[[str, dict[str, Any]], None] = lambda name, figures: None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Map a scene as it is and as it might have been taken otherwise, and hold the maps against what is known.
 
@@ -82,8 +82,8 @@ def robustness(
     scene, model, output, options
         As :func:`geokd.mapping.classify.classify`.
     against : RobustnessOptions, optional
-    progress : callable
-        Takes the name of each map and its figures.
+    progress : Progress
+        Takes the name of each map when it is made; maps are its parts.
 
     Returns
     -------
@@ -114,16 +114,17 @@ def robustness(
         mosaic = make_map(job)
         base = mosaic.class_map
         maps = {"as it is": judge_map(base, base, yardstick)}
-        progress("as it is", maps["as it is"])
+        shifts = list(dict.fromkeys(against.shifts))
+        progress("mapped: as it is", done=1, total=len(shifts) + 1)
         preview, _ = read_preview(job.plan)
         colours = np.ascontiguousarray(true_colour(preview, job.bundle.contract).transpose(1, 2, 0))
         panels = [Panel("scene", job.bundle.name, colours), Panel("as it is", _note(maps["as it is"]), base.codes)]
         wavelengths = wavelengths_nm(job.bundle.contract.bands)
-        for name in dict.fromkeys(against.shifts):
+        for name in shifts:
             changed = _map_of(SHIFTS[name](pixels, wavelengths), valid, job, Path(temporary, "changed.tif"))
             maps[name] = judge_map(changed, base, yardstick)
             panels.append(Panel(name, _note(maps[name]), changed.codes))
-            progress(name, maps[name])
+            progress(f"mapped: {name}", done=len(maps), total=len(shifts) + 1)
         document = {
             "scene": str(scene),
             "model": {"name": job.bundle.name, "precision": job.bundle.precision, "sha256": job.bundle.sha256},

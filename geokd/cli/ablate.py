@@ -8,7 +8,7 @@ import click
 
 from geokd.cli.options import json_option, kept_when_interrupted, recipe_option, set_option, validation_option
 from geokd.cli.table import percent
-from geokd.cli.talk import echo
+from geokd.cli.talk import echo, progress_option, report
 
 _HEAD = (
     "labels",
@@ -56,6 +56,7 @@ def _fractions(_: click.Context, __: click.Parameter, text: str) -> tuple[float,
 @click.option("--unlabelled", is_flag=True, help="Also show students the other chips, with the teacher's answers.")
 @click.option("--resume", is_flag=True, help="Continue, also with other losses, seeds, fractions.")
 @json_option
+@progress_option
 def ablate(
     chips: Path,
     *,
@@ -82,7 +83,7 @@ def ablate(
     options = AblationOptions(seeds, losses or LOSSES, fractions, unlabelled)
     resolved = load_recipe(recipe, changes)
     with kept_when_interrupted(output):
-        result = run_ablation(chips, output, resolved, options, validation=validation, resume=resume)
+        result = run_ablation(chips, output, resolved, options, validation=validation, resume=resume, progress=report)
     if as_json:
         echo(json.dumps(result.rows, indent=2))
     else:

@@ -9,7 +9,7 @@ import click
 
 from geokd.cli import options as o
 from geokd.cli.table import area_lines
-from geokd.cli.talk import echo
+from geokd.cli.talk import echo, progress_option, report, talks_json
 from geokd.errors import GeokdError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 @o.json_option
 @o.quiet_option
 @o.verbose_option
+@progress_option
 def classify(
     scenes: tuple[str, ...],
     model: str,
@@ -101,7 +102,7 @@ def classify(
         _announce(job, quiet=quiet, verbose=verbose)
     command = shlex.join(["geokd", *sys.argv[1:]])
     try:
-        with _Bar(shown=not quiet and sys.stderr.isatty()) as bar:
+        with _Bar(shown=not quiet and sys.stderr.isatty() and not talks_json()) as bar:
             for job, outcome in run_jobs(jobs, on_error=on_error, progress=bar, command=command):
                 if with_index:
                     entries[job.plan.path] = index_entry(job.plan.path, outcome)
@@ -163,7 +164,7 @@ def _summed_up(errors: dict[str, GeokdError], scenes: int) -> GeokdError:
 
 
 class _Bar:
-    """A progress bar on stderr, on terminals only."""
+    """A progress bar on stderr; where it is not shown, what --progress asks for."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
@@ -172,12 +173,14 @@ class _Bar:
     def __enter__(self) -> "_Bar":
         return self
 
-    def __call__(self, done: int, total: int) -> None:
-        if self._bar is None and self._shown:
+    def __call__(self, message: str, *, done: int = 0, total: int = 0) -> None:
+        if not self._shown:
+            report(message, done=done, total=total)
+            return
+        if self._bar is None:
             self._bar = click.progressbar(length=total, label="classify", file=sys.stderr)
             self._bar.__enter__()
-        if self._bar is not None:
-            self._bar.update(done - self._bar.pos)
+        self._bar.update(done - self._bar.pos)
 
     def __exit__(self, *error: Any) -> None:
         if self._bar is not None:

@@ -8,7 +8,7 @@ import click
 
 from geokd.cli.options import json_option, overwrite_option
 from geokd.cli.table import aligned, percent
-from geokd.cli.talk import echo
+from geokd.cli.talk import echo, progress_option, report
 
 _HEAD = ("", "model", "network", "precision", "parameters", "MB", "M mult-adds", "chips/s", "times as fast")
 _HEAD_ON_CHIPS = (
@@ -33,6 +33,7 @@ _COUNTS = {"won": ",", "lost": ",", "p": ".2g"}
 )
 @overwrite_option
 @json_option
+@progress_option
 def compare(models: tuple[str, ...], chips: str, output: Path | None, overwrite: bool, as_json: bool) -> None:
     """Measure MODELs of the same classes on labelled CHIPS, a folder or zip archive with one sub-folder a class.
 
@@ -41,7 +42,7 @@ def compare(models: tuple[str, ...], chips: str, output: Path | None, overwrite:
     """
     from geokd.assessment.compare import compare as compare_models
 
-    figures = compare_models(models, chips, output, overwrite=overwrite, progress=lambda line: echo(line, err=True))
+    figures = compare_models(models, chips, output, overwrite=overwrite, progress=report)
     for note in figures["chips"]["notes"]:
         echo(f"  {note}", err=True)
     echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else "\n".join(_tables(figures)))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from geokd.cli import options as o
-from geokd.cli.talk import echo
+from geokd.cli.talk import echo, progress_option, report
 
 
 @click.command()
@@ -34,6 +34,7 @@ from geokd.cli.talk import echo
 @o.workers_option
 @o.overwrite_option
 @o.json_option
+@progress_option
 def robustness(
     scene: str,
     model: str,
@@ -59,7 +60,8 @@ def robustness(
     against = RobustnessOptions(
         **{name: choices.pop(name) for name in known & set(choices)}, shifts=shifts or tuple(SHIFTS)
     )
-    figures = measure(scene, model, output, ClassifyOptions(**choices), against, progress=_show)
+    figures = measure(scene, model, output, ClassifyOptions(**choices), against, progress=report)
+    _show(figures["maps"])
     for warning in figures["warnings"]:
         echo(f"Warning: {scene}: {warning}", err=True)
     for note in figures["notes"]:
@@ -70,11 +72,13 @@ def robustness(
         echo(json.dumps(figures, indent=2, allow_nan=False))
 
 
-def _show(name: str, figures: dict[str, Any]) -> None:
-    if name == "as it is":
-        echo(_row(*_HEAD), err=True)
+def _show(maps: dict[str, dict[str, Any]]) -> None:
     keys = ("water_recall", "false_water", "vegetation_recall", "agreement", "changed", "mean_confidence")
-    echo(_row(name, *("-" if figures[k] is None else f"{100 * figures[k]:.1f} %" for k in keys)), err=True)
+    rows = [
+        _row(name, *("-" if figures[k] is None else f"{100 * figures[k]:.1f} %" for k in keys))
+        for name, figures in maps.items()
+    ]
+    echo("\n".join([_row(*_HEAD), *rows]), err=True)
 
 
 _HEAD = ("map", "water recall", "false water", "vegetation", "agreement", "changed", "confidence")

@@ -1,14 +1,54 @@
 """What the commands print, all of it, passes here."""
 
+import json
+from typing import Any
+
 import click
 
 from geokd.text import printable
+
+_AS_JSON = "geokd.progress_as_json"  # in the context of the call: stderr holds a JSON object a line
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     """Print a line, or several: data to stdout, or with `err` talk to stderr.
 
     Names of bands, classes and files come from strangers: what a terminal would obey in them is shown instead.
-    Without `nl` no new line is added.
+    Without `nl` no new line is added. With `--progress json` a line of talk is a JSON object.
     """
-    click.echo(printable(text), nl=nl, err=err)
+    if err and talks_json():
+        report(text)
+    else:
+        click.echo(printable(text), nl=nl, err=err)
+
+
+def report(message: str, *, done: int = 0, total: int = 0) -> None:
+    """Tell how far the work is: a :class:`geokd.progress.Progress` that writes to stderr."""
+    if talks_json():
+        click.echo(json.dumps({"message": message, "done": done, "total": total}), err=True)
+    elif message:
+        click.echo(printable(message), err=True)
+
+
+def talks_json() -> bool:
+    """Whether stderr is asked to hold a JSON object a line."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_AS_JSON))
+
+
+def _choose(context: click.Context, _: click.Parameter, form: str) -> None:
+    context.meta[_AS_JSON] = form == "json"
+
+
+def progress_option(command: Any) -> Any:
+    """Give a command the option `--progress`."""
+    return click.option(
+        "--progress",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_choose,
+        help="How stderr tells of the work: text for people, or a JSON object a line, with message, done and total.",
+    )(command)

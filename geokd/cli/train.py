@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from geokd.cli.options import json_option, kept_when_interrupted, recipe_option, set_option, validation_option
-from geokd.cli.talk import echo
+from geokd.cli.talk import echo, progress_option, report
 
 
 def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -53,6 +53,7 @@ def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -
     help="Print all keys of a recipe of a dense student, and do nothing else.",
 )
 @json_option
+@progress_option
 def train(
     chips: Path,
     output: Path,
@@ -91,7 +92,7 @@ def train(
     else:
         resolved = load_recipe(recipe, changes) if init is None else continuing_recipe(init, changes)
     with kept_when_interrupted(output):
-        result = train_student(chips, output, resolved, **choices)
+        result = train_student(chips, output, resolved, **choices, progress=report)
     echo(f"run written to {result.folder}; next: geokd export {result.folder}", err=True)
     if as_json:
         echo(json.dumps({"run": str(result.folder), "metrics": result.metrics}, indent=2))

@@ -1,6 +1,6 @@
 """From scenes to their land-use maps: the pipeline, in the order in which things happen."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -15,11 +15,9 @@ from geokd.mapping.overlapping import Mosaic
 from geokd.mapping.parallel import run_tasks
 from geokd.mapping.scene_run import ClassifyResult, SceneRun, block_tasks
 from geokd.model.bundle import AUTO_MODEL
+from geokd.progress import Progress, silent
 
 OnError = Literal["fail", "skip"]
-
-Progress = Callable[[int, int], None]
-"""Is told how many blocks are done, and how many there are."""
 
 
 def classify(
@@ -28,7 +26,7 @@ def classify(
     output: str | Path = ".",
     options: ClassifyOptions | None = None,
     *,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> ClassifyResult:
     """Map the land use of a scene.
 
@@ -41,7 +39,7 @@ def classify(
     output : path
         Folder for the outputs; it is made if need be.
     options : ClassifyOptions, optional
-    progress : callable, optional
+    progress : Progress
         Is told how many blocks are done, and how many there are.
 
     Raises
@@ -66,7 +64,7 @@ def run_jobs(
     jobs: Sequence[MappingJob],
     *,
     on_error: OnError = "fail",
-    progress: Progress | None = None,
+    progress: Progress = silent,
     command: str | None = None,
 ) -> Iterator[tuple[MappingJob, ClassifyResult | GeokdError]]:
     """Map scenes that :func:`geokd.mapping.jobs.plan_jobs` checked. Workers go on to the next while one is written.
@@ -77,7 +75,7 @@ def run_jobs(
         All of the same options.
     on_error : {"fail", "skip"}
         When a scene fails: begin no other, or go on.
-    progress : callable, optional
+    progress : Progress
         Is told how many blocks of all scenes are done, and how many there are.
     command : str, optional
         The command line, where there is one, for the manifests.
@@ -105,8 +103,7 @@ def run_jobs(
         with ThreadPoolExecutor(1) as writer, closing(run_tasks(classify_block, tasks(), crew)) as done:
             for task, future in done:
                 runs[task.scene].keep(task, future)
-                if progress is not None:
-                    progress(sum(run.done for run in runs), total)
+                progress("", done=sum(run.done for run in runs), total=total)
                 for run in waiting:
                     run.write_if_complete(writer)
                 while waiting and waiting[0].is_over:

@@ -19,10 +19,10 @@ from geokd.errors import BundleError, CallError, ChipError, GeokdError, RecipeEr
 from geokd.legend.classes import Legend
 from geokd.model.bundle import Bundle, load_bundle, resolve_model
 from geokd.model.contract import InputContract
+from geokd.progress import Progress
 from geokd.training.data.batches import NO_LABEL
 from geokd.training.data.reading import TrainingData, contract_of, join, split_seed, subset, without_twins
 from geokd.training.data.split import plain_block_split, stratified_split
-from geokd.training.progress import Say
 from geokd.training.recipe import (
     InputRecipe,
     LegendEntry,
@@ -94,7 +94,7 @@ def read_corrected_data(
     recipe: Recipe,
     validation: str | Path | None,
     unlabelled: Sequence[str | Path],
-    say: Say,
+    progress: Progress,
 ) -> TrainingData:
     """Read corrected chips, of some or all classes of the old student, and patches without a label.
 
@@ -106,7 +106,7 @@ def read_corrected_data(
         Of :func:`continuing_recipe`.
     unlabelled : sequence of paths
         Scenes, or folders of chips; if empty, the scene that `chips` were cut from, if it is there.
-    say : callable
+    progress : Progress
 
     Raises
     ------
@@ -116,7 +116,7 @@ def read_corrected_data(
     assert recipe.teacher.from_bundle is not None
     old = load_bundle(recipe.teacher.from_bundle)
     index = _indexed(chips, old)
-    contract = contract_of(recipe, index, say)
+    contract = contract_of(recipe, index, progress)
     if contract != old.contract:
         raise CallError("[input] of the recipe is not that of the bundle that it goes on with; leave it as it is")
     labelled = read_chips(index, contract)
@@ -129,9 +129,9 @@ def read_corrected_data(
         how += twins
     if not len(training.labels):
         raise ChipError(f"{chips} leaves no chips for training, {len(apart.labels)} are for validation; correct more")
-    say(f"split {how}")
+    progress(f"split {how}")
     most = max(_FEWEST_UNLABELLED, _FOR_EACH_LABEL * len(training.labels))
-    rest, held_out, source = _unlabelled(chips, unlabelled, contract, most, say)
+    rest, held_out, source = _unlabelled(chips, unlabelled, contract, most, progress)
     data = TrainingData(
         name=index.root.name,
         contract=contract,
@@ -143,7 +143,7 @@ def read_corrected_data(
         derived_from={"name": old.name, "precision": old.precision, "sha256": old.sha256},
     )
     for note in data.notes:
-        say(note)
+        progress(note)
     return data
 
 
@@ -219,7 +219,7 @@ def _split(chips: Chips, recipe: Recipe) -> tuple[Chips, Chips, str]:
 
 
 def _unlabelled(
-    chips: str | Path, sources: Sequence[str | Path], contract: InputContract, most: int, say: Say
+    chips: str | Path, sources: Sequence[str | Path], contract: InputContract, most: int, progress: Progress
 ) -> tuple[Chips | None, Chips | None, str]:
     """Read up to `most` patches without a label, to learn from and to be held out; the text tells of them."""
     wanted: list[str | Path] = list(sources)
@@ -237,12 +237,12 @@ def _unlabelled(
             lacking = error
     if not found:
         how = f"no patches without a label, on which the old student would be followed: {lacking}"
-        say(f"warning: {how}; without them more is forgotten: give a scene, or a folder of chips, by --unlabelled")
+        progress(f"warning: {how}; without them more is forgotten: give a scene, or a folder of chips, by --unlabelled")
         return None, None, f"; {how}"
     patches = reduce(join, found)
     patches = replace(patches, labels=np.full(len(patches.labels), NO_LABEL))
     held_out = np.arange(len(patches.labels)) % _HELD_OUT == _HELD_OUT - 1
     how = f"{(~held_out).sum()} patches of {' and '.join(Path(source).name for source in wanted)} on which the old"
     how += f" student is followed, {held_out.sum()} on which it is compared"
-    say(how)
+    progress(how)
     return subset(patches, np.flatnonzero(~held_out)), subset(patches, np.flatnonzero(held_out)), f"; {how}"

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from geokd.errors import TrainingError
+from geokd.progress import Progress
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from geokd.training.data.augmentation import Traits, dihedral
 from geokd.training.data.batches import Batch, ChipSet, draw_batches, epoch_generator, show, steps_an_epoch
 from geokd.training.epoch_log import forget_epochs, log_epoch
 from geokd.training.fake_quantisation import fake_quantisation
 from geokd.training.networks import Network
-from geokd.training.progress import Say
 from geokd.training.recipe import AugmentationRecipe, Stage, StudentRecipe, TeacherRecipe
 from geokd.training.running_mean import RunningMean
 
@@ -60,8 +60,8 @@ class TrainingJob:
         Run the network's forward pass in bfloat16 (autocast).
     folder : Path
         Of the run: checkpoints and log are written there.
-    say : callable
-        Takes one line of progress.
+    progress : Progress
+        Takes news of the training; epochs of the stage are its parts.
     """
 
     stage: Stage
@@ -76,7 +76,7 @@ class TrainingJob:
     seed: int
     bf16: bool
     folder: Path
-    say: Say
+    progress: Progress
 
 
 def fit(job: TrainingJob) -> Network:
@@ -108,12 +108,12 @@ def fit(job: TrainingJob) -> Network:
         tensors, facts = read_tensors(path)
         unpack(tensors, modules, optimiser)
         done = facts["epochs_done"]
-        job.say(f"{job.stage}: resuming after epoch {done} of {recipe.epochs}")
+        job.progress(f"{job.stage}: resuming after epoch {done} of {recipe.epochs}")
     forget_epochs(job.folder / "log.csv", job.stage, done)
     steps = steps_an_epoch(len(job.chips.labels), recipe.batch_size)
     kept = average.share_of_first(recipe.epochs * steps)
     if kept > _MOST_KEPT:
-        job.say(
+        job.progress(
             f"{job.stage}: after {recipe.epochs * steps} steps the running mean of the weights (ema_decay) still holds"
             f" {100 * kept:.0f} % of the initial ones; lower it, or train for longer"
         )
@@ -140,9 +140,11 @@ def fit(job: TrainingJob) -> Network:
         log_epoch(job.folder / "log.csv", row)
         write_tensors(path, pack(modules, optimiser), {"epochs_done": epoch + 1})
         left = (recipe.epochs - epoch - 1) * (time.perf_counter() - started)
-        job.say(
+        job.progress(
             f"{job.stage}: epoch {epoch + 1}/{recipe.epochs}  loss {mean_loss:.4f}  validation {100 * accuracy:.2f} %"
-            f"  {row[-1]:.0f} chips/s  {left / 60:.1f} min left"
+            f"  {row[-1]:.0f} chips/s  {left / 60:.1f} min left",
+            done=epoch + 1,
+            total=recipe.epochs,
         )
     return average.network.eval()
 
@@ -215,9 +217,9 @@ def _keep_statistics(network: Network) -> None:
             module.eval()
 
 
-def _schedule(progress: float) -> float:
-    """Factor of the learning rate at `progress` 0..1: linear warm-up over 5 %, then half a cosine down to 0."""
-    return min(progress / 0.05, 1.0) * 0.5 * (1 + math.cos(math.pi * progress)) if progress > 0 else 0.01
+def _schedule(done: float) -> float:
+    """Factor of the learning rate at `done` 0..1: linear warm-up over 5 %, then half a cosine down to 0."""
+    return min(done / 0.05, 1.0) * 0.5 * (1 + math.cos(math.pi * done)) if done > 0 else 0.01
 
 
 def _accuracy(network: Network, chips: ChipSet, *, bf16: bool) -> float:

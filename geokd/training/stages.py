@@ -17,6 +17,7 @@ from geokd.model.contract import InputContract
 from geokd.model.drift import chip_features, learn_familiarity
 from geokd.model.familiarity import Familiarity
 from geokd.model.seen_chips import SeenChips
+from geokd.progress import Progress
 from geokd.scenes.bands import wavelengths_nm
 from geokd.statistics.calibration import fit_temperature
 from geokd.statistics.intervals import wilson
@@ -29,7 +30,6 @@ from geokd.training.distillation import distillation_loss, label_loss
 from geokd.training.initial_weights import build_student, build_teacher
 from geokd.training.loop import LossFunction, TrainingJob, fit, predict
 from geokd.training.networks import LEAST_TEACHER_PX, Network
-from geokd.training.progress import Say
 from geokd.training.recipe import Recipe, Stage
 from geokd.training.recipe_file import expanded
 from geokd.training.run_folder import read_seen_chips
@@ -54,10 +54,10 @@ class Stages:
         folder: Path,
         device: torch.device,
         bf16: dict[Stage, bool],
-        say: Say,
+        progress: Progress,
     ) -> None:
         self.recipe, self.legend, self.networks = recipe, data.legend, networks
-        self.folder, self.device, self.bf16, self.say = folder, device, bf16, say
+        self.folder, self.device, self.bf16, self.progress = folder, device, bf16, progress
         source = recipe.teacher.from_bundle
         self.old = None if source is None else load_bundle(source)
         self.labelled, self.validation = (_on_device(chips, device) for chips in (data.labelled, data.validation))
@@ -91,7 +91,7 @@ class Stages:
         network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)
         figures = self._figures(network, "teacher", origin)
         if _USEFUL_TEACHER > figures["accuracy"] > self._commonest:
-            self.say(
+            self.progress(
                 f"warning: a teacher right on only {100 * figures['accuracy']:.0f} % of the validation chips may"
                 " mislead the student; give it initial weights or more epochs, or lower loss.kl and loss.cosine"
             )
@@ -136,7 +136,7 @@ class Stages:
         now, before = (predict(network, pixels, bf16=False)[0].argmax(1) for network in (student, old))
         same, n = int((now == before).sum()), len(pixels)
         low, high = wilson(same, n)
-        self.say(
+        self.progress(
             f"remembered: the old student's answer on {100 * same / n:.1f} % of {n} patches that taught nothing"
             f" (95 % interval {100 * low:.1f}-{100 * high:.1f} %); corrections are among what changed"
         )
@@ -158,7 +158,7 @@ class Stages:
             return network.eval()
         frozen = not all(p.requires_grad for p in network.parameters())
         kept = f"; its first {self.recipe.teacher.frozen_layers} layers stay as they are" if frozen else ""
-        self.say(f"{stage}: {recipe.architecture}, initial weights: {origin}{kept}")
+        self.progress(f"{stage}: {recipe.architecture}, initial weights: {origin}{kept}")
         job = TrainingJob(
             stage=stage,
             network=network,
@@ -172,7 +172,7 @@ class Stages:
             seed=self.recipe.seed,
             bf16=self.bf16[stage],
             folder=self.folder,
-            say=self.say,
+            progress=self.progress,
         )
         network = fit(job)
         write_tensors(path, dict(network.state_dict()))
@@ -202,16 +202,16 @@ class Stages:
         low, high = figures["interval_95"]
         who = stage if self.old is None else _WHO[stage]
         if stage == "student" and self.old is None and figures["accuracy"] == 1:
-            self.say(
+            self.progress(
                 f"warning: all {figures['n']} validation chips are right, so its error rate cannot be estimated:"
                 " its confidences are not calibrated (temperature 1); give more validation chips"
             )
-        self.say(
+        self.progress(
             f"{who}: {100 * figures['accuracy']:.2f} % of {figures['n']} validation chips"
             f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %)"
         )
         if self.old is None and figures["accuracy"] <= self._commonest < 1:
-            self.say(
+            self.progress(
                 f"warning: the {who} learned nothing: it is right on no more validation chips than if it named the"
                 f" commonest class of them always ({100 * self._commonest:.0f} %); give it initial weights, more epochs"
                 f" ({stage}.epochs) or other steps ({stage}.learning_rate)"

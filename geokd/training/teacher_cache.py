@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from geokd.errors import TrainingError
+from geokd.progress import Progress
 from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.data.augmentation import VIEWS
 from geokd.training.loop import predict
 from geokd.training.networks import Network
-from geokd.training.progress import Say
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class TeacherOutputs:
     features: Tensor
 
 
-def cache_teacher(teacher: Network, pixels: Tensor, folder: Path, *, bf16: bool, say: Say) -> TeacherOutputs:
+def cache_teacher(teacher: Network, pixels: Tensor, folder: Path, *, bf16: bool, progress: Progress) -> TeacherOutputs:
     """Run the teacher over uint8 chips (N, C, H, W), one file a view in `folder`; views that are there are read back.
 
     Raises
@@ -48,7 +48,9 @@ def cache_teacher(teacher: Network, pixels: Tensor, folder: Path, *, bf16: bool,
             logits, features = predict(teacher, pixels, views, bf16=bf16)
             write_tensors(path, {"logits": logits.cpu(), "features": features.half().cpu()})
             seconds = time.perf_counter() - started
-            say(f"teacher outputs: view {view + 1}/{VIEWS}, {(VIEWS - view - 1) * seconds / 60:.1f} min left")
+            left = (VIEWS - view - 1) * seconds
+            line = f"teacher outputs: view {view + 1}/{VIEWS}, {left / 60:.1f} min left"
+            progress(line, done=view + 1, total=VIEWS)
         tensors, _ = read_tensors(path)
         if any(len(tensors.get(name, ())) != len(pixels) for name in ("logits", "features")):
             raise TrainingError(f"{path} holds answers about other chips than these {len(pixels)}; remove it")

@@ -12,6 +12,7 @@ import torch
 from geokd.errors import CallError, GeokdError, TrainingError
 from geokd.model.familiarity import Familiarity
 from geokd.model.seen_chips import SeenChips
+from geokd.progress import Progress, to_stderr
 from geokd.training.checkpoint import write_tensors
 from geokd.training.continuing import read_corrected_data
 from geokd.training.curves import draw_curves
@@ -20,7 +21,6 @@ from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.sources import is_table
 from geokd.training.dense.train import train_dense
 from geokd.training.networks import Network
-from geokd.training.progress import Say, to_stderr
 from geokd.training.recipe import Recipe, Stage
 from geokd.training.recipe_file import expanded, load_recipe
 from geokd.training.run_folder import (
@@ -70,7 +70,7 @@ def train(
     unlabelled: Sequence[str | Path] = (),
     validation: str | Path | None = None,
     resume: bool = False,
-    say: Say = to_stderr,
+    progress: Progress = to_stderr,
 ) -> TrainResult:
     """Train a student on labelled chips by distillation from a VGG16 teacher, or go on with one that is there.
 
@@ -93,8 +93,8 @@ def train(
         Validation chips; without, a share of `chips` is set apart (see :class:`geokd.training.recipe.SplitRecipe`).
     resume : bool
         Continue the run in `output`; it must be of the same recipe and chips.
-    say : callable
-        Takes one line of progress; stderr by default.
+    progress : Progress
+        Takes news of the training; stderr by default.
 
     Raises
     ------
@@ -108,18 +108,18 @@ def train(
             )
         if isinstance(recipe, Recipe):
             raise CallError(f"{chips} is a table of labelled scenes: give a recipe of a dense student")
-        return TrainResult(Path(output), train_dense(chips, output, recipe, resume=resume, say=say))
+        return TrainResult(Path(output), train_dense(chips, output, recipe, resume=resume, progress=progress))
     resolved = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     check_output(Path(output), chips, resume=resume)  # before the work of reading
     if resolved.teacher.from_bundle is None:
         if unlabelled:
             raise CallError("--unlabelled is for going on with a bundle by --init; leave it out")
-        data = read_training_data(chips, resolved, validation, say)
+        data = read_training_data(chips, resolved, validation, progress)
     else:
-        data = read_corrected_data(chips, resolved, validation, unlabelled, say)
+        data = read_corrected_data(chips, resolved, validation, unlabelled, progress)
         if data.unlabelled is None:  # then the corrected chips are all there is to be followed on
             resolved = replace(resolved, loss=replace(resolved.loss, teacher_on="all"))
-    return train_on(data, output, resolved, resume=resume, say=say)
+    return train_on(data, output, resolved, resume=resume, progress=progress)
 
 
 def train_on(
@@ -129,13 +129,13 @@ def train_on(
     *,
     resume: bool = False,
     teacher_only: bool = False,
-    say: Say = to_stderr,
+    progress: Progress = to_stderr,
 ) -> TrainResult:
     """Train on chips that were read before, see :func:`train`; or no more than the teacher, for other runs to take."""
     folder = Path(output)
     try:
         with claimed_run(folder):
-            return _train_on(data, folder, recipe, resume=resume, teacher_only=teacher_only, say=say)
+            return _train_on(data, folder, recipe, resume=resume, teacher_only=teacher_only, progress=progress)
     except GeokdError:
         raise
     except OSError as error:
@@ -149,7 +149,7 @@ def train_on(
 
 
 def _train_on(
-    data: TrainingData, folder: Path, recipe: Recipe, *, resume: bool, teacher_only: bool, say: Say
+    data: TrainingData, folder: Path, recipe: Recipe, *, resume: bool, teacher_only: bool, progress: Progress
 ) -> TrainResult:
     networks = build_networks(recipe, data.contract, data.legend)  # first: without weights, leave no folder behind
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -174,20 +174,21 @@ def _train_on(
         return TrainResult(folder, finished)
     seen_before = keep_seen_chips(folder, _learned(networks, data))["before"].count(data.validation.picture_hashes)
     if seen_before:
-        say(
+        progress(
             f"warning: {seen_before} of the {len(data.validation.labels)} validation chips taught the weights that this"
             " run begins from, so its accuracies do not tell how it does on new ones; begin from other weights, or give"
             " other validation chips"
         )
     if take is not None:
         take()
-    say("; ".join(f"{stage} on {device.type}, {run['arithmetic'][stage]}" for stage in networks))
-    stages = Stages(recipe, data, networks, folder, device, bf16, say)
+    progress("; ".join(f"{stage} on {device.type}, {run['arithmetic'][stage]}" for stage in networks))
+    stages = Stages(recipe, data, networks, folder, device, bf16, progress)
 
     teacher = outputs = None
     if "teacher" in networks:
         network, teacher = stages.teacher()
-        outputs = cache_teacher(network, stages.chips.pixels, folder / "teacher_outputs", bf16=bf16["teacher"], say=say)
+        kept = folder / "teacher_outputs"
+        outputs = cache_teacher(network, stages.chips.pixels, kept, bf16=bf16["teacher"], progress=progress)
         del network, networks["teacher"]  # free its memory
     if teacher_only:
         return TrainResult(folder, {"teacher": teacher, "student": None})

@@ -49,9 +49,9 @@ def test_figures_by_hand(model: Path, lake: Path, labels: Path, tmp_path: Path) 
     against = RobustnessOptions((labels,), "kinds", "zone", shifts=SHIFTS)
     seen: list[str] = []
     document = robustness(
-        lake, model, tmp_path / "out", ClassifyOptions(16), against, progress=lambda name, _: seen.append(name)
+        lake, model, tmp_path / "out", ClassifyOptions(16), against, progress=lambda line, **_: seen.append(line)
     )
-    assert seen == ["as it is", *SHIFTS]
+    assert seen == ["mapped: as it is", *(f"mapped: {name}" for name in SHIFTS)]
     figures = document["maps"]["as it is"]
     assert figures["water_recall"] == 1
     assert figures["false_water"] == 0

@@ -310,7 +310,7 @@ def test_a_run_that_is_stopped_leaves_its_journal_alone(
 ) -> None:
     calls = []
 
-    def progress(done: int, total: int) -> None:
+    def progress(_message: str, *, done: int = 0, total: int = 0) -> None:
         calls.append((done, total))
         if done == 3:
             raise stop

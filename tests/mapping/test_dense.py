@@ -112,7 +112,7 @@ def test_an_interrupted_map_goes_on_bit_for_bit(
     options = replace(options, block_px=40)
     geokd.classify(scene, dense_model, tmp_path / "whole", options)
 
-    def progress(done: int, _total: int) -> None:
+    def progress(_message: str, *, done: int = 0, total: int = 0) -> None:
         if done == 7:
             raise KeyboardInterrupt
 
@@ -132,7 +132,7 @@ def test_the_journal_holds_little_more_than_two_bytes_a_cell(dense_model: Path, 
     scene = write_scene(tmp_path / "s.tif", three_fields(800, 800), photometric="RGB", compress="deflate")
     sizes: list[int] = []
     journal = tmp_path / "out" / ".s.geokd-journal"
-    geokd.classify(scene, dense_model, tmp_path / "out", progress=lambda *_: sizes.append(journal.stat().st_size))
+    geokd.classify(scene, dense_model, tmp_path / "out", progress=lambda *_, **__: sizes.append(journal.stat().st_size))
     pictures = 3.2 * 800 * 800  # of so small a scene every pixel is shown
     assert 2 * 800 * 800 <= max(sizes) - pictures <= 2.3 * 800 * 800
 

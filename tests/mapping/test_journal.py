@@ -40,7 +40,7 @@ def rasters(folder: Path) -> dict[str, bytes]:
 def interrupt(scene: Path, model: Path, folder: Path, blocks: int, options: ClassifyOptions = SMALL_BLOCKS) -> None:
     """Run until some blocks are done, then stop as Ctrl-C does."""
 
-    def progress(done: int, _total: int) -> None:
+    def progress(_message: str, *, done: int = 0, total: int = 0) -> None:
         if done == blocks:
             raise KeyboardInterrupt
 
@@ -168,7 +168,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
         model,
         tmp_path / "out",
         ClassifyOptions(block_px=40, resume=True, workers=1),
-        progress=lambda done, _: calls.append(done),
+        progress=lambda _, *, done=0, total=0: calls.append(done),
     )
     blocks = result.manifest["blocks"]
     assert blocks["resumed"] >= 3
@@ -202,7 +202,7 @@ def test_a_scene_replaced_while_it_is_mapped(scene: Path, model: Path, tmp_path:
     copy = tmp_path / "fields.tif"
     copy.write_bytes(scene.read_bytes())
     with pytest.raises(SceneError, match="was changed while it was mapped; start again"):
-        geokd.classify(copy, model, tmp_path / "out", SMALL_BLOCKS, progress=lambda *_: os.utime(copy, (1, 1)))
+        geokd.classify(copy, model, tmp_path / "out", SMALL_BLOCKS, progress=lambda *_, **__: os.utime(copy, (1, 1)))
     assert not (tmp_path / "out").exists()
 
 
@@ -211,7 +211,7 @@ def test_a_scene_that_vanishes_while_it_is_mapped(scene: Path, model: Path, tmp_
     copy.write_bytes(scene.read_bytes())
     away = tmp_path / "away.tif"
 
-    def progress(done: int, _total: int) -> None:
+    def progress(_message: str, *, done: int = 0, total: int = 0) -> None:
         if done == 1 and copy.exists():
             copy.rename(away)
 
@@ -360,7 +360,7 @@ def test_a_lost_worker_of_a_cluster_loses_nothing(
     ):
         killed: list[int] = []
 
-        def progress(done: int, _total: int) -> None:
+        def progress(_message: str, *, done: int = 0, total: int = 0) -> None:
             if done == 3:
                 killed.append(next(iter(cluster.workers.values())).pid)
                 os.kill(killed[0], signal.SIGKILL)

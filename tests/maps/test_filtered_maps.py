@@ -127,7 +127,7 @@ def test_filtered_maps_do_not_depend_on_blocks_or_interruption(patchy: Path, mod
     whole = run(patchy, model, tmp_path / "whole", **chosen)
     again = run(patchy, model, tmp_path / "blocks", **chosen, block_px=24, workers=2)
 
-    def stop(done: int, _total: int) -> None:
+    def stop(_message: str, *, done: int = 0, total: int = 0) -> None:
         if done == 5:
             raise KeyboardInterrupt
 

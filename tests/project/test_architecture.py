@@ -31,6 +31,7 @@ RANKS = {
     "commit": 2,
     "files": 1,
     "locks": 1,
+    "progress": 1,
     "documents": 0,
     "errors": 0,
     "text": 0,

@@ -36,7 +36,7 @@ def chips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(chips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[AblationResult, list[str]]:
     lines = Lines()
-    result = ablate(chips, tmp_path_factory.mktemp("ablation") / "out", small(), OPTIONS, say=lines)
+    result = ablate(chips, tmp_path_factory.mktemp("ablation") / "out", small(), OPTIONS, progress=lines)
     return result, lines
 
 
@@ -105,7 +105,7 @@ def test_runs_of_a_seed_see_the_same_chips_in_the_same_order(
 
     monkeypatch.setattr(loop, "draw_batches", recorded)
     recipe = replace(small(), teacher=replace(small().teacher, batch_size=4))
-    ablate(chips, tmp_path / "out", recipe, AblationOptions(seeds=2, losses=("ce", "ce+kl+cosine")), say=Lines())
+    ablate(chips, tmp_path / "out", recipe, AblationOptions(seeds=2, losses=("ce", "ce+kl+cosine")), progress=Lines())
     assert len(seen) == 2 * 2 * 2 * 2  # losses, seeds, epochs, steps
     assert seen[:8] == seen[8:]
     assert seen[:4] != seen[4:8]  # another seed, another order
@@ -130,16 +130,16 @@ def test_an_interrupted_ablation_ends_as_it_would_have(
     chips: Path, whole: tuple[AblationResult, list[str]], tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        ablate(chips, tmp_path / "out", small(), OPTIONS, say=Lines("teacher: epoch 1/"))
+        ablate(chips, tmp_path / "out", small(), OPTIONS, progress=Lines("teacher: epoch 1/"))
     with pytest.raises(CallError, match="exists already"):
-        ablate(chips, tmp_path / "out", small(), OPTIONS, say=Lines())
+        ablate(chips, tmp_path / "out", small(), OPTIONS, progress=Lines())
     with pytest.raises(KeyboardInterrupt):
         last = Lines("labels-50-percent-and-unlabelled, ce+kl+cosine (ce 1, kl 1, cosine 1), seed 2")
-        ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, say=last)
-    assert ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, say=Lines()).rows == whole[0].rows
+        ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, progress=last)
+    assert ablate(chips, tmp_path / "out", small(), OPTIONS, resume=True, progress=Lines()).rows == whole[0].rows
     again = Lines()
     (tmp_path / "out").rename(tmp_path / "moved")
-    ablate(chips, tmp_path / "moved", small(), OPTIONS, resume=True, say=again)
+    ablate(chips, tmp_path / "moved", small(), OPTIONS, resume=True, progress=again)
     assert not any(": epoch " in line for line in again)  # nothing is trained twice
 
 
@@ -148,7 +148,7 @@ def test_steps_that_whole_epochs_cannot_make_alike_are_told(chips: Path, tmp_pat
     recipe = replace(recipe, student=replace(recipe.student, batch_size=4))
     lines = Lines()
     options = AblationOptions(seeds=1, losses=("ce",), fractions=(0.8,), unlabelled=True)
-    rows = ablate(chips, tmp_path / "out", recipe, options, say=lines).rows
+    rows = ablate(chips, tmp_path / "out", recipe, options, progress=lines).rows
     assert rows[1]["steps"] == 3
     assert any("labels alone take 3 steps, beside 4 with the other chips" in line for line in lines)
     assert any("after 3 steps the running mean of the weights (ema_decay) still holds 12 %" in line for line in lines)
@@ -156,29 +156,29 @@ def test_steps_that_whole_epochs_cannot_make_alike_are_told(chips: Path, tmp_pat
 
 def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> None:
     one = AblationOptions(seeds=1, losses=("ce",))
-    assert ablate(chips, tmp_path / "out", small(), one, say=Lines()).rows[0]["interval_95"] is None
+    assert ablate(chips, tmp_path / "out", small(), one, progress=Lines()).rows[0]["interval_95"] is None
     two = AblationOptions(seeds=2, losses=("ce", "ce+standardised_kl"))
     lines = Lines()
-    rows = ablate(chips, tmp_path / "out", small(), two, resume=True, say=lines).rows
+    rows = ablate(chips, tmp_path / "out", small(), two, resume=True, progress=lines).rows
     assert [len(row["accuracies"]) for row in rows] == [2, 2]
     assert sum(line.startswith("student: epoch 1/") for line in lines) == 3
     renamed = AblationOptions(seeds=2, losses=("ce", "standardised_kl+ce"))
     again = Lines()
-    assert ablate(chips, tmp_path / "out", small(), renamed, resume=True, say=again).rows == rows
+    assert ablate(chips, tmp_path / "out", small(), renamed, resume=True, progress=again).rows == rows
     assert not any(": epoch " in line for line in again)  # terms in another order are no other loss
     wrong = AblationOptions(seeds=1, losses=("ce+standardised_kl", "ce"))
     with pytest.raises(CallError, match=r"against ce, not ce\+standardised_kl") as refused:
-        ablate(chips, tmp_path / "out", small(), wrong, resume=True, say=Lines())
+        ablate(chips, tmp_path / "out", small(), wrong, resume=True, progress=Lines())
     assert "has 2 seeds" in str(refused.value)
     fewer = AblationOptions(seeds=1, losses=("ce",), fractions=(0.5,))
-    more = ablate(chips, tmp_path / "out", small(), fewer, resume=True, say=Lines()).rows
+    more = ablate(chips, tmp_path / "out", small(), fewer, resume=True, progress=Lines()).rows
     assert more[1:] == rows  # what was not asked for again stays
     assert (more[0]["fraction"], len(more[0]["accuracies"])) == (0.5, 1)
     with pytest.raises(CallError, match=r"had another recipe"):
-        ablate(chips, tmp_path / "out", small(epochs=3), two, resume=True, say=Lines())
+        ablate(chips, tmp_path / "out", small(epochs=3), two, resume=True, progress=Lines())
     run = tmp_path / "out" / "labels-100-percent" / "ce" / "seed-1"
     with pytest.raises(CallError, match="no ablation to resume"):
-        ablate(chips, run, small(), one, resume=True, say=Lines())
+        ablate(chips, run, small(), one, resume=True, progress=Lines())
 
 
 def test_recipes_that_an_ablation_would_change_are_refused(chips: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
         make_chips(folder / "chips"),
         folder / "run",
         dataclasses.replace(recipe, loss=dataclasses.replace(recipe.loss, kl=0, cosine=0)),
-        say=Lines(),
+        progress=Lines(),
     )
     return geokd.export(folder / "run").int8
 
@@ -77,7 +77,7 @@ def quick(model: Path, *changes: str) -> Recipe:
 
 def test_it_goes_on_with_what_is_there(old: Path, corrected: Path, scene: Path, tmp_path: Path) -> None:
     lines = Lines()
-    result = train(corrected, tmp_path / "run", quick(old), unlabelled=[scene], say=lines)
+    result = train(corrected, tmp_path / "run", quick(old), unlabelled=[scene], progress=lines)
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     fp32 = load_bundle(old.with_name("tiny-fp32.onnx"))
     assert [c["name"] for c in run["legend"]] == ["dark", "striped"]  # no chip of the second
@@ -99,7 +99,7 @@ def test_it_goes_on_with_what_is_there(old: Path, corrected: Path, scene: Path, 
 
 
 def test_the_bundle_knows_where_it_is_from_and_maps(old: Path, corrected: Path, scene: Path, tmp_path: Path) -> None:
-    train(corrected, tmp_path / "run", quick(old), unlabelled=[scene], say=Lines())
+    train(corrected, tmp_path / "run", quick(old), unlabelled=[scene], progress=Lines())
     made = geokd.export(tmp_path / "run")
     assert made.int8.name == "tiny-reviewed.onnx"
     told = geokd.info(made.int8)["provenance"]
@@ -119,16 +119,16 @@ def test_corrections_are_learned_and_the_rest_is_remembered(old: Path, tmp_path:
     corrected = some_chips(tmp_path / "corrected", "striped", 24, 1, value=30)
     former = make_chips(tmp_path / "former", 40)
     recipe = continuing_recipe(old, ["student.epochs=6", "student.batch_size=16", "student.learning_rate=1e-3"])
-    result = train(corrected, tmp_path / "run", recipe, unlabelled=[former], say=Lines())
+    result = train(corrected, tmp_path / "run", recipe, unlabelled=[former], progress=Lines())
     assert result.metrics["student"]["accuracy"] >= result.metrics["teacher"]["accuracy"]
     assert result.metrics["remembered"]["agreement"] > 0.5
 
 
 def test_a_run_is_resumed_as_if_nothing_had_been(old: Path, corrected: Path, scene: Path, tmp_path: Path) -> None:
-    train(corrected, tmp_path / "whole", quick(old), unlabelled=[scene], say=Lines())
+    train(corrected, tmp_path / "whole", quick(old), unlabelled=[scene], progress=Lines())
     with pytest.raises(KeyboardInterrupt):
-        train(corrected, tmp_path / "part", quick(old), unlabelled=[scene], say=Lines("student: epoch 1/"))
-    train(corrected, tmp_path / "part", quick(old), unlabelled=[scene], resume=True, say=Lines())
+        train(corrected, tmp_path / "part", quick(old), unlabelled=[scene], progress=Lines("student: epoch 1/"))
+    train(corrected, tmp_path / "part", quick(old), unlabelled=[scene], resume=True, progress=Lines())
     one, other = (load_file(tmp_path / name / "student.safetensors") for name in ("whole", "part"))
     assert all(torch.equal(one[k], other[k]) for k in one)
 
@@ -136,29 +136,29 @@ def test_a_run_is_resumed_as_if_nothing_had_been(old: Path, corrected: Path, sce
 def test_the_scene_of_the_chips_is_found(old: Path, corrected: Path, scene: Path, tmp_path: Path) -> None:
     (corrected / MANIFEST).write_text(json.dumps({"scene": str(scene), "chips": []}))
     lines = Lines()
-    train(corrected, tmp_path / "run", quick(old), say=lines)
+    train(corrected, tmp_path / "run", quick(old), progress=lines)
     assert any("20 patches of scene.tif" in line for line in lines)
     scene.unlink()
     lines = Lines()
-    result = train(corrected, tmp_path / "other", quick(old), say=lines)
+    result = train(corrected, tmp_path / "other", quick(old), progress=lines)
     assert any("without them more is forgotten" in line and "no such file" in line for line in lines)
     assert result.metrics["remembered"] is None
     recipe = json.loads((tmp_path / "other" / "run.json").read_text())["recipe"]
     assert recipe["loss"]["teacher_on"] == "all"
     with pytest.raises(CallError, match="no such file"):
-        train(corrected, tmp_path / "third", quick(old), unlabelled=[scene], say=Lines())
+        train(corrected, tmp_path / "third", quick(old), unlabelled=[scene], progress=Lines())
 
 
 def test_folders_are_matched_by_title_too(old: Path, tmp_path: Path) -> None:
     chips, lines = some_chips(tmp_path / "c", "Dark", 6, 1), Lines()
-    train(chips, tmp_path / "run", quick(old), unlabelled=[chips], say=lines)
+    train(chips, tmp_path / "run", quick(old), unlabelled=[chips], progress=lines)
     assert not any("taught the weights" in line for line in lines)  # the old student did not see them
     legend = json.loads((tmp_path / "run" / "run.json").read_text())["legend"]
     assert [c["name"] for c in legend] == ["dark", "striped"]
 
 
 def no_class(folder: Path, old: Path) -> None:
-    train(some_chips(folder / "x", "beach", 6, 1), folder / "run", quick(old), say=Lines())
+    train(some_chips(folder / "x", "beach", 6, 1), folder / "run", quick(old), progress=Lines())
 
 
 def no_fp32(folder: Path, old: Path) -> None:
@@ -172,7 +172,7 @@ def one_place(folder: Path, old: Path) -> None:
     (chips / "dark").mkdir()
     for chip in list(chips.glob("*.tif")):
         chip.rename(chips / "dark" / chip.name)
-    train(chips, folder / "run", quick(old, "input.patch_px=32"), say=Lines())
+    train(chips, folder / "run", quick(old, "input.patch_px=32"), progress=Lines())
 
 
 def a_teacher(folder: Path, old: Path) -> None:
@@ -203,12 +203,12 @@ def strange_change(_: Path, old: Path) -> None:
 
 def no_bundle(folder: Path, old: Path) -> None:
     some_chips(folder / "x", "dark", 6, 1)
-    train(folder / "x", folder / "run", tiny_recipe(), unlabelled=[folder], say=Lines())
+    train(folder / "x", folder / "run", tiny_recipe(), unlabelled=[folder], progress=Lines())
 
 
 def other_input(folder: Path, old: Path) -> None:
     recipe = quick(old, "input.ground_resolution_m=3")
-    train(some_chips(folder / "x", "dark", 6, 1), folder / "run", recipe, say=Lines())
+    train(some_chips(folder / "x", "dark", 6, 1), folder / "run", recipe, progress=Lines())
 
 
 @pytest.mark.parametrize(

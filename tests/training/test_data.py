@@ -15,6 +15,7 @@ from PIL import Image
 
 from geokd.errors import ChipError, RecipeError
 from geokd.model.contract import ValueScaling
+from geokd.progress import silent
 from geokd.training.data.reading import TrainingData, read_training_data
 from geokd.training.recipe_file import load_recipe
 
@@ -45,7 +46,7 @@ def write_tiff(path: Path, bands: int, dtype: str, left_m: float) -> None:
 
 def read(chips: Path, validation: Path | None = None) -> tuple[TrainingData, list[str]]:
     said: list[str] = []
-    return read_training_data(chips, load_recipe(None, ()), validation, said.append), said
+    return read_training_data(chips, load_recipe(None, ()), validation, lambda line, **_: said.append(line)), said
 
 
 def test_names_with_spaces_and_files_that_are_none_of_ours(chips: Path) -> None:
@@ -191,7 +192,7 @@ def test_chips_of_another_scale_or_class_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bands", ["[]", "['B04', 'B04']"])
 def test_bands_must_be_named_and_distinct(chips: Path, bands: str) -> None:
     with pytest.raises(RecipeError, match=r"\[input\].* must be named and distinct"):
-        read_training_data(chips, load_recipe(None, [f"input.bands={bands}"]), None, lambda _: None)
+        read_training_data(chips, load_recipe(None, [f"input.bands={bands}"]), None, silent)
 
 
 def test_chips_of_8_bits_make_a_student_of_red_green_and_blue(chips: Path) -> None:
@@ -214,7 +215,7 @@ def test_chips_of_more_bits_make_a_student_of_sentinel_2(tmp_path: Path) -> None
 def test_what_a_recipe_states_is_not_assumed(chips: Path) -> None:
     changes = ["input.bands=B04,B03,B02", "input.value_scaling.maximum=3000"]
     said: list[str] = []
-    data = read_training_data(chips, load_recipe(None, changes), None, said.append)
+    data = read_training_data(chips, load_recipe(None, changes), None, lambda line, **_: said.append(line))
     assert (data.contract.bands, data.contract.value_scaling) == (("B04", "B03", "B02"), ValueScaling(maximum=3000))
     assert not any("assumed, as of chips" in line or "the student will" in line for line in said)
 
@@ -222,7 +223,7 @@ def test_what_a_recipe_states_is_not_assumed(chips: Path) -> None:
 def test_the_ground_resolution_of_resized_chips_is_told(chips: Path) -> None:
     said: list[str] = []
     changes = ["input.patch_px=8", "input.ground_resolution_m=0.3"]
-    read_training_data(chips, load_recipe(None, changes), None, said.append)
+    read_training_data(chips, load_recipe(None, changes), None, lambda line, **_: said.append(line))
     assert any("become patches of 8 px" in line and "so the chips' own measure 0.15 m" in line for line in said)
 
 

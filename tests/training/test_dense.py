@@ -19,6 +19,7 @@ import torch
 import geokd
 from geokd.errors import CallError, ChipError, RecipeError, SceneError
 from geokd.model.bundle import load_bundle
+from geokd.progress import silent
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.legend_rules import becomes_of, sharpened, student_shares
 from geokd.training.dense.losses import dense_loss
@@ -81,10 +82,6 @@ def tiny_recipe(**changes: Any) -> DenseRecipe:
     return dense_recipe_from_json(document)
 
 
-def quiet(_line: str) -> None:
-    pass
-
-
 def test_a_table_is_read_from_toml_and_csv_alike(tmp_path: Path) -> None:
     table = make_table(tmp_path, share=0.5, values="top of atmosphere")
     text = "scene,labels,kind,share,values\nscene.tif,codes.tif,codes,0.5,top of atmosphere\n"
@@ -143,7 +140,7 @@ def test_sharpening_keeps_the_sum() -> None:
 
 
 def test_codes_become_hard_labels_with_blocks_held_out(tmp_path: Path) -> None:
-    data = read_dense_data(make_table(tmp_path), tiny_recipe(), quiet)
+    data = read_dense_data(make_table(tmp_path), tiny_recipe(), silent)
     (source,) = data.sources
     _, codes = lake_and_field()
     assert (source.labels[0].argmax(axis=0) == np.where(codes == 1, 1, 0)).all()
@@ -158,7 +155,7 @@ def test_soft_labels_are_read_by_their_scale_tags(tmp_path: Path) -> None:
     write_scene(tmp_path / "soft.tif", np.stack([codes == 1, codes == 2]).astype(np.uint8) * 250, ("Lake", "Field"))
     with rasterio.open(tmp_path / "soft.tif", "r+") as dataset:
         dataset.scales = (1 / 250, 1 / 250)
-    (source,) = read_dense_data(table, tiny_recipe(rules=[]), quiet).sources
+    (source,) = read_dense_data(table, tiny_recipe(rules=[]), silent).sources
     assert source.soft
     assert (source.labels[0].argmax(axis=0) == np.where(codes == 1, 1, 0)).all()
     assert source.labels[0].max() == 255
@@ -172,7 +169,7 @@ def test_polygons_are_held_out_whole(tmp_path: Path) -> None:
     uses = ["Lake" if b.centroid.x < left + 5 * SIDE else "Field" for b in boxes]
     frame = geopandas.GeoDataFrame({"use": uses}, geometry=boxes, crs="EPSG:32618")
     frame.to_file(tmp_path / "polygons.gpkg")
-    (source,) = read_dense_data(table, tiny_recipe(rules=[], validation_share=0.3), quiet).sources
+    (source,) = read_dense_data(table, tiny_recipe(rules=[], validation_share=0.3), silent).sources
     held, labelled = source.held_out[0], source.labelled[0]
     assert 0 < held.sum() < labelled.sum()
     for r in (0, 32, 64):
@@ -181,7 +178,7 @@ def test_polygons_are_held_out_whole(tmp_path: Path) -> None:
 
 
 def test_a_sheet_of_chips_is_cut(tmp_path: Path) -> None:
-    data = read_dense_data(make_table(tmp_path, chips_px=64), tiny_recipe(), quiet)
+    data = read_dense_data(make_table(tmp_path, chips_px=64), tiny_recipe(), silent)
     assert data.sources[0].ground.shape == (9, 4, 64, 64)
     assert set(data.sources[0].held_out.mean(axis=(1, 2))) <= {0.0, 1.0}
 
@@ -189,21 +186,21 @@ def test_a_sheet_of_chips_is_cut(tmp_path: Path) -> None:
 def test_what_cannot_be_learned_from_is_said(tmp_path: Path) -> None:
     table = make_table(tmp_path / "a")
     with pytest.raises(RecipeError, match="no rule says what becomes of the label '1'"):
-        read_dense_data(table, tiny_recipe(rules=[]), quiet)
+        read_dense_data(table, tiny_recipe(rules=[]), silent)
     with pytest.raises(RecipeError, match="names no classes"):
-        read_dense_data(table, DenseRecipe(), quiet)
+        read_dense_data(table, DenseRecipe(), silent)
     write_scene(tmp_path / "a" / "codes.tif", np.zeros((1, SIDE, SIDE), np.uint8), nodata=0)
     with pytest.raises(ChipError, match="no pixel"):
-        read_dense_data(table, tiny_recipe(), quiet)
+        read_dense_data(table, tiny_recipe(), silent)
     soft = make_table(tmp_path / "b", labels="soft.tif", kind="shares")
     write_scene(tmp_path / "b" / "soft.tif", np.ones((2, 10, 10), np.uint8), ("Lake", "Field"))
     with pytest.raises(SceneError, match="10 x 10 pixels"):
-        read_dense_data(soft, tiny_recipe(), quiet)
+        read_dense_data(soft, tiny_recipe(), silent)
 
 
 def test_no_held_out_label_is_ever_shown(tmp_path: Path) -> None:
     recipe = tiny_recipe(validation_share=0.4)
-    data = read_dense_data(make_table(tmp_path), recipe, quiet)
+    data = read_dense_data(make_table(tmp_path), recipe, silent)
     (source,) = data.sources
     marked = replace(
         source, labels=np.where(source.held_out[:, None], np.array([0, 0, 255], np.uint8)[:, None, None], source.labels)
@@ -224,7 +221,7 @@ def test_marsh_and_snow_are_simulated_where_they_can_be(tmp_path: Path) -> None:
             "water_classes": ["Lake"], "turbid_share": 1.0, "season_share": 1.0, "stretch_share": 0.5,
         },
     )  # fmt: skip
-    data = read_dense_data(make_table(tmp_path), recipe, quiet)
+    data = read_dense_data(make_table(tmp_path), recipe, silent)
     view = view_of(data.contract, recipe)
     places = find_places(data, recipe, view)
     seen, labels, hard = varied_batch(places, view, recipe, 8, torch.Generator().manual_seed(0))
@@ -242,7 +239,7 @@ def test_marsh_needs_water(tmp_path: Path) -> None:
         rules=[{"label": "1", "becomes": []}, {"label": "2", "becomes": ["Field"]}],
         variation={"marsh_share": 0.5, "marsh_class": "Marsh", "water_classes": ["Lake"]},
     )
-    data = read_dense_data(make_table(tmp_path), recipe, quiet)
+    data = read_dense_data(make_table(tmp_path), recipe, silent)
     with pytest.raises(ChipError, match="marsh cannot be simulated"):
         find_places(data, recipe, view_of(data.contract, recipe))
 
@@ -315,15 +312,15 @@ def test_the_stem_of_a_student_of_colours_is_widened() -> None:
 
 def test_a_run_is_resumed_bit_for_bit_and_exported(tmp_path: Path) -> None:
     table, recipe = make_table(tmp_path), tiny_recipe(student={"int8_epochs": 1})
-    whole = train(table, tmp_path / "whole", recipe, say=quiet)
+    whole = train(table, tmp_path / "whole", recipe, progress=silent)
 
-    def stop(line: str) -> None:
-        if "epoch 1/2" in line:
+    def stop(message: str, *, done: int = 0, total: int = 0) -> None:
+        if "epoch 1/2" in message:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(table, tmp_path / "cut", recipe, say=stop)
-    train(table, tmp_path / "cut", recipe, resume=True, say=quiet)
+        train(table, tmp_path / "cut", recipe, progress=stop)
+    train(table, tmp_path / "cut", recipe, resume=True, progress=silent)
     one, other = ((tmp_path / run / "student.safetensors").read_bytes() for run in ("whole", "cut"))
     assert one == other
     assert whole.metrics["student"]["n"] > 0
@@ -346,7 +343,7 @@ def test_a_run_is_resumed_bit_for_bit_and_exported(tmp_path: Path) -> None:
 
 def test_a_student_learns_where_the_lake_is(tmp_path: Path) -> None:
     recipe = tiny_recipe(student={"epochs": 3, "epoch_steps": 12, "learning_rate": 1e-2, "ema_decay": 0.8})
-    result = train(make_table(tmp_path), tmp_path / "run", recipe, say=quiet)
+    result = train(make_table(tmp_path), tmp_path / "run", recipe, progress=silent)
     assert result.metrics["student"]["accuracy"] > 0.9
 
 

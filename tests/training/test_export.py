@@ -34,7 +34,7 @@ from tests.training.test_run import Lines, make_chips, tiny_recipe  # noqa: E402
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
-    train(make_chips(folder / "chips"), folder / "run", tiny_recipe(), say=Lines())
+    train(make_chips(folder / "chips"), folder / "run", tiny_recipe(), progress=Lines())
     return folder / "run"
 
 

@@ -63,9 +63,9 @@ class Lines(list[str]):
         super().__init__()
         self.stop = stop
 
-    def __call__(self, line: str) -> None:
-        self.append(line)
-        if self.stop and self.stop in line:
+    def __call__(self, message: str, *, done: int = 0, total: int = 0) -> None:
+        self.append(message)
+        if self.stop and self.stop in message:
             raise KeyboardInterrupt
 
 
@@ -77,7 +77,7 @@ def chips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole_run(chips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    train(chips, folder, tiny_recipe(), say=Lines())
+    train(chips, folder, tiny_recipe(), progress=Lines())
     return folder
 
 
@@ -109,9 +109,9 @@ def test_a_run_leaves_what_it_promises(whole_run: Path) -> None:
 def test_a_resumed_run_equals_an_uninterrupted_one(chips: Path, whole_run: Path, tmp_path: Path, stop: str) -> None:
     folder = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        train(chips, folder, tiny_recipe(), say=Lines(stop))
+        train(chips, folder, tiny_recipe(), progress=Lines(stop))
     assert json.loads((folder / "run.json").read_text())["complete"] is False
-    train(chips, folder, tiny_recipe(), resume=True, say=Lines())
+    train(chips, folder, tiny_recipe(), resume=True, progress=Lines())
     for name in ("teacher.safetensors", "student.safetensors", "calibration.safetensors"):
         mine, theirs = load_file(folder / name), load_file(whole_run / name)
         assert mine.keys() == theirs.keys()
@@ -147,7 +147,7 @@ def test_a_killed_process_resumes(chips: Path, whole_run: Path, tmp_path: Path) 
 
 def test_student_alone_needs_no_teacher(chips: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(tiny_recipe(), loss=dataclasses.replace(Recipe().loss, kl=0.0, cosine=0.0))
-    result = train(chips, tmp_path / "run", recipe, say=Lines())
+    result = train(chips, tmp_path / "run", recipe, progress=Lines())
     assert result.metrics["teacher"] is None
     assert not (tmp_path / "run" / "teacher_outputs").exists()
 
@@ -156,7 +156,7 @@ def test_student_alone_needs_no_teacher(chips: Path, tmp_path: Path) -> None:
 def test_networks_that_learned_nothing_are_named(chips: Path, tmp_path: Path) -> None:
     recipe, lines = tiny_recipe(learning_rate=1e-8), Lines()
     recipe = dataclasses.replace(recipe, teacher=dataclasses.replace(recipe.teacher, learning_rate=1e-8))
-    train(chips, tmp_path / "out", recipe, say=lines)
+    train(chips, tmp_path / "out", recipe, progress=lines)
     for who in ("teacher", "student"):
         (line,) = (line for line in lines if f"the {who} learned nothing" in line)
         assert "named the commonest class of them always (50 %)" in line
@@ -165,15 +165,15 @@ def test_networks_that_learned_nothing_are_named(chips: Path, tmp_path: Path) ->
 
 def test_wrong_calls(chips: Path, whole_run: Path, tmp_path: Path) -> None:
     with pytest.raises(CallError, match="exists already.*--resume"):
-        train(chips, whole_run, tiny_recipe(), say=Lines())
+        train(chips, whole_run, tiny_recipe(), progress=Lines())
     with pytest.raises(CallError, match="no run to resume"):
-        train(chips, tmp_path / "none", tiny_recipe(), resume=True, say=Lines())
+        train(chips, tmp_path / "none", tiny_recipe(), resume=True, progress=Lines())
     with pytest.raises(CallError, match=r"had another recipe \(.*student.epochs was 2, is 3"):
-        train(chips, whole_run, tiny_recipe(epochs=3), resume=True, say=Lines())
+        train(chips, whole_run, tiny_recipe(epochs=3), resume=True, progress=Lines())
     with pytest.raises(CallError, match="neither a folder nor a zip"):
-        train(tmp_path / "nowhere", tmp_path / "run", tiny_recipe(), say=Lines())
+        train(tmp_path / "nowhere", tmp_path / "run", tiny_recipe(), progress=Lines())
     with pytest.raises(RecipeError, match="no such file"):
-        train(chips, tmp_path / "run", tiny_recipe(initial_weights="nowhere.safetensors"), say=Lines())
+        train(chips, tmp_path / "run", tiny_recipe(initial_weights="nowhere.safetensors"), progress=Lines())
     assert not (tmp_path / "none").exists()
     assert not (tmp_path / "run").exists()
 
@@ -204,7 +204,7 @@ def test_recipes_that_contradict_themselves_or_the_chips(chips: Path, tmp_path: 
 def test_a_folder_that_cannot_be_made_is_no_wrong_call(chips: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match=r"cannot make the folder .*file/run: .*; choose another one by -o"):
-        train(chips, tmp_path / "file" / "run", tiny_recipe(), say=Lines())
+        train(chips, tmp_path / "file" / "run", tiny_recipe(), progress=Lines())
 
 
 def test_damaged_runs_are_not_resumed(chips: Path, whole_run: Path, tmp_path: Path) -> None:
@@ -226,20 +226,20 @@ def test_damaged_runs_are_not_resumed(chips: Path, whole_run: Path, tmp_path: Pa
 def test_classes_must_agree(chips: Path, tmp_path: Path) -> None:
     legend = recipe_from_json({"legend": [{"name": "sea", "title": "Sea", "color_hint": "0000FF"}]})
     with pytest.raises(ChipError, match="no chips in.*sea"):
-        train(chips, tmp_path / "run", legend, say=Lines())
+        train(chips, tmp_path / "run", legend, progress=Lines())
     other = make_chips(tmp_path / "other", count=2)
     (other / "dark").rename(other / "dusky")
     with pytest.raises(
         ChipError, match=r"different classes: .*/other has no dark; .*/two has no dusky; name the folders alike"
     ):
-        train(chips, tmp_path / "run", tiny_recipe(), validation=other, say=Lines())
+        train(chips, tmp_path / "run", tiny_recipe(), validation=other, progress=Lines())
     assert not (tmp_path / "run").exists()
 
 
 def test_a_diverging_run_says_so(chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("geokd.training.distillation.hard_loss", lambda logits, *_: logits.sum() * float("nan"))
     with pytest.raises(TrainingError, match=r"the loss of epoch 1 is nan; lower the learning rate \(0.0001\)"):
-        train(chips, tmp_path / "run", tiny_recipe(), say=Lines())
+        train(chips, tmp_path / "run", tiny_recipe(), progress=Lines())
 
 
 def test_other_initial_weights_are_not_resumed_from(chips: Path, whole_run: Path, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_other_initial_weights_are_not_resumed_from(chips: Path, whole_run: Path
     run["initial_weights"]["student"] |= {"origin": "ImageNet", "sha256": "0" * 64}
     (folder / "run.json").write_text(json.dumps(run))
     with pytest.raises(CallError, match="student from ImageNet"):
-        train(chips, folder, tiny_recipe(), resume=True, say=Lines())
+        train(chips, folder, tiny_recipe(), resume=True, progress=Lines())
 
 
 def test_a_run_goes_on_only_by_the_arithmetic_it_began_with(chips: Path, whole_run: Path, tmp_path: Path) -> None:
@@ -259,12 +259,13 @@ def test_a_run_goes_on_only_by_the_arithmetic_it_began_with(chips: Path, whole_r
     assert run["arithmetic"].keys() == {"device", "teacher", "student"}
     run["arithmetic"] = {"device": "abacus", "teacher": "beads", "student": "beads"}
     (folder / "run.json").write_text(json.dumps(run))
-    assert train(chips, folder, tiny_recipe(), resume=True, say=Lines()).metrics == run["metrics"]  # it is finished
+    finished = train(chips, folder, tiny_recipe(), resume=True, progress=Lines())
+    assert finished.metrics == run["metrics"]
     (folder / "run.json").write_text(json.dumps(run | {"complete": False}))
     with pytest.raises(
         CallError, match=r"another device or precision \(device: abacus, teacher: beads, student: beads\)"
     ):
-        train(chips, folder, tiny_recipe(), resume=True, say=Lines())
+        train(chips, folder, tiny_recipe(), resume=True, progress=Lines())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -277,8 +278,8 @@ def test_all_of_a_training_runs_on_a_gpu(chips: Path, tmp_path: Path) -> None:
         _set(document, change)
     recipe = recipe_from_json(document)
     with pytest.raises(KeyboardInterrupt):
-        train(chips, tmp_path / "run", recipe, say=Lines("student: epoch 1/"))
-    train(chips, tmp_path / "run", recipe, resume=True, say=Lines())
+        train(chips, tmp_path / "run", recipe, progress=Lines("student: epoch 1/"))
+    train(chips, tmp_path / "run", recipe, resume=True, progress=Lines())
     run = json.loads((tmp_path / "run" / "run.json").read_text())
     assert (run["complete"], run["arithmetic"]["device"]) == (True, "cuda")
 
@@ -286,15 +287,15 @@ def test_all_of_a_training_runs_on_a_gpu(chips: Path, tmp_path: Path) -> None:
 def test_outputs_among_the_chips_and_small_patches_are_refused(chips: Path, tmp_path: Path) -> None:
     for output in (chips, chips / "run", chips / "dark" / "run"):
         with pytest.raises(CallError, match="lies among the chips"):
-            train(chips, output, tiny_recipe(), say=Lines())
+            train(chips, output, tiny_recipe(), progress=Lines())
     small = tiny_recipe().to_json()
     small["input"]["patch_px"] = 28
     with pytest.raises(RecipeError, match=r"28 px are too small for the teacher.* input.patch_px = 32 or more"):
-        train(chips, tmp_path / "run", recipe_from_json(small), say=Lines())
+        train(chips, tmp_path / "run", recipe_from_json(small), progress=Lines())
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "holiday.jpg").touch()
     with pytest.raises(CallError, match="exists already; name a new folder, or make room there"):
-        train(chips, tmp_path / "run", tiny_recipe(), say=Lines())
+        train(chips, tmp_path / "run", tiny_recipe(), progress=Lines())
 
 
 def test_a_full_disk_is_one_sentence(chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,16 +304,16 @@ def test_a_full_disk_is_one_sentence(chips: Path, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("geokd.training.loop.log_epoch", full)
     with pytest.raises(TrainingError, match="No space left on device; mend that, then go on with --resume"):
-        train(chips, tmp_path / "run", tiny_recipe(), say=Lines())
+        train(chips, tmp_path / "run", tiny_recipe(), progress=Lines())
     monkeypatch.undo()
-    train(chips, tmp_path / "run", tiny_recipe(), resume=True, say=Lines())
+    train(chips, tmp_path / "run", tiny_recipe(), resume=True, progress=Lines())
 
 
 def test_a_teacher_may_be_taken_from_another_run(chips: Path, whole_run: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(learning_rate=0.002)
     borrowed = dataclasses.replace(recipe, teacher=dataclasses.replace(recipe.teacher, from_run=str(whole_run)))
     lines = Lines()
-    train(chips, tmp_path / "run", borrowed, say=lines)
+    train(chips, tmp_path / "run", borrowed, progress=lines)
     assert not any(line.startswith("teacher: epoch") for line in lines)
     for name in ("teacher.safetensors", "teacher_outputs/view3.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (whole_run / name).read_bytes()
@@ -324,15 +325,15 @@ def test_a_teacher_may_be_taken_from_another_run(chips: Path, whole_run: Path, t
 
     other = dataclasses.replace(borrowed, teacher=dataclasses.replace(borrowed.teacher, epochs=3))
     with pytest.raises(CallError, match=r"had another \[teacher\], input, legend, split or other chips"):
-        train(chips, tmp_path / "other", other, say=Lines())
+        train(chips, tmp_path / "other", other, progress=Lines())
     with pytest.raises(CallError, match="had another"):
-        train(make_chips(tmp_path / "more", 13), tmp_path / "other", borrowed, say=Lines())
+        train(make_chips(tmp_path / "more", 13), tmp_path / "other", borrowed, progress=Lines())
     split = dataclasses.replace(borrowed, split=dataclasses.replace(borrowed.split, validation_share=0.2))
     with pytest.raises(CallError, match="had another"):
-        train(chips, tmp_path / "other", split, say=Lines())
+        train(chips, tmp_path / "other", split, progress=Lines())
     nowhere = dataclasses.replace(recipe, teacher=dataclasses.replace(recipe.teacher, from_run="nowhere"))
     with pytest.raises(CallError, match="there is no run to take a teacher from"):
-        train(chips, tmp_path / "other", nowhere, say=Lines())
+        train(chips, tmp_path / "other", nowhere, progress=Lines())
     assert not (tmp_path / "other").exists()
 
 
@@ -342,7 +343,7 @@ def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path:
     alone = dataclasses.replace(Recipe().loss, kl=0.0, cosine=0.0)
     first = dataclasses.replace(tiny_recipe(epochs=1), loss=alone)
     lines = Lines()
-    metrics = train(chips, tmp_path / "first", first, say=lines).metrics
+    metrics = train(chips, tmp_path / "first", first, progress=lines).metrics
     assert metrics["student"]["seen_before"] == 0
     assert not any("taught the weights" in line for line in lines)
 
@@ -354,22 +355,22 @@ def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path:
             second.teacher, architecture="mobilenet_v2", epochs=1, initial_weights=str(export(tmp_path / "first").fp32)
         ),
     )
-    metrics = train(others, tmp_path / "second", second, say=Lines()).metrics
+    metrics = train(others, tmp_path / "second", second, progress=Lines()).metrics
     assert metrics["student"]["seen_before"] == 0
     borrowed = dataclasses.replace(
         second, teacher=dataclasses.replace(second.teacher, from_run=str(tmp_path / "second"))
     )
     with pytest.raises(KeyboardInterrupt):
-        train(others, tmp_path / "borrowed", borrowed, say=Lines("student: epoch 1/"))
+        train(others, tmp_path / "borrowed", borrowed, progress=Lines("student: epoch 1/"))
     (tmp_path / "second").rename(tmp_path / "elsewhere")
-    train(others, tmp_path / "borrowed", borrowed, resume=True, say=Lines())
+    train(others, tmp_path / "borrowed", borrowed, resume=True, progress=Lines())
     for path in export(tmp_path / "borrowed", teacher=True).paths.values():
         assert load_bundle(path).describe()["seen_chips"] == 32  # 16 of 24, twice
 
     weights = str(tmp_path / "borrowed" / "student.safetensors")
     third = dataclasses.replace(tiny_recipe(epochs=1, initial_weights=weights), loss=alone, seed=5)
     lines = Lines()
-    known = train(chips, tmp_path / "third", third, say=lines).metrics["student"]["seen_before"]
+    known = train(chips, tmp_path / "third", third, progress=lines).metrics["student"]["seen_before"]
     assert 0 < known < 8  # another seed parts the chips otherwise
     assert [line for line in lines if line.startswith(f"warning: {known} of the 8 validation chips taught the weights")]
 
@@ -381,7 +382,7 @@ def test_a_teacher_of_the_students_own_kind(chips: Path, tmp_path: Path) -> None
     for change in changes:  # 16 px: too few for VGG16
         _set(document, change)
     lines = Lines()
-    run = train(chips, tmp_path / "run", recipe_from_json(document), say=lines)
+    run = train(chips, tmp_path / "run", recipe_from_json(document), progress=lines)
     assert [line for line in lines if line.startswith("teacher: mobilenet_v2")] == [
         "teacher: mobilenet_v2, initial weights: bundle eurosat-rgb-fp32; its first 2 layers stay as they are"
     ]
@@ -410,7 +411,7 @@ def test_a_run_with_all_variation_and_a_split_by_a_list(tmp_path: Path) -> None:
     document = tiny_recipe().to_json()
     for change in changes:
         _set(document, change)
-    result = train(chips, tmp_path / "run", recipe_from_json(document), say=Lines())
+    result = train(chips, tmp_path / "run", recipe_from_json(document), progress=Lines())
     run = json.loads((result.folder / "run.json").read_text())
     assert (
         run["data"]["split"]

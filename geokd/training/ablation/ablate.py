@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from geokd.commit import Claim
 from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, TrainingError, one_message
+from geokd.progress import Progress, to_stderr
 from geokd.statistics.comparison import mcnemar, mean_interval, paired_difference
 from geokd.training.ablation.conclusions import conclusions
 from geokd.training.ablation.options import AblationOptions
@@ -23,7 +24,6 @@ from geokd.training.checkpoint import read_tensors
 from geokd.training.curves import draw_ablation
 from geokd.training.data.batches import steps_an_epoch
 from geokd.training.data.reading import TrainingData, read_training_data, split_seed, with_labels
-from geokd.training.progress import Say, to_stderr
 from geokd.training.recipe import LOSS_TERMS, MOST_SEED, Recipe, StudentRecipe, TeacherRecipe
 from geokd.training.recipe_file import load_recipe
 from geokd.training.run_folder import check_output, is_begun, made_by, write_json
@@ -60,7 +60,7 @@ class _Setting:
     def name(self) -> str:
         return f"labels-{100 * self.fraction:g}-percent{'-and-unlabelled' * self.unlabelled}"
 
-    def chips(self, base: Recipe, data: TrainingData, say: Say) -> tuple[Recipe, TrainingData]:
+    def chips(self, base: Recipe, data: TrainingData, progress: Progress) -> tuple[Recipe, TrainingData]:
         """Keep the labels of the setting; return the chips, and the recipe that says so.
 
         A fraction f of the labels is learned from in sqrt(f) times the steps that all of them get, by teacher and
@@ -74,7 +74,7 @@ class _Setting:
             unlabelled="teacher" if self.unlabelled else "leave out",
         )
         recipe = replace(base, split=split)
-        taken = with_labels(data, recipe, say) if self.fraction < 1 else data
+        taken = with_labels(data, recipe, progress) if self.fraction < 1 else data
         share, count = self.fraction**0.5, len(data.training.labels)
         teacher_epochs = _epochs(base.teacher, share, len(taken.labelled.labels), count)
         student_epochs = _epochs(base.student, 1 if self.unlabelled else share, len(taken.training.labels), count)
@@ -90,7 +90,7 @@ def ablate(
     *,
     validation: str | Path | None = None,
     resume: bool = False,
-    say: Say = to_stderr,
+    progress: Progress = to_stderr,
 ) -> AblationResult:
     """Train students by several losses, seeds and fractions of labels, and compare them on the validation chips.
 
@@ -98,7 +98,7 @@ def ablate(
 
     Parameters
     ----------
-    chips, recipe, validation, say
+    chips, recipe, validation, progress
         As :func:`geokd.training.train.train`.
     output : path
         Folder for all runs; must be new or empty, unless `resume`.
@@ -129,12 +129,12 @@ def ablate(
     if resume and ((folder / "run.json").is_file() or not is_begun(folder)):
         raise CallError(f"there is no ablation to resume in {folder}; start it without --resume, in a new folder")
     every = replace(base, split=replace(base.split, labelled_share=1.0, unlabelled="leave out"))
-    data = read_training_data(chips, every, validation, say)
+    data = read_training_data(chips, every, validation, progress)
     facts = {"recipe": base.to_json(), "data": data.to_json()}
     with Claim.take(folder, ["ablation.json"]):
         known = {_key(row): row for row in _rows_before(folder / "ablation.json", facts, wanted)}
         for setting in _settings(wanted):
-            known |= {_key(row): row for row in _rows_of(setting, base, data, folder, wanted, say)}
+            known |= {_key(row): row for row in _rows_of(setting, base, data, folder, wanted, progress)}
             rows = sorted(known.values(), key=lambda row: (row["fraction"], row["unlabelled"]))
             shown = conclusions(rows)
             try:
@@ -218,25 +218,25 @@ def _settings(wanted: AblationOptions) -> Iterator[_Setting]:
 
 
 def _rows_of(
-    setting: _Setting, base: Recipe, data: TrainingData, folder: Path, wanted: AblationOptions, say: Say
+    setting: _Setting, base: Recipe, data: TrainingData, folder: Path, wanted: AblationOptions, progress: Progress
 ) -> Iterator[dict[str, Any]]:
     """Make the runs of one setting, and compare them."""
     here, first = folder / setting.name, None
-    recipe, taken = setting.chips(base, data, say)
+    recipe, taken = setting.chips(base, data, progress)
     taught = recipe
     if any(_taught(loss) for loss in wanted.losses):
-        teacher = _teacher(setting, recipe, taken, folder, say)
+        teacher = _teacher(setting, recipe, taken, folder, progress)
         taught = replace(recipe, teacher=replace(recipe.teacher, from_run=str(teacher)))
     for loss in wanted.losses:
         if _taught(loss):
             one, shown = taught, taken
         elif setting.unlabelled:
-            one, shown = _alone(setting, base, data, _steps(recipe, taken), say)
+            one, shown = _alone(setting, base, data, _steps(recipe, taken), progress)
         else:
             one, shown = recipe, taken
         weights = _weights(base, loss)
         one = replace(one, loss=replace(one.loss, **weights))
-        figures = [_run(shown, here / loss, replace(one, seed=base.seed + i), say) for i in range(wanted.seeds)]
+        figures = [_run(shown, here / loss, replace(one, seed=base.seed + i), progress) for i in range(wanted.seeds)]
         row = {
             "loss": loss,
             "weights": weights,
@@ -256,23 +256,25 @@ def _rows_of(
         yield row
 
 
-def _alone(setting: _Setting, base: Recipe, data: TrainingData, steps: int, say: Say) -> tuple[Recipe, TrainingData]:
+def _alone(
+    setting: _Setting, base: Recipe, data: TrainingData, steps: int, progress: Progress
+) -> tuple[Recipe, TrainingData]:
     """Recipe and chips of labels alone, for a student that takes as many steps as those that see the other chips."""
-    recipe, taken = replace(setting, unlabelled=False).chips(base, data, say)
+    recipe, taken = replace(setting, unlabelled=False).chips(base, data, progress)
     epochs = _epochs(base.student, 1, len(taken.training.labels), len(data.training.labels))
     recipe = replace(recipe, student=replace(recipe.student, epochs=epochs))
     own = _steps(recipe, taken)
     if abs(own - steps) > 0.05 * steps:
-        say(f"labels alone take {own} steps, beside {steps} with the other chips: more epochs bring these nearer")
+        progress(f"labels alone take {own} steps, beside {steps} with the other chips: more epochs bring these nearer")
     return recipe, taken
 
 
-def _run(data: TrainingData, runs: Path, recipe: Recipe, say: Say) -> dict[str, Any]:
+def _run(data: TrainingData, runs: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
     """Train one student, or find it there; return the figures of student and teacher."""
     run = runs / f"seed-{recipe.seed}"
     terms = ", ".join(f"{term} {getattr(recipe.loss, term):g}" for term in LOSS_TERMS if getattr(recipe.loss, term))
-    say(f"{runs.parent.name}, {runs.name} ({terms}), seed {recipe.seed}: {run}")
-    return train_on(data, run, recipe, resume=(run / "run.json").is_file(), say=say).metrics
+    progress(f"{runs.parent.name}, {runs.name} ({terms}), seed {recipe.seed}: {run}")
+    return train_on(data, run, recipe, resume=(run / "run.json").is_file(), progress=progress).metrics
 
 
 def _over_seeds(figures: list[dict[str, Any]]) -> dict[str, Any]:
@@ -291,14 +293,14 @@ def _over_seeds(figures: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _teacher(setting: _Setting, recipe: Recipe, data: TrainingData, folder: Path, say: Say) -> Path:
+def _teacher(setting: _Setting, recipe: Recipe, data: TrainingData, folder: Path, progress: Progress) -> Path:
     """Train the teacher of a setting, or find it there; chips without labels are for its answers alone."""
     run = (folder / setting.name / "teacher").absolute()
     recipe = replace(recipe, loss=replace(recipe.loss, kl=recipe.loss.kl or 1.0))  # so that there is one
     if setting.unlabelled:
         labelled = folder / replace(setting, unlabelled=False).name / "teacher"
         recipe = replace(recipe, teacher=replace(recipe.teacher, from_run=str(labelled.absolute())))
-    train_on(data, run, recipe, resume=(run / "run.json").is_file(), teacher_only=True, say=say)
+    train_on(data, run, recipe, resume=(run / "run.json").is_file(), teacher_only=True, progress=progress)
     return run
 
 

@@ -13,9 +13,9 @@ from geokd.chips.reading import ChipProbe, Chips, probe_chips, read_chips, scale
 from geokd.errors import CallError, ChipError, RecipeError, one_message
 from geokd.legend.classes import NODATA, LandUseClass, Legend, default_legend, machine_name
 from geokd.model.contract import InputContract, ValueScaling
+from geokd.progress import Progress
 from geokd.training.data.batches import NO_LABEL
 from geokd.training.data.split import block_split, listed_split, stratified_split
-from geokd.training.progress import Say
 from geokd.training.recipe import InputRecipe, Recipe
 from geokd.training.recipe_file import expanded
 
@@ -87,7 +87,9 @@ def join(labelled: Chips, others: Chips) -> Chips:
     )
 
 
-def read_training_data(chips: str | Path, recipe: Recipe, validation: str | Path | None, say: Say) -> TrainingData:
+def read_training_data(
+    chips: str | Path, recipe: Recipe, validation: str | Path | None, progress: Progress
+) -> TrainingData:
     """Read chips, and part them as the recipe says, or take `validation` for validation.
 
     Raises
@@ -98,7 +100,7 @@ def read_training_data(chips: str | Path, recipe: Recipe, validation: str | Path
         If they cannot be read, do not fit the recipe, or are too few.
     """
     index = index_chips(chips)
-    contract = contract_of(recipe, index, say)
+    contract = contract_of(recipe, index, progress)
     legend = _legend(recipe, index)
     training, apart, how = _read_and_split(recipe, index, contract, validation)
     training, twins = without_twins(training, apart)
@@ -106,12 +108,12 @@ def read_training_data(chips: str | Path, recipe: Recipe, validation: str | Path
     _check_enough(training, index.classes)
     data = TrainingData(index.root.name, contract, legend, training, apart, how)
     for note in data.notes:
-        say(note)
-    say(f"split {how}")
-    return with_labels(data, recipe, say) if recipe.split.labelled_share < 1 else data
+        progress(note)
+    progress(f"split {how}")
+    return with_labels(data, recipe, progress) if recipe.split.labelled_share < 1 else data
 
 
-def with_labels(data: TrainingData, recipe: Recipe, say: Say) -> TrainingData:
+def with_labels(data: TrainingData, recipe: Recipe, progress: Progress) -> TrainingData:
     """Keep the labels of the recipe's `labelled_share` of the training chips, all of which have labels."""
     share, labels = recipe.split.labelled_share, data.training.labels
     generator = np.random.default_rng(split_seed(recipe))
@@ -126,7 +128,7 @@ def with_labels(data: TrainingData, recipe: Recipe, say: Say) -> TrainingData:
     else:
         how += ", the others are left out"
         training = subset(data.training, np.flatnonzero(kept))
-    say(how)
+    progress(how)
     return replace(data, training=training, split=f"{data.split}; {how}")
 
 
@@ -145,30 +147,30 @@ def spread(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64
     return np.sort(order[np.argsort(rank[order], kind="stable")][:count])
 
 
-def contract_of(recipe: Recipe, index: ChipIndex, say: Say) -> InputContract:
+def contract_of(recipe: Recipe, index: ChipIndex, progress: Progress) -> InputContract:
     """Complete the recipe's input by what the chips tell, and say so."""
     probe = probe_chips(index)
     patch_px = recipe.input.patch_px or probe.side_px
     if recipe.input.patch_px is None:
-        say(f"patches of {patch_px} px: the commonest side of the chips (input.patch_px in a recipe sets another)")
+        progress(f"patches of {patch_px} px: the commonest side of the chips (input.patch_px in a recipe sets another)")
     resolution_m = recipe.input.ground_resolution_m
     stated = resolution_m is not None
     if resolution_m is None and probe.ground_m is not None:
         resolution_m = round(probe.ground_m[1] / patch_px, 6)
-        say(f"ground resolution {resolution_m:g} m, from the chips' coordinates")
+        progress(f"ground resolution {resolution_m:g} m, from the chips' coordinates")
     elif resolution_m is None:
         resolution_m = _FALLBACK_RESOLUTION_M
-        say(
+        progress(
             f"ground resolution {resolution_m:g} m is assumed: the chips carry no coordinates"
             " (input.ground_resolution_m in a recipe sets another)"
         )
     if stated and probe.ground_m is None and patch_px != probe.side_px:
-        say(
+        progress(
             f"chips of {probe.side_px} px become patches of {patch_px} px, whose pixels are those of"
             f" {resolution_m:g} m (input.ground_resolution_m), so the chips' own measure"
             f" {resolution_m * patch_px / probe.side_px:.3g} m: if not, correct it"
         )
-    bands, scaling = _bands_and_scaling(recipe.input, probe, say)
+    bands, scaling = _bands_and_scaling(recipe.input, probe, progress)
     try:
         contract = InputContract(bands, patch_px, resolution_m, scaling)
     except ValueError as error:
@@ -177,23 +179,25 @@ def contract_of(recipe: Recipe, index: ChipIndex, say: Say) -> InputContract:
     if notes and stated:
         raise ChipError(f"{notes[0]}, or correct input.ground_resolution_m of the recipe")
     for note in notes:
-        say(f"warning: {note}")
+        progress(f"warning: {note}")
     return contract
 
 
-def _bands_and_scaling(recipe: InputRecipe, probe: ChipProbe, say: Say) -> tuple[tuple[str, ...], ValueScaling | None]:
+def _bands_and_scaling(
+    recipe: InputRecipe, probe: ChipProbe, progress: Progress
+) -> tuple[tuple[str, ...], ValueScaling | None]:
     """Take the recipe's bands and stretch, or what is usual of such chips, and say so."""
     bands, scaling = recipe.bands, recipe.value_scaling
     depth = "8 bits" if probe.bits_8 else "more than 8 bits"
     if bands is None:
         bands = ("red", "green", "blue") if probe.bits_8 else ("B04", "B03", "B02")
-        say(f"bands {', '.join(bands)} are assumed, as of chips of {depth} (input.bands in a recipe sets others)")
+        progress(f"bands {', '.join(bands)} are assumed, as of chips of {depth} (input.bands in a recipe sets others)")
     if scaling == "auto":
         scaling = None if probe.bits_8 else ValueScaling()
         what = "will take 8-bit scenes alone, as they are"
         if scaling is not None:
             what = f"will see reflectance x 10,000, stretched from {scaling}"
-        say(f"the student {what}, as of chips of {depth} (input.value_scaling in a recipe sets another stretch)")
+        progress(f"the student {what}, as of chips of {depth} (input.value_scaling in a recipe sets another stretch)")
     return bands, scaling
 
 

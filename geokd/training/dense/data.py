@@ -19,6 +19,7 @@ from geokd.labels.polygons import read_labels
 from geokd.legend.classes import LandUseClass, Legend, default_legend
 from geokd.maps.map_file import class_names
 from geokd.model.contract import InputContract, ValueScaling
+from geokd.progress import Progress
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
@@ -31,12 +32,11 @@ from geokd.training.dense.legend_rules import Shares, becomes_of, sharpened, stu
 from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.sources import Source, read_sources
 from geokd.training.dense.use_teacher import UseTeacher, open_use_teacher
-from geokd.training.progress import Say
 
 _MOST_PIXELS = 200_000_000  # bands x rows x cols of all sources together, as they are held in memory
 
 
-def read_dense_data(table: str | Path, recipe: DenseRecipe, say: Say) -> DenseData:
+def read_dense_data(table: str | Path, recipe: DenseRecipe, progress: Progress) -> DenseData:
     """Read all labelled scenes of a table.
 
     Raises
@@ -61,7 +61,7 @@ def read_dense_data(table: str | Path, recipe: DenseRecipe, say: Say) -> DenseDa
     total = sum(source.share for source in sources)
     notes = [*_notes(tiles, legend, recipe)]
     for note in notes:
-        say(note)
+        progress(note)
     return DenseData(
         Path(table).name,
         contract,

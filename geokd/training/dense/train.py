@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from geokd.progress import Progress, to_stderr
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.training import train_dense_on
-from geokd.training.progress import Say, to_stderr
 from geokd.training.recipe_file import load_dense_recipe
 from geokd.training.run_folder import check_output
 
@@ -17,7 +17,7 @@ def train_dense(
     recipe: DenseRecipe | str | Path | None = None,
     *,
     resume: bool = False,
-    say: Say = to_stderr,
+    progress: Progress = to_stderr,
 ) -> dict[str, Any]:
     """Train a dense student, which gives a class for every cell, on labelled scenes.
 
@@ -30,8 +30,8 @@ def train_dense(
     recipe : DenseRecipe or path
     resume : bool
         Continue the run in `output`; it must be of the same recipe and scenes.
-    say : callable
-        Takes one line of progress. Default: stderr.
+    progress : Progress
+        Takes news of the training; stderr by default.
 
     Returns
     -------
@@ -46,5 +46,5 @@ def train_dense(
     resolved = recipe if isinstance(recipe, DenseRecipe) else load_dense_recipe(recipe)
     folder = Path(output)
     check_output(folder, resume=resume)
-    data = read_dense_data(scenes, resolved, say)
-    return train_dense_on(data, folder, resolved, resume=resume, say=say)
+    data = read_dense_data(scenes, resolved, progress)
+    return train_dense_on(data, folder, resolved, resume=resume, progress=progress)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from geokd.errors import GeokdError, TrainingError
 from geokd.model.seen_chips import SeenChips
+from geokd.progress import Progress, to_stderr
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from geokd.training.curves import draw_curves
 from geokd.training.data.batches import epoch_generator
@@ -41,7 +42,6 @@ from geokd.training.epoch_log import forget_epochs, log_epoch
 from geokd.training.fake_quantisation import fake_quantisation
 from geokd.training.initial_weights import find_weights
 from geokd.training.networks import hash_of_tensors
-from geokd.training.progress import Say, to_stderr
 from geokd.training.run_folder import claimed_run, flattened, keep_seen_chips, made_by, open_run, write_json
 from geokd.training.running_mean import RunningMean
 
@@ -50,7 +50,7 @@ _WARM_UP = 0.05  # share of the steps
 
 
 def train_dense_on(
-    data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool = False, say: Say = to_stderr
+    data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool = False, progress: Progress = to_stderr
 ) -> dict[str, Any]:
     """Train a dense student on labelled tiles; return its figures on what was held out.
 
@@ -60,7 +60,7 @@ def train_dense_on(
     """
     try:
         with claimed_run(folder):
-            return _train(data, folder, recipe, resume=resume, say=say)
+            return _train(data, folder, recipe, resume=resume, progress=progress)
     except GeokdError:
         raise
     except OSError as error:
@@ -68,7 +68,7 @@ def train_dense_on(
         raise TrainingError(f"cannot write into {folder}: {error}; mend that, then {then}") from error
 
 
-def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, say: Say) -> dict[str, Any]:
+def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, progress: Progress) -> dict[str, Any]:
     view = view_of(data.contract, recipe)
     places = find_places(data, recipe, view)
     network, origin, seen = build_dense(data, recipe)
@@ -86,10 +86,10 @@ def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, 
     if finished is not None:
         return finished
     keep_seen_chips(folder, {"before": seen, "student": seen})
-    say(f"student: dense MobileNetV2 on {device.type}, initial weights: {origin}")
+    progress(f"student: dense MobileNetV2 on {device.type}, initial weights: {origin}")
     held_out = hold_out(data, recipe, view)
     network = network.to(memory_format=torch.channels_last).to(device)
-    network = fit_dense(network, DenseJob(recipe, data, places, view, held_out, folder, say))
+    network = fit_dense(network, DenseJob(recipe, data, places, view, held_out, folder, progress))
     write_tensors(folder / "student.safetensors", dict(network.state_dict()))
     (folder / "student.checkpoint.safetensors").unlink(missing_ok=True)
     network = network.cpu()
@@ -97,7 +97,7 @@ def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, 
     known, calibration = last_looks(network, places, view, recipe, data, figures["temperature"])
     write_tensors(folder / "calibration.safetensors", {"pixels": calibration})
     low, high = figures["interval_95"]
-    say(
+    progress(
         f"student: {100 * figures['accuracy']:.2f} % of {figures['n']:,} held-out pixels"
         f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %, as if pixels were independent)"
     )
@@ -148,8 +148,8 @@ class DenseJob:
     held_out : HeldOut
     folder : Path
         Of the run: checkpoints and log are written there.
-    say : callable
-        Takes one line of progress.
+    progress : Progress
+        Takes news of the training; epochs of the stage are its parts.
     """
 
     recipe: DenseRecipe
@@ -158,7 +158,7 @@ class DenseJob:
     view: View
     held_out: HeldOut
     folder: Path
-    say: Say
+    progress: Progress
 
 
 def fit_dense(network: DenseNetwork, job: DenseJob) -> DenseNetwork:
@@ -186,7 +186,7 @@ def fit_dense(network: DenseNetwork, job: DenseJob) -> DenseNetwork:
         tensors, facts = read_tensors(path)
         unpack(tensors, modules, optimiser)
         done = facts["epochs_done"]
-        job.say(f"student: resuming after epoch {done} of {wanted.epochs}")
+        job.progress(f"student: resuming after epoch {done} of {wanted.epochs}")
     forget_epochs(folder / "log.csv", "student", done)
     for epoch in range(done, wanted.epochs):
         started = time.perf_counter()
@@ -205,9 +205,11 @@ def fit_dense(network: DenseNetwork, job: DenseJob) -> DenseNetwork:
         shown = [(p, y, answer(averaged, p).argmax(0)) for p, y in some_of(job.held_out)]
         draw_predictions(shown, job.data, job.view.visible, folder / "predictions.png")
         left = (wanted.epochs - epoch - 1) * (time.perf_counter() - started)
-        job.say(
+        job.progress(
             f"student: epoch {epoch + 1}/{wanted.epochs}  loss {mean_loss:.4f}  held-out pixels {100 * right:.2f} %"
-            f"  {rate:.1f} patches/s  {left / 60:.1f} min left"
+            f"  {rate:.1f} patches/s  {left / 60:.1f} min left",
+            done=epoch + 1,
+            total=wanted.epochs,
         )
     return average.network.eval()
 
@@ -228,9 +230,9 @@ def _train_epoch(
     total = torch.zeros((), device=device)
     for step in range(wanted.epoch_steps):
         number = epoch * wanted.epoch_steps + step
-        progress = (number + 1) / (wanted.epochs * wanted.epoch_steps)
+        share = (number + 1) / (wanted.epochs * wanted.epoch_steps)
         for group in optimiser.param_groups:
-            group["lr"] = wanted.learning_rate * _schedule(progress)
+            group["lr"] = wanted.learning_rate * _schedule(share)
         pixels, labels, hard = varied_batch(job.places, job.view, job.recipe, wanted.batch_size, generator)
         pixels = pixels.to(device).contiguous(memory_format=torch.channels_last)
         with fake_quantisation(network) if rounded else nullcontext():
@@ -245,6 +247,6 @@ def _train_epoch(
     return float(total) / wanted.epoch_steps
 
 
-def _schedule(progress: float) -> float:
-    """Factor of the learning rate at `progress` 0..1: linear warm-up, then half a cosine down to 0."""
-    return min(progress / _WARM_UP, 1.0) * 0.5 * (1 + math.cos(math.pi * progress)) + 1e-4
+def _schedule(done: float) -> float:
+    """Factor of the learning rate at `done` 0..1: linear warm-up, then half a cosine down to 0."""
+    return min(done / _WARM_UP, 1.0) * 0.5 * (1 + math.cos(math.pi * done)) + 1e-4
