@@ -79,11 +79,12 @@ def continuing_recipe(model: str | Path, changes: Sequence[str] = ()) -> Recipe:
             weight_decay=before.student.weight_decay,
             dropout=before.student.dropout,
             stem_stride=before.student.stem_stride,
+            upsample=before.student.upsample,
             int8_epochs=min(before.student.int8_epochs, 2),
             batch_statistics="kept",
         ),
         loss=LossRecipe(kl=1.0, cosine=0.0, temperature=2.0, teacher_on="unlabelled", teacher_views="mean"),
-        augmentation=replace(before.augmentation, mix_share=0.0),
+        augmentation=replace(before.augmentation, mix_share=0.0, mixup_share=0.0),
         legend=tuple(LegendEntry(c.name, c.title, c.color_hint) for c in bundle.legend),
     )
     return changed(recipe, changes, f"the recipe that goes on with {model}")

@@ -103,6 +103,10 @@ def export(
             f"the teacher of the run in {folder} is the bundle {facts['recipe']['teacher']['from_bundle']}, which is"
             " there already; leave --teacher out"
         )
+    if teacher and facts["recipe"]["teacher"].get("ensemble"):
+        raise CallError(
+            f"the teacher of the run in {folder} is an ensemble of other runs; leave --teacher out, or export these"
+        )
     if teacher and (facts["metrics"]["teacher"] is None or not (folder / "teacher.safetensors").is_file()):
         raise CallError(f"the run in {folder} holds no teacher, as where the student learns alone; leave --teacher out")
     target = folder if output is None else Path(output)

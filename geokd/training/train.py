@@ -20,7 +20,9 @@ from geokd.training.data.reading import TrainingData, read_training_data, spread
 from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.sources import is_table
 from geokd.training.dense.train import train_dense
-from geokd.training.networks import Network
+from geokd.training.distillation import Answers, fresh_answers, kept_answers
+from geokd.training.ensemble import take_members
+from geokd.training.networks import Classifier
 from geokd.training.recipe import Recipe, Stage
 from geokd.training.recipe_file import expanded, load_recipe
 from geokd.training.run_folder import (
@@ -167,8 +169,11 @@ def _train_on(
         "arithmetic": {"device": device.type, **{s: "bfloat16" if b else "float32" for s, b in bf16.items()}},
     }
     take = None
-    if recipe.teacher.from_run is not None and not (resume and (folder / "teacher.safetensors").is_file()):
-        take = take_teacher(expanded(recipe.teacher.from_run), folder, run)
+    if "teacher" in networks and not (resume and (folder / "teacher.safetensors").is_file()):
+        if recipe.teacher.from_run is not None:
+            take = take_teacher(expanded(recipe.teacher.from_run), folder, run)
+        elif recipe.teacher.ensemble:
+            take = take_members(recipe.teacher.ensemble, folder, run)
     finished = open_run(folder, run, resume=resume)
     if finished is not None:
         return TrainResult(folder, finished)
@@ -184,15 +189,21 @@ def _train_on(
     progress("; ".join(f"{stage} on {device.type}, {run['arithmetic'][stage]}" for stage in networks))
     stages = Stages(recipe, data, networks, folder, device, bf16, progress)
 
-    teacher = outputs = None
+    teacher, width = None, 0
+    answers: Answers | None = None
     if "teacher" in networks:
         network, teacher = stages.teacher()
-        kept = folder / "teacher_outputs"
-        outputs = cache_teacher(network, stages.chips.pixels, kept, bf16=bf16["teacher"], progress=progress)
-        del network, networks["teacher"]  # free its memory
+        width = network.width
+        if recipe.loss.teacher_views == "shown":
+            answers = fresh_answers(network, bf16=bf16["teacher"])
+        else:
+            kept = folder / "teacher_outputs"
+            outputs = cache_teacher(network, stages.chips.pixels, kept, bf16=bf16["teacher"], progress=progress)
+            answers = kept_answers(outputs, recipe.loss)
+        del network, networks["teacher"]  # free its memory, where nobody asks it any more
     if teacher_only:
         return TrainResult(folder, {"teacher": teacher, "student": None})
-    network, student = stages.student(outputs)
+    network, student = stages.student(answers, width)
     metrics: dict[str, dict[str, Any] | None] = {"teacher": teacher, "student": student | {"seen_before": seen_before}}
     known: Familiarity | None
     if stages.old is None:
@@ -215,7 +226,7 @@ def _train_on(
     return TrainResult(folder, metrics)
 
 
-def _learned(networks: dict[Stage, tuple[Network, str]], data: TrainingData) -> dict[str, SeenChips]:
+def _learned(networks: dict[Stage, tuple[Classifier, str]], data: TrainingData) -> dict[str, SeenChips]:
     """Tell what the networks of a run will have learned from, and had `before`."""
     begun = {stage: network.seen for stage, (network, _) in networks.items()}
     before = reduce(operator.or_, begun.values())

@@ -12,6 +12,7 @@ from geokd.training.data.augmentation import (  # noqa: E402
     augment,
     dihedral,
     mix,
+    mixup,
     radiometry,
     roughen_water,
     zoom,
@@ -151,6 +152,32 @@ def test_unmixed_chips_neither_take_nor_give() -> None:
     assert torch.equal(origins[:20], _origins(60, 8)[:20])
     assert int(origins[20:].min()) == 20
     assert (origins[20:] != _origins(60, 8)[20:]).any()
+
+
+def test_mixup_blends_whole_chips_and_tells_how_much_of_each() -> None:
+    n = 300
+    pixels = 255 * torch.rand(n, 3, 4, 4, generator=_generator(1))
+    mixable = torch.arange(n) >= 20
+    blended, shares = mixup(pixels, torch.eye(n), mixable, 0.6, _generator())
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(n))
+    torch.testing.assert_close(blended.flatten(1), shares @ pixels.flatten(1), atol=1e-3, rtol=1e-4)
+    assert torch.equal(shares[:20], torch.eye(n)[:20])  # neither taken from
+    assert torch.equal(shares[20:, :20], torch.zeros(n - 20, 20))  # nor given
+    foreign = 1 - shares.diagonal()[20:]
+    assert float(foreign.max()) <= 0.5
+    assert float((foreign > 0).float().mean()) == pytest.approx(0.6, abs=0.08)
+    assert float(foreign[foreign > 0].mean()) == pytest.approx(0.25, abs=0.03)
+
+
+def test_mixup_goes_on_from_what_was_mixed_before() -> None:
+    n = 40
+    pixels = torch.arange(float(n)).reshape(n, 1, 1, 1).expand(n, 3, 8, 8)
+    traits = replace(WATER_AND_LAND, wavelengths_nm=RGB_NM)
+    recipe = replace(STILL, share=0, mix_share=0.8, mixup_share=0.8)
+    mixed, shares = augment(pixels, torch.zeros(n, dtype=torch.int64), traits, recipe, _generator())
+    assert shares is not None
+    torch.testing.assert_close(mixed.mean((1, 2, 3)), shares @ torch.arange(float(n)), atol=1e-3, rtol=1e-4)
+    assert int((shares > 0).sum(dim=1).max()) > 2
 
 
 def test_every_other_strip_is_of_the_strip_classes() -> None:

@@ -27,7 +27,7 @@ from geokd.model.familiarity import Familiarity
 from geokd.training.continuing import continuing_recipe
 from geokd.training.data.batches import NO_LABEL, Batch
 from geokd.training.data.split import plain_block_split
-from geokd.training.distillation import distillation_loss
+from geokd.training.distillation import distillation_loss, kept_answers
 from geokd.training.initial_weights import read_weights
 from geokd.training.recipe import LossRecipe, Recipe
 from geokd.training.recipe_file import recipe_from_json
@@ -270,7 +270,7 @@ def test_the_old_student_counts_on_chips_without_labels_alone() -> None:
     teacher = torch.tensor([[-3.0, 3.0], [2.0, -1.0]]).expand(8, 2, 2)
     recipe = LossRecipe(kl=0.7, cosine=0.0, temperature=2.0, teacher_on="unlabelled")
     outputs = TeacherOutputs(teacher, torch.zeros(8, 2, 1))
-    loss = distillation_loss(recipe, outputs, nn.Identity(), 0.0)
+    loss = distillation_loss(recipe, kept_answers(outputs, recipe), nn.Identity(), 0.0)
     batch = Batch(torch.arange(2), torch.zeros(2, dtype=torch.int64), torch.tensor([0, NO_LABEL]))
     asked = F.softmax(teacher[0, 1] / 2, dim=0)
     kl = 4 * (asked * (asked.log() - F.log_softmax(logits[1] / 2, dim=0))).sum()

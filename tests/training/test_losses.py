@@ -5,7 +5,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
 from geokd.training.data.batches import Batch  # noqa: E402
-from geokd.training.distillation import distillation_loss  # noqa: E402
+from geokd.training.distillation import distillation_loss, kept_answers  # noqa: E402
 from geokd.training.losses import cosine_loss, hard_loss, kl_loss, standardise  # noqa: E402
 from geokd.training.recipe import LossRecipe  # noqa: E402
 from geokd.training.teacher_cache import TeacherOutputs  # noqa: E402
@@ -35,7 +35,7 @@ def test_standardised_kl_by_hand() -> None:
     outputs = TeacherOutputs(torch.tensor([[[0.0, 4.0, 5.0]]]).expand(8, 1, 3), torch.zeros(8, 1, 4))
     batch = Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([2]))
     recipe = LossRecipe(ce=0.0, kl=0.0, cosine=0.0, standardised_kl=0.5, temperature=2.0)
-    loss = distillation_loss(recipe, outputs, torch.nn.Identity(), 0.0)
+    loss = distillation_loss(recipe, kept_answers(outputs, recipe), torch.nn.Identity(), 0.0)
     assert float(loss(torch.tensor([[10.0, 18.0, 20.0]]), torch.zeros(1, 4), batch)) == pytest.approx(0, abs=1e-6)
     # student standardised: sqrt(3/2) (-1, 0, 1)
     teacher = torch.softmax(standardised[0] / 2, dim=0)
@@ -66,7 +66,7 @@ def test_the_whole_loss_is_the_weighted_sum(cosine_on: str) -> None:
     logits, features = torch.randn(2, 3, generator=generator), torch.randn(2, 6, generator=generator)
     batch = Batch(torch.tensor([4, 1]), torch.tensor([7, 0]), torch.tensor([2, 0]))
     recipe = LossRecipe(ce=0.5, kl=2.0, cosine=3.0, temperature=2.5, cosine_on=cosine_on)  # type: ignore[arg-type]
-    total = distillation_loss(recipe, outputs, projection, 0.0)(logits, features, batch)
+    total = distillation_loss(recipe, kept_answers(outputs, recipe), projection, 0.0)(logits, features, batch)
     seen = torch.stack([outputs.logits[7, 4], outputs.logits[0, 1]])
     deep = torch.stack([outputs.features[7, 4], outputs.features[0, 1]]).float()
     cosine = cosine_loss(projection(features), deep) if cosine_on == "features" else cosine_loss(logits, seen)
@@ -86,7 +86,7 @@ def test_mixed_chips_have_mixed_targets() -> None:
     shares = torch.tensor([[0.75, 0.25], [0.0, 1.0]])  # a quarter of the first is the second's
     batch = Batch(torch.tensor([4, 1]), torch.tensor([7, 0]), torch.tensor([2, 0]), shares)
     recipe = LossRecipe(ce=1.0, kl=1.0, cosine=1.0, temperature=2.0)
-    total = distillation_loss(recipe, outputs, torch.nn.Identity(), 0.0)(logits, features, batch)
+    total = distillation_loss(recipe, kept_answers(outputs, recipe), torch.nn.Identity(), 0.0)(logits, features, batch)
     targets = torch.tensor([[0.25, 0.0, 0.75], [1.0, 0.0, 0.0]])
     first, second = outputs.logits[7, 4], outputs.logits[0, 1]
     answers = torch.stack([0.75 * torch.softmax(first / 2, 0) + 0.25 * torch.softmax(second / 2, 0),
@@ -103,6 +103,8 @@ def test_the_teacher_may_answer_by_its_mean_over_views() -> None:
     batch = Batch(torch.tensor([1]), torch.tensor([3]), torch.tensor([0]))
     recipe = LossRecipe(ce=0.0, kl=1.0, cosine=0.0, temperature=1.0, teacher_views="mean")
     logits = torch.randn(1, 3, generator=generator)
-    loss = distillation_loss(recipe, outputs, torch.nn.Identity(), 0.0)(logits, torch.zeros(1, 4), batch)
+    loss = distillation_loss(recipe, kept_answers(outputs, recipe), torch.nn.Identity(), 0.0)(
+        logits, torch.zeros(1, 4), batch
+    )
     mean = outputs.logits[:, 1].mean(dim=0, keepdim=True)
     assert float(loss) == pytest.approx(float(kl_loss(logits, torch.softmax(mean, dim=1), 1.0)), rel=1e-5)

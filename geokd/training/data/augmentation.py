@@ -95,6 +95,9 @@ def augment(
         for _ in range(MIXTURES):
             pixels, origins = mix(pixels, origins, mixable, stripes, recipe.mix_share, generator)
         shares = area_shares(origins, recipe.mix_focus)
+    if recipe.mixup_share > 0:
+        before = torch.eye(len(pixels), device=pixels.device) if shares is None else shares
+        pixels, shares = mixup(pixels, before, ~traits.unmixed[labels], recipe.mixup_share, generator)
     if recipe.share > 0:
         changed = _uniform(len(pixels), pixels, generator) < recipe.share
         varied = radiometry(pixels, traits.wavelengths_nm, recipe, generator)
@@ -170,6 +173,29 @@ def mix(
         return values.index_copy(0, taking, torch.where(part, values[partners[taking]], values[taking]))
 
     return put_in(pixels), put_in(origins)
+
+
+def mixup(pixels: Tensor, shares: Tensor, mixable: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Blend another chip into some, by a weight drawn evenly from 0 to 1/2 (Zhang et al. 2018, arXiv 1710.09412).
+
+    Parameters
+    ----------
+    pixels : float tensor (N, C, H, W)
+    shares : float tensor (N, N)
+        In row n, how much of chip n each chip of the batch makes up; it is blended along.
+    mixable : bool tensor (N,)
+        Chips that take and give.
+    share : float
+        Share of the mixable chips that take another.
+    generator : torch.Generator
+    """
+    n = len(pixels)
+    candidates = mixable.nonzero().squeeze(1)
+    partners = torch.arange(n, device=pixels.device)
+    partners[candidates] = candidates[torch.randperm(len(candidates), generator=generator, device=pixels.device)]
+    weights = 0.5 * _uniform(n, pixels, generator) * (mixable & (_uniform(n, pixels, generator) < share))
+    blended = torch.lerp(pixels, pixels[partners], weights[:, None, None, None])
+    return blended, torch.lerp(shares, shares[partners], weights[:, None])
 
 
 def area_shares(origins: Tensor, focus: float) -> Tensor:

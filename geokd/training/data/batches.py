@@ -29,12 +29,15 @@ class Batch:
     chips, views, labels : int64 tensors (N,)
     shares : float tensor (N, N) or None
         How much of each chip each of the batch makes up, if they are mixed.
+    pixels : float tensor (N, C, H, W) or None
+        What the network is shown, once it is.
     """
 
     chips: Tensor
     views: Tensor
     labels: Tensor
     shares: Tensor | None = None
+    pixels: Tensor | None = None
 
     def mean(self, values: Tensor) -> Tensor:
         """Mix values (N, D) of the whole chips as the chips are mixed."""
@@ -77,9 +80,9 @@ def show(
     """Pixels (N, C, H, W) of a batch as the network sees them, and the batch with what came of mixing."""
     pixels = dihedral(chips.pixels[batch.chips], batch.views).float()
     if augmentation is None:
-        return pixels, batch
+        return pixels, replace(batch, pixels=pixels)
     pixels, shares = augment(pixels, batch.labels, traits, augmentation, generator)
-    return pixels, replace(batch, shares=shares)
+    return pixels, replace(batch, shares=shares, pixels=pixels)
 
 
 def varied(

@@ -217,8 +217,10 @@ def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
         )
     if len(names) > NODATA:
         raise ChipError(f"{index.root} has {len(names)} class folders; a map has room for {NODATA} classes")
-    if named.mix_share and all(c in named.unmixed_classes for c in index.classes):
-        raise ChipError("augmentation.mix_share has nothing to mix: all classes are among unmixed_classes")
+    if (named.mix_share or named.mixup_share) and all(c in named.unmixed_classes for c in index.classes):
+        raise ChipError(
+            "augmentation.mix_share or mixup_share has nothing to mix: all classes are among unmixed_classes"
+        )
     if unknown or absent:
         raise ChipError(f"the recipe names classes that have no chips in {index.root}: {', '.join(unknown + absent)}")
     entries = {machine_name(e.name): e for e in recipe.legend}

@@ -1,8 +1,5 @@
 """A dense student as an ONNX graph, node by node."""
 
-import numpy as np
-from onnx import numpy_helper
-
 from geokd.model.contract import InputContract
 from geokd.training.dense.network import LEVELS, DenseNetwork
 from geokd.training.onnx_graph import Graph
@@ -40,9 +37,4 @@ def dense_to_onnx(network: DenseNetwork, contract: InputContract, name: str = "s
 
 def _enlarged(graph: Graph, x: str, output: str | None = None) -> str:
     """Append a bilinear enlargement to twice the size."""
-    scales = "twice"
-    if all(tensor.name != scales for tensor in graph.initialisers):
-        graph.initialisers.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), scales))
-    return graph.node(
-        "Resize", [x, "", scales], output=output, mode="linear", coordinate_transformation_mode="half_pixel"
-    )
+    return graph.resize(x, 2, output)
