@@ -42,7 +42,7 @@ ROOMS = {
     "onnxruntime": ("geokd.model.engine", "geokd.model.trial_run", "geokd.training.quantisation"),
     "onnx": ("geokd.training.",),
     "torch": ("geokd.training.",),
-    "torchvision": ("geokd.training.networks", "geokd.training.initial_weights"),
+    "torchvision": ("geokd.training.networks", "geokd.training.efficientnet_lite", "geokd.training.initial_weights"),
     "safetensors": ("geokd.training.",),
     "click": ("geokd.cli",),
 }
