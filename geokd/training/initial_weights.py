@@ -77,7 +77,8 @@ def build_teacher(
     """
     features, width = convolutions(recipe.architecture, channels)
     shape = channels, len(classes)
-    network = Network(features, width, shape, recipe.dropout, normalisation(recipe.architecture))
+    mean_std = normalisation(recipe.architecture)
+    network = Network(features, width, shape, recipe.dropout, mean_std, recipe.upsample)
     origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes, pixel_m)
     if not origin.random:  # random layers must learn: there is nothing to keep
         for layer in list(features)[: recipe.frozen_layers]:

@@ -89,6 +89,7 @@ class TeacherRecipe:
     it does by one. `initial_weights` is "auto" (ImageNet's if they can be had, else as the student's, or none for
     VGG16; said and recorded), "imagenet", "none", the path of a .safetensors file, or for a MobileNetV2 an fp32 bundle.
     `frozen_layers` counts `features` from the input, of which VGG16 has 31, MobileNetV2 19 and EfficientNet-Lite2 23.
+    `upsample` is as the student's.
     `from_run` names the folder of a run on the same chips, whose teacher and answers are taken over instead of being
     made again; all else here must be as it was there. `ensemble` names folders of several such runs, whose teachers,
     of whatever kinds, answer together, by the mean of their probabilities in each view; nothing is trained then.
@@ -108,6 +109,7 @@ class TeacherRecipe:
     weight_decay: float = field(default=1e-4, metadata=_at_least(0, 1))
     dropout: float = field(default=0.3, metadata=_at_least(0, 0.95))
     label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
+    upsample: int = field(default=1, metadata=_at_least(1, 4))
 
     # of students alone, so no keys of a recipe here
     ema_decay: ClassVar[float] = 0.0

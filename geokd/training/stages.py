@@ -225,7 +225,7 @@ def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> d
         networks["teacher"] = _old_student(recipe, channels, classes)
     elif (recipe.teacher.epochs or recipe.teacher.ensemble) and recipe.loss.needs_teacher:
         is_vgg16 = recipe.teacher.architecture == "vgg16" and not recipe.teacher.ensemble
-        if is_vgg16 and contract.patch_px < LEAST_TEACHER_PX:
+        if is_vgg16 and contract.patch_px * recipe.teacher.upsample < LEAST_TEACHER_PX:
             raise RecipeError(
                 f"patches of {contract.patch_px} px are too small for the teacher, which halves them five times: set"
                 f" input.patch_px = {LEAST_TEACHER_PX} or more, or loss.kl and loss.cosine to 0 for labels alone"

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the extra geokd[train]")
 
 import torch
+from PIL import Image
 from safetensors.numpy import load_file
 from torch import Tensor, nn
 
@@ -27,10 +28,11 @@ from geokd.training.losses import cosine_loss, hard_loss, kl_loss
 from geokd.training.networks import Classifier
 from geokd.training.quantisation import run_graph
 from geokd.training.recipe import LossRecipe, Recipe
-from geokd.training.recipe_file import changed
+from geokd.training.recipe_file import changed, load_recipe
 from geokd.training.train import train
 from tests.training.test_run import Lines, make_chips, tiny_recipe
 
+ROOT = Path(__file__).parents[2]
 KINDS = {"lite": "efficientnet_lite2", "mobile": "mobilenet_v2"}
 
 
@@ -203,6 +205,24 @@ def test_int8_holds_the_enlargement_and_stays_small(chips: Path, tmp_path: Path)
     assert found["n"] == 24
     went_on = geokd.continuing_recipe(made.fp32)
     assert went_on.student.upsample == 2
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_best_classifier_of_chips_runs(tmp_path: Path) -> None:
+    """A few steps of all its stages on noise of ten classes."""
+    recipe = load_recipe(ROOT / "recipes" / "eurosat-rgb-chips.toml")
+    generator = np.random.default_rng(0)
+    for number, entry in enumerate(recipe.legend):
+        folder = tmp_path / "chips" / entry.name
+        folder.mkdir(parents=True)
+        for chip in range(8):
+            noise = generator.integers(0, 60, (64, 64, 3), dtype=np.uint8) + np.uint8(15 * number)
+            Image.fromarray(noise).save(folder / f"{chip}.png")
+    few = ["teacher.epochs=1", "teacher.batch_size=16", "student.epochs=2", "student.batch_size=16"]
+    few += ["student.initial_weights=none"]  # ImageNet's would be downloaded
+    result = train(tmp_path / "chips", tmp_path / "run", changed(recipe, few, "the test's"), progress=Lines())
+    assert result.metrics["teacher"]["n"] == result.metrics["student"]["n"] == 20
+    assert export(result.folder).int8.stat().st_size < 4e6
 
 
 def _assert_equal_students(one: Path, other: Path) -> None:

@@ -111,9 +111,9 @@ def test_odd_padding_goes_below_and_to_the_right(side: int, stride: int, size: i
     torch.testing.assert_close(convolution(values), expected)
 
 
-@pytest.mark.parametrize("patch_px", [33, 64])
-def test_efficientnet_lite2_answers_as_onnx_does(patch_px: int) -> None:
-    recipe = TeacherRecipe(architecture="efficientnet_lite2", initial_weights="imagenet")
+@pytest.mark.parametrize(("patch_px", "upsample"), [(33, 1), (64, 1), (33, 2)])
+def test_efficientnet_lite2_answers_as_onnx_does(patch_px: int, upsample: int) -> None:
+    recipe = TeacherRecipe(architecture="efficientnet_lite2", initial_weights="imagenet", upsample=upsample)
     teacher, _ = build_teacher(recipe, 3, tuple("abcde"))
     contract = InputContract(("red", "green", "blue"), patch_px, 10.0)
     pixels = golden_patches(contract, 8)
