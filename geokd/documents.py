@@ -5,11 +5,56 @@ import json
 import re
 import stat
 import tomllib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self, TypeVar
+
+import msgspec
 
 _MOST_BYTES = 2**28
 _DIGITS = re.compile(r"Exceeds the limit \((\d+) digits\)")
+
+
+class Record:
+    """Base of frozen dataclasses that are written as JSON: results of commands, and what manifests hold.
+
+    Field names are the keys of the JSON object; None is null, tuples are arrays, times are written as RFC 3339 has
+    them.
+    """
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object with all fields, those without a value as null."""
+        return dict(_plain(msgspec.to_builtins(self)))
+
+    def changed(self, **fields: Any) -> Self:
+        """Return the same with other values of some fields."""
+        return replace(self, **fields)  # type: ignore[type-var]  # subclasses are dataclasses
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON value with lists for tuples, which compare equal to what is read of a file."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_record(document: object, kind: type[R]) -> R:
+    """Turn a JSON object into a record; keys it does not know are left out.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing or has the wrong type: the first one, named by its place.
+    """
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).replace("`", "").partition(" - at $")
+        what = what[:1].lower() + what[1:]
+        raise ValueError(f"{place.removeprefix('.')}: {what}" if place else what) from error
 
 
 def read_text(path: str | Path) -> str:

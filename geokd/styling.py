@@ -1,13 +1,19 @@
 """`geokd style`: of maps, which mapping knows, and of models, which training knows; so it stands above both."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from geokd.legend.file import legend_as_toml
 from geokd.model.bundle import is_model, load_bundle
 
+if TYPE_CHECKING:
+    from geokd.maps.manifest import Manifest
+    from geokd.training.style_model import StyledModel
 
-def style(legend: str | Path, target: str | Path, output: str | Path, *, overwrite: bool = False) -> dict[str, Any]:
+
+def style(
+    legend: str | Path, target: str | Path, output: str | Path, *, overwrite: bool = False
+) -> "Manifest | StyledModel":
     """Write a map or a model anew with an analyst's own names, colours and classes.
 
     Parameters
@@ -24,7 +30,7 @@ def style(legend: str | Path, target: str | Path, output: str | Path, *, overwri
 
     Returns
     -------
-    dict
+    Manifest or StyledModel
         Of :func:`geokd.maps.style.style_map` or :func:`geokd.training.style_model.style_model`.
 
     Raises

@@ -103,10 +103,8 @@ def assess(
 
 def _former_classes(source: MapFile) -> list[tuple[str, str]]:
     """Classes that a restyled map had before and has no longer, as a table of its own by these."""
-    try:
-        pairs = [(str(new["name"]), str(old)) for new in source.manifest["styled"]["classes"] for old in new["from"]]
-    except (KeyError, TypeError):  # it is none, or somebody wrote into its manifest
-        return []
+    styled = source.manifest.styled
+    pairs = [] if styled is None else [(new.name, old) for new in styled.classes for old in new.made_of]
     return [
         (new, old)
         for new, old in pairs

@@ -15,7 +15,7 @@ from geokd.commit import check_outputs, staged
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import Legend
 from geokd.mapping.chip_answers import chip_contract, chip_logits
-from geokd.maps.manifest import package_versions, write_manifest
+from geokd.maps.manifest import package_versions, write_document
 from geokd.model.bundle import Bundle, load_bundle, resolve_model
 from geokd.model.engine import Student, make_student, patches_per_second, softmax, trace_layers
 from geokd.model.workload import count_multiply_adds, count_parameters
@@ -112,7 +112,7 @@ def compare(
     }
     if target is not None:
         with staged(target.parent, [target.name], overwrite=overwrite) as folder:
-            write_manifest(document, folder / target.name)
+            write_document(document, folder / target.name)
     return document
 
 

@@ -21,12 +21,12 @@ from geokd.assessment.shifts import SHIFTS
 from geokd.assessment.yardstick import YardstickOptions, judge_map, lay_yardstick
 from geokd.commit import staged
 from geokd.errors import CallError, SceneError
-from geokd.mapping.account import describe_drift, describe_options
+from geokd.mapping.account import record_drift, record_options
 from geokd.mapping.classify import make_map
 from geokd.mapping.jobs import MappingJob, plan_jobs
 from geokd.mapping.options import ClassifyOptions
 from geokd.maps.class_map import ClassMap
-from geokd.maps.manifest import package_versions, write_manifest
+from geokd.maps.manifest import package_versions, write_document
 from geokd.maps.pages.contact_sheet import Panel, write_contact_sheet
 from geokd.model.bundle import AUTO_MODEL
 from geokd.progress import Progress, silent
@@ -125,19 +125,20 @@ def robustness(
             maps[name] = judge_map(changed, base, yardstick)
             panels.append(Panel(name, _note(maps[name]), changed.codes))
             progress(f"mapped: {name}", done=len(maps), total=len(shifts) + 1)
+        drift = record_drift(mosaic.drift)
         document = {
             "scene": str(scene),
             "model": {"name": job.bundle.name, "precision": job.bundle.precision, "sha256": job.bundle.sha256},
-            "options": describe_options(job) | {"overwrite": options.overwrite},
+            "options": record_options(job).to_json() | {"overwrite": options.overwrite},
             "labels": [{"path": str(path), "sha256": _file_hash(path)} for path in against.labels],
             "notes": [*job.notes, *yardstick.notes],
             "warnings": [*job.plan.warnings, *(mosaic.drift.warnings if mosaic.drift else ())],
-            "drift": describe_drift(mosaic.drift),
+            "drift": None if drift is None else drift.to_json(),
             "maps": maps,
             "worst": _worst(maps),
             "versions": package_versions(),
         }
-        write_manifest(document, folder / names[0])
+        write_document(document, folder / names[0])
         write_contact_sheet(panels, job.legend, folder / names[1])
     return document
 

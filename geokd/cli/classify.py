@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from geokd.mapping.classify import OnError
     from geokd.mapping.jobs import MappingJob
     from geokd.mapping.scene_run import ClassifyResult
+    from geokd.maps.manifest import Filtered
 
 
 @click.command()
@@ -137,12 +138,12 @@ def _named(scenes: tuple[str, ...], bands: str | None) -> tuple[str, ...]:
 
 
 def _report(job: "MappingJob", result: "ClassifyResult", *, as_json: bool, quiet: bool) -> None:
-    for warning in result.manifest["warnings"][len(job.plan.warnings) :]:
+    for warning in result.manifest.warnings[len(job.plan.warnings) :]:
         echo(f"Warning: {job.plan.path}: {warning}", err=True)
     if not quiet:
         echo(_summary(job, result), err=True)
     if as_json:
-        echo(json.dumps(result.manifest, allow_nan=False))
+        echo(json.dumps(result.manifest.to_json(), allow_nan=False))
 
 
 def _say_what_is_kept(jobs: "list[MappingJob]") -> None:
@@ -188,14 +189,14 @@ class _Bar:
 
 
 def _announce(job: "MappingJob", *, quiet: bool, verbose: bool) -> None:
-    from geokd.mapping.account import describe_options
+    from geokd.mapping.account import record_options
 
     if not quiet:
         echo(f"{job.plan.path}: model {job.bundle.name} ({job.bundle.precision}), {job.model}", err=True)
         for note in job.notes:
             echo(f"  {note}", err=True)
     if verbose:
-        for name, value in describe_options(job).items():
+        for name, value in record_options(job).to_json().items():
             echo(f"  {name}: {json.dumps(value)}", err=True)
     for warning in job.plan.warnings:
         echo(f"Warning: {job.plan.path}: {warning}", err=True)
@@ -204,28 +205,28 @@ def _announce(job: "MappingJob", *, quiet: bool, verbose: bool) -> None:
 def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
     manifest = result.manifest
     nothing = ["  no cell could be mapped: no patch has enough valid pixels"]
-    lines = [f"{job.plan.path}:", *(area_lines(manifest["areas"]) or nothing)]
-    lines += _what_filters_did(manifest["filters"])
-    left_out = manifest["unmapped_cells"]["in_no_classified_patch"]
+    lines = [f"{job.plan.path}:", *(area_lines(manifest.areas) or nothing)]
+    lines += _what_filters_did(manifest.filters)
+    left_out = 0 if manifest.unmapped_cells is None else manifest.unmapped_cells.in_no_classified_patch
     if left_out:
         share = f"{100 * job.min_valid_share:g} %"
         lines.append(f"  {left_out:,} cells with data are not mapped: no patch over them has {share} valid pixels")
-    drift = manifest["drift"]
-    if drift is not None and drift["unfamiliar_share"] is None:
+    drift = manifest.drift
+    if drift is not None and drift.unfamiliar_share is None:
         lines.append(
             "  whether the scene is like the chips of training was not looked into:"
-            f" {drift['patches']} whole patches side by side are too few"
+            f" {drift.patches} whole patches side by side are too few"
         )
     if job.finished:
         return "\n".join([*lines, f"  was finished before, in {job.folder}"])
-    seconds = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in manifest["seconds"].items())
-    resumed = manifest["blocks"]["resumed"]
-    if resumed:
-        lines.append(f"  {resumed} of {manifest['blocks']['all']} blocks were there from the interrupted run")
-    count = manifest["patches"]["classified"]
-    speed = f"{manifest['patches_per_second']:,.0f} a second"
-    if "megapixels_per_second" in manifest:
-        speed = f"{manifest['megapixels_per_second']:,.1f} million pixels a second"
+    run = manifest.run
+    assert run is not None, "of a scene that was mapped now"
+    if run.resumed_blocks:
+        lines.append(f"  {run.resumed_blocks} of {run.blocks} blocks were kept from the interrupted run")
+    count, speed = run.classified_patches, f"{run.patches_per_second:,.0f} a second"
+    if run.megapixels_per_second is not None:
+        speed = f"{run.megapixels_per_second:,.1f} million pixels a second"
+    seconds = ", ".join(f"{stage} {spent:.1f} s" for stage, spent in run.seconds.items())
     lines += [
         f"  {count:,} patch{'es' * (count != 1)}, {speed}; {seconds}",
         f"  written to {job.folder}: {', '.join(job.outputs.values())}",
@@ -233,13 +234,13 @@ def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
     return "\n".join(lines)
 
 
-def _what_filters_did(filters: dict[str, int] | None) -> list[str]:
+def _what_filters_did(filters: "Filtered | None") -> list[str]:
     if filters is None:
         return []
     lines = [
-        f"  {filters['changed_cells']:,} cells changed their class by filters, {filters['merged_regions']:,} regions"
+        f"  {filters.changed_cells:,} cells changed their class by filters, {filters.merged_regions:,} regions"
         " went to a neighbour"
     ]
-    if filters["regions_left"]:
-        lines.append(f"  {filters['regions_left']:,} regions are below --min-area still: they touch no class")
+    if filters.regions_left:
+        lines.append(f"  {filters.regions_left:,} regions are below --min-area still: they touch no class")
     return lines

@@ -11,6 +11,7 @@ from geokd.cli.table import area_lines
 from geokd.cli.talk import echo
 
 if TYPE_CHECKING:
+    from geokd.maps.manifest import Manifest
     from geokd.maps.mosaic import By
 
 
@@ -58,11 +59,12 @@ def mosaic(
     made = join(maps, output, MosaicOptions(by=by, grid=StatedGrid(crs, resolution), **choices))
     echo(_summary(made, output), err=True)
     if as_json:
-        echo(json.dumps(made, allow_nan=False))
+        echo(json.dumps(made.to_json(), allow_nan=False))
 
 
-def _summary(made: dict[str, Any], output: Path) -> str:
-    lines = [f"{output}:", *(f"  {note}" for note in made["notes"])]
-    lines += [f"  {source['cells_taken']:>14,} cells from {source['path']}" for source in made["maps"]]
-    lines += area_lines(made["areas"])
-    return "\n".join([*lines, f"  written to {output.parent}: {', '.join(made['outputs'].values())}"])
+def _summary(made: "Manifest", output: Path) -> str:
+    maps = () if made.mosaic is None else made.mosaic.maps
+    lines = [f"{output}:", *(f"  {note}" for note in made.notes)]
+    lines += [f"  {source.cells_taken:>14,} cells from {source.path}" for source in maps]
+    lines += area_lines(made.areas)
+    return "\n".join([*lines, f"  written to {output.parent}: {', '.join(made.outputs.values())}"])

@@ -2,12 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from geokd.cli import options as o
 from geokd.cli.talk import echo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geokd.legend.regrouping import NewClass
+    from geokd.maps.manifest import Manifest
+    from geokd.training.style_model import StyledModel
 
 
 @click.command()
@@ -29,9 +36,9 @@ def style(paths: tuple[str, ...], output: Path | None, template: bool, overwrite
     ships. LEGEND is a .toml as --template prints it, a .csv with the columns from,title,color_hint, or a .qml saved by
     QGIS. Classes that are not in it stay as they are; several of one title, or in one `from`, are merged.
     """
-    from geokd.model.bundle import is_model
     from geokd.styling import style as restyle
     from geokd.styling import template as legend_of
+    from geokd.training.style_model import StyledModel
 
     target = paths[-1]
     if template:
@@ -44,32 +51,31 @@ def style(paths: tuple[str, ...], output: Path | None, template: bool, overwrite
     if output is None:
         raise click.UsageError("say by -o/--output what to write")
     made = restyle(paths[0], target, output, overwrite=overwrite)
-    echo(_about_model(made) if is_model(target) else _about_map(made, output), err=True)
+    echo(_about_model(made) if isinstance(made, StyledModel) else _about_map(made, output), err=True)
     if as_json:
-        echo(json.dumps(made, allow_nan=False))
+        echo(json.dumps(made.to_json(), allow_nan=False))
 
 
-def _about_model(made: dict[str, Any]) -> str:
-    origin = made["derived_from"]
-    return "\n".join(
-        [f"{made['output']}, from {origin['name']} ({origin['sha256'][:12]}):", *_classes(made["classes"])]
-    )
+def _about_model(made: "StyledModel") -> str:
+    origin = made.derived_from
+    return "\n".join([f"{made.output}, from {origin.name} ({origin.sha256[:12]}):", *_classes(made.classes)])
 
 
-def _about_map(made: dict[str, Any], output: Path) -> str:
-    styled = made["styled"]
-    areas = [f"  {a['area_ha']:>14,.1f} ha  {a['share_percent']:5.1f} %" for a in made["areas"]]
-    rows = [row + area for row, area in zip(_classes(styled["classes"]), areas, strict=True)]
-    notes = [f"  {note}" for note in styled["notes"]]
-    written = f"  written to {output.parent}: {', '.join(made['outputs'].values())}"
-    return "\n".join([f"{output}, from {styled['from']}:", *notes, *rows, written])
+def _about_map(made: "Manifest", output: Path) -> str:
+    styled = made.styled
+    assert styled is not None, "a restyled map"
+    areas = [f"  {a.area_ha:>14,.1f} ha  {a.share_percent:5.1f} %" for a in made.areas]
+    rows = [row + area for row, area in zip(_classes(styled.classes), areas, strict=True)]
+    notes = [f"  {note}" for note in styled.notes]
+    written = f"  written to {output.parent}: {', '.join(made.outputs.values())}"
+    return "\n".join([f"{output}, from {styled.map}:", *notes, *rows, written])
 
 
-def _classes(classes: list[dict[str, Any]]) -> list[str]:
-    width = max(len(c["title"]) for c in classes)
-    origins = [" + ".join(c["from"]) for c in classes]
+def _classes(classes: "Sequence[NewClass]") -> list[str]:
+    width = max(len(c.title) for c in classes)
+    origins = [" + ".join(c.made_of) for c in classes]
     wide = max(map(len, origins))
     return [
-        f"  {c['value']:>3}  {c['title']:<{width}}  #{c['color_hint']}  from {origin:<{wide}}"
+        f"  {c.value:>3}  {c.title:<{width}}  #{c.color_hint}  from {origin:<{wide}}"
         for c, origin in zip(classes, origins, strict=True)
     ]

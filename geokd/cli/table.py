@@ -1,7 +1,10 @@
 """Tables for reading."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from geokd.maps.class_map import ClassArea
 
 
 def aligned(sides: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -22,12 +25,12 @@ def percent(share: float | None, interval: Sequence[float] | None = None) -> str
     )
 
 
-def area_lines(areas: Sequence[Mapping[str, Any]]) -> list[str]:
+def area_lines(areas: Sequence["ClassArea"]) -> list[str]:
     """One line a class that has cells, from a manifest's `areas`, the largest first."""
-    found = sorted((area for area in areas if area["cells"]), key=lambda area: -area["area_ha"])
-    width = max((len(area["title"]) for area in found), default=0)
+    found = sorted((area for area in areas if area.cells), key=lambda area: -area.area_ha)
+    width = max((len(area.title) for area in found), default=0)
     return [
-        f"  {area['title']:<{width}}  {area['area_ha']:>14,.1f} ha  {area['share_percent']:5.1f} %"
-        f"  confidence {area['mean_confidence']:.0f} %"
+        f"  {area.title:<{width}}  {area.area_ha:>14,.1f} ha  {area.share_percent:5.1f} %"
+        f"  confidence {area.mean_confidence:.0f} %"
         for area in found
     ]

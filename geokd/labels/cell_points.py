@@ -144,7 +144,8 @@ def _add_metadata(database: sqlite3.Connection, points: CellPoints, class_map: M
         | {"cells": int(cells), "area_ha": float(area_ha), "points": int(count)}
         for c, cells, area_ha, count in zip(class_map.legend, *form.strata, chosen, strict=True)
     ]
-    patch_px = class_map.manifest.get("options", {}).get("patch_px")
+    options = class_map.manifest.options
+    patch_px = None if options is None else options.patch_px
     design = form.design | ({} if patch_px is None else {"patch_px": str(patch_px)})
     document = json.dumps({"design": design, "classes": classes}, ensure_ascii=False, allow_nan=False)
     database.executescript(_METADATA_TABLES)

@@ -47,16 +47,16 @@ def picture_cells(
     CallError, SceneError
         If a scene that is named cannot be used.
     """
-    made_from = class_map.manifest.get("scene", {})
-    path = scene or made_from.get("path")
+    made_from = class_map.manifest.scene
+    path = scene or (None if made_from is None else made_from.path)
     if path is None:
         return [""] * len(rows), [
             "the points carry no pictures of the scene: the map does not name its scene; give it with --scene"
         ]
-    used = made_from.get("bands_used", [])
-    names = tuple(str(band["taken_as"]) for band in used)
+    used = () if made_from is None else made_from.bands_used
+    names = tuple(band.taken_as for band in used)
     found = [find_band(names, colour) for colour in ("red", "green", "blue")]
-    bidx = [used[band - 1]["bidx"] for band in found] if all(found) else [used[0]["bidx"] if used else 1] * 3
+    bidx = [used[band - 1].bidx for band in found] if all(found) else [used[0].bidx if used else 1] * 3
     try:
         return list(_draw(path, (bidx[0], bidx[1], bidx[2]), class_map, rows, cols)), []
     except (CallError, SceneError) as error:

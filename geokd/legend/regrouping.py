@@ -7,9 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.documents import Record
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import NODATA, UNCLASSIFIED, LandUseClass, Legend, machine_name
 from geokd.legend.file import Restyle
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewClass(Record):
+    """A class of a new legend, and the names of the classes that it is made of."""
+
+    value: int
+    name: str
+    title: str
+    color_hint: str
+    made_of: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -40,12 +52,18 @@ class Regrouping:
             table[list(group)] = new
         return table
 
-    def told(self, old: Legend) -> list[dict[str, object]]:
-        """Return the new classes with the names of the old ones they are made of, as JSON objects."""
-        return [
-            c | {"from": [old[code].name for code in group]}
-            for c, group in zip(self.legend.to_json(), self.groups, strict=True)
-        ]
+    def made_of(self, old: Legend) -> tuple[NewClass, ...]:
+        """Return the new classes with the names of the old ones that they are made of."""
+        return tuple(
+            NewClass(
+                value=c.value,
+                name=c.name,
+                title=c.title,
+                color_hint=c.color_hint,
+                made_of=tuple(old[code].name for code in group),
+            )
+            for c, group in zip(self.legend, self.groups, strict=True)
+        )
 
 
 def regroup(old: Legend, wanted: Sequence[Restyle], source: str) -> Regrouping:

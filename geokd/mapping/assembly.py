@@ -12,7 +12,6 @@ from geokd.mapping.blocks import BlockResult, picture_lines
 from geokd.mapping.cells import CellAnswers
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.overlapping import (
-    Filtered,
     Mosaic,
     PatchPredictions,
     codes_and_confidence,
@@ -24,6 +23,7 @@ from geokd.maps.class_map import ClassMap
 from geokd.maps.filters.majority import smooth
 from geokd.maps.filters.sieve import Sieved, sieve
 from geokd.maps.geotiff import Part
+from geokd.maps.manifest import Filtered
 from geokd.model.drift import Drift, find_drift
 from geokd.scenes.grid import PatchBlock, PatchGrid
 
@@ -181,7 +181,7 @@ def _filter(
         row, col = np.nonzero(changed)
         confidence[place][changed] = cells.percent[now[changed], row, col]
         changed_cells += len(row)
-    return Filtered(changed_cells, sieved.merged, sieved.left)
+    return Filtered(changed_cells=changed_cells, merged_regions=sieved.merged, regions_left=sieved.left)
 
 
 def _within(lines: NDArray[np.int64], cells: slice, cell_px: int) -> slice:

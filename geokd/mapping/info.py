@@ -6,11 +6,11 @@ from typing import Any
 from rasterio.errors import CRSError
 
 from geokd.errors import CallError, SceneError
-from geokd.mapping.account import describe_options, describe_product
+from geokd.mapping.account import product_fields, record_options
 from geokd.mapping.choosing import choose_model, read_card
 from geokd.mapping.jobs import check_unclassified, plan_job
 from geokd.mapping.options import ClassifyOptions
-from geokd.maps.manifest import describe_grid, json_number
+from geokd.maps.manifest import grid_fields, json_number
 from geokd.model.bundle import is_model, load_bundle, resolve_model, shipped_models
 from geokd.model.engine import _TRIAL_SECONDS, Student, open_bundle, patches_per_second
 from geokd.scenes.plan import fix_plan
@@ -75,7 +75,7 @@ def describe_scene_info(scene: SceneInfo) -> dict[str, Any]:
         metres = None
     return {
         "path": scene.path,
-        **describe_grid(scene.grid),
+        **grid_fields(scene.grid),
         "pixel_size_m": metres,
         "data_type": scene.dtype,
         "bands": [
@@ -92,7 +92,7 @@ def describe_scene_info(scene: SceneInfo) -> dict[str, Any]:
         ],
         "nodata": json_number(scene.nodata[0]),
         "masked": scene.masked,
-        **describe_product(scene),
+        **product_fields(scene),
     }
 
 
@@ -123,11 +123,11 @@ def _prospect(scene: SceneInfo, named: str | Path, options: ClassifyOptions) -> 
     speed = patches_per_second(student)
     return about | {
         "problems": None,
-        "options": describe_options(job),
+        "options": record_options(job).to_json(),
         "notes": list(job.notes),
         "warnings": list(job.plan.warnings),
         "patches": patches,
-        "map": describe_grid(cells) | {"cell_size_m": list(cells.pixel_size_m), "cells": cells.height * cells.width},
+        "map": grid_fields(cells) | {"cell_size_m": list(cells.pixel_size_m), "cells": cells.height * cells.width},
         "valid_share": round(valid_share, 4),
         "expected": {
             "seconds": round(patches * valid_share / speed / options.crew.workers, 1),

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geokd.commit import check_outputs, settle
-from geokd.documents import parse_json, read_text
-from geokd.errors import CallError, GeokdError, one_message, together
+from geokd.errors import CallError, GeokdError, SceneError, one_message, together
 from geokd.legend.classes import Legend
 from geokd.mapping.areas import cells_of_area, find_area, has_say
 from geokd.mapping.choosing import ModelChoice, choose_model
 from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks, most_stored_bytes
+from geokd.maps.manifest import read_manifest
 from geokd.maps.map_grid import MOST_CELLS
 from geokd.maps.names import OutputNames, output_names
 from geokd.maps.pages.quicklook import notes_of_letters
@@ -445,12 +445,12 @@ def _is_finished(job: MappingJob) -> bool:
         If it does, but the rasters beside it are those of another map.
     """
     try:
-        manifest = parse_json(read_text(job.folder / job.names.manifest))
+        manifest = read_manifest(job.folder / job.names.manifest)
         there = all((job.folder / name).exists() for name in job.outputs.values())
-        if manifest["fingerprint"] != job.fingerprint or not there:
+        if manifest.fingerprint != job.fingerprint or not there:
             return False
         others = strangers(job.folder, job.outputs)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (SceneError, OSError, ValueError, KeyError, TypeError):
         return False
     if others and not job.options.overwrite:
         raise CallError(

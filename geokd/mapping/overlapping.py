@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from geokd.legend.classes import NODATA
 from geokd.maps.class_map import ClassMap
+from geokd.maps.manifest import Filtered
 from geokd.model.drift import Drift
 from geokd.scenes.grid import PatchBlock, PatchGrid
 
@@ -40,25 +41,6 @@ class PatchPredictions:
         shape = (self.block.rows, self.block.cols)
         if self.probabilities.ndim != 3 or self.probabilities.shape[:2] != shape:
             raise ValueError(f"probabilities of {shape} patches have the shape {self.probabilities.shape}")
-
-
-@dataclass(frozen=True)
-class Filtered:
-    """What filters did to a map.
-
-    Parameters
-    ----------
-    changed_cells : int
-        Cells that have another class than the model's.
-    merged_regions : int
-        Regions below the minimum mapping unit that went to a neighbour.
-    regions_left : int
-        Regions that stayed below it, since they touch no class.
-    """
-
-    changed_cells: int
-    merged_regions: int
-    regions_left: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,32 +1,26 @@
 """One scene on its way through the workers, from the tasks of its blocks to its files, and what comes of it."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from geokd.commit import Claim
 from geokd.errors import GeokdError, SceneError
-from geokd.files import write_bytes
-from geokd.mapping.account import describe_map
+from geokd.mapping.account import describe_map, peak_memory_mb
 from geokd.mapping.assembly import assemble, probability_parts
 from geokd.mapping.blocks import BlockResult, BlockTask
 from geokd.mapping.jobs import MappingJob, source_identity
 from geokd.mapping.journal import Journal
 from geokd.mapping.overlapping import Mosaic
 from geokd.maps.class_map import ClassMap
-from geokd.maps.geotiff import Part, read_class_map, write_probability_raster
-from geokd.maps.manifest import read_manifest, write_manifest
-from geokd.maps.map_files import write_layers
+from geokd.maps.geotiff import read_class_map
+from geokd.maps.manifest import Manifest, RunRecord, read_manifest
+from geokd.maps.map_files import MapProduct, write_map
 from geokd.maps.pages.panels import ScenePicture
-from geokd.maps.pages.quicklook import write_quicklook
-from geokd.maps.pages.report import draw_pictures, report_page
-from geokd.maps.qgis import confidence_raster_qml
-from geokd.maps.stac import write_item
 from geokd.maps.stac_links import derived_from
 from geokd.model.engine import let_students_rest
 from geokd.scenes.bands import true_colour
@@ -44,13 +38,13 @@ class ClassifyResult:
     class_map : ClassMap
     outputs : dict of str to Path
         Files written, by the fields of :class:`geokd.maps.names.OutputNames`.
-    manifest : dict
-        What the manifest file says.
+    manifest : Manifest
+        How it came about, as the manifest file has it.
     """
 
     class_map: ClassMap
     outputs: dict[str, Path]
-    manifest: dict[str, Any]
+    manifest: Manifest
 
 
 class SceneRun:
@@ -173,24 +167,43 @@ class SceneRun:
             self._make_room()
             mosaic = assemble(job, self.blocks, journal.read)
             seconds["mosaic"] = time.perf_counter() - start
-            write_map(job, mosaic, folder)
-            if job.options.probabilities:
-                write_probabilities(job, probability_parts(job, self.blocks, journal.read), folder)
-            seconds["write"] = time.perf_counter() - start - seconds["mosaic"]
-            manifest = describe_map(job, mosaic, {stage: round(spent, 3) for stage, spent in seconds.items()})
-            manifest["patches_per_second"] = round(self._patches / max(seconds["classify"], 1e-3), 1)
-            if job.bundle.contract.is_dense:
-                pixels = self._patches * job.patches.stride_px**2 / 1e6
-                manifest["megapixels_per_second"] = round(pixels / max(seconds["classify"], 1e-3), 2)
-            manifest["blocks"] = {"all": len(self.blocks), "resumed": self._resumed}
-            manifest["command"] = self.command
-            write_manifest(manifest, folder / job.names.manifest)
-            if job.options.report:
-                write_report(job, mosaic, manifest, folder)
-            made_of = [derived_from(path, job.folder) for path in job.info.named_files]
-            write_item(manifest, mosaic.class_map.grid, made_of, folder, job.folder)
+            manifest = write_map(self._product(journal, mosaic), folder, job.folder)
         journal.forget()
         return ClassifyResult(mosaic.class_map, _outputs(job), manifest)
+
+    def _product(self, journal: Journal, mosaic: Mosaic) -> MapProduct:
+        """Gather what the files of the map are made of."""
+        job, bundle = self.job, self.job.bundle
+        kept = job.options.probabilities
+        return MapProduct(
+            mosaic.class_map,
+            job.outputs,
+            job.info.title,
+            f"Land use by the model {bundle.name} ({bundle.precision})",
+            {"GEOKD_MODEL": bundle.name, "GEOKD_MODEL_SHA256": bundle.sha256, "GEOKD_SCENE": job.info.title},
+            lambda write_seconds: describe_map(job, mosaic, self._took(mosaic, write_seconds)),
+            [derived_from(path, job.folder) for path in job.info.named_files],
+            _scene_picture(job, mosaic),
+            job.options.simplify_m,
+            probability_parts(job, self.blocks, journal.read) if kept else None,
+        )
+
+    def _took(self, mosaic: Mosaic, write_seconds: float) -> RunRecord:
+        """Return what the run took, all but the manifest, the report and the STAC item being written."""
+        job, seconds = self.job, self._seconds | {"write": write_seconds}
+        classify = max(seconds["classify"], 1e-3)
+        megapixels = self._patches * job.patches.stride_px**2 / 1e6
+        return RunRecord(
+            seconds={stage: round(spent, 3) for stage, spent in seconds.items()},
+            peak_memory_mb=peak_memory_mb(job.options.crew),
+            patches=sum(block.rows * block.cols for block in self.blocks),
+            classified_patches=mosaic.classified_patches,
+            blocks=len(self.blocks),
+            resumed_blocks=self._resumed,
+            patches_per_second=round(self._patches / classify, 1),
+            megapixels_per_second=round(megapixels / classify, 2) if job.bundle.contract.is_dense else None,
+            command=self.command,
+        )
 
 
 def block_tasks(job: MappingJob, scene: int = 0, run: str | None = None) -> Iterator[BlockTask]:
@@ -229,34 +242,7 @@ def _read_result(job: MappingJob) -> ClassifyResult:
     return ClassifyResult(class_map, outputs, read_manifest(outputs["manifest"]))
 
 
-def write_map(job: MappingJob, mosaic: Mosaic, folder: Path) -> None:
-    """Write all outputs but the manifest and what comes on request only."""
-    names, bundle, class_map = job.names, job.bundle, mosaic.class_map
-    write_layers(class_map, names, folder, _tags(job), job.options.simplify_m, polygons=job.options.polygons)
-    picture = _scene_picture(job, mosaic)
-    subtitle = f"Land use by the model {bundle.name} ({bundle.precision})"
-    write_quicklook(class_map, picture, folder / names.quicklook, job.info.title, subtitle)
-
-
-def write_probabilities(job: MappingJob, parts: Iterable[Part], folder: Path) -> None:
-    """Write the probability of each class of the model, and its style."""
-    grid, legend = job.map_grid, job.bundle.legend
-    write_probability_raster(parts, grid, legend, folder / job.names.probability_raster, _tags(job))
-    write_bytes(folder / job.names.probability_style, confidence_raster_qml().encode())
-
-
-def write_report(job: MappingJob, mosaic: Mosaic, manifest: Mapping[str, Any], folder: Path) -> None:
-    """Write the page that shows the map and tells what its manifest does."""
-    pictures = draw_pictures(mosaic.class_map, _scene_picture(job, mosaic))
-    write_bytes(folder / job.names.report, report_page(manifest, pictures))
-
-
 def _scene_picture(job: MappingJob, mosaic: Mosaic) -> ScenePicture:
     return ScenePicture(
         true_colour(mosaic.picture, job.bundle.contract), mosaic.picture_valid, job.shown.of(job.plan.grid)
     )
-
-
-def _tags(job: MappingJob) -> dict[str, str]:
-    bundle = job.bundle
-    return {"GEOKD_MODEL": bundle.name, "GEOKD_MODEL_SHA256": bundle.sha256, "GEOKD_SCENE": job.info.title}

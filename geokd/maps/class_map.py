@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import InitVar, dataclass
 from functools import cached_property
-from typing import TypedDict
 
 import numpy as np
 import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
+from geokd.documents import Record
 from geokd.legend.classes import NODATA, Legend
 from geokd.scenes.grid import SceneGrid
 
@@ -19,8 +19,9 @@ STRIP_CELLS = 500_000
 _SQUARE_METRES_PER_HECTARE = 10_000.0
 
 
-class ClassArea(TypedDict):
-    """What one class covers; `mean_confidence` (percent) is None for a class without cells."""
+@dataclass(frozen=True, kw_only=True)
+class ClassArea(Record):
+    """What one class covers; `mean_confidence` (percent) is None for a class that has no cells."""
 
     value: int
     name: str

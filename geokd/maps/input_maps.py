@@ -28,7 +28,6 @@ ENDING = "_landuse.tif"
 
 _TOLERANCE_CELLS = 1e-6  # so little that what is read does not depend on the window; GDAL fails at 0
 _MOST_NAMED = 3
-_FILTERS = (("min_confidence", 0), ("smooth_cells", 1), ("min_area_ha", 0))  # options of classify, and what is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,25 +56,20 @@ class InputMap:
     @property
     def filtered(self) -> bool:
         """Whether its classes are not always those of the highest probability, by its manifest or legend."""
-        options = self.file.manifest.get("options", {})
-        used = any(options.get(name, none) != none for name, none in _FILTERS)
-        return used or self.file.unclassified is not None
+        options = self.file.manifest.options
+        return (options is not None and options.shapes_classes) or self.file.unclassified is not None
 
     @property
     def acquisition(self) -> Acquisition | None:
-        """When its scene was taken, if its manifest tells; SceneError if it tells no time."""
-        told = self.file.manifest.get("acquired")
-        try:
-            return None if told is None else Acquisition.from_json(told)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SceneError(f"the manifest of {self.file.path} has no time in `acquired`: {told!r}") from error
+        """When its scene was taken, if its manifest has a time."""
+        return self.file.manifest.acquired
 
     def link(self, folder: Path) -> dict[str, Any]:
         """Return a link of a STAC item in `folder` to this map: to its own item or, where it has none, its classes."""
-        model = self.file.manifest.get("model") or {}
+        model = self.file.manifest.model
         item = Path(self.file.path).with_name(names_of(self.file.path).stac_item)
         path, media_type = (str(item), ITEM_TYPE) if item.exists() else (self.file.path, GEOTIFF)
-        return derived_from(path, folder, media_type, model.get("name"))
+        return derived_from(path, folder, media_type, None if model is None else model.name)
 
     def read(self, number: int, grid: SceneGrid, window: Window, *, percent: bool) -> Part:
         """Read the cells of a window of `grid`: each is that of the map in which its centre lies.

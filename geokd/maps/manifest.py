@@ -1,114 +1,342 @@
-"""The manifest: one JSON document that says how a map came about."""
+"""The manifest: one typed, versioned JSON document that says how a map came about."""
 
 import importlib.metadata
 import json
 import math
 import platform
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import rasterio
 
-from geokd.documents import parse_json, read_text
+from geokd.documents import Record, parse_json, read_record, read_text
 from geokd.errors import SceneError
 from geokd.files import write_bytes
-from geokd.maps.class_map import ClassMap, class_areas
+from geokd.legend.classes import LandUseClass, Legend
+from geokd.legend.regrouping import NewClass
+from geokd.maps.class_map import ClassArea, ClassMap, class_areas
+from geokd.scenes.acquisition import Acquisition
 from geokd.scenes.grid import SceneGrid
 
+VERSION = 2
+"""Of the document. 1 had no version and other keys for mosaics; what is used of it again is read all the same."""
 
-def write_manifest(document: Mapping[str, Any], path: Path) -> None:
-    """Write `document` as JSON: UTF-8, two spaces a level, keys in the order given.
+
+@dataclass(frozen=True, kw_only=True)
+class GridRecord(Record):
+    """Height and width in cells, CRS, and transform (a, b, c, d, e, f)."""
+
+    height: int
+    width: int
+    crs: str | None
+    transform: tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellsRecord(GridRecord):
+    """The grid of a map, the ground size of its cells in metres (x, y), and how areas are measured."""
+
+    cell_size_m: tuple[float, float]
+    areas_measured: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandRecord(Record):
+    """A band of a scene that was used: its number, from 1, its own name, and the model's band that it serves as."""
+
+    bidx: int
+    description: str | None
+    taken_as: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneRecord(GridRecord):
+    """The scene that was mapped; `files` are those of a product."""
+
+    path: str
+    size_bytes: int | None
+    data_type: str
+    bands_used: tuple[BandRecord, ...]
+    sensor: str | None = None
+    product: str | None = None
+    tile: str | None = None
+    masks: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord(Record):
+    """The model; `input` is its contract, as :meth:`geokd.model.contract.InputContract.to_json` has it."""
+
+    name: str
+    architecture: str
+    precision: str
+    task: str
+    path: str
+    sha256: str
+    size_bytes: int
+    input: dict[str, Any]
+    classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionsRecord(Record):
+    """Every option of `classify` with the value it came to, defaults included; see :class:`ClassifyOptions`.
+
+    Those of older maps may be missing, and have the default then.
+    """
+
+    model: str | None = None
+    patch_px: int | None = None
+    stride_px: int | None = None
+    cell_px: int | None = None
+    margin_px: int | None = None
+    bidx: tuple[int, ...] = ()
+    value_scale: float | None = None
+    value_offset: float | None = None
+    value_scaling: dict[str, Any] | None = None
+    nodata: float | str | tuple[float | str | None, ...] | None = None
+    mask: str | None = None
+    resample_m: float | None = None
+    aoi: str | None = None
+    where: str | None = None
+    bbox: tuple[float, float, float, float] | None = None
+    min_valid_share: float | None = None
+    min_confidence: float = 0.0
+    smooth_cells: int = 1
+    min_area_ha: float = 0.0
+    simplify_m: float = 0.0
+    polygons: bool = True
+    probabilities: bool = False
+    report: bool = False
+    acquired: str | None = None
+    workers: int | None = None
+    engine: str | None = None
+    scheduler: str | None = None
+    block_px: tuple[int, int] | None = None
+    memory_mb: int | None = None
+    overwrite: bool = False
+    resume: bool = False
+
+    @property
+    def shapes_classes(self) -> bool:
+        """Whether cells may have another class than the most probable one."""
+        return self.min_confidence > 0 or self.smooth_cells > 1 or self.min_area_ha > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filtered(Record):
+    """What filters did to a map.
+
+    Cells that have another class than the model's; regions below the minimum mapping unit that were merged with a
+    neighbour; regions that stayed below it, since they touch no class.
+    """
+
+    changed_cells: int
+    merged_regions: int
+    regions_left: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftRecord(Record):
+    """Figures of the drift check, see :class:`geokd.model.drift.Drift`."""
+
+    patches: int
+    unfamiliar_share: float | None
+    unsure_share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnmappedCells(Record):
+    """Cells without a class, by reason; `outside_area` is None if no area of interest was given."""
+
+    without_valid_pixel: int
+    in_no_classified_patch: int
+    outside_area: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord(Record):
+    """What the run took that made the map.
+
+    Seconds of each stage, peak of memory in MB, patches of the scene and those classified, blocks and those that an
+    interrupted run had done, speed in patches a second and, of dense students, in million pixels a second.
+    """
+
+    seconds: dict[str, float]
+    peak_memory_mb: float | None
+    patches: int
+    classified_patches: int
+    blocks: int
+    resumed_blocks: int
+    patches_per_second: float
+    megapixels_per_second: float | None
+    command: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinedMap(GridRecord):
+    """A map of a mosaic: its number, path, model and scene; whether it was resampled; how many cells came from it."""
+
+    number: int
+    path: str
+    model: ModelRecord | None
+    scene: str | None
+    resampled: bool
+    cells_taken: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MosaicRecord(Record):
+    """How maps were joined: what decided where they overlap, the maps, and the options as they were given."""
+
+    decided_by: str
+    maps: tuple[JoinedMap, ...]
+    by: str | None
+    crs: str | None
+    resolution: float | None
+    sources: bool
+    polygons: bool
+    overwrite: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyledRecord(Record):
+    """What a restyled map was made from, and how."""
+
+    map: str
+    legend_file: str
+    classes: tuple[NewClass, ...]
+    by: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest(Record):
+    """How a map came about, and what it holds.
+
+    A part that does not apply is None: `scene`, `model`, `options`, `run`, `drift` and so on of a mosaic, `mosaic` of a
+    classified scene, `styled` of a map that was not restyled. A restyled map keeps what still holds of the old one.
+    """
+
+    version: int = VERSION
+    date: str | None = None
+    acquired: Acquisition | None = None
+    scene: SceneRecord | None = None
+    model: ModelRecord | None = None
+    legend: tuple[LandUseClass, ...] = ()
+    options: OptionsRecord | None = None
+    mosaic: MosaicRecord | None = None
+    styled: StyledRecord | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    filters: Filtered | None = None
+    drift: DriftRecord | None = None
+    map: CellsRecord | None = None
+    valid_cells: int = 0
+    unmapped_cells: UnmappedCells | None = None
+    area_ha: float = 0.0
+    areas: tuple[ClassArea, ...] = ()
+    cells_by_confidence: tuple[int, ...] = ()
+    run: RunRecord | None = None
+    outputs: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    fingerprint: str | None = None
+
+    @property
+    def has_polygons(self) -> bool:
+        """Whether the GeoPackage of polygons was asked for."""
+        asked = self.mosaic or self.options
+        return asked is None or asked.polygons
+
+    @property
+    def simplify_m(self) -> float:
+        """How far outlines of polygons are simplified."""
+        return 0.0 if self.options is None else self.options.simplify_m
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write a manifest.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    write_document(manifest.to_json(), path)
+
+
+def write_document(document: dict[str, Any], path: Path) -> None:
+    """Write a JSON document: UTF-8, two spaces a level, keys in the order given.
 
     Raises
     ------
     ValueError
         If a number is NaN or infinite, which JSON does not know.
-    TypeError
-        If a value is no JSON value.
     OutputError
         If it cannot be written.
     """
-    text = json.dumps(dict(document), ensure_ascii=False, allow_nan=False, indent=2)
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2)
     write_bytes(path, (text + "\n").encode())
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    """Read what :func:`write_manifest` wrote.
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest, also of an older version: unknown keys are left out.
 
     Raises
     ------
     SceneError
-        If it cannot be read, is no JSON object, or a value that is used has the wrong type: all in one message.
+        If it cannot be read, is of a newer version, or a value has the wrong type.
     """
     try:
-        document = parse_json(read_text(path))
-        if not isinstance(document, dict):
-            raise ValueError("it is no JSON object")
+        manifest = read_record(parse_json(read_text(path)), Manifest)
+        if manifest.legend:
+            Legend(manifest.legend)
     except (OSError, ValueError) as error:
         raise SceneError(f"the manifest {path} cannot be read: {error}; make the map again, or remove it") from error
-    broken = [place for place, kinds in _KINDS.items() if not all(isinstance(v, kinds) for v in _at(document, place))]
-    if broken:
-        raise SceneError(f"the manifest {path} is broken at {', '.join(broken)}; make the map again, or remove it")
-    return document
+    if manifest.version > VERSION:
+        raise SceneError(
+            f"the manifest {path} has version {manifest.version}, this geokd reads up to {VERSION}; update geokd"
+        )
+    return manifest
 
 
-def _at(document: dict[str, Any], place: str) -> list[Any]:
-    """Return the value at a place such as `options.patch_px`; of a list, that of each member. Missing ones are none."""
-    found: list[Any] = [document]
-    for key in place.split("."):
-        members = [m for value in found for m in (value if isinstance(value, list) else [value])]
-        found = [value[key] for value in members if isinstance(value, dict) and key in value]
-    return found
-
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "legend": (list,),
-    "options": (dict,),
-    "options.patch_px": (int, type(None)),
-    "options.polygons": (bool,),
-    "options.simplify_m": (int, float),
-    "notes": (list,),
-    "scene": (dict,),
-    "scene.path": (str,),
-    "scene.bands_used": (list,),
-    "scene.bands_used.bidx": (int,),
-    "model": (dict,),
-    "model.name": (str,),
-}
-"""Types of what is used of a manifest again, where it is there."""
-
-_PACKAGES = ("geokd", "numpy", "rasterio", "pyogrio", "shapely", "onnxruntime", "dask")
-
-
-def describe_cells(grid: SceneGrid) -> dict[str, Any]:
-    """Return the grid of a map, the ground size of its cells, and how areas are measured, as a JSON object."""
-    return describe_grid(grid) | {
-        "cell_size_m": list(grid.pixel_size_m),
-        "areas_measured": where_areas_are_measured(grid),
+def areas_of(class_map: ClassMap) -> dict[str, Any]:
+    """Return the fields of a manifest that hold the cells of a map: its grid, how many are mapped, and the areas."""
+    areas = class_areas(class_map)
+    return {
+        "map": record_cells(class_map.grid),
+        "valid_cells": int(class_map.cell_counts().sum()),
+        "area_ha": math.fsum(area.area_ha for area in areas),
+        "areas": tuple(areas),
     }
 
 
-def describe_areas(class_map: ClassMap) -> dict[str, Any]:
-    """Return the area of all classes, and of each, as a JSON object."""
-    areas = class_areas(class_map)
-    return {"area_ha": math.fsum(area["area_ha"] for area in areas), "areas": [dict(area) for area in areas]}
+def record_cells(grid: SceneGrid) -> CellsRecord:
+    """Return the grid of a map, the ground size of its cells, and how areas are measured."""
+    return CellsRecord(
+        **grid_fields(grid), cell_size_m=grid.pixel_size_m, areas_measured=where_areas_are_measured(grid)
+    )
+
+
+def grid_fields(grid: SceneGrid) -> dict[str, Any]:
+    """Return the fields of a :class:`GridRecord`."""
+    return {
+        "height": grid.height,
+        "width": grid.width,
+        "crs": None if grid.crs is None else grid.crs.to_string(),
+        "transform": tuple(grid.transform)[:6],
+    }
+
+
+_PACKAGES = ("geokd", "numpy", "rasterio", "pyogrio", "shapely", "onnxruntime", "dask")
 
 
 def package_versions() -> dict[str, str]:
     """Return the versions of what a map depends on, by name."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return versions | {"gdal": rasterio.__gdal_version__, "python": platform.python_version()}
-
-
-def describe_grid(grid: SceneGrid) -> dict[str, Any]:
-    """Return size, CRS and transform (a, b, c, d, e, f), as a JSON object."""
-    return {
-        "height": grid.height,
-        "width": grid.width,
-        "crs": None if grid.crs is None else grid.crs.to_string(),
-        "transform": list(grid.transform)[:6],
-    }
 
 
 def where_areas_are_measured(grid: SceneGrid) -> str:

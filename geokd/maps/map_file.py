@@ -18,7 +18,7 @@ from geokd.commit import settle
 from geokd.errors import OutputError, SceneError
 from geokd.legend.classes import NODATA, UNCLASSIFIED, LandUseClass, Legend, default_legend, machine_name
 from geokd.maps.class_map import cell_areas_ha, sum_by_label
-from geokd.maps.manifest import read_manifest
+from geokd.maps.manifest import Manifest, read_manifest
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
@@ -37,14 +37,14 @@ class MapFile:
         Its cells.
     legend : Legend
         From the manifest beside it or, where there is none, its category names and palette.
-    manifest : dict
-        Empty where there is none.
+    manifest : Manifest
+        Without any part where there is none.
     """
 
     path: str
     grid: SceneGrid
     legend: Legend
-    manifest: dict[str, Any]
+    manifest: Manifest
 
     @property
     def unclassified(self) -> int | None:
@@ -156,11 +156,11 @@ def open_map(path: str | Path) -> MapFile:
         grid = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
         palette = _palette(dataset)
     beside = _manifest_of(path)
-    manifest = read_manifest(beside) if beside.is_file() else {}
+    manifest = read_manifest(beside) if beside.is_file() else Manifest()
     names = category_names(path)
     try:
-        if "legend" in manifest:
-            legend = Legend.from_json(manifest["legend"])
+        if manifest.legend:
+            legend = Legend(manifest.legend)
         elif names:
             legend = _legend(names, palette)
         else:
@@ -168,7 +168,7 @@ def open_map(path: str | Path) -> MapFile:
                 f"the classes of {path} are unknown: there is neither the manifest {beside.name}"
                 f" nor {Path(path).name}.aux.xml with category names beside it; copy them there with the map"
             )
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise SceneError(f"the legend of {path} cannot be used: {error}") from error
     return MapFile(str(path), grid, legend, manifest)
 
@@ -200,10 +200,7 @@ def class_names(path: str | Path) -> dict[int, str]:
     """
     beside = _manifest_of(path)
     if beside.name.endswith("_landuse.json") and beside.is_file():
-        try:
-            return {c.value: c.name for c in Legend.from_json(read_manifest(beside).get("legend", []))}
-        except (ValueError, TypeError) as error:
-            raise SceneError(f"the legend in the manifest {beside} cannot be used: {error}") from error
+        return {c.value: c.name for c in read_manifest(beside).legend}
     return category_names(path)
 
 

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +12,15 @@ from rasterio.windows import Window
 
 from geokd.commit import check_outputs, staged
 from geokd.errors import CallError, GeokdError, together
-from geokd.files import write_bytes
-from geokd.legend.classes import NODATA, LandUseClass, Legend, default_legend
+from geokd.legend.classes import NODATA, Legend
 from geokd.maps.class_map import ClassMap, row_strips
-from geokd.maps.geotiff import Part, write_class_raster, write_probability_raster
+from geokd.maps.geotiff import Part
 from geokd.maps.input_maps import ENDING, InputMap, find_maps, names_of
-from geokd.maps.manifest import describe_areas, describe_cells, describe_grid, package_versions, write_manifest
-from geokd.maps.map_files import write_layers
+from geokd.maps.manifest import JoinedMap, Manifest, MosaicRecord, areas_of, grid_fields, package_versions
+from geokd.maps.map_files import MapProduct, Sources, write_map
 from geokd.maps.map_grid import StatedGrid, lies_on, place, union_grid
 from geokd.maps.overlay import Overlay, by_confidence, by_probability
-from geokd.maps.pages.quicklook import notes_of_letters, write_quicklook
-from geokd.maps.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml
-from geokd.maps.stac import write_item
+from geokd.maps.pages.quicklook import notes_of_letters
 from geokd.scenes.acquisition import Acquisition, spanned
 from geokd.scenes.grid import SceneGrid
 
@@ -91,7 +88,7 @@ class _Plan:
                 yield rows, by_confidence(parts, shape)
 
 
-def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOptions | None = None) -> dict[str, Any]:
+def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOptions | None = None) -> Manifest:
     """Join maps of neighbouring or overlapping scenes into one.
 
     Parameters
@@ -106,8 +103,8 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
 
     Returns
     -------
-    dict
-        What the manifest says: maps, by, notes, map (the grid), areas, outputs and so on.
+    Manifest
+        As the manifest file has it; the maps and how they were joined are under `mosaic`.
 
     Raises
     ------
@@ -124,24 +121,19 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
     by_probability = plan.by == "probability"
     outputs = names.chosen(polygons=options.polygons, probabilities=by_probability, sources=options.sources)
     with staged(path.parent, outputs.values(), overwrite=options.overwrite, former=names) as folder:
-        class_map, sources, taken = _join(plan, keep_sources=options.sources)
-        tags = {"GEOKD_MOSAIC_OF": ", ".join(source.name for source in plan.maps)}
-        write_layers(class_map, names, folder, tags, polygons=options.polygons)
-        subtitle = f"Mosaic of {len(plan.maps)} maps by {plan.by}"
-        write_quicklook(class_map, None, folder / names.quicklook, path.name.removesuffix(ENDING), subtitle)
-        if by_probability:
-            write_probability_raster(_percent(plan), plan.grid, plan.legend, folder / names.probability_raster, tags)
-            write_bytes(folder / names.probability_style, confidence_raster_qml().encode())
-        if sources is not None:
-            numbered = ClassMap(sources, class_map.confidence, plan.grid, _legend_of_sources(plan.maps))
-            numbers = {f"GEOKD_MAP_{number}": source.name for number, source in enumerate(plan.maps, 1)}
-            write_class_raster(numbered, folder / names.source_raster, numbers, "number of the map")
-            write_bytes(folder / names.source_attributes, class_attributes_pam(numbered).encode())
-            write_bytes(folder / names.source_style, class_raster_qml(numbered.legend).encode())
-        manifest = _describe(plan, class_map, taken, options) | {"outputs": outputs, "versions": package_versions()}
-        write_manifest(manifest, folder / names.manifest)
-        write_item(manifest, plan.grid, [source.link(path.parent) for source in plan.maps], folder, path.parent)
-    return manifest
+        class_map, numbers, taken = _join(plan, keep_sources=options.sources)
+        product = MapProduct(
+            class_map,
+            outputs,
+            path.name.removesuffix(ENDING),
+            f"Mosaic of {len(plan.maps)} maps by {plan.by}",
+            {"GEOKD_MOSAIC_OF": ", ".join(source.name for source in plan.maps)},
+            lambda _: _describe(plan, class_map, taken, options, outputs),
+            [source.link(path.parent) for source in plan.maps],
+            percent=_percent(plan) if by_probability else None,
+            sources=None if numbers is None else Sources(numbers, [source.name for source in plan.maps]),
+        )
+        return write_map(product, folder, path.parent)
 
 
 def _plan(paths: Sequence[str | Path], path: Path, options: MosaicOptions) -> _Plan:
@@ -245,48 +237,37 @@ def _percent(plan: _Plan) -> Iterator[Part]:
         yield (rows, slice(0, plan.grid.width)), overlay.percent
 
 
-def _legend_of_sources(maps: Sequence[InputMap]) -> Legend:
-    """Return the maps as classes, numbered from 1, a colour each."""
-    colours = [c.color_hint for c in default_legend(f"map {number}" for number in range(len(maps) + 1))]
-    titles = ["no map", *(source.name for source in maps)]
-    return Legend(
-        tuple(
-            LandUseClass(number, f"map_{number}", title, colour)
-            for number, (title, colour) in enumerate(zip(titles, colours, strict=True))
+def _describe(
+    plan: _Plan, class_map: ClassMap, taken: NDArray[np.int64], options: MosaicOptions, outputs: dict[str, str]
+) -> Manifest:
+    joined = [
+        JoinedMap(
+            number=number,
+            path=source.file.path,
+            model=source.file.manifest.model,
+            scene=None if source.file.manifest.scene is None else source.file.manifest.scene.path,
+            resampled=not lies_on(source.file.grid, plan.grid),
+            cells_taken=int(cells),
+            **grid_fields(source.file.grid),
         )
+        for number, (source, cells) in enumerate(zip(plan.maps, taken, strict=True), 1)
+    ]
+    return Manifest(
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        acquired=plan.acquisition,
+        legend=plan.legend.classes,
+        mosaic=MosaicRecord(
+            decided_by=plan.by,
+            maps=tuple(joined),
+            by=options.by,
+            crs=options.grid.crs,
+            resolution=options.grid.resolution,
+            sources=options.sources,
+            polygons=options.polygons,
+            overwrite=options.overwrite,
+        ),
+        notes=plan.notes,
+        outputs=outputs,
+        versions=package_versions(),
+        **areas_of(class_map),
     )
-
-
-def _describe(plan: _Plan, class_map: ClassMap, taken: NDArray[np.int64], options: MosaicOptions) -> dict[str, Any]:
-    """Return the manifest, as a JSON object."""
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "maps": [
-            {
-                "number": number,
-                "path": source.file.path,
-                "model": source.file.manifest.get("model"),
-                "scene": source.file.manifest.get("scene", {}).get("path"),
-                **describe_grid(source.file.grid),
-                "resampled": not lies_on(source.file.grid, plan.grid),
-                "cells_taken": int(cells),
-            }
-            for number, (source, cells) in enumerate(zip(plan.maps, taken, strict=True), 1)
-        ],
-        "acquired": None if plan.acquisition is None else plan.acquisition.to_json(),
-        "by": plan.by,
-        "legend": plan.legend.to_json(),
-        "options": {
-            "by": options.by,
-            "crs": options.grid.crs,
-            "resolution": options.grid.resolution,
-            "sources": options.sources,
-            "polygons": options.polygons,
-            "overwrite": options.overwrite,
-        },
-        "notes": list(plan.notes),
-        "warnings": [],
-        "map": describe_cells(plan.grid),
-        "valid_cells": int(taken.sum()),
-        **describe_areas(class_map),
-    }

@@ -15,11 +15,12 @@ from PIL import Image
 
 from geokd.documents import parse_json, read_text
 from geokd.files import write_bytes
-from geokd.legend.classes import NODATA, UNCLASSIFIED
+from geokd.legend.classes import NODATA, UNCLASSIFIED, Legend
 from geokd.maps.footprint import footprint
+from geokd.maps.manifest import CellsRecord, Manifest, ModelRecord
 from geokd.maps.stac_links import GEOTIFF, href, href_of, model_name
 from geokd.model.contract import ValueScaling
-from geokd.scenes.acquisition import Acquisition, in_words
+from geokd.scenes.acquisition import in_words
 from geokd.scenes.grid import SceneGrid
 
 STAC_VERSION = "1.1.0"
@@ -67,14 +68,13 @@ _KINDS = {
 
 
 def write_item(
-    manifest: Mapping[str, Any], grid: SceneGrid, links: Iterable[Mapping[str, Any]], folder: Path, place: Path
+    manifest: Manifest, grid: SceneGrid, links: Iterable[Mapping[str, Any]], folder: Path, place: Path
 ) -> None:
     """Write the STAC item of a map of which everything else is written.
 
     Parameters
     ----------
-    manifest : mapping
-        What the manifest file of the map says.
+    manifest : Manifest
     grid : SceneGrid
         Of the map.
     links : iterable of mapping
@@ -89,7 +89,7 @@ def write_item(
     OutputError
         If it cannot be written.
     """
-    outputs = manifest["outputs"]
+    outputs = manifest.outputs
     files = {field: _file_facts(folder / name) for field, name in outputs.items() if field != "stac_item"}
     item = map_item(manifest, grid, links, files, place)
     text = json.dumps(item, ensure_ascii=False, allow_nan=False, indent=2)
@@ -118,7 +118,7 @@ def strangers(folder: Path, outputs: Mapping[str, str]) -> list[str]:
 
 
 def map_item(
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     grid: SceneGrid,
     links: Iterable[Mapping[str, Any]],
     files: Mapping[str, Mapping[str, Any]],
@@ -133,7 +133,7 @@ def map_item(
     files : mapping of str to mapping
         Size and checksum of each output, by the extension `file`.
     """
-    outputs, model = manifest["outputs"], manifest.get("model")
+    outputs, model = manifest.outputs, manifest.model
     where = footprint(grid)
     assets = {}
     for field, facts in files.items():
@@ -153,8 +153,8 @@ def map_item(
             "title": f"Land use, {outputs['class_raster'].removesuffix('_landuse.tif')}",
             **_times(manifest),
             "processing:level": "L4",  # what models make of measurements
-            "processing:lineage": "; ".join(manifest["notes"]),
-            "processing:software": dict(manifest["versions"]),
+            "processing:lineage": "; ".join(manifest.notes),
+            "processing:software": dict(manifest.versions),
             **_projection(grid),
             **(_model_fields(model) if model else {}),
         },
@@ -173,13 +173,12 @@ def _file_facts(path: Path) -> dict[str, Any]:
         return facts | {"proj:code": None, "proj:wkt2": None, "proj:shape": [picture.height, picture.width]}
 
 
-def _times(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    made = manifest["date"].replace("+00:00", "Z")
+def _times(manifest: Manifest) -> dict[str, Any]:
+    made = (manifest.date or "").replace("+00:00", "Z")
     told = {"created": made, "updated": made}
-    if manifest["acquired"] is None:
+    if manifest.acquired is None:
         return {"datetime": made} | told
-    acquired = Acquisition.from_json(manifest["acquired"])
-    start, end = in_words(acquired.start), in_words(acquired.end)
+    start, end = in_words(manifest.acquired.start), in_words(manifest.acquired.end)
     if start == end:
         return {"datetime": start} | told
     return {"datetime": None, "start_datetime": start, "end_datetime": end} | told
@@ -197,38 +196,34 @@ def _projection(grid: SceneGrid) -> dict[str, Any]:
     return told if authority or grid.crs is None else told | {"proj:projjson": grid.crs.to_dict(projjson=True)}
 
 
-def _bands(field: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _bands(field: str, manifest: Manifest) -> dict[str, Any]:
     """Return what a raster's bands hold; of other outputs, nothing."""
-    cells = manifest["map"]
-    left = cells["height"] * cells["width"] - manifest["valid_cells"]
+    cells = manifest.map
+    assert cells is not None, "written with the map"
+    left = cells.height * cells.width - manifest.valid_cells
     unmapped = {"value": NODATA, "name": "not_mapped", "title": "Not mapped", "nodata": True, "count": left}
     if field == "class_raster":
-        counts = {area["value"]: area["cells"] for area in manifest["areas"]}
-        classes = [c | {"count": counts[c["value"]]} for c in manifest["legend"]]
-        return _raster(manifest, [("land_use", "Code of the class")]) | {"classification:classes": [*classes, unmapped]}
-    if field == "source_raster":
+        counts = {area.value: area.cells for area in manifest.areas}
+        classes = [c | {"count": counts[c["value"]]} for c in Legend(manifest.legend).to_json()]
+        return _raster(cells, [("land_use", "Code of the class")]) | {"classification:classes": [*classes, unmapped]}
+    if field == "source_raster" and manifest.mosaic is not None:
         classes = [
-            {
-                "value": m["number"],
-                "name": f"map_{m['number']}",
-                "title": Path(m["path"]).name,
-                "count": m["cells_taken"],
-            }
-            for m in manifest["maps"]
+            {"value": m.number, "name": f"map_{m.number}", "title": Path(m.path).name, "count": m.cells_taken}
+            for m in manifest.mosaic.maps
         ]
-        return _raster(manifest, [("map", "Number of the map")]) | {"classification:classes": [*classes, unmapped]}
+        return _raster(cells, [("map", "Number of the map")]) | {"classification:classes": [*classes, unmapped]}
     if field == "confidence_raster":
-        return _raster(manifest, [("confidence", "Probability of the class that is shown")], "%")
+        return _raster(cells, [("confidence", "Probability of the class that is shown")], "%")
     if field == "probability_raster":
-        classes = [c for c in manifest["legend"] if c["name"] != UNCLASSIFIED]
-        return _raster(manifest, [(c["name"], c["title"]) for c in classes], "%")
+        of_model = [c for c in manifest.legend if c.name != UNCLASSIFIED]
+        return _raster(cells, [(c.name, c.title) for c in of_model], "%")
     return {}
 
 
-def _raster(manifest: Mapping[str, Any], bands: Sequence[tuple[str, str]], unit: str | None = None) -> dict[str, Any]:
+def _raster(cells: CellsRecord, bands: Sequence[tuple[str, str]], unit: str | None = None) -> dict[str, Any]:
     """Return what is common to all bands (name, description) of a raster, and each."""
     common = {"data_type": "uint8", "nodata": NODATA} | ({"unit": unit} if unit else {})
-    size = max(manifest["map"]["cell_size_m"])
+    size = max(cells.cell_size_m)
     of_extension = {"sampling": "area", "spatial_resolution": size, **common}
     return {
         **common,
@@ -244,15 +239,15 @@ def _scaling_of_bands(scaling: Mapping[str, Any], bands: int) -> list[dict[str, 
     return [one.to_json() for one in ValueScaling.from_json(scaling).of_bands(bands)]
 
 
-def _model_fields(model: Mapping[str, Any]) -> dict[str, Any]:
+def _model_fields(model: ModelRecord) -> dict[str, Any]:
     """Return what a model takes and gives, by the extension `mlm`."""
-    wanted = model["input"]
+    wanted = model.input
     scaling, cell_px = wanted["value_scaling"], wanted.get("cell_px")
     cells = [] if cell_px is None else [wanted["patch_px"] // cell_px] * 2
     task = "semantic-segmentation" if cells else "scene-classification"
     return {
-        "mlm:name": model_name(model["name"]),
-        "mlm:architecture": model["architecture"],
+        "mlm:name": model_name(model.name),
+        "mlm:architecture": model.architecture,
         "mlm:tasks": [task],
         "mlm:framework": "ONNX",
         "mlm:input": [
@@ -275,7 +270,7 @@ def _model_fields(model: Mapping[str, Any]) -> dict[str, Any]:
                 "description": f"one a class{' for each cell' if cells else ''}, in the order of their values",
                 "tasks": [task],
                 "result": {
-                    "shape": [-1, model["classes"], *cells],
+                    "shape": [-1, model.classes, *cells],
                     "dim_order": ["batch", "class", *(("height", "width") if cells else ())],
                     "data_type": "float32",
                 },
@@ -284,14 +279,14 @@ def _model_fields(model: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _model_asset(model: Mapping[str, Any], place: Path) -> dict[str, Any]:
+def _model_asset(model: ModelRecord, place: Path) -> dict[str, Any]:
     return {
-        "href": href_of(model["path"], place),
-        "title": f"The model {model['name']} ({model['precision']})",
+        "href": href_of(model.path, place),
+        "title": f"The model {model.name} ({model.precision})",
         "type": "application/octet-stream; framework=onnx",
         "roles": ["mlm:model"],
         "mlm:artifact_type": "onnx",
-        "file:size": model["size_bytes"],
-        "file:checksum": _SHA2_256 + model["sha256"],
-        "raster:bands": [{"name": band, "data_type": model["input"]["data_type"]} for band in model["input"]["bands"]],
+        "file:size": model.size_bytes,
+        "file:checksum": _SHA2_256 + model.sha256,
+        "raster:bands": [{"name": band, "data_type": model.input["data_type"]} for band in model.input["bands"]],
     }

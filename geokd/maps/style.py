@@ -4,29 +4,25 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geokd.commit import check_outputs, staged
 from geokd.errors import CallError, GeokdError, together
-from geokd.files import write_bytes
-from geokd.legend.classes import NODATA, UNCLASSIFIED, Legend
+from geokd.legend.classes import NODATA
 from geokd.legend.file import read_legend_file
 from geokd.legend.regrouping import Regrouping, regroup
 from geokd.maps.class_map import ClassMap, confidence_histogram
-from geokd.maps.geotiff import Part, write_probability_raster
+from geokd.maps.geotiff import Part
 from geokd.maps.input_maps import ENDING, InputMap, find_map, names_of
-from geokd.maps.manifest import describe_areas, describe_cells, package_versions, write_manifest
+from geokd.maps.manifest import VERSION, Manifest, StyledRecord, areas_of, package_versions
 from geokd.maps.map_file import tiled_windows
-from geokd.maps.map_files import write_layers
-from geokd.maps.pages.quicklook import notes_of_letters, write_quicklook
-from geokd.maps.qgis import confidence_raster_qml
-from geokd.maps.stac import write_item
+from geokd.maps.map_files import MapProduct, write_map
+from geokd.maps.pages.quicklook import notes_of_letters
 
 _SURE = 100
-_STALE = ("fingerprint", "blocks", "seconds", "peak_memory_mb")  # of a manifest: they tell of the run that made the map
 
 
 class _Part(NamedTuple):
@@ -70,9 +66,7 @@ class _Restyled:
             yield _Part(window.toslices(), codes, np.where(changed, own, confidence).astype(np.uint8), percent)
 
 
-def style_map(
-    legend: str | Path, class_map: str | Path, output: str | Path, *, overwrite: bool = False
-) -> dict[str, Any]:
+def style_map(legend: str | Path, class_map: str | Path, output: str | Path, *, overwrite: bool = False) -> Manifest:
     """Write a map anew with other names and colours, and with classes merged.
 
     Codes stay, unless classes are merged: then they count from 0 again, each new class in the place of the first of its
@@ -94,8 +88,8 @@ def style_map(
 
     Returns
     -------
-    dict
-        What the manifest says; under `styled` what the map was made from, and how.
+    Manifest
+        As the manifest file has it; under `styled` what the map was made from, and how.
 
     Raises
     ------
@@ -108,25 +102,24 @@ def style_map(
     """
     path = Path(output)
     restyled = _plan(legend, class_map, path, overwrite=overwrite)
-    source, new = restyled.source, restyled.regrouping.legend
-    names = names_of(path)
-    asked = source.file.manifest.get("options", {})
-    polygons = bool(asked.get("polygons", True))  # as of the map that this one is made from
-    outputs = names.chosen(polygons=polygons, probabilities=source.probabilities is not None)
+    source = restyled.source
+    was = source.file.manifest
+    names, bare = names_of(path), source.probabilities is None
+    outputs = names.chosen(polygons=was.has_polygons, probabilities=not bare)
     with staged(path.parent, outputs.values(), overwrite=overwrite, former=names) as folder:
         made = _restyle(restyled)
-        tags = {"GEOKD_STYLED_FROM": source.name}
-        write_layers(made, names, folder, tags, float(asked.get("simplify_m", 0)), polygons=polygons)
-        title = path.name.removesuffix(ENDING)
-        write_quicklook(made, None, folder / names.quicklook, title, f"Classes by {Path(legend).name}")
-        if source.probabilities is not None:
-            of_model = Legend(tuple(c for c in new if c.name != UNCLASSIFIED))
-            write_probability_raster(_percent(restyled), made.grid, of_model, folder / names.probability_raster, tags)
-            write_bytes(folder / names.probability_style, confidence_raster_qml().encode())
-        manifest = _describe(restyled, made, legend) | {"outputs": outputs, "versions": package_versions()}
-        write_manifest(manifest, folder / names.manifest)
-        write_item(manifest, made.grid, [source.link(path.parent)], folder, path.parent)
-    return manifest
+        product = MapProduct(
+            made,
+            outputs,
+            path.name.removesuffix(ENDING),
+            f"Classes by {Path(legend).name}",
+            {"GEOKD_STYLED_FROM": source.name},
+            lambda _: _describe(restyled, made, legend, outputs),
+            [source.link(path.parent)],
+            simplify_m=was.simplify_m,
+            percent=None if bare else _percent(restyled),
+        )
+        return write_map(product, folder, path.parent)
 
 
 def _plan(legend: str | Path, class_map: str | Path, path: Path, *, overwrite: bool) -> _Restyled:
@@ -174,29 +167,31 @@ def _percent(restyled: _Restyled) -> Iterator[Part]:
         yield part.place, part.percent
 
 
-def _describe(restyled: _Restyled, made: ClassMap, legend: str | Path) -> dict[str, Any]:
+def _describe(restyled: _Restyled, made: ClassMap, legend: str | Path, outputs: dict[str, str]) -> Manifest:
     """Return the manifest: what still holds of the old one, and what is new."""
     source, notes = restyled.source, _notes(restyled)
     letters = notes_of_letters(made.legend)
-    kept = {key: value for key, value in source.file.manifest.items() if key not in _STALE}
-    return {
-        **kept,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "acquired": kept.get("acquired"),
-        "legend": made.legend.to_json(),
-        "styled": {
-            "from": source.file.path,
-            "legend_file": str(legend),
-            "classes": restyled.regrouping.told(source.file.legend),
-            "by": "probability" if restyled.by_probability else "class",
-            "notes": [notes[-1], *letters],
-        },
-        "notes": [*kept.get("notes", []), *notes, *letters],
-        "map": describe_cells(made.grid),
-        "valid_cells": int(made.cell_counts().sum()),
-        **describe_areas(made),
-        "cells_by_confidence": confidence_histogram(made),
-    }
+    was = source.file.manifest
+    styled = StyledRecord(
+        map=source.file.path,
+        legend_file=str(legend),
+        classes=restyled.regrouping.made_of(source.file.legend),
+        by="probability" if restyled.by_probability else "class",
+        notes=(notes[-1], *letters),
+    )
+    return was.changed(
+        version=VERSION,
+        date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        legend=made.legend.classes,
+        styled=styled,
+        notes=(*was.notes, *notes, *letters),
+        cells_by_confidence=tuple(confidence_histogram(made)),
+        run=None,  # that of the run that made the map
+        fingerprint=None,
+        outputs=outputs,
+        versions=package_versions(),
+        **areas_of(made),
+    )
 
 
 def _notes(restyled: _Restyled) -> list[str]:

@@ -1,20 +1,37 @@
 """A bundle with names, colours and classes of an analyst's own."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from geokd.commit import check_outputs, staged
+from geokd.documents import Record
 from geokd.errors import CallError
 from geokd.files import write_bytes
 from geokd.legend.file import read_legend_file
-from geokd.legend.regrouping import Regrouping, regroup
+from geokd.legend.regrouping import NewClass, Regrouping, regroup
 from geokd.model.bundle import Bundle, Golden, golden_cells, load_bundle, resolve_model
 
 
-def style_model(
-    legend: str | Path, model: str | Path, output: str | Path, *, overwrite: bool = False
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class ModelId(Record):
+    """Name and SHA-256 of a bundle."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyledModel(Record):
+    """A bundle that was written anew: its path, name and SHA-256, the bundle that it was made from, its classes."""
+
+    output: str
+    name: str
+    sha256: str
+    derived_from: ModelId
+    classes: tuple[NewClass, ...]
+
+
+def style_model(legend: str | Path, model: str | Path, output: str | Path, *, overwrite: bool = False) -> StyledModel:
     """Write a bundle anew with other names and colours, and with classes merged.
 
     The probability of a merged class is the sum of those of its classes: the graph gets a few nodes at its end. That
@@ -34,8 +51,7 @@ def style_model(
 
     Returns
     -------
-    dict
-        output, name, sha256, derived_from (name, sha256), and classes (value, name, title, color_hint, from).
+    StyledModel
 
     Raises
     ------
@@ -57,17 +73,18 @@ def style_model(
     made = _restyled(bundle, regrouping, path.stem)
     with staged(path.parent, [path.name], overwrite=overwrite) as folder:
         write_bytes(folder / path.name, made.onnx_bytes)
-    return {
-        "output": str(path),
-        "name": made.name,
-        "sha256": made.sha256,
-        "derived_from": {"name": bundle.name, "sha256": bundle.sha256},
-        "classes": regrouping.told(bundle.legend),
-    }
+    return StyledModel(
+        output=str(path),
+        name=made.name,
+        sha256=made.sha256,
+        derived_from=ModelId(name=bundle.name, sha256=bundle.sha256),
+        classes=regrouping.made_of(bundle.legend),
+    )
 
 
 def _restyled(bundle: Bundle, regrouping: Regrouping, name: str) -> Bundle:
-    origin = {"name": bundle.name, "sha256": bundle.sha256, "classes": regrouping.told(bundle.legend)}
+    classes = [c.to_json() for c in regrouping.made_of(bundle.legend)]
+    origin = {"name": bundle.name, "sha256": bundle.sha256, "classes": classes}
     if not regrouping.merges:
         provenance = {**bundle.provenance, "derived_from": origin}
         return replace(bundle, name=name, legend=regrouping.legend, provenance=provenance)

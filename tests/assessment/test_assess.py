@@ -20,7 +20,7 @@ import geokd
 from geokd.cli import main
 from geokd.errors import CallError, ChipError, SceneError
 from geokd.legend.classes import LandUseClass, Legend
-from geokd.maps.manifest import write_manifest
+from geokd.maps.manifest import write_document
 from tests.tiny_maps import LEGEND, UTM, write_map
 
 CELL_HA = 2.56
@@ -30,7 +30,7 @@ CODES = np.repeat(np.array([0, 1, 2, 255], np.uint8), [300, 20, 70, 10]).reshape
 
 @pytest.fixture
 def class_map(tmp_path: Path) -> Path:
-    write_manifest({"legend": LEGEND.to_json()}, tmp_path / "a_landuse.json")
+    write_document({"legend": LEGEND.to_json()}, tmp_path / "a_landuse.json")
     return write_map(tmp_path / "a_landuse.tif", CODES)
 
 
@@ -150,7 +150,7 @@ def test_a_sample_holds_for_another_map_of_the_place(class_map: Path, tmp_path: 
     truth[truth == 255] = 0
     label(path, truth)
     other = write_map(tmp_path / "b_landuse.tif", np.where(CODES == 255, 255, truth).astype(np.uint8), LEGEND)
-    write_manifest({"legend": LEGEND.to_json()}, tmp_path / "b_landuse.json")
+    write_document({"legend": LEGEND.to_json()}, tmp_path / "b_landuse.json")
     told = geokd.assess(other, path)
     assert told["overall_accuracy"]["estimate"] == pytest.approx(1)
     assert "drawn from another map" in told["notes"][0]
@@ -166,12 +166,12 @@ def test_labels_mean_the_classes_of_the_map_they_were_drawn_from(class_map: Path
     label(path, CODES)
     legend = Legend(tuple(replace(LEGEND[old], value=new) for new, old in enumerate((2, 0, 1))))
     codes = np.choose(np.minimum(CODES, 3), [1, 2, 0, 255]).astype(np.uint8)
-    write_manifest({"legend": legend.to_json()}, tmp_path / "b_landuse.json")
+    write_document({"legend": legend.to_json()}, tmp_path / "b_landuse.json")
     told = geokd.assess(write_map(tmp_path / "b_landuse.tif", codes, legend), path)
     assert told["map_classes"] == ["field", "sea", "wood"]
     assert told["overall_accuracy"]["estimate"] == 1
     other = Legend((replace(LEGEND[0], name="lake", title="Lake"), *LEGEND.classes[1:]))
-    write_manifest({"legend": other.to_json()}, tmp_path / "c_landuse.json")
+    write_document({"legend": other.to_json()}, tmp_path / "c_landuse.json")
     with pytest.raises(CallError, match="holds sea, no classes of the map"):
         geokd.assess(write_map(tmp_path / "c_landuse.tif", CODES, other), path)
 
@@ -201,7 +201,7 @@ def test_what_no_point_tells_of_is_left_out_and_said(class_map: Path, tmp_path: 
 def test_unclassified_cells(tmp_path: Path) -> None:
     legend = LEGEND.with_unclassified()
     codes = np.where(CODES == 2, 3, CODES)
-    write_manifest({"legend": legend.to_json()}, tmp_path / "a_landuse.json")
+    write_document({"legend": legend.to_json()}, tmp_path / "a_landuse.json")
     path = write_map(tmp_path / "a_landuse.tif", codes, legend)
     sample = tmp_path / "s.gpkg"
     drawn = geokd.sample(path, 80, sample)
@@ -379,12 +379,12 @@ def test_a_sample_holds_for_the_map_as_it_is_restyled(class_map: Path, tmp_path:
     styled = write_map(tmp_path / "b_landuse.tif", np.where(CODES == 2, 1, CODES).astype(np.uint8), legend)
     classes: list[Any] = [{"name": "sea", "from": ["sea"]}, {"name": "Land", "from": ["wood", "field"]}]
     document = {"legend": legend.to_json(), "styled": {"classes": classes}}
-    write_manifest(document, styled.with_suffix(".json"))
+    write_document(document, styled.with_suffix(".json"))
     figures = geokd.assess(styled, tmp_path / "s.gpkg")
     assert figures["map_classes"] == ["sea", "Land"]
     assert figures["overall_accuracy"]["estimate"] == 1
     assert figures["per_class"][1]["area_ha"]["estimate"] == pytest.approx(90 * CELL_HA)
     for broken in ([{"name": "nowhere", "from": ["wood", "field"]}], [3], [{"name": "Land"}]):
-        write_manifest(document | {"styled": {"classes": broken}}, styled.with_suffix(".json"))
+        write_document(document | {"styled": {"classes": broken}}, styled.with_suffix(".json"))
         with pytest.raises(CallError, match="holds field, wood, no classes of the map"):
             geokd.assess(styled, tmp_path / "s.gpkg")

@@ -23,7 +23,7 @@ from geokd.labels.cell_names import NONE_OF_THESE, UNLABELLED
 from geokd.legend.classes import Legend
 from geokd.maps.class_map import ClassMap
 from geokd.maps.geotiff import write_class_raster, write_confidence_raster
-from geokd.maps.manifest import write_manifest
+from geokd.maps.manifest import write_document
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.reader import describe_scene
 from tests.tiny import three_fields, write_scene
@@ -46,7 +46,7 @@ def write_maps(
     path = folder / "a_landuse.tif"
     write_class_raster(class_map, path, {})
     write_confidence_raster(class_map, folder / "a_confidence.tif", {})
-    write_manifest({"legend": legend.to_json(), "options": {"patch_px": PATCH_PX}}, folder / "a_landuse.json")
+    write_document({"legend": legend.to_json(), "options": {"patch_px": PATCH_PX}}, folder / "a_landuse.json")
     if probabilities:
         profile = {"driver": "GTiff", "count": len(percent), "dtype": "uint8", "nodata": 255, "crs": grid.crs}
         with rasterio.open(

@@ -18,7 +18,7 @@ from PIL import Image
 import geokd
 from geokd.cli import main
 from geokd.errors import CallError, SceneError
-from geokd.maps.manifest import write_manifest
+from geokd.maps.manifest import write_document
 from tests.tiny import three_fields, write_scene
 from tests.tiny_maps import LEGEND, write_map
 
@@ -99,7 +99,7 @@ def test_pictures_show_the_scene_about_the_cell(tmp_path: Path) -> None:
     path = write_map(tmp_path / "scene_landuse.tif", np.zeros((40, 40), np.uint8), transform=cells)
     used = [{"bidx": b, "taken_as": name} for b, name in ((1, "B04"), (2, "B03"), (3, "B02"))]
     manifest = {"legend": LEGEND.to_json(), "scene": {"path": str(scene), "bands_used": used}}
-    write_manifest(manifest, tmp_path / "scene_landuse.json")
+    write_document(manifest, tmp_path / "scene_landuse.json")
     drawn = geokd.sample(path, 30, tmp_path / "s.gpkg")
     assert drawn["notes"] == []
     for _, point in points_of(tmp_path / "s.gpkg").iterrows():

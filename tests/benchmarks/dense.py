@@ -163,10 +163,10 @@ def command(scene: Path, model: str, folder: Path, *options: str) -> Mapping:
 
     whole = _of_children(run)
     manifest = json.loads(printed)
-    stages = manifest["seconds"]
+    stages = manifest["run"]["seconds"]
     spent = Spent(sum(stages.values()), whole.processor - starting.processor)
     written_mb = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    return Mapping(spent, whole.wall, manifest["peak_memory_mb"], largest / 1e6, written_mb, stages)
+    return Mapping(spent, whole.wall, manifest["run"]["peak_memory_mb"], largest / 1e6, written_mb, stages)
 
 
 def seconds(function: Callable[[Any], None], tasks: Iterable[Any], job: MappingJob) -> Spent:

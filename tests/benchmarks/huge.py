@@ -35,8 +35,9 @@ def main(side_px: int = 200_000, share: float = 0.1, memory_mb: int = 1000, stri
             size = f"{raster.height} x {raster.width}"
     patches = manifest["patches"]
     print(f"{side_px:,} x {side_px:,} px at stride {stride}: {patches['classified']:,} of {patches['all']:,} patches")
-    print(f"map of {size} cells; blocks of {manifest['options']['block_px']} px; seconds {manifest['seconds']}")
-    print(f"peak memory {manifest['peak_memory_mb']:.0f} MB, {manifest['peak_memory_mb'] / memory_mb:.2f} of the given")
+    print(f"map of {size} cells; blocks of {manifest['options']['block_px']} px; seconds {manifest['run']['seconds']}")
+    peak_mb = manifest["run"]["peak_memory_mb"]
+    print(f"peak memory {peak_mb:.0f} MB, {peak_mb / memory_mb:.2f} of the given")
 
 
 def vrt(tile: Path, side_px: int, share: float) -> str:

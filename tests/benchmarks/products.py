@@ -40,7 +40,7 @@ def main(side_px: int = SIDE_PX, stride_px: int = 16) -> None:
             chosen = replace(options, stride_px=stride_px, overwrite=True)
             result = geokd.classify(scene, output=Path(folder, "out"), options=chosen)
             polygons = agreeing(result)
-            seconds = result.manifest["seconds"]
+            seconds = result.manifest.to_json()["run"]["seconds"]
             sizes = [result.outputs[file].stat().st_size / 1e3 if file in result.outputs else np.nan for file in FILES]
             row = [f"{polygons:>18,}", f"{seconds['mosaic'] + seconds['write']:>18.2f}"]
             row += ["" if np.isnan(size) else f"{size:,.0f} kB" for size in sizes]
@@ -53,7 +53,7 @@ def agreeing(result: ClassifyResult) -> int:
         codes, cell_ha = raster.read(1), abs(raster.transform.determinant) / 1e4
     frame = geopandas.read_file(result.outputs["polygons"], layer="land_use", columns=["class_value", "area_ha"])
     summary = pandas.read_csv(result.outputs["summary"])
-    for area in result.manifest["areas"]:
+    for area in result.manifest.to_json()["areas"]:
         mine = frame["class_value"] == area["value"]
         told = (
             int((codes == area["value"]).sum()) * cell_ha,

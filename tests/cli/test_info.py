@@ -65,9 +65,9 @@ def test_scene_with_a_model_tells_what_mapping_gives(scene: Path, model: Path, t
     about = info(scene, "-m", model, "--stride", 8)
     result = geokd.classify(scene, model, tmp_path / "out", geokd.ClassifyOptions(stride_px=8))
     assert about["problems"] is None
-    assert about["patches"] == result.manifest["patches"]["all"]
+    assert about["patches"] == result.manifest.to_json()["run"]["patches"]
     assert about["map"]["cells"] == result.class_map.codes.size
-    assert about["notes"] == result.manifest["notes"]
+    assert about["notes"] == result.manifest.to_json()["notes"]
     assert about["valid_share"] == 1
     assert about["expected"]["seconds"] >= 0
     assert before.keys() == {"fields.tif"}

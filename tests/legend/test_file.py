@@ -102,7 +102,7 @@ def test_merging() -> None:
         ("River", "Fluß", "4FA3D9"),  # a name is ASCII, so it stays
     ]
     assert made.codes[[0, 1, 2, 3, 4, 255]].tolist() == [0, 1, 0, 2, 255, 255]
-    assert made.told(OLD)[0] == {**made.legend.to_json()[0], "from": ["AnnualCrop", "PermanentCrop"]}
+    assert made.made_of(OLD)[0].to_json() == {**made.legend.to_json()[0], "made_of": ["AnnualCrop", "PermanentCrop"]}
 
 
 @pytest.mark.parametrize(

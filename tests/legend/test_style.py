@@ -81,7 +81,7 @@ def check_agreement(path: Path, manifest: dict[str, Any], cell_ha: float) -> Non
 def test_merged_classes_compete_by_the_sum_of_their_probabilities(patchy: Path, model: Path, tmp_path: Path) -> None:
     old = mapped(patchy, model, tmp_path / "out", probabilities=True)
     new = tmp_path / "styled" / "land_landuse.tif"
-    manifest = geokd.style(write(tmp_path / "a.toml"), old, new)
+    manifest = geokd.style(write(tmp_path / "a.toml"), old, new).to_json()
     check_agreement(new, manifest, 0.64)
     percent = bands(old.with_name("patchy_probabilities.tif")).astype(int)
     empty = bands(old)[0] == 255
@@ -99,15 +99,15 @@ def test_merged_classes_compete_by_the_sum_of_their_probabilities(patchy: Path, 
     with rasterio.open(new.with_name("land_probabilities.tif")) as raster:
         assert raster.descriptions == ("Land", "Wasser & <See>")
     assert manifest["styled"]["by"] == "probability"
-    assert manifest["styled"]["classes"][0]["from"] == ["bare", "meadow"]
+    assert manifest["styled"]["classes"][0]["made_of"] == ["bare", "meadow"]
     assert "Land is Bare + Meadow" in manifest["notes"]
-    assert "fingerprint" not in manifest
+    assert manifest["fingerprint"] is None
 
 
 def test_a_map_without_probabilities_keeps_its_classes(patchy: Path, model: Path, tmp_path: Path) -> None:
     old = mapped(patchy, model, tmp_path / "out")
     new = tmp_path / "land_landuse.tif"
-    manifest = geokd.style(write(tmp_path / "a.toml"), old, new)
+    manifest = geokd.style(write(tmp_path / "a.toml"), old, new).to_json()
     check_agreement(new, manifest, 0.64)
     assert np.array_equal(bands(new), np.array([0, 0, 1, *[255] * 253], np.uint8)[bands(old)])
     before, after = (path.with_name(path.name.replace("landuse", "confidence")) for path in (old, new))
@@ -121,7 +121,7 @@ def test_filters_and_unsure_cells_hold(patchy: Path, model: Path, tmp_path: Path
     options = {"min_confidence": 0.5, "min_area_ha": 3.0, "simplify_m": 40.0, "probabilities": True}
     old = mapped(patchy, model, tmp_path / "out", **options)
     new = tmp_path / "land_landuse.tif"
-    manifest = geokd.style(write(tmp_path / "a.toml"), old, new)
+    manifest = geokd.style(write(tmp_path / "a.toml"), old, new).to_json()
     check_agreement(new, manifest, 0.64)
     table = np.full(256, 255, np.uint8)
     table[:4] = 0, 0, 1, 2
@@ -139,7 +139,7 @@ def test_filters_and_unsure_cells_hold(patchy: Path, model: Path, tmp_path: Path
 def test_other_names_and_colours_leave_the_cells(patchy: Path, model: Path, tmp_path: Path) -> None:
     old = mapped(patchy, model, tmp_path / "out", probabilities=True)
     new = tmp_path / "mine_landuse.tif"
-    manifest = geokd.style(write(tmp_path / "a.csv", "from,title,color_hint\nBare,Rock,#010203\n"), old, new)
+    manifest = geokd.style(write(tmp_path / "a.csv", "from,title,color_hint\nBare,Rock,#010203\n"), old, new).to_json()
     check_agreement(new, manifest, 0.64)
     for name in ("landuse", "confidence", "probabilities"):
         before, after = (path.with_name(path.name.replace("landuse", name)) for path in (old, new))
@@ -147,19 +147,19 @@ def test_other_names_and_colours_leave_the_cells(patchy: Path, model: Path, tmp_
     with rasterio.open(new) as raster:
         assert raster.colormap(1)[0] == (1, 2, 3, 255)
     assert [c["title"] for c in manifest["legend"]] == ["Rock", "Meadow", "Lake"]
-    again = geokd.style(write(tmp_path / "b.toml"), old, new, overwrite=True)
+    again = geokd.style(write(tmp_path / "b.toml"), old, new, overwrite=True).to_json()
     assert again["legend"][0]["title"] == "Land"
 
 
 @pytest.mark.parametrize("name", ["eurosat-rgb", "eurosat-rgb-fp32"])
 def test_probabilities_of_a_merged_model_are_sums(name: str, tmp_path: Path) -> None:
     legend = write(tmp_path / "a.csv", "from,title\nAnnualCrop,Crop\nPermanentCrop,Crop\nRiver,Water\nSeaLake,Water\n")
-    made = geokd.style(legend, name, tmp_path / "merged.onnx")
+    made = geokd.style(legend, name, tmp_path / "merged.onnx").to_json()
     old, new = load_bundle(name), load_bundle(tmp_path / "merged.onnx")
     assert (new.name, new.sha256, made["derived_from"]["sha256"]) == ("merged", made["sha256"], old.sha256)
     pixels = np.random.default_rng(0).integers(0, 256, (40, 3, 64, 64), np.uint8)
     before, after = (softmax(make_student(b).logits(pixels) / b.temperature, axis=1) for b in (old, new))
-    groups = [[old.legend.names.index(text) for text in c["from"]] for c in made["classes"]]
+    groups = [[old.legend.names.index(text) for text in c["made_of"]] for c in made["classes"]]
     assert [len(group) for group in groups] == [2, 1, 1, 1, 1, 1, 1, 2]
     expected = np.stack([before[:, group].sum(axis=1) for group in groups], axis=1)
     assert after == pytest.approx(expected, abs=1e-5)
@@ -176,13 +176,13 @@ def test_probabilities_of_a_merged_model_are_sums(name: str, tmp_path: Path) -> 
 def test_probabilities_of_a_merged_dense_model_are_sums(cell_px: int, tmp_path: Path) -> None:
     old = dense_bundle(cell_px)
     (tmp_path / "old.onnx").write_bytes(old.onnx_bytes)
-    made = geokd.style(write(tmp_path / "a.toml"), tmp_path / "old.onnx", tmp_path / "merged.onnx")
+    made = geokd.style(write(tmp_path / "a.toml"), tmp_path / "old.onnx", tmp_path / "merged.onnx").to_json()
     new = load_bundle(tmp_path / "merged.onnx")
     assert geokd.verify(tmp_path / "merged.onnx").passed
     side = old.contract.patch_px
     pixels = np.random.default_rng(0).integers(0, 256, (3, 3, side, side), np.uint8)
     before, after = (softmax(make_student(b).logits(pixels) / b.temperature, axis=1) for b in (old, new))
-    groups = [[old.legend.names.index(text) for text in c["from"]] for c in made["classes"]]
+    groups = [[old.legend.names.index(text) for text in c["made_of"]] for c in made["classes"]]
     assert [len(group) for group in groups] == [2, 1]
     expected = np.stack([before[:, group].sum(axis=1) for group in groups], axis=1)
     assert after.shape == (3, len(groups), side // cell_px, side // cell_px)
@@ -287,7 +287,7 @@ def test_there_and_back_through_qgis(patchy: Path, model: Path, tmp_path: Path) 
         ("raster", [("Fels", "010203"), ("Wasser & <See>", None)]),
         ("polygons", [("Land", "123456"), ("Gewässer", "090807")]),
     ):
-        made = geokd.style(tmp_path / f"{name}.qml", new, tmp_path / f"{name}_landuse.tif")
+        made = geokd.style(tmp_path / f"{name}.qml", new, tmp_path / f"{name}_landuse.tif").to_json()
         for c, (title, colour) in zip(made["legend"], expected, strict=True):
             assert c["title"] == title
             assert colour in (None, c["color_hint"])

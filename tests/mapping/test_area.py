@@ -93,12 +93,13 @@ def test_the_map_of_an_area_is_the_whole_map_cut(
     np.testing.assert_array_equal(cut.class_map.confidence, sure)
     assert cut.class_map.grid.transform == transform
     side = cut.class_map.grid.pixel_size_m[0]
-    hectares = sum(area["area_ha"] for area in cut.manifest["areas"])
+    hectares = sum(area["area_ha"] for area in cut.manifest.to_json()["areas"])
     assert hectares == pytest.approx((codes != 255).sum() * side**2 / 1e4)
-    unmapped = cut.manifest["unmapped_cells"]
+    unmapped = cut.manifest.to_json()["unmapped_cells"]
     assert sum(unmapped.values()) == (codes == 255).sum()
     assert any(
-        "cells whose centres lie within the area area.gpkg (1 polygon) are mapped" in n for n in cut.manifest["notes"]
+        "cells whose centres lie within the area area.gpkg (1 polygon) are mapped" in n
+        for n in cut.manifest.to_json()["notes"]
     )
 
 
@@ -132,7 +133,7 @@ def test_an_area_of_a_scene_that_is_too_large_to_be_mapped(tmp_path: Path) -> No
     area = write_area(tmp_path / "area.gpkg", AREAS["triangle"])
     made = mapped(scene, model, tmp_path / "out", aoi=str(area))
     assert (made.class_map.codes != 255).any()
-    assert made.manifest["blocks"]["all"] <= 4
+    assert made.manifest.to_json()["run"]["blocks"] <= 4
 
 
 def test_filters_and_probabilities_are_of_the_area(scene: Path, model: Path, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_scenes_of_a_call_get_each_its_own(shipped: Path, tmp_path: Path) -> Non
     assert manifests[str(red)]["options"]["model"].startswith("model auto: chose every-pixel because")
     assert "  model auto: chose every-pixel because" in done.stderr
     named = geokd.classify(red, "every-pixel", tmp_path / "named")
-    assert named.manifest["options"]["model"] == "every-pixel"
+    assert named.manifest.to_json()["options"]["model"] == "every-pixel"
     assert named.outputs["class_raster"].read_bytes() == (tmp_path / "out" / "rgb_landuse.tif").read_bytes()
 
 

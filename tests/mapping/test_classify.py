@@ -99,7 +99,7 @@ def test_raw_reflectance_with_four_bands(model: Path, tmp_path: Path) -> None:
     names = ("B02", "B03", "B04", "B08")  # in the other order than the model's
     scene = write_scene(tmp_path / "raw.tif", raw, names)
     result = geokd.classify(scene, model, tmp_path / "out")
-    assert result.manifest["options"]["bidx"] == [3, 2, 1]
+    assert result.manifest.to_json()["options"]["bidx"] == [3, 2, 1]
     assert (result.class_map.codes[:, 0] == 2).all()  # band 1 is the model's third
     assert (result.class_map.codes[:, -1] == 0).all()
 
@@ -128,8 +128,8 @@ def test_map_does_not_depend_on_how_the_work_is_spread(
     for way, options in ways.items():
         result = geokd.classify(scene.name, model, tmp_path / way, options)
         rasters[way] = tuple(result.outputs[name].read_bytes() for name in ("class_raster", "confidence_raster"))
-    assert result.manifest["options"]["scheduler"] == cluster
-    assert result.manifest["options"]["workers"] is None
+    assert result.manifest.to_json()["options"]["scheduler"] == cluster
+    assert result.manifest.to_json()["options"]["workers"] is None
     assert len(set(rasters.values())) == 1, {way: len(pair[0]) for way, pair in rasters.items()}
 
 
@@ -158,9 +158,9 @@ def test_scene_without_data(model: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "empty.tif", np.zeros((3, 40, 50), np.uint8), nodata=0, photometric="RGB")
     result = geokd.classify(scene, model, tmp_path / "out")
     assert (result.class_map.codes == 255).all()
-    assert result.manifest["valid_cells"] == 0
-    assert result.manifest["unmapped_cells"] == {"without_valid_pixel": 130, "in_no_classified_patch": 0}
-    assert result.manifest["warnings"]
+    assert result.manifest.to_json()["valid_cells"] == 0
+    assert result.manifest.to_json()["unmapped_cells"] == {"without_valid_pixel": 130, "in_no_classified_patch": 0}
+    assert result.manifest.to_json()["warnings"]
     assert all(path.is_file() for path in result.outputs.values())
 
 
@@ -169,9 +169,9 @@ def test_a_lone_pixel_is_too_little_to_classify(model: Path, tmp_path: Path) -> 
     pixels[:, 20, 20] = 90
     scene = write_scene(tmp_path / "lone.tif", pixels, nodata=0, photometric="RGB")
     result = geokd.classify(scene, model, tmp_path / "out")
-    assert result.manifest["unmapped_cells"] == {"without_valid_pixel": 129, "in_no_classified_patch": 1}
+    assert result.manifest.to_json()["unmapped_cells"] == {"without_valid_pixel": 129, "in_no_classified_patch": 1}
     result = geokd.classify(scene, model, tmp_path / "all", ClassifyOptions(min_valid_share=0))
-    assert result.manifest["valid_cells"] == 1
+    assert result.manifest.to_json()["valid_cells"] == 1
 
 
 def run(scene: Path, model: Path, folder: Path, **options: Any) -> ClassifyResult:
@@ -221,8 +221,8 @@ def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
     assert sum(area["cells"] for area in manifest["areas"]) == 13 * 17
     assert manifest["patches"] == {"all": 12 * 16, "classified": 12 * 16}
     assert manifest["blocks"] == {"all": 1, "resumed": 0}
-    assert set(manifest["seconds"]) == {"classify", "mosaic", "write"}
-    assert manifest["peak_memory_mb"] > 30
+    assert set(manifest["run"]["seconds"]) == {"classify", "mosaic", "write"}
+    assert manifest["run"]["peak_memory_mb"] > 30
     _, _, _, columns = pyogrio.raw.read(result.outputs["polygons"], columns=["area_ha"], layer="land_use")
     assert columns[0].sum() == pytest.approx(manifest["area_ha"], rel=1e-12)
 
@@ -357,6 +357,6 @@ def test_a_mixture_of_two_maps_is_not_called_finished(tmp_path: Path, model: Pat
     with pytest.raises(CallError, match=r"another scene_landuse.tif than the one beside it: .* with --overwrite"):
         geokd.classify(scene, model, tmp_path / "a", ClassifyOptions(resume=True))
     again = geokd.classify(scene, model, tmp_path / "a", ClassifyOptions(resume=True, overwrite=True))
-    assert again.manifest["blocks"]["resumed"] == 0
+    assert again.manifest.to_json()["run"]["resumed_blocks"] == 0
     (tmp_path / "a" / "scene_landuse.qml").write_text("a style of mine")
     assert geokd.classify(scene, model, tmp_path / "a", ClassifyOptions(resume=True)).manifest == again.manifest

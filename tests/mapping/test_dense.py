@@ -122,10 +122,10 @@ def test_an_interrupted_map_goes_on_bit_for_bit(
     with pytest.raises(CallError, match="min_confidence was 0.0, is 0.5"):
         geokd.classify(scene, dense_model, out, replace(options, resume=True, min_confidence=0.5))
     result = geokd.classify(scene, dense_model, out, replace(options, resume=True))
-    assert result.manifest["blocks"]["resumed"] >= 7
+    assert result.manifest.to_json()["run"]["resumed_blocks"] >= 7
     assert rasters(out) == rasters(tmp_path / "whole")
     again = geokd.classify(scene, dense_model, out, replace(options, resume=True))
-    assert again.manifest["date"] == result.manifest["date"]  # nothing was done
+    assert again.manifest.to_json()["date"] == result.manifest.to_json()["date"]  # nothing was done
 
 
 def test_the_journal_holds_little_more_than_two_bytes_a_cell(dense_model: Path, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_cells_without_a_valid_pixel_are_not_mapped(tmp_path: Path) -> None:
         cells = padded.reshape(rows, cell_px, cols, cell_px).any(axis=(1, 3))
         np.testing.assert_array_equal(result.class_map.codes != NODATA, cells)
         np.testing.assert_array_equal(result.class_map.confidence != NODATA, cells)
-        assert result.manifest["unmapped_cells"] == {
+        assert result.manifest.to_json()["unmapped_cells"] == {
             "without_valid_pixel": int((~cells).sum()),
             "in_no_classified_patch": 0,
         }
@@ -166,9 +166,11 @@ def test_a_least_valid_share_leaves_out_patches(tmp_path: Path, dense_model: Pat
     pixels[:, :, :40] = 0
     scene = write_scene(tmp_path / "s.tif", pixels, photometric="RGB", nodata=0)
     result = geokd.classify(scene, dense_model, tmp_path / "out", ClassifyOptions(min_valid_share=0.9))
-    assert result.manifest["unmapped_cells"]["in_no_classified_patch"] == 48 * 8
-    assert "patches with less than 90 % valid pixels are not classified" in "; ".join(result.manifest["notes"])
-    assert result.manifest["patches"] == {"all": 9, "classified": 0}
+    assert result.manifest.to_json()["unmapped_cells"]["in_no_classified_patch"] == 48 * 8
+    assert "patches with less than 90 % valid pixels are not classified" in "; ".join(
+        result.manifest.to_json()["notes"]
+    )
+    assert result.manifest.to_json()["patches"] == {"all": 9, "classified": 0}
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
@@ -208,7 +210,7 @@ def test_a_changed_cell_has_the_probability_of_its_new_class(scene: Path, dense_
     np.testing.assert_array_equal(result.class_map.confidence, own)
     without = geokd.classify(scene, dense_model, tmp_path / "b", ClassifyOptions(smooth_cells=9)).class_map
     np.testing.assert_array_equal(without.confidence, own)
-    assert result.manifest["filters"]["changed_cells"] == (codes != percent.argmax(axis=0)).sum()
+    assert result.manifest.to_json()["filters"]["changed_cells"] == (codes != percent.argmax(axis=0)).sum()
 
 
 def test_probabilities_that_are_kept_are_those_that_were_given() -> None:
@@ -250,13 +252,13 @@ def test_a_stride_is_refused(scene: Path, dense_model: Path, tmp_path: Path) -> 
 def test_what_is_told_beforehand_is_what_is_done(scene: Path, dense_model: Path, tmp_path: Path) -> None:
     about = json.loads(run("info", scene, "-m", dense_model, "--json").stdout)
     result = geokd.classify(scene, dense_model, tmp_path / "out")
-    assert about["notes"] == result.manifest["notes"]
+    assert about["notes"] == result.manifest.to_json()["notes"]
     assert about["map"]["cells"] == 100 * 130
     assert about["expected"]["megapixels_per_second_and_worker"] > 0
     assert "the model gives a class to every pixel: cells of 10 m" in about["notes"]
     assert not any("stride" in note for note in about["notes"])
-    assert result.manifest["model"]["task"] == "semantic-segmentation"
-    assert result.manifest["megapixels_per_second"] > 0
+    assert result.manifest.to_json()["model"]["task"] == "semantic-segmentation"
+    assert result.manifest.to_json()["run"]["megapixels_per_second"] > 0
     item = json.loads(result.outputs["stac_item"].read_text())
     assert item["properties"]["mlm:tasks"] == ["semantic-segmentation"]
     (output,) = item["properties"]["mlm:output"]

@@ -170,7 +170,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
         ClassifyOptions(block_px=40, resume=True, workers=1),
         progress=lambda _, *, done=0, total=0: calls.append(done),
     )
-    blocks = result.manifest["blocks"]
+    blocks = result.manifest.to_json()["blocks"]
     assert blocks["resumed"] >= 3
     assert calls == list(range(blocks["resumed"] + 1, blocks["all"] + 1))
     assert rasters(tmp_path / "out") == whole
@@ -221,7 +221,7 @@ def test_a_scene_that_vanishes_while_it_is_mapped(scene: Path, model: Path, tmp_
         geokd.classify(copy, model, tmp_path / "out", SMALL_BLOCKS, progress=progress)
     away.rename(copy)
     result = geokd.classify(copy, model, tmp_path / "out", ClassifyOptions(block_px=40, resume=True))
-    assert result.manifest["blocks"]["resumed"] >= 1
+    assert result.manifest.to_json()["run"]["resumed_blocks"] >= 1
 
 
 def test_what_is_finished_is_not_done_again(scene: Path, model: Path, tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_a_killed_process_loses_nothing(engine: list[str], model: Path, tmp_path
     running = start(scene, model, out, "--resume", "--json", *arguments)
     printed, talk = running.communicate(timeout=100)
     assert (running.returncode, talk) == (0, "")
-    assert json.loads(printed)["blocks"]["resumed"] >= 3
+    assert json.loads(printed)["run"]["resumed_blocks"] >= 3
     assert rasters(out) == rasters(tmp_path / "whole")
     assert len(list(out.iterdir())) == 11
 
@@ -345,7 +345,7 @@ def test_outputs_that_cannot_be_written_leave_the_journal(
             geokd.classify(scene, model, tmp_path / "out", SMALL_BLOCKS)
     assert [path.name for path in (tmp_path / "out").iterdir()] == [JOURNAL]
     result = geokd.classify(scene, model, tmp_path / "out", ClassifyOptions(block_px=40, resume=True))
-    assert result.manifest["blocks"] == {"all": 20, "resumed": 20}
+    assert result.manifest.to_json()["blocks"] == {"all": 20, "resumed": 20}
     assert rasters(tmp_path / "out") == whole
 
 

@@ -35,11 +35,11 @@ def test_unsure_cells_have_code_colour_and_area(model: Path, scene: Path, tmp_pa
     assert np.array_equal(result.class_map.confidence, plain.class_map.confidence)
     assert (result.class_map.confidence[unsure] <= 100 * least + 0.5).all()
 
-    row = result.manifest["areas"][3]
+    row = result.manifest.to_json()["areas"][3]
     assert (row["name"], row["cells"]) == ("unclassified", int(unsure.sum()))
-    assert sum(r["cells"] for r in result.manifest["areas"]) == unsure.size
-    assert result.manifest["options"]["min_confidence"] == least
-    assert any("are left unclassified" in note for note in result.manifest["notes"])
+    assert sum(r["cells"] for r in result.manifest.to_json()["areas"]) == unsure.size
+    assert result.manifest.to_json()["options"]["min_confidence"] == least
+    assert any("are left unclassified" in note for note in result.manifest.to_json()["notes"])
     with rasterio.open(result.outputs["class_raster"]) as raster:
         assert raster.colormap(1)[3][:3] == (0xC8, 0xC8, 0xC8)
     assert "Unclassified" in result.outputs["class_style"].read_text()
@@ -51,7 +51,7 @@ def test_unsure_cells_have_code_colour_and_area(model: Path, scene: Path, tmp_pa
 def test_without_it_there_is_no_such_class(model: Path, scene: Path, tmp_path: Path) -> None:
     result = geokd.classify(scene, model, tmp_path)
     assert "unclassified" not in result.class_map.legend.names
-    assert "nclassified" not in "".join(result.manifest["notes"])
+    assert "nclassified" not in "".join(result.manifest.to_json()["notes"])
 
 
 def test_wrong_calls(scene: Path, tmp_path: Path) -> None:

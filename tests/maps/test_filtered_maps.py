@@ -65,7 +65,7 @@ def check_agreement(result: ClassifyResult, cell_ha: float) -> None:
     assert polygons.geometry.is_valid.all()
     labels, _ = connected_labels(codes)
     assert len(polygons) == len(np.unique(labels[codes != 255]))
-    for area in result.manifest["areas"]:
+    for area in result.manifest.to_json()["areas"]:
         code = area["value"]
         cells = int((codes == code).sum())
         mine = polygons[polygons["class_value"] == code]
@@ -101,9 +101,12 @@ def test_confidence_is_the_probability_of_the_class_on_the_map(
     assert np.abs(percent[:, codes != 255].sum(axis=0, dtype=int) - 100).max() <= 2  # each is rounded for itself
     unsure = codes == 3
     assert np.array_equal(confidence[unsure], plain.class_map.confidence[unsure])
-    filters = result.manifest["filters"]
+    filters = result.manifest.to_json()["filters"]
     changed = int((classified & (codes != plain.class_map.codes)).sum())
-    if result.manifest["options"]["smooth_cells"] > 1 or result.manifest["options"]["min_area_ha"] > 0:
+    if (
+        result.manifest.to_json()["options"]["smooth_cells"] > 1
+        or result.manifest.to_json()["options"]["min_area_ha"] > 0
+    ):
         assert filters["changed_cells"] == changed > 0
         assert np.any(confidence != plain.class_map.confidence)
     else:
@@ -116,10 +119,10 @@ def test_a_minimum_mapping_unit_is_held(patchy: Path, model: Path, tmp_path: Pat
     result = run(patchy, model, tmp_path / "out", stride_px=STRIDE, min_area_ha=least_ha)
     polygons = geopandas.read_file(result.outputs["polygons"], layer="land_use")
     assert polygons["area_ha"].min() >= least_ha
-    assert result.manifest["filters"]["merged_regions"] > 5
-    assert result.manifest["filters"]["regions_left"] == 0
-    assert result.manifest["options"]["min_area_ha"] == least_ha
-    assert any("share the longest border" in note for note in result.manifest["notes"])
+    assert result.manifest.to_json()["filters"]["merged_regions"] > 5
+    assert result.manifest.to_json()["filters"]["regions_left"] == 0
+    assert result.manifest.to_json()["options"]["min_area_ha"] == least_ha
+    assert any("share the longest border" in note for note in result.manifest.to_json()["notes"])
 
 
 def test_filtered_maps_do_not_depend_on_blocks_or_interruption(patchy: Path, model: Path, tmp_path: Path) -> None:
@@ -134,7 +137,7 @@ def test_filtered_maps_do_not_depend_on_blocks_or_interruption(patchy: Path, mod
     with pytest.raises(KeyboardInterrupt):
         geokd.classify(patchy, model, tmp_path / "cut", ClassifyOptions(**chosen, block_px=24), progress=stop)
     resumed = run(patchy, model, tmp_path / "cut", **chosen, block_px=24, resume=True)
-    assert resumed.manifest["blocks"]["resumed"] >= 5
+    assert resumed.manifest.to_json()["run"]["resumed_blocks"] >= 5
     for name in ("class_raster", "confidence_raster", "probability_raster"):
         assert len({result.outputs[name].read_bytes() for result in (whole, again, resumed)}) == 1
 
@@ -153,7 +156,7 @@ def test_probabilities_are_named_cloud_optimised_and_styled(patchy: Path, model:
     valid, errors, warnings = cog_validate(path, strict=True)
     assert valid, (errors, warnings)
     assert "singlebandpseudocolor" in result.outputs["probability_style"].read_text()
-    assert result.manifest["outputs"]["probability_raster"] == path.name
+    assert result.manifest.to_json()["outputs"]["probability_raster"] == path.name
 
 
 def test_probabilities_of_a_former_map_do_not_outlive_it(patchy: Path, model: Path, tmp_path: Path) -> None:
@@ -174,7 +177,7 @@ def test_probabilities_of_a_former_map_do_not_outlive_it(patchy: Path, model: Pa
 def test_a_map_of_other_filters_is_another_map(patchy: Path, model: Path, tmp_path: Path) -> None:
     run(patchy, model, tmp_path, stride_px=STRIDE, smooth_cells=3)
     again = run(patchy, model, tmp_path, stride_px=STRIDE, smooth_cells=3, resume=True)
-    assert again.manifest["filters"]["changed_cells"] > 0
+    assert again.manifest.to_json()["filters"]["changed_cells"] > 0
     for other in ({"smooth_cells": 5}, {"smooth_cells": 3, "min_area_ha": 1.0}, {}):
         with pytest.raises(CallError, match="already; replace them by --overwrite"):
             run(patchy, model, tmp_path, stride_px=STRIDE, resume=True, **other)
@@ -193,8 +196,10 @@ def test_simplified_polygons_keep_the_areas_of_the_raster(patchy: Path, model: P
     assert simpler["perimeter_m"].tolist() == pytest.approx(simpler.length.tolist())
     assert simpler["perimeter_m"].sum() < 0.95 * exact["perimeter_m"].sum()
     assert simpler.count_coordinates().sum() < 0.7 * exact.count_coordinates().sum()
-    assert result.manifest["options"]["simplify_m"] == 60
-    assert any("simplified by 60 m; their area_ha stays that of the cells" in n for n in result.manifest["notes"])
+    assert result.manifest.to_json()["options"]["simplify_m"] == 60
+    assert any(
+        "simplified by 60 m; their area_ha stays that of the cells" in n for n in result.manifest.to_json()["notes"]
+    )
 
 
 def test_wrong_calls() -> None:
@@ -222,7 +227,7 @@ def test_the_sample_scene(chosen: dict[str, Any], tmp_path: Path) -> None:
     result = run(SAMPLE, "eurosat-rgb", tmp_path, **chosen)
     check_agreement(result, 160 * 160 / 1e4)
     if chosen:
-        assert result.manifest["filters"]["regions_left"] == 0
+        assert result.manifest.to_json()["filters"]["regions_left"] == 0
         polygons = geopandas.read_file(result.outputs["polygons"], layer="land_use")
         assert polygons["area_ha"].min() >= 20
         codes = result.class_map.codes

@@ -15,7 +15,8 @@ import geokd
 from geokd.cli import main
 from geokd.legend.classes import NODATA, LandUseClass, Legend
 from geokd.maps.class_map import ClassMap
-from geokd.maps.map_files import write_layers
+from geokd.maps.manifest import Manifest, areas_of
+from geokd.maps.map_files import MapProduct, write_map
 from geokd.maps.names import OutputNames, output_names
 from geokd.scenes.grid import SceneGrid
 from tests.in_qgis import draw, run_in_qgis
@@ -110,7 +111,10 @@ def test_a_map_comes_up_named_and_coloured_with_nodata_transparent(tmp_path: Pat
     confidence = np.where(codes == 255, 255, 80).astype(np.uint8)
     grid = SceneGrid(Affine(160, 0, 400_000, 0, -160, 4_200_000), 2, 3, CRS.from_epsg(32618))
     names = output_names("scene")
-    write_layers(ClassMap(codes, confidence, grid, legend), names, tmp_path, {})
+    class_map = ClassMap(codes, confidence, grid, legend)
+    outputs = names.chosen(polygons=True)
+    manifest = Manifest(legend=legend.classes, outputs=outputs, **areas_of(class_map))
+    write_map(MapProduct(class_map, outputs, "a", "b", {}, lambda _: manifest, []), tmp_path, tmp_path)
     answer = opened(tmp_path, names)
     assert answer["classes"]["entries"] == [
         [0, "Ackerland & <Wiese>", "#f2d45c"],
@@ -164,7 +168,7 @@ def test_probabilities_summary_and_simplified_polygons_come_up(scene: Path, mode
     answer = run_in_qgis(ALL_LAYERS, *(result.outputs[name] for name in ("probability_raster", "polygons", "summary")))
     assert (answer["renderer"], answer["shown"]) == ("singlebandpseudocolor", [1])
     assert answer["bands"] == ["Band 1: Bare", "Band 2: Meadow", "Band 3: Lake"]
-    assert answer["summary"] == [[area["title"], area["cells"]] for area in result.manifest["areas"]]
+    assert answer["summary"] == [[area["title"], area["cells"]] for area in result.manifest.to_json()["areas"]]
     assert answer["outlines"] == "categorizedSymbol"
 
 
@@ -176,6 +180,6 @@ def test_a_picture_for_people(simplify_m: float, scene: Path, model: Path, tmp_p
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("RGB"))
     halves = pixels[:, : pixels.shape[1] * 130 // 322], pixels[:, pixels.shape[1] * 130 // 322 :]
-    for c, area in zip(result.class_map.legend, result.manifest["areas"], strict=True):
+    for c, area in zip(result.class_map.legend, result.manifest.to_json()["areas"], strict=True):
         for half in halves:  # the raster in the left one, polygons in the right
             assert ((half == c.rgb).all(axis=-1).sum() > 500) == (area["cells"] > 0)

@@ -6,7 +6,7 @@ import rasterio
 from affine import Affine
 
 from geokd.errors import OutputError, SceneError
-from geokd.maps.manifest import write_manifest
+from geokd.maps.manifest import Manifest, write_document
 from geokd.maps.map_file import class_names, count_cells, open_map
 from tests.tiny import write_scene
 from tests.tiny_maps import LEGEND, write_map
@@ -19,7 +19,7 @@ def test_the_legend_is_read_back_from_category_names_and_palette(tmp_path: Path)
     assert [c.title for c in source.legend] == [c.title for c in LEGEND]
     assert [c.color_hint for c in source.legend] == [c.color_hint for c in LEGEND]
     assert source.legend.names == ("Open_sea", "Wood_trees", "Field")
-    assert source.manifest == {}
+    assert source.manifest == Manifest()
     assert source.unclassified is None
     unsure = write_map(tmp_path / "b_landuse.tif", CODES, LEGEND.with_unclassified())
     assert open_map(unsure).unclassified == 3
@@ -28,18 +28,21 @@ def test_the_legend_is_read_back_from_category_names_and_palette(tmp_path: Path)
 def test_the_manifest_goes_before(tmp_path: Path) -> None:
     legend = LEGEND.with_unclassified()
     path = write_map(tmp_path / "a_landuse.tif", CODES, legend)
-    write_manifest({"legend": legend.to_json(), "scene": {"path": "x.tif"}}, tmp_path / "a_landuse.json")
+    write_document({"legend": legend.to_json(), "unknown": {"path": "x.tif"}}, tmp_path / "a_landuse.json")
     source = open_map(path)
     assert source.legend == legend
     assert source.unclassified == 3
-    assert source.manifest["scene"] == {"path": "x.tif"}
+    assert source.manifest == Manifest(legend=legend.classes)
 
 
 @pytest.mark.parametrize("key", ["legend", "options", "notes", "scene", "model"])
 def test_a_manifest_of_wrong_types_is_refused(key: str, tmp_path: Path) -> None:
     path = write_map(tmp_path / "a_landuse.tif", CODES)
-    write_manifest({"legend": LEGEND.to_json(), key: "x"}, tmp_path / "a_landuse.json")
-    with pytest.raises(SceneError, match=f"the manifest .*a_landuse.json is broken at {key}; make the map again"):
+    write_document({"legend": LEGEND.to_json(), key: "x"}, tmp_path / "a_landuse.json")
+    with pytest.raises(
+        SceneError,
+        match=f"the manifest .*a_landuse.json cannot be read: {key}: expected .*, got str; make the map again",
+    ):
         open_map(path)
 
 
@@ -47,11 +50,17 @@ def test_a_manifest_of_wrong_types_is_refused(key: str, tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("{", "the manifest .*a_landuse.json cannot be read: .*; make the map again, or remove it"),
-        ("[]", "the manifest .*a_landuse.json cannot be read: it is no JSON object"),
+        ("[]", "the manifest .*a_landuse.json cannot be read: expected object, got array"),
         ('{"date": NaN}', "the manifest .*a_landuse.json cannot be read: it holds NaN"),
-        ('{"options": {"simplify_m": "x", "patch_px": []}}', "is broken at options.patch_px, options.simplify_m"),
-        ('{"scene": {"path": 3, "bands_used": [{"bidx": "1"}]}}', "is broken at scene.path, scene.bands_used.bidx"),
-        ('{"legend": [{"value": 0}]}', "legend .* cannot be used"),
+        (
+            '{"options": {"simplify_m": "x", "patch_px": []}}',
+            "options.patch_px: expected int .*, got array",
+        ),
+        ('{"valid_cells": true}', "cannot be read: valid_cells: expected int, got bool"),
+        ('{"filters": {"changed_cells": 3}}', "cannot be read: filters: object missing required field merged_regions"),
+        ('{"acquired": {"start": "winter", "end": "x", "source": "x"}}', "cannot be read: acquired.start: invalid RFC"),
+        ('{"legend": [{"value": 0}]}', r"legend\[0\]: object missing required field"),
+        ('{"version": 3}', "has version 3, this geokd reads up to 2; update geokd"),
     ],
 )
 def test_a_broken_manifest_ends_in_a_sentence(text: str, sentence: str, tmp_path: Path) -> None:
@@ -98,7 +107,7 @@ def test_codes_and_cells_of_places(tmp_path: Path) -> None:
         ("scene", SceneError, "is no class raster"),
         ("bare", SceneError, "the classes of .* are unknown"),
         ("broken names", OutputError, "cannot be read"),
-        ("broken legend", SceneError, "the legend of"),
+        ("broken legend", SceneError, "cannot be read: legend"),
         ("short legend", SceneError, "holds the code 2, its legend ends at 1"),
     ],
 )
@@ -112,9 +121,9 @@ def test_what_is_no_map_is_refused(tmp_path: Path, what: str, error: type[Except
     elif what == "broken names":
         names.write_text("<PAMDataset", encoding="utf-8")
     elif what == "broken legend":
-        write_manifest({"legend": [{"value": 0}]}, tmp_path / "a_landuse.json")
+        write_document({"legend": [{"value": 0}]}, tmp_path / "a_landuse.json")
     else:
-        write_manifest({"legend": LEGEND.to_json()[:2]}, tmp_path / "a_landuse.json")
+        write_document({"legend": LEGEND.to_json()[:2]}, tmp_path / "a_landuse.json")
     with pytest.raises(error, match=said):
         count_cells(open_map(path))
 

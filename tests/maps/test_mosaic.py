@@ -104,7 +104,7 @@ def beside(path: Path, kind: str) -> Path:
 @pytest.mark.parametrize("by", ["probability", "confidence"])
 def test_two_halves_make_the_whole(maps: Maps, by: Any, tmp_path: Path) -> None:
     out = tmp_path / "both_landuse.tif"
-    manifest = geokd.mosaic([maps.west, maps.east], out, geokd.MosaicOptions(by=by, sources=True))
+    manifest = geokd.mosaic([maps.west, maps.east], out, geokd.MosaicOptions(by=by, sources=True)).to_json()
     with rasterio.open(out) as joined, rasterio.open(maps.whole) as whole:
         assert (joined.transform, joined.crs, joined.shape) == (whole.transform, whole.crs, whole.shape)
     cols = np.arange(SIDE)
@@ -116,15 +116,15 @@ def test_two_halves_make_the_whole(maps: Maps, by: Any, tmp_path: Path) -> None:
     sources = read(beside(out, "sources"))
     assert (sources[:, :EAST_START] == 1).all()
     assert (sources[:, WEST_STOP:] == 2).all()
-    assert [source["cells_taken"] for source in manifest["maps"]] == [(sources == n).sum() for n in (1, 2)]
+    assert [source["cells_taken"] for source in manifest["mosaic"]["maps"]] == [(sources == n).sum() for n in (1, 2)]
     assert category_names(beside(out, "sources")) == {0: "no map", 1: "west_landuse.tif", 2: "east_landuse.tif"}
     assert "nothing is resampled" in manifest["notes"][1]
 
 
 def test_a_half_from_the_next_zone_makes_the_whole_too(maps: Maps, tmp_path: Path) -> None:
     out = tmp_path / "zones_landuse.tif"
-    manifest = geokd.mosaic([maps.west, maps.next_zone], out)
-    assert [source["resampled"] for source in manifest["maps"]] == [False, True]
+    manifest = geokd.mosaic([maps.west, maps.next_zone], out).to_json()
+    assert [source["resampled"] for source in manifest["mosaic"]["maps"]] == [False, True]
     with rasterio.open(out) as joined, rasterio.open(maps.whole) as whole:
         shift = ~joined.transform @ (whole.transform @ (0, 0))
         row, col = round(shift[1]), round(shift[0])
@@ -140,7 +140,7 @@ def test_a_half_from_the_next_zone_makes_the_whole_too(maps: Maps, tmp_path: Pat
 
 def test_it_is_a_map_like_any_other(maps: Maps, tmp_path: Path) -> None:
     out = tmp_path / "new" / "both_landuse.tif"
-    manifest = geokd.mosaic([maps.west, maps.east], out)
+    manifest = geokd.mosaic([maps.west, maps.east], out).to_json()
     assert sorted(path.name for path in out.parent.iterdir()) == sorted(manifest["outputs"].values())
     assert json.loads(out.with_suffix(".json").read_text(encoding="utf-8")) == manifest
     polygons = geopandas.read_file(out.with_suffix(".gpkg"), layer="land_use")
@@ -151,8 +151,8 @@ def test_it_is_a_map_like_any_other(maps: Maps, tmp_path: Path) -> None:
         assert own.area.sum() / 1e4 == pytest.approx(area["area_ha"])
     with rasterio.open(out) as raster, rasterio.open(maps.west) as part:
         assert raster.colormap(1) == part.colormap(1)
-    again = geokd.mosaic([out, maps.whole], tmp_path / "again_landuse.tif")  # a mosaic is joined like a map
-    assert again["by"] == "probability"
+    again = geokd.mosaic([out, maps.whole], tmp_path / "again_landuse.tif").to_json()  # a mosaic is joined like a map
+    assert again["mosaic"]["decided_by"] == "probability"
     drawn = geokd.sample(out, 100, tmp_path / "sample.gpkg")
     assert drawn["points"] == 100
 
@@ -189,9 +189,9 @@ def small_map(path: Path, codes: NDArray[np.uint8], **place: Any) -> Path:
 def test_nodata_gives_way_and_ties_go_to_the_first(tmp_path: Path) -> None:
     one, two = np.array([[0, 255, 255]], np.uint8), np.array([[1, 2, 255]], np.uint8)
     first, second = small_map(tmp_path / "a_landuse.tif", one), small_map(tmp_path / "b_landuse.tif", two)
-    manifest = geokd.mosaic([first, second], tmp_path / "c_landuse.tif")
+    manifest = geokd.mosaic([first, second], tmp_path / "c_landuse.tif").to_json()
     assert read(tmp_path / "c_landuse.tif").tolist() == [[0, 2, 255]]
-    assert manifest["by"] == "confidence"
+    assert manifest["mosaic"]["decided_by"] == "confidence"
     assert "no probabilities beside a_landuse.tif, b_landuse.tif" in manifest["notes"][2]
     assert "the STAC item has the time of joining" in manifest["notes"][3]
     geokd.mosaic([second, first], tmp_path / "d_landuse.tif")
@@ -201,10 +201,12 @@ def test_nodata_gives_way_and_ties_go_to_the_first(tmp_path: Path) -> None:
 def test_filters_make_confidence_the_default(maps: Maps, tmp_path: Path) -> None:
     options = geokd.ClassifyOptions(stride_px=STRIDE_PX, probabilities=True, smooth_cells=3)
     smooth = geokd.classify(SAMPLE, "eurosat-rgb", tmp_path, options).outputs["class_raster"]
-    by_default = geokd.mosaic([maps.west, smooth], tmp_path / "a_landuse.tif")
-    assert by_default["by"] == "confidence"
+    by_default = geokd.mosaic([maps.west, smooth], tmp_path / "a_landuse.tif").to_json()
+    assert by_default["mosaic"]["decided_by"] == "confidence"
     assert "filters" in by_default["notes"][2]
-    asked = geokd.mosaic([maps.west, smooth], tmp_path / "b_landuse.tif", geokd.MosaicOptions(by="probability"))
+    asked = geokd.mosaic(
+        [maps.west, smooth], tmp_path / "b_landuse.tif", geokd.MosaicOptions(by="probability")
+    ).to_json()
     assert "do not hold there" in asked["notes"][2]
 
 
@@ -267,7 +269,7 @@ def test_the_command_prints_what_was_chosen(maps: Maps, tmp_path: Path) -> None:
     out = tmp_path / "both_landuse.tif"
     result = CliRunner().invoke(main, ["mosaic", str(maps.west), str(maps.east), "-o", str(out), "--json"])
     assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["by"] == "probability"
+    assert json.loads(result.stdout)["mosaic"]["decided_by"] == "probability"
     assert "32 x 32 cells of 320 x 320 m in EPSG:32618" in result.stderr
     again = CliRunner().invoke(main, ["mosaic", str(maps.west), str(maps.east), "-o", str(out)])
     assert again.exit_code == 2

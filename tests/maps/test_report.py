@@ -3,9 +3,9 @@
 import json
 import re
 import tomllib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from PIL import Image
 import geokd
 from geokd.cli import main
 from geokd.mapping.options import ClassifyOptions
+from geokd.maps.manifest import Manifest
 from geokd.maps.pages.page import Html, element, page
 from geokd.maps.pages.report import ReportPictures, report_page
 from geokd.maps.pages.report_index import IndexEntry, index_page
@@ -56,7 +57,7 @@ def classify(*arguments: object) -> Result:
 
 
 @pytest.fixture
-def manifest(scene: Path, model: Path, tmp_path: Path) -> dict[str, Any]:
+def manifest(scene: Path, model: Path, tmp_path: Path) -> Manifest:
     return geokd.classify(scene, model, tmp_path / "made").manifest
 
 
@@ -111,11 +112,11 @@ def test_histogram_counts_every_mapped_cell(scene: Path, model: Path, tmp_path: 
     result = geokd.classify(scene, model, tmp_path / "out")
     confidence = result.class_map.confidence[result.class_map.mapped]
     expected, _ = np.histogram(confidence, bins=np.arange(0, 101, 10))
-    assert result.manifest["cells_by_confidence"] == expected.tolist()
-    assert sum(expected) == result.manifest["valid_cells"] > 0
+    assert result.manifest.to_json()["cells_by_confidence"] == expected.tolist()
+    assert sum(expected) == result.manifest.to_json()["valid_cells"] > 0
 
 
-def test_every_picture_has_words_and_the_page_a_language(manifest: dict[str, Any]) -> None:
+def test_every_picture_has_words_and_the_page_a_language(manifest: Manifest) -> None:
     read = Reader(report_page(manifest, pictures()))
     assert read.all("html") == [{"lang": "en"}]
     assert [bool(image["alt"]) for image in read.all("img")] == [True] * 3
@@ -124,14 +125,22 @@ def test_every_picture_has_words_and_the_page_a_language(manifest: dict[str, Any
         assert drawing.get("aria-label") or drawing.get("aria-hidden") == "true"
 
 
-def test_hostile_names_stay_names(manifest: dict[str, Any]) -> None:
-    manifest = json.loads(json.dumps(manifest))
-    manifest["scene"]["path"] = manifest["model"]["name"] = manifest["command"] = HOSTILE
-    manifest["scene"]["bands_used"][0]["description"] = HOSTILE
-    manifest["warnings"] = manifest["notes"] = [HOSTILE]
-    manifest["outputs"] = {"report": HOSTILE, "polygons": "javascript:alert(3)"}
-    for part in ("areas", "legend"):
-        manifest[part][0]["title"] = HOSTILE
+def test_hostile_names_stay_names(manifest: Manifest) -> None:
+    assert manifest.scene is not None
+    assert manifest.model is not None
+    assert manifest.run is not None
+    manifest = manifest.changed(
+        scene=manifest.scene.changed(
+            path=HOSTILE, bands_used=[band.changed(description=HOSTILE) for band in manifest.scene.bands_used]
+        ),
+        model=manifest.model.changed(name=HOSTILE),
+        run=manifest.run.changed(command=HOSTILE),
+        warnings=(HOSTILE,),
+        notes=(HOSTILE,),
+        outputs={"report": HOSTILE, "polygons": "javascript:alert(3)"},
+        areas=(manifest.areas[0].changed(title=HOSTILE), *manifest.areas[1:]),
+        legend=(replace(manifest.legend[0], title=HOSTILE), *manifest.legend[1:]),
+    )
     page_of_one = report_page(manifest, pictures())
     error = IndexEntry(HOSTILE, error=HOSTILE)
     thumbnail = Image.new("RGB", (6, 4), "red")
@@ -177,8 +186,8 @@ def test_a_map_of_nothing_has_a_report(model: Path, tmp_path: Path) -> None:
     result = geokd.classify(empty, model, tmp_path / "out", ClassifyOptions(report=True))
     words = Reader(result.outputs["report"].read_bytes()).words
     assert "No cell could be mapped" in words
-    assert result.manifest["warnings"]
-    assert all(warning in words for warning in result.manifest["warnings"])
+    assert result.manifest.to_json()["warnings"]
+    assert all(warning in words for warning in result.manifest.to_json()["warnings"])
     assert "Not on the map: Bare, Meadow, Lake." in words
 
 

@@ -27,7 +27,7 @@ from geokd.errors import CallError, OutputError
 from geokd.legend.classes import LandUseClass, Legend
 from geokd.maps.class_map import ClassMap, class_areas
 from geokd.maps.geotiff import write_class_raster, write_confidence_raster
-from geokd.maps.manifest import write_manifest
+from geokd.maps.manifest import write_document
 from geokd.maps.pages.panels import ScenePicture
 from geokd.maps.pages.quicklook import _arranged, write_quicklook
 from geokd.maps.pages.summary import write_summary
@@ -175,9 +175,9 @@ def test_the_summary_tells_of_every_class(tmp_path: Path) -> None:
 def test_areas_agree(codes: NDArray[np.uint8]) -> None:
     class_map = make_map(codes)
     areas = class_areas(class_map)
-    assert [a["cells"] for a in areas] == [int((codes == k).sum()) for k in range(3)]
-    assert sum(a["area_ha"] for a in areas) == pytest.approx((codes != 255).sum() * 2.56)
-    shares = sum(a["share_percent"] for a in areas)
+    assert [a.cells for a in areas] == [int((codes == k).sum()) for k in range(3)]
+    assert sum(a.area_ha for a in areas) == pytest.approx((codes != 255).sum() * 2.56)
+    shares = sum(a.share_percent for a in areas)
     assert shares == pytest.approx(100 if (codes != 255).any() else 0)
 
 
@@ -190,7 +190,7 @@ def test_areas_in_degrees_are_geodesic(tmp_path: Path) -> None:
         [*np.linspace(10, 10.06, 200), *np.linspace(10.06, 10, 200)], [60] * 200 + [59.96] * 200
     )
     assert frame["area_ha"].sum() == pytest.approx(abs(ring_area) / 1e4, rel=1e-6)
-    assert class_areas(class_map)[0]["area_ha"] == pytest.approx(frame["area_ha"].sum(), rel=1e-12)
+    assert class_areas(class_map)[0].area_ha == pytest.approx(frame["area_ha"].sum(), rel=1e-12)
     _, along = Geod(ellps="WGS84").polygon_area_perimeter(
         [*np.linspace(10, 10.06, 200), *np.linspace(10.06, 10, 200)], [60] * 200 + [59.96] * 200
     )
@@ -217,10 +217,10 @@ def test_quicklook_shows_both_panels(tmp_path: Path, shape: tuple[int, int]) -> 
 
 
 def test_manifest_is_strict_json(tmp_path: Path) -> None:
-    write_manifest({"b": 1, "a": "é"}, tmp_path / "m.json")
+    write_document({"b": 1, "a": "é"}, tmp_path / "m.json")
     assert json.loads((tmp_path / "m.json").read_text("utf-8")) == {"b": 1, "a": "é"}
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_manifest({"a": float("nan")}, tmp_path / "n.json")
+        write_document({"a": float("nan")}, tmp_path / "n.json")
 
 
 def test_outputs_appear_together_or_not_at_all(tmp_path: Path) -> None:

@@ -120,8 +120,8 @@ def test_the_map_is_not_one_class(result: geokd.ClassifyResult) -> None:
 
 
 def test_the_dense_student_is_chosen_for_a_scene_with_near_infrared(dense: geokd.ClassifyResult) -> None:
-    assert dense.manifest["model"]["name"] == "sentinel2-landuse"
-    assert dense.manifest["model"]["precision"] == "int8"
+    assert dense.manifest.to_json()["model"]["name"] == "sentinel2-landuse"
+    assert dense.manifest.to_json()["model"]["precision"] == "int8"
     assert dense.class_map.codes.shape == (1024, 1024)
 
 
@@ -135,7 +135,7 @@ def test_colours_alone_get_the_student_of_colours(tmp_path: Path) -> None:
             copy.write(scene.read([1, 2, 3], window=window))
             copy.descriptions = ("B04", "B03", "B02")
     result = geokd.classify(tmp_path / "colours.tif", output=tmp_path)
-    assert result.manifest["model"]["name"] == "sentinel2-landuse-rgb"
+    assert result.manifest.to_json()["model"]["name"] == "sentinel2-landuse-rgb"
 
 
 def test_the_dense_map_agrees_with_interpreted_polygons(dense: geokd.ClassifyResult) -> None:

@@ -77,13 +77,13 @@ def test_a_landsat_product_gives_the_map_of_its_reflectance(tmp_path: Path, mode
     made = mapped(named, model, tmp_path / "out", resample_m=10)
     assert same_map(made, mapped(plain, model, tmp_path / "plain", resample_m=10))
     assert {0, 1, 2, 255} >= set(np.unique(made.class_map.codes)) > {255}
-    assert made.manifest["acquired"]["start"] == "2022-07-26T15:45:12Z"
-    assert made.manifest["scene"]["product"] == f"Landsat 8 product, Collection 2 level {level}"
+    assert made.manifest.to_json()["acquired"]["start"] == "2022-07-26T15:45:12Z"
+    assert made.manifest.to_json()["scene"]["product"] == f"Landsat 8 product, Collection 2 level {level}"
     assert (tmp_path / "out" / f"{product.name}_landuse.tif").exists()
-    notes = " ".join(made.manifest["notes"])
+    notes = " ".join(made.manifest.to_json()["notes"])
     assert "pixels of 30 m are resampled to 10 m (bilinear), as --resample says; they show no more than" in notes
     assert f"by {product.name}_MTL.txt" in notes
-    assert made.manifest["options"]["resample_m"] == 10
+    assert made.manifest.to_json()["options"]["resample_m"] == 10
 
 
 def test_a_landsat_product_is_refused_for_a_model_of_finer_pixels(tmp_path: Path, model: Path) -> None:
@@ -158,7 +158,7 @@ def test_band_files_give_the_map_of_the_stack(tmp_path: Path, model: Path, form:
     made = mapped(listed if form == "list" else tmp_path / "in", model, tmp_path / "out")
     assert same_map(made, plain)
     assert (tmp_path / "out" / "T18SVG_20210726T154819_landuse.tif").exists()
-    assert made.manifest["acquired"]["start"] == "2021-07-26T15:48:19Z"
+    assert made.manifest.to_json()["acquired"]["start"] == "2021-07-26T15:48:19Z"
 
 
 def test_hls_knows_its_sensor_by_its_names(tmp_path: Path, model: Path) -> None:
@@ -253,8 +253,8 @@ def test_a_stac_item_gives_the_map_of_its_reflectance(
     item = write_item(tmp_path, assets_of(tmp_path, version), "S2B_18SVG_20220726_0_L2A")
     made = mapped(item, model, tmp_path / "out")
     assert same_map(made, plain)
-    assert made.manifest["acquired"]["start"] == "2022-07-26T15:48:19Z"
-    assert any("x 1 - 1000, by its STAC item" in note for note in made.manifest["notes"])
+    assert made.manifest.to_json()["acquired"]["start"] == "2022-07-26T15:48:19Z"
+    assert any("x 1 - 1000, by its STAC item" in note for note in made.manifest.to_json()["notes"])
     assert (tmp_path / "out" / "S2B_18SVG_20220726_0_L2A_landuse.tif").exists()
 
 

@@ -71,7 +71,7 @@ def test_a_product_gives_the_map_of_its_reflectance(
     assert made.class_map.confidence.tobytes() == plain.class_map.confidence.tobytes()
     assert set(np.unique(made.class_map.codes)) >= {0, 1, 2, 255}
     assert (tmp_path / "out" / f"{product.stem}_landuse.tif").exists()
-    manifest = made.manifest
+    manifest = made.manifest.to_json()
     assert manifest["acquired"]["start"] == "2022-07-26T15:48:19Z"
     assert manifest["scene"]["product"] == f"Sentinel-2 L{level} product, processing baseline {baseline}"
     assert manifest["scene"]["tile"] == "T18SVG"
@@ -109,7 +109,7 @@ def test_granules_of_an_old_product_lie_side_by_side(tmp_path: Path, model: Path
     product = write_old_safe(tmp_path, bands)
     made = mapped(product, model, tmp_path / "out")
     assert made.class_map.codes.tobytes() == plain.class_map.codes.tobytes()
-    assert made.manifest["scene"]["tile"] == "T18SVG T18SVH"
+    assert made.manifest.to_json()["scene"]["tile"] == "T18SVG T18SVH"
 
 
 def test_granules_of_two_zones_are_not_mixed(tmp_path: Path) -> None:

@@ -145,11 +145,9 @@ def _arranged(count: int, fit: int) -> tuple[int, int]:
 
 def _legend_entries(class_map: ClassMap, *, all_valid: bool) -> list[_Entry]:
     """List the classes that occur, the largest first, then the hatch where anything is not mapped."""
-    present = sorted((row for row in class_areas(class_map) if row["cells"]), key=lambda row: -row["area_ha"])
+    present = sorted((row for row in class_areas(class_map) if row.cells), key=lambda row: -row.area_ha)
     entries = [
-        _Entry(
-            _written(class_map.legend[row["value"]]), percent(row["share_percent"]), class_map.legend[row["value"]].rgb
-        )
+        _Entry(_written(class_map.legend[row.value]), percent(row.share_percent), class_map.legend[row.value].rgb)
         for row in present
     ]
     if not (all_valid and class_map.cell_counts().sum() == class_map.codes.size):

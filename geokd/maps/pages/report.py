@@ -1,17 +1,18 @@
 """The report of a map: one page that shows it and tells all its manifest does. Figures are the manifest's."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from geokd.maps.class_map import ClassMap
+from geokd.legend.classes import LandUseClass
+from geokd.maps.class_map import ClassArea, ClassMap
+from geokd.maps.manifest import BandRecord, DriftRecord, Filtered, Manifest, ModelRecord, SceneRecord
 from geokd.maps.pages.page import Html, bar, element, facts, joined, page, picture, section, swatch, table
 from geokd.maps.pages.panels import ScenePicture, cells_panel, class_palette, panel_size, percent, scene_panel
 from geokd.maps.qgis import CONFIDENCE_COLOURS
@@ -39,55 +40,57 @@ def draw_pictures(class_map: ClassMap, scene: ScenePicture) -> ReportPictures:
     )
 
 
-def report_page(manifest: Mapping[str, Any], pictures: ReportPictures) -> bytes:
+def report_page(manifest: Manifest, pictures: ReportPictures) -> bytes:
     """Return the report of a map as one HTML file, which loads nothing.
 
     Parameters
     ----------
-    manifest : mapping
-        What the manifest file of the map says.
+    manifest : Manifest
+        Of a classified scene.
     pictures : ReportPictures
     """
-    title, model = Path(manifest["scene"]["path"]).name, manifest["model"]
+    scene, model, options = manifest.scene, manifest.model, manifest.options
+    assert scene is not None and model is not None and options is not None, "reports are of classified scenes"
+    title = Path(scene.path).name
     return page(
         f"{title} - land use",
         element("h1", title),
         element(
-            "p", f"Land use by the model {model['name']} ({model['precision']}), {manifest['date'][:10]}", class_="lead"
+            "p", f"Land use by the model {model.name} ({model.precision}), {(manifest.date or '')[:10]}", class_="lead"
         ),
         element("p", _in_short(manifest)),
-        warnings_box(manifest["warnings"]),
+        warnings_box(manifest.warnings),
         _side_by_side(manifest, pictures),
         _legend(manifest),
-        section("Areas", area_table(manifest["areas"], manifest["legend"]), _what_areas_are(manifest)),
+        section("Areas", area_table(manifest.areas, manifest.legend), _what_areas_are(manifest)),
         section("Confidence", _confidence(manifest, pictures)),
-        section("Is the scene like those the model has learned from?", *_drift(manifest["drift"])),
-        section("What was chosen", element("ul", *(element("li", note) for note in manifest["notes"]))),
-        *_filters(manifest["filters"]),
-        section("Provenance", facts(_provenance(manifest))),
-        section("Options", facts((name, json.dumps(value)) for name, value in manifest["options"].items())),
-        section("Files", element("ul", *(element("li", link(name)) for name in manifest["outputs"].values()))),
+        section("Does the scene resemble the training data?", *_drift(manifest.drift)),
+        section("What was chosen", element("ul", *(element("li", note) for note in manifest.notes))),
+        *_filters(manifest.filters),
+        section("Provenance", facts(_provenance(manifest, scene, model))),
+        section("Options", facts((name, json.dumps(value)) for name, value in options.to_json().items())),
+        section("Files", element("ul", *(element("li", link(name)) for name in manifest.outputs.values()))),
     )
 
 
-def area_table(areas: Iterable[Mapping[str, Any]], legend: Iterable[Mapping[str, Any]]) -> Html:
-    """Return a table of classes, the largest first, with bars; of classes without cells only the names."""
-    colours = {c["value"]: c["color_hint"] for c in legend}
-    present = sorted((area for area in areas if area["cells"]), key=lambda area: -area["area_ha"])
-    most = max((area["share_percent"] for area in present), default=0) or 1
+def area_table(areas: Iterable[ClassArea], legend: Iterable[LandUseClass]) -> Html:
+    """Return a table of classes, the largest first, with bars; of classes that have no cells only the names."""
+    colours = {c.value: c.color_hint for c in legend}
+    present = sorted((area for area in areas if area.cells), key=lambda area: -area.area_ha)
+    most = max((area.share_percent for area in present), default=0) or 1
     rows = [
         (
-            joined((swatch(colours[area["value"]]), area["title"])),
-            bar(area["share_percent"] / most, colours[area["value"]]),
-            f"{area['area_ha']:,.1f}",
-            percent(area["share_percent"]),
-            f"{area['cells']:,}",
-            f"{area['mean_confidence']:.0f} %",
+            joined((swatch(colours[area.value]), area.title)),
+            bar(area.share_percent / most, colours[area.value]),
+            f"{area.area_ha:,.1f}",
+            percent(area.share_percent),
+            f"{area.cells:,}",
+            f"{area.mean_confidence or 0:.0f} %",
         )
         for area in present
     ]
     head = ("Class", "", "Area, ha", "Share", "Cells", "Mean confidence")
-    absent = [area["title"] for area in areas if not area["cells"]]
+    absent = [area.title for area in areas if not area.cells]
     left = [element("p", f"Not on the map: {', '.join(absent)}.", class_="small")] if absent else []
     return joined((table(head, rows, numbers=(2, 3, 4, 5)), *left))
 
@@ -105,20 +108,20 @@ def link(name: str, text: str | None = None) -> Html:
     return element("a", text or name, href=f"./{quote(name)}")
 
 
-def _in_short(manifest: Mapping[str, Any]) -> str:
-    areas = [area for area in manifest["areas"] if area["cells"]]
-    if not areas:
+def _in_short(manifest: Manifest) -> str:
+    areas, cells = [area for area in manifest.areas if area.cells], manifest.map
+    if not areas or cells is None:
         return "No cell could be mapped: no patch has enough valid pixels."
-    width, height = (f"{size:.4g}" for size in manifest["map"]["cell_size_m"])
-    most = max(areas, key=lambda area: area["area_ha"])
+    width, height = (f"{size:.4g}" for size in cells.cell_size_m)
+    most = max(areas, key=lambda area: area.area_ha)
     return (
-        f"{manifest['area_ha']:,.0f} ha are mapped in {manifest['valid_cells']:,} cells of {width} x {height} m."
-        f" The most is {most['title']}, {percent(most['share_percent'])}."
+        f"{manifest.area_ha:,.0f} ha are mapped in {manifest.valid_cells:,} cells of {width} x {height} m."
+        f" The most is {most.title}, {percent(most.share_percent)}."
     )
 
 
-def _side_by_side(manifest: Mapping[str, Any], pictures: ReportPictures) -> Html:
-    shares = [f"{a['title']} {percent(a['share_percent'])}" for a in manifest["areas"] if a["cells"]]
+def _side_by_side(manifest: Manifest, pictures: ReportPictures) -> Html:
+    shares = [f"{a.title} {percent(a.share_percent)}" for a in manifest.areas if a.cells]
     alt = f"Land-use map: {', '.join(shares) or 'nothing is mapped'}"
     before = (element("figcaption", "Scene"), picture(pictures.scene, "The scene", "JPEG"))
     after = (element("figcaption", "Land use"), picture(pictures.land_use, alt))
@@ -127,37 +130,39 @@ def _side_by_side(manifest: Mapping[str, Any], pictures: ReportPictures) -> Html
     return element("div", *figures, slider, class_="compare")
 
 
-def _legend(manifest: Mapping[str, Any]) -> Html:
-    colours = {c["value"]: c["color_hint"] for c in manifest["legend"]}
-    present = sorted((area for area in manifest["areas"] if area["cells"]), key=lambda area: -area["area_ha"])
-    entries = [(colours[area["value"]], area["title"]) for area in present]
-    if any(manifest["unmapped_cells"].values()):
+def _legend(manifest: Manifest) -> Html:
+    colours = {c.value: c.color_hint for c in manifest.legend}
+    present = sorted((area for area in manifest.areas if area.cells), key=lambda area: -area.area_ha)
+    entries: list[tuple[str | None, str]] = [(colours[area.value], area.title) for area in present]
+    unmapped = manifest.unmapped_cells
+    if unmapped is not None and any(unmapped.to_json().values()):
         entries.append((None, "Not mapped"))
     return element("ul", *(element("li", swatch(colour), title) for colour, title in entries), class_="legend")
 
 
-def _what_areas_are(manifest: Mapping[str, Any]) -> Html:
-    unmapped, measured = manifest["unmapped_cells"], manifest["map"]["areas_measured"]
+def _what_areas_are(manifest: Manifest) -> Html:
+    unmapped, cells = manifest.unmapped_cells, manifest.map
+    assert unmapped is not None and cells is not None, "reports are of classified scenes"
     return element(
         "p",
-        f"In all {manifest['area_ha']:,.1f} ha, measured {measured}; cells that reach past the scene count whole. Not"
-        f" mapped: {unmapped['without_valid_pixel']:,} cells without a valid pixel,"
-        f" {unmapped['in_no_classified_patch']:,} that no classified patch covers. These are areas of the map, its"
+        f"In all {manifest.area_ha:,.1f} ha, measured {cells.areas_measured}; cells that reach past the scene count"
+        f" whole. Not mapped: {unmapped.without_valid_pixel:,} cells without a valid pixel,"
+        f" {unmapped.in_no_classified_patch:,} that no classified patch covers. These are areas of the map, its"
         " errors included; geokd assess corrects them by a sample.",
         class_="small",
     )
 
 
-def _confidence(manifest: Mapping[str, Any], pictures: ReportPictures) -> Html:
+def _confidence(manifest: Manifest, pictures: ReportPictures) -> Html:
     shown = picture(pictures.confidence, "Map of the confidence: the darker, the surer")
     left = element("figure", element("figcaption", "Where the model is sure"), shown)
     caption = element("figcaption", "Share of cells by confidence in percent")
     ends = element("div", element("span", "0 %"), element("span", "100 %"), class_="small ends")
-    right = element("figure", caption, _histogram(manifest["cells_by_confidence"]), _ramp(), ends)
+    right = element("figure", caption, _histogram(manifest.cells_by_confidence), _ramp(), ends)
     return element("div", left, right, class_="pair")
 
 
-def _histogram(cells: list[int]) -> Html:
+def _histogram(cells: Sequence[int]) -> Html:
     """Draw the shares of cells in equal steps of confidence."""
     (width, height), total = _CHART, sum(cells) or 1
     step, most = width / len(cells), max(*cells, 1)
@@ -186,47 +191,48 @@ def _confidence_palette() -> NDArray[np.uint8]:
     return np.stack([np.interp(np.arange(256), at, band) for band in colours.T], axis=1).round().astype(np.uint8)
 
 
-def _drift(drift: Mapping[str, Any] | None) -> Iterator[Html]:
+def _drift(drift: DriftRecord | None) -> Iterator[Html]:
     if drift is None:
         yield element("p", "The model does not tell what it has seen, so this was not looked at.")
-    elif drift["unfamiliar_share"] is None:
-        yield element("p", f"There are too few patches to tell: {drift['patches']:,}.")
+    elif drift.unfamiliar_share is None:
+        yield element("p", f"There are too few patches to tell: {drift.patches:,}.")
     else:
         yield element(
             "p",
-            f"Of {drift['patches']:,} patches that do not overlap, {100 * drift['unfamiliar_share']:.1f} % are unlike"
+            f"Of {drift.patches:,} patches that do not overlap, {100 * drift.unfamiliar_share:.1f} % are unlike"
             " the chips of training; 1 to 2 % are expected.",
         )
-        if drift["unsure_share"] is not None:
+        if drift.unsure_share is not None:
             yield element(
                 "p",
-                f"In {100 * drift['unsure_share']:.1f} % the model is less sure than in 95 % of the chips of training.",
+                f"In {100 * drift.unsure_share:.1f} % the model is less sure than in 95 % of the chips of training.",
             )
 
 
-def _filters(filters: Mapping[str, int] | None) -> Iterator[Html]:
+def _filters(filters: Filtered | None) -> Iterator[Html]:
     if filters is not None:
-        told = [(name.replace("_", " ").capitalize(), f"{count:,}") for name, count in filters.items()]
+        told = [(name.replace("_", " ").capitalize(), f"{count:,}") for name, count in filters.to_json().items()]
         yield section("What filters did", facts(told))
 
 
-def _provenance(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    scene, model, cells = manifest["scene"], manifest["model"], manifest["map"]
-    yield "Scene", scene["path"]
-    yield "Its size", f"{scene['width']:,} x {scene['height']:,} pixels, {scene['data_type']}"
-    yield "Bands used", ", ".join(_band(band) for band in scene["bands_used"])
-    yield "Reference system", scene["crs"] or "none"
-    yield "Map", f"{cells['width']:,} x {cells['height']:,} cells"
-    yield "Model", f"{model['name']}, {model['architecture']}, {model['precision']}"
-    yield "SHA-256 of the model", model["sha256"]
-    yield "Patches", f"{manifest['patches']['classified']:,} of {manifest['patches']['all']:,} classified"
-    yield "Made", manifest["date"]
-    yield "Seconds", ", ".join(f"{stage} {spent:.1f}" for stage, spent in manifest["seconds"].items())
-    yield "Command", manifest.get("command") or ""
-    yield "Versions", ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
-    yield "Fingerprint", manifest["fingerprint"]
+def _provenance(manifest: Manifest, scene: SceneRecord, model: ModelRecord) -> Iterator[tuple[str, str]]:
+    cells, run = manifest.map, manifest.run
+    assert cells is not None and run is not None, "reports are of classified scenes"
+    yield "Scene", scene.path
+    yield "Its size", f"{scene.width:,} x {scene.height:,} pixels, {scene.data_type}"
+    yield "Bands used", ", ".join(_band(band) for band in scene.bands_used)
+    yield "Reference system", scene.crs or "none"
+    yield "Map", f"{cells.width:,} x {cells.height:,} cells"
+    yield "Model", f"{model.name}, {model.architecture}, {model.precision}"
+    yield "SHA-256 of the model", model.sha256
+    yield "Patches", f"{run.classified_patches:,} of {run.patches:,} classified"
+    yield "Made", manifest.date or ""
+    yield "Seconds", ", ".join(f"{stage} {spent:.1f}" for stage, spent in run.seconds.items())
+    yield "Command", run.command or ""
+    yield "Versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
+    yield "Fingerprint", manifest.fingerprint or ""
 
 
-def _band(band: Mapping[str, Any]) -> str:
-    own = f" ({band['description']})" if band["description"] else ""
-    return f"{band['bidx']}{own} as {band['taken_as']}"
+def _band(band: BandRecord) -> str:
+    own = f" ({band.description})" if band.description else ""
+    return f"{band.bidx}{own} as {band.taken_as}"

@@ -40,11 +40,11 @@ def write_summary(class_map: ClassMap, polygons: NDArray[np.int64] | None, path:
     table.writerow(COLUMNS)
     counts = [""] * len(class_map.legend) if polygons is None else polygons.tolist()
     for area, count in zip(class_areas(class_map), counts, strict=True):
-        confidence = area["mean_confidence"]
+        confidence = area.mean_confidence
         table.writerow(
             (
-                *(area["value"], area["name"], table_cell(area["title"]), count, area["cells"]),
-                *(f"{area['area_ha']:.12g}", f"{area['share_percent']:.6g}"),
+                *(area.value, area.name, table_cell(area.title), count, area.cells),
+                *(f"{area.area_ha:.12g}", f"{area.share_percent:.6g}"),
                 "" if confidence is None else f"{confidence:.6g}",
             )
         )
