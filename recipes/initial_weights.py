@@ -30,12 +30,12 @@ def main(chips: str, validation: str, out: str, fraction: str, *weights: str) ->
             reference = row["accuracies"]
         else:
             found = paired_difference(row["accuracies"], reference)
-            p = "" if found["p"] is None else f", p {found['p']:.2g}"
-            line += f" {100 * found['difference']:+.2f}{_interval(found['interval_95'], '+')}{p} |"
+            p = "" if found.p is None else f", p {found.p:.2g}"
+            line += f" {100 * found.difference:+.2f}{_interval(found.interval_95, '+')}{p} |"
         print(line, flush=True)
 
 
-def _interval(bounds: list[float] | None, sign: str = "") -> str:
+def _interval(bounds: tuple[float, float] | None, sign: str = "") -> str:
     """Bounds in percent; nothing where all seeds are alike."""
     return "" if bounds is None else " ({:{sign}.2f} to {:{sign}.2f})".format(*(100 * b for b in bounds), sign=sign)
 

@@ -47,7 +47,7 @@ def main(model: str, calibration: str, folder: str) -> None:
         if known:
             right = names[int8.argmax(1)] == kinds
             reference = right if reference is None else reference
-            line += f"; right on {_share(right)}, against rounding alone {mcnemar(right, reference)}"
+            line += f"; right on {_share(right)}, against rounding alone {mcnemar(right, reference).to_json()}"
         print(line, flush=True)
     if known:
         print(f"fp32: right on {_share(names[fp32.argmax(1)] == kinds)}")

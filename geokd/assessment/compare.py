@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geokd.assessment.evaluate import absence_notes, count_seen, match_classes, seen_notes
 from geokd.chips.files import index_chips
-from geokd.chips.reading import probe_chips, read_chips
+from geokd.chips.reading import Chips, probe_chips, read_chips
 from geokd.commit import check_outputs, staged
+from geokd.documents import Record
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import Legend
 from geokd.mapping.chip_answers import chip_contract, chip_logits
@@ -20,10 +22,79 @@ from geokd.model.bundle import Bundle, load_bundle, resolve_model
 from geokd.model.engine import Student, make_student, patches_per_second, softmax, trace_layers
 from geokd.model.workload import count_multiply_adds, count_parameters
 from geokd.progress import Progress, silent
-from geokd.statistics.metrics import accuracy, agreement, confusion_matrix, expected_calibration_error, per_class
+from geokd.statistics.metrics import (
+    Accuracy,
+    Agreement,
+    ClassAccuracy,
+    accuracy,
+    agreement,
+    confusion_matrix,
+    expected_calibration_error,
+    per_class,
+)
 
 ROUNDS = 5
 """Times that the speed of each model is measured, in turn with the others: what else the machine does hits all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedModel(Accuracy):
+    """A model among others.
+
+    Parameters of the network, size of the bundle, multiply-adds for one patch of patch_px; chips per second, the median
+    of several rounds in which the models took turns, of the network alone in one thread; times as fast as the first,
+    the median of the ratios within rounds, and their range; accuracy with its 95 % Wilson interval, figures of each
+    class, ECE (15 bins) at the bundle's temperature; how many of the chips it was trained on (None if it has no record
+    of these); agreement with the first model, None for the first itself.
+    """
+
+    model: str
+    path: str
+    name: str
+    architecture: str
+    precision: str
+    sha256: str
+    size_bytes: int
+    temperature: float
+    patch_px: int
+    parameters: int
+    multiply_adds: int
+    chips_fingerprint: str
+    seen_before: int | None
+    ece: float
+    per_class: tuple[ClassAccuracy, ...]
+    agreement: Agreement | None
+    chips_per_second: float
+    times_as_fast: float
+    times_as_fast_range: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedChips(Record):
+    """The chips: path, how many, and notes on what was chosen in reading them and on models trained on them."""
+
+    path: str
+    n: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedMeasured(Record):
+    """How speed was measured: rounds, threads, and cores of the machine."""
+
+    rounds: int
+    threads: int
+    cores: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Record):
+    """Models side by side on the same chips, in the order given."""
+
+    chips: ComparedChips
+    speed: SpeedMeasured
+    models: tuple[ComparedModel, ...]
+    versions: dict[str, str]
 
 
 def compare(
@@ -33,7 +104,7 @@ def compare(
     *,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> Comparison:
     """Measure models of the same classes on the same labelled chips. The others are compared with the first.
 
     Parameters
@@ -51,16 +122,7 @@ def compare(
 
     Returns
     -------
-    dict
-        `chips`: {path, n, notes}, the notes on what was chosen in reading them and on models that learned from them.
-        `models`, in the order given, each with
-
-        - parameters, size_bytes of the bundle, multiply_adds for one patch of patch_px;
-        - chips_per_second, the median of several rounds in which the models took turns, of the network alone in one
-          thread; times_as_fast as the first, the median of the ratios within rounds, and times_as_fast_range;
-        - n, accuracy, interval_95 (Wilson), per_class, ece (15 bins) at the bundle's `temperature`;
-        - seen_before, how many of the chips it learned from, as far as it tells; None if it does not;
-        - agreement with the first, overall and on the chips of each class; None for the first itself.
+    Comparison
 
     Raises
     ------
@@ -86,34 +148,34 @@ def compare(
     probe = probe_chips(index)
     contracts = {bundle.contract: chip_contract(bundle.contract, probe) for bundle in bundles}
     read = {own: read_chips(index, as_chips) for own, as_chips in contracts.items()}
-    figures, first = [], None
+    judged: list[_Judged] = []
+    first: NDArray[np.int64] | None = None
     for done, (model, student) in enumerate(zip(models, students, strict=True)):
         progress(f"classifying {len(index):,} chips by {model}", done=done, total=len(models) + 1)
         read_as = read[student.bundle.contract]
         logits, truth = _logits(student, read_as.pixels, legend), codes[read_as.labels]
-        answers = logits.argmax(axis=1)
-        figures.append(
-            _describe(model, student.bundle)
-            | {"chips_fingerprint": read_as.fingerprint, "seen_before": count_seen(student.bundle, read_as)}
-            | _judge(logits, truth, legend, student.bundle.temperature)
-            | {"agreement": None if first is None else agreement(answers, first, truth, legend.names)}
-        )
-        first = answers if first is None else first
+        same = None if first is None else agreement(logits.argmax(axis=1), first, truth, legend.names)
+        judged.append(_Judged(read_as, logits, truth, same))
+        first = logits.argmax(axis=1) if first is None else first
     progress(f"measuring the speed of each in {ROUNDS} rounds", done=len(models), total=len(models) + 1)
     speeds = np.array([[patches_per_second(student) for student in students] for _ in range(ROUNDS)])
+    compared = tuple(
+        _compared(model, bundle, on_chips, _speed(speeds, number), legend)
+        for number, (model, bundle, on_chips) in enumerate(zip(models, bundles, judged, strict=True))
+    )
     notes = list(dict.fromkeys(note for chips_read in read.values() for note in chips_read.notes))
     notes += absence_notes(codes, legend)
-    notes += [note for of in figures for note in seen_notes(of["model"], of["seen_before"], len(index))]
-    document = {
-        "chips": {"path": str(chips), "n": len(index), "notes": notes},
-        "speed": {"rounds": ROUNDS, "threads": 1, "cores": os.cpu_count()},
-        "models": [entry | speed for entry, speed in zip(figures, _describe_speeds(speeds), strict=True)],
-        "versions": package_versions(),
-    }
+    notes += [note for entry in compared for note in seen_notes(entry.model, entry.seen_before, len(index))]
+    found = Comparison(
+        chips=ComparedChips(path=str(chips), n=len(index), notes=tuple(notes)),
+        speed=SpeedMeasured(rounds=ROUNDS, threads=1, cores=os.cpu_count()),
+        models=compared,
+        versions=package_versions(),
+    )
     if target is not None:
         with staged(target.parent, [target.name], overwrite=overwrite) as folder:
-            write_document(document, folder / target.name)
-    return document
+            write_document(found.to_json(), folder / target.name)
+    return found
 
 
 def _check_classes(models: Sequence[str | Path], bundles: list[Bundle]) -> None:
@@ -136,39 +198,52 @@ def _logits(student: Student, pixels: NDArray[np.uint8], legend: Legend) -> NDAr
     return chip_logits(student, pixels)[:, [own.index(name) for name in legend.names]]
 
 
-def _describe(model: str | Path, bundle: Bundle) -> dict[str, Any]:
-    """Say what a model is, and how much."""
-    about = bundle.describe()
+class _Judged(NamedTuple):
+    """Chips as a model takes them, its logits (N, K) in the order of the first legend, and the truth (N,)."""
+
+    chips: Chips
+    logits: NDArray[np.float32]
+    truth: NDArray[np.int64]
+    agreement: Agreement | None
+
+
+def _compared(
+    model: str | Path, bundle: Bundle, judged: _Judged, speed: dict[str, Any], legend: Legend
+) -> ComparedModel:
+    """Say what a model is, how large, how fast and how good."""
     side = bundle.contract.patch_px
     layers = trace_layers(bundle.graph, (len(bundle.contract.bands), side, side))
+    confusion = confusion_matrix(judged.truth, judged.logits.argmax(axis=1), len(legend))
+    overall = accuracy(confusion)
+    return ComparedModel(
+        model=str(model),
+        path=str(resolve_model(model)),
+        name=bundle.name,
+        architecture=bundle.architecture,
+        precision=bundle.precision,
+        sha256=bundle.sha256,
+        size_bytes=len(bundle.onnx_bytes),
+        temperature=bundle.temperature,
+        patch_px=side,
+        parameters=count_parameters(layers),
+        multiply_adds=count_multiply_adds(layers),
+        chips_fingerprint=judged.chips.fingerprint,
+        seen_before=count_seen(bundle, judged.chips),
+        n=overall.n,
+        accuracy=overall.accuracy,
+        interval_95=overall.interval_95,
+        ece=expected_calibration_error(softmax(judged.logits, bundle.temperature), judged.truth),
+        per_class=per_class(confusion, legend.names),
+        agreement=judged.agreement,
+        **speed,
+    )
+
+
+def _speed(speeds: NDArray[np.float64], number: int) -> dict[str, Any]:
+    """Medians over rounds (rows) of a model (column), and of its ratios to the first model in the same round."""
+    own, ratios = speeds[:, number], speeds[:, number] / speeds[:, 0]
     return {
-        "model": str(model),
-        "path": str(resolve_model(model)),
-        **{key: about[key] for key in ("name", "architecture", "precision", "sha256", "size_bytes", "temperature")},
-        "patch_px": side,
-        "parameters": count_parameters(layers),
-        "multiply_adds": count_multiply_adds(layers),
+        "chips_per_second": round(float(np.median(own)), 1),
+        "times_as_fast": round(float(np.median(ratios)), 3),
+        "times_as_fast_range": (round(float(ratios.min()), 3), round(float(ratios.max()), 3)),
     }
-
-
-def _judge(logits: NDArray[np.float32], truth: NDArray[np.int64], legend: Legend, temperature: float) -> dict[str, Any]:
-    """Figures of merit on chips."""
-    confusion = confusion_matrix(truth, logits.argmax(axis=1), len(legend))
-    return {
-        **accuracy(confusion),
-        "ece": expected_calibration_error(softmax(logits, temperature), truth),
-        "per_class": per_class(confusion, legend.names),
-    }
-
-
-def _describe_speeds(speeds: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Medians over rounds (rows) of the models (columns), and of their ratios to the first model in the same round."""
-    ratios = speeds / speeds[:, :1]
-    return [
-        {
-            "chips_per_second": round(float(np.median(speeds[:, i])), 1),
-            "times_as_fast": round(float(np.median(ratios[:, i])), 3),
-            "times_as_fast_range": [round(float(r), 3) for r in (ratios[:, i].min(), ratios[:, i].max())],
-        }
-        for i in range(speeds.shape[1])
-    ]

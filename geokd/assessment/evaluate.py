@@ -1,23 +1,70 @@
 """How well a model does on labelled chips."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geokd.chips.files import index_chips
 from geokd.chips.reading import Chips, probe_chips, read_chips, scale_notes
+from geokd.documents import Record
 from geokd.errors import ChipError
 from geokd.legend.classes import Legend
 from geokd.mapping.chip_answers import chip_contract, chip_logits
 from geokd.model.bundle import Bundle, load_bundle, resolve_model
 from geokd.model.engine import make_student, softmax
-from geokd.statistics.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
+from geokd.statistics.metrics import (
+    Accuracy,
+    ClassAccuracy,
+    accuracy,
+    confusion_matrix,
+    expected_calibration_error,
+    per_class,
+)
 
 
-def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class ModelUsed(Record):
+    """Name, precision, path and SHA-256 of a bundle."""
+
+    name: str
+    precision: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChipsUsed(Record):
+    """Labelled chips: their path, a hash of all, what was chosen in reading them.
+
+    `seen_before` counts those that the model was trained on, None if its bundle has no record of these.
+    """
+
+    path: str
+    fingerprint: str
+    seen_before: int | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Accuracy):
+    """How well a model classifies labelled chips.
+
+    Overall accuracy with its 95 % Wilson interval; figures of each class; the confusion matrix (truth in rows, in the
+    order of the legend); expected calibration error (15 bins); chips per second of the network alone in one thread.
+    """
+
+    model: ModelUsed
+    chips: ChipsUsed
+    per_class: tuple[ClassAccuracy, ...]
+    confusion_matrix: tuple[tuple[int, ...], ...]
+    ece: float
+    chips_per_second: float
+
+
+def evaluate(model: str | Path, chips: str | Path) -> Evaluation:
     """Classify labelled chips and compare. A dense student answers with the mean over the cells of a chip.
 
     Parameters
@@ -30,11 +77,7 @@ def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        n, accuracy, interval_95 (Wilson), per_class, confusion_matrix (truth in rows, in the order of the legend), ece
-        (expected calibration error, 15 bins), chips_per_second (of the network alone, one thread), and which model and
-        chips these figures are of; `seen_before` counts the chips that the model learned from, as far as it tells,
-        None if it does not.
+    Evaluation
 
     Raises
     ------
@@ -59,15 +102,18 @@ def evaluate(model: str | Path, chips: str | Path) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     truth = codes[read.labels]
     confusion = confusion_matrix(truth, logits.argmax(axis=1), len(bundle.legend))
-    return {
-        "model": {"name": bundle.name, "precision": bundle.precision, "path": str(path), "sha256": bundle.sha256},
-        "chips": {"path": str(chips), "fingerprint": read.fingerprint, "seen_before": seen_before, "notes": notes},
-        **accuracy(confusion),
-        "per_class": per_class(confusion, bundle.legend.names),
-        "confusion_matrix": confusion.tolist(),
-        "ece": expected_calibration_error(softmax(logits, bundle.temperature), truth),
-        "chips_per_second": round(len(truth) / seconds, 1),
-    }
+    overall = accuracy(confusion)
+    return Evaluation(
+        model=ModelUsed(name=bundle.name, precision=bundle.precision, path=str(path), sha256=bundle.sha256),
+        chips=ChipsUsed(path=str(chips), fingerprint=read.fingerprint, seen_before=seen_before, notes=tuple(notes)),
+        n=overall.n,
+        accuracy=overall.accuracy,
+        interval_95=overall.interval_95,
+        per_class=per_class(confusion, bundle.legend.names),
+        confusion_matrix=tuple(map(tuple, confusion.tolist())),
+        ece=expected_calibration_error(softmax(logits, bundle.temperature), truth),
+        chips_per_second=round(len(truth) / seconds, 1),
+    )
 
 
 def match_classes(folders: tuple[str, ...], legend: Legend) -> NDArray[np.int64]:

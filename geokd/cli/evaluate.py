@@ -1,13 +1,16 @@
 """`geokd evaluate`."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from geokd.cli.options import json_option
 from geokd.cli.table import aligned, percent
 from geokd.cli.talk import echo
+
+if TYPE_CHECKING:
+    from geokd.assessment.evaluate import Evaluation
 
 
 @click.command()
@@ -18,21 +21,18 @@ def evaluate(model: str, chips: str, as_json: bool) -> None:
     """Classify labelled CHIPS, a folder or zip archive with one sub-folder a class, by MODEL and compare."""
     from geokd.assessment.evaluate import evaluate as evaluate_model
 
-    figures = evaluate_model(model, chips)
-    echo(_summary(figures), err=True)
+    found = evaluate_model(model, chips)
+    echo(_summary(found), err=True)
     if as_json:
-        echo(json.dumps(figures, indent=2))
+        echo(json.dumps(found.to_json(), indent=2))
 
 
-def _summary(figures: dict[str, Any]) -> str:
+def _summary(found: "Evaluation") -> str:
     head = (
-        f"{figures['model']['name']} ({figures['model']['precision']}) on {figures['n']:,} chips of"
-        f" {figures['chips']['path']}: accuracy {percent(figures['accuracy'], figures['interval_95'])}, calibration"
-        f" error {percent(figures['ece'])}, {figures['chips_per_second']:,.0f} chips/s"
+        f"{found.model.name} ({found.model.precision}) on {found.n:,} chips of {found.chips.path}: accuracy"
+        f" {percent(found.accuracy, found.interval_95)}, calibration error {percent(found.ece)},"
+        f" {found.chips_per_second:,.0f} chips/s"
     )
-    rows = [
-        (row["name"], f"{row['n']:,}", *(percent(row[name]) for name in ("recall", "precision", "f1")))
-        for row in figures["per_class"]
-    ]
+    rows = [(row.name, f"{row.n:,}", *map(percent, (row.recall, row.precision, row.f1))) for row in found.per_class]
     table = aligned("<>>>>", ("class", "chips", "recall", "precision", "F1"), rows)
-    return "\n".join((*figures["chips"]["notes"], head, *table))
+    return "\n".join((*found.chips.notes, head, *table))

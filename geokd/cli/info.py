@@ -31,11 +31,12 @@ def info(path: str, model: str | None, as_json: bool, **choices: Any) -> None:
     from geokd.mapping.info import info as describe
     from geokd.mapping.options import ClassifyOptions
 
-    about = describe(path, model, ClassifyOptions(**choices))
+    about = describe(path, model, ClassifyOptions(**choices)).to_json()
     if as_json:
         echo(json.dumps(about, indent=2, allow_nan=False))
     else:
         about.get("provenance", {}).pop("recipe", None)  # long; --json has it
+        about = {key: value for key, value in about.items() if value is not None or key in ("nodata", "crs")}
         echo("\n".join(_lines(about)))
 
 

@@ -1,25 +1,109 @@
 """What a model or a scene is, and what mapping it would take, without doing it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rasterio.errors import CRSError
 
+from geokd.documents import Record
 from geokd.errors import CallError, SceneError
 from geokd.mapping.account import product_fields, record_options
 from geokd.mapping.choosing import choose_model, read_card
 from geokd.mapping.jobs import check_unclassified, plan_job
 from geokd.mapping.options import ClassifyOptions
-from geokd.maps.manifest import grid_fields, json_number
-from geokd.model.bundle import is_model, load_bundle, resolve_model, shipped_models
+from geokd.maps.manifest import GridRecord, OptionsRecord, grid_fields, json_number
+from geokd.model.bundle import AboutModel, is_model, load_bundle, resolve_model, shipped_models
 from geokd.model.engine import _TRIAL_SECONDS, Student, open_bundle, patches_per_second
 from geokd.scenes.plan import fix_plan
 from geokd.scenes.reader import describe_scene, read_preview
 from geokd.scenes.scene_info import SceneInfo
 
 
-def info(path: str | Path, model: str | Path | None = None, options: ClassifyOptions | None = None) -> dict[str, Any]:
-    """Describe a model, or a scene, or what mapping a scene by a model would take.
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo(AboutModel):
+    """What a model is; `provenance` is how it was trained, as its bundle records it."""
+
+    path: str
+    provenance: dict[str, Any]
+    kind: str = "model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandInfo(Record):
+    """A band of a scene: number from 1, name, colour, and scale and offset tags."""
+
+    bidx: int
+    description: str | None
+    colour: str
+    scale: float | str | None
+    offset: float | str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapInfo(GridRecord):
+    """The grid of a map, the sides of its cells in metres (x, y), and their number."""
+
+    cell_size_m: tuple[float, float]
+    cells: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected(Record):
+    """What mapping is expected to take on this machine, and how that was estimated."""
+
+    seconds: float
+    how: str
+    patches_per_second_and_worker: float
+    megapixels_per_second_and_worker: float | None
+    raster_bytes_uncompressed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappingInfo(Record):
+    """What mapping a scene with a model would take; with `problems`, why it cannot be done, and nothing else."""
+
+    problems: str | None
+    model: str | None = None
+    precision: str | None = None
+    path: str | None = None
+    options: OptionsRecord | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    patches: int | None = None
+    map: MapInfo | None = None
+    valid_share: float | None = None
+    expected: Expected | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterInfo(GridRecord):
+    """What a scene's files say of it.
+
+    `pixel_size_m` is None where the CRS has no known unit. `models_that_fit` names the shipped models that can map it,
+    `mapping` says what mapping it with a given model would take: one of the two is None.
+    """
+
+    path: str
+    pixel_size_m: tuple[float, float] | None
+    data_type: str
+    bands: tuple[BandInfo, ...]
+    nodata: float | str | None
+    masked: bool
+    sensor: str | None = None
+    product: str | None = None
+    tile: str | None = None
+    masks: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    models_that_fit: tuple[str, ...] | None = None
+    mapping: MappingInfo | None = None
+    kind: str = "scene"
+
+
+def info(
+    path: str | Path, model: str | Path | None = None, options: ClassifyOptions | None = None
+) -> ModelInfo | RasterInfo:
+    """Describe a model, or a scene, or what mapping a scene with a model would take.
 
     Parameters
     ----------
@@ -32,10 +116,7 @@ def info(path: str | Path, model: str | Path | None = None, options: ClassifyOpt
 
     Returns
     -------
-    dict
-        A JSON object; `kind` is "model" or "scene". A scene alone has the names of the models that ship and can take it
-        under `models_that_fit`. With a model, a scene that does not fit has its mismatches under
-        `problems`, and nothing else is said of its map.
+    ModelInfo or RasterInfo
 
     Raises
     ------
@@ -49,13 +130,14 @@ def info(path: str | Path, model: str | Path | None = None, options: ClassifyOpt
     if is_model(path):
         if model is not None:
             raise CallError(f"{path} is a model itself; give -m/--model with a scene only")
-        return {"kind": "model", "path": str(resolve_model(path)), **load_bundle(path).describe()}
+        bundle = load_bundle(path)
+        return ModelInfo(**bundle.describe(), path=str(resolve_model(path)), provenance=dict(bundle.provenance))
     options = options or ClassifyOptions()
     scene = describe_scene(path, options.resample_m)
-    about: dict[str, Any] = {"kind": "scene", **describe_scene_info(scene)}
+    about = describe_raster(scene)
     if model is not None:
-        return about | _prospect(scene, model, options)
-    return about | {"models_that_fit": [name for name in shipped_models() if _fits(scene, name, options)]}
+        return about.changed(mapping=_mapping_info(scene, model, options))
+    return about.changed(models_that_fit=tuple(name for name in shipped_models() if _fits(scene, name, options)))
 
 
 def _fits(scene: SceneInfo, model: str, options: ClassifyOptions) -> bool:
@@ -67,33 +149,32 @@ def _fits(scene: SceneInfo, model: str, options: ClassifyOptions) -> bool:
     return True
 
 
-def describe_scene_info(scene: SceneInfo) -> dict[str, Any]:
-    """Return what a raster file says of itself, as a JSON object."""
+def describe_raster(scene: SceneInfo) -> RasterInfo:
+    """Return what the files of a scene say of it."""
     try:
-        metres = None if scene.grid.crs is None else list(scene.grid.pixel_size_m)
+        metres = None if scene.grid.crs is None else scene.grid.pixel_size_m
     except CRSError:  # a local system whose unit nobody knows
         metres = None
-    return {
-        "path": scene.path,
-        **grid_fields(scene.grid),
-        "pixel_size_m": metres,
-        "data_type": scene.dtype,
-        "bands": [
-            {
-                "bidx": b,
-                "description": description or None,
-                "colour": colour,
-                "scale": json_number(scale),
-                "offset": json_number(offset),
-            }
-            for b, (description, colour, scale, offset) in enumerate(
-                zip(scene.descriptions, scene.colours, scene.scales, scene.offsets, strict=True), 1
+    told = zip(scene.descriptions, scene.colours, scene.scales, scene.offsets, strict=True)
+    return RasterInfo(
+        path=scene.path,
+        pixel_size_m=metres,
+        data_type=scene.dtype,
+        bands=tuple(
+            BandInfo(
+                bidx=b,
+                description=description or None,
+                colour=colour,
+                scale=json_number(scale),
+                offset=json_number(offset),
             )
-        ],
-        "nodata": json_number(scene.nodata[0]),
-        "masked": scene.masked,
+            for b, (description, colour, scale, offset) in enumerate(told, 1)
+        ),
+        nodata=json_number(scene.nodata[0]),
+        masked=scene.masked,
+        **grid_fields(scene.grid),
         **product_fields(scene),
-    }
+    )
 
 
 def megapixels_per_second(student: Student, patches: float) -> float:
@@ -102,43 +183,44 @@ def megapixels_per_second(student: Student, patches: float) -> float:
     return patches * (contract.patch_px - 2 * contract.margin_px) ** 2 / 1e6
 
 
-def _prospect(scene: SceneInfo, named: str | Path, options: ClassifyOptions) -> dict[str, Any]:
+def _mapping_info(scene: SceneInfo, named: str | Path, options: ClassifyOptions) -> MappingInfo:
     """Say what mapping would take, or why it cannot be done."""
     try:
         choice = choose_model(scene, named, options.scene_options)
     except SceneError as error:
-        return {"model": None, "problems": str(error)}
+        return MappingInfo(problems=str(error))
     model = resolve_model(choice.model).resolve()
     student = open_bundle(model)
     bundle = student.bundle
-    about: dict[str, Any] = {"model": {"name": bundle.name, "precision": bundle.precision, "path": str(model)}}
+    about = MappingInfo(problems=None, model=bundle.name, precision=bundle.precision, path=str(model))
     try:
         if options.min_confidence > 0:
             check_unclassified(bundle)
         job = plan_job(scene, bundle, model, Path(), options, choice)
     except (SceneError, CallError) as error:
-        return about | {"problems": str(error)}
+        return about.changed(problems=str(error))
     cells, patches = job.map_grid, sum(block.rows * block.cols for block in job.blocks)
     valid_share = float(read_preview(job.plan)[1].mean())
+    return about.changed(
+        options=record_options(job),
+        notes=tuple(job.notes),
+        warnings=tuple(job.plan.warnings),
+        patches=patches,
+        map=MapInfo(**grid_fields(cells), cell_size_m=cells.pixel_size_m, cells=cells.height * cells.width),
+        valid_share=round(valid_share, 4),
+        expected=_expected(student, patches * valid_share, options.crew.workers, cells.height * cells.width),
+    )
+
+
+def _expected(student: Student, patches: float, workers: int, cells: int) -> Expected:
+    """Estimate what mapping takes."""
     speed = patches_per_second(student)
-    return about | {
-        "problems": None,
-        "options": record_options(job).to_json(),
-        "notes": list(job.notes),
-        "warnings": list(job.plan.warnings),
-        "patches": patches,
-        "map": grid_fields(cells) | {"cell_size_m": list(cells.pixel_size_m), "cells": cells.height * cells.width},
-        "valid_share": round(valid_share, 4),
-        "expected": {
-            "seconds": round(patches * valid_share / speed / options.crew.workers, 1),
-            "how": "valid share of the patches, at the speed of this machine on random bytes for "
-            f"{_TRIAL_SECONDS} s in one thread, times the workers; without start-up and reading",
-            "patches_per_second_and_worker": round(speed, 1),
-            **(
-                {"megapixels_per_second_and_worker": round(megapixels_per_second(student, speed), 2)}
-                if bundle.contract.is_dense
-                else {}
-            ),
-            "raster_bytes_uncompressed": cells.height * cells.width,
-        },
-    }
+    dense = student.bundle.contract.is_dense
+    return Expected(
+        seconds=round(patches / speed / workers, 1),
+        how="valid share of the patches, at the speed of this machine on random bytes for"
+        f" {_TRIAL_SECONDS} s in one thread, times the workers; start-up and reading are left out",
+        patches_per_second_and_worker=round(speed, 1),
+        megapixels_per_second_and_worker=round(megapixels_per_second(student, speed), 2) if dense else None,
+        raster_bytes_uncompressed=cells,
+    )

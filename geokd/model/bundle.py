@@ -22,9 +22,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.documents import parse_json
+from geokd.documents import Record, parse_json
 from geokd.errors import BundleError, one_message
-from geokd.legend.classes import Legend
+from geokd.legend.classes import LandUseClass, Legend
 from geokd.model.contract import InputContract
 from geokd.model.familiarity import Familiarity
 from geokd.model.onnx_file import MOST_BYTES, split_metadata, with_metadata
@@ -105,6 +105,22 @@ def golden_cells(logits: NDArray[np.float32]) -> NDArray[np.float32]:
         return logits
     step = max(1, logits.shape[-1] // _GOLDEN_CELLS)
     return logits[:, :, step // 2 :: step, step // 2 :: step]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutModel(Record):
+    """A model in figures: `input` is its contract, `seen_chips` the number of chips it was trained on, if recorded."""
+
+    name: str
+    architecture: str
+    precision: str
+    task: str
+    size_bytes: int
+    sha256: str
+    input: dict[str, Any]
+    legend: tuple[LandUseClass, ...]
+    temperature: float
+    seen_chips: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +231,7 @@ class Bundle:
         return "semantic-segmentation" if self.contract.is_dense else "scene-classification"
 
     def describe(self) -> dict[str, Any]:
-        """Return what a person asks of a model, as a JSON object without the golden arrays."""
+        """Return the fields of :class:`AboutModel`."""
         return {
             "name": self.name,
             "architecture": self.architecture,
@@ -224,10 +240,9 @@ class Bundle:
             "size_bytes": len(self.onnx_bytes),
             "sha256": self.sha256,
             "input": self.contract.to_json(),
-            "legend": self.legend.to_json(),
+            "legend": self.legend.classes,
             "temperature": self.temperature,
-            **({} if self.seen_chips is None else {"seen_chips": len(self.seen_chips)}),
-            "provenance": dict(self.provenance),
+            "seen_chips": None if self.seen_chips is None else len(self.seen_chips),
         }
 
     def with_graph(self, graph: bytes, precision: Precision, golden_logits: NDArray[np.float32]) -> "Bundle":

@@ -1,19 +1,25 @@
 """Which models ship with geokd."""
 
-from typing import Any
+from dataclasses import dataclass
 
-from geokd.model.bundle import load_bundle, shipped_models
+from geokd.model.bundle import AboutModel, load_bundle, shipped_models
+from geokd.statistics.metrics import Accuracy
 
 
-def models() -> list[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class ShippedModel(AboutModel):
+    """A bundle that ships: `model` is the name to call it by.
+
+    `validation_before_rounding` is the accuracy in fp32 on the validation chips of its training; None if the bundle
+    does not record it.
+    """
+
+    model: str
+    validation_before_rounding: Accuracy | None
+
+
+def models() -> list[ShippedModel]:
     """List the bundles that ship, by name.
-
-    Returns
-    -------
-    list of dict
-        `model`, the name to call it by; then what :func:`geokd.info` says of it, but of its provenance only
-        `validation_before_rounding`: {n, accuracy, interval_95} of the student on the validation chips of its training,
-        in fp32; None if the bundle does not record it.
 
     Raises
     ------
@@ -23,8 +29,11 @@ def models() -> list[dict[str, Any]]:
     return [_entry(name) for name in shipped_models()]
 
 
-def _entry(model: str) -> dict[str, Any]:
-    about = load_bundle(model).describe()
-    recorded = about.pop("provenance").get("validation_before_rounding", {}).get("student")
-    figures = None if recorded is None else {key: recorded[key] for key in ("n", "accuracy", "interval_95")}
-    return {"model": model, **about, "validation_before_rounding": figures}
+def _entry(model: str) -> ShippedModel:
+    bundle = load_bundle(model)
+    recorded = bundle.provenance.get("validation_before_rounding", {}).get("student")
+    accuracy = None
+    if recorded is not None:
+        low, high = recorded["interval_95"]
+        accuracy = Accuracy(n=recorded["n"], accuracy=recorded["accuracy"], interval_95=(low, high))
+    return ShippedModel(**bundle.describe(), model=model, validation_before_rounding=accuracy)

@@ -2,12 +2,32 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.documents import Record
+
 _ALIKE = 1e-9  # differences of accuracies are multiples of 1/n, so what differs by less does so by rounding
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference(Record):
+    """Mean of paired differences, its 95 % interval, and p of a paired t-test; fractions."""
+
+    difference: float
+    interval_95: tuple[float, float] | None
+    p: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class McNemar(Record):
+    """Chips that only the one (won) or only the reference (lost) gets right, and the two-sided p."""
+
+    won: int
+    lost: int
+    p: float
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
@@ -28,7 +48,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, tuple[float, float] |
     return mean, (mean - reach, mean + reach)
 
 
-def paired_difference(values: Sequence[float], reference: Sequence[float]) -> dict[str, Any]:
+def paired_difference(values: Sequence[float], reference: Sequence[float]) -> PairedDifference:
     """Compare runs in pairs, each of one seed: mean of `values - reference`, its 95 % interval, p of a paired t-test.
 
     Parameters
@@ -38,24 +58,21 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> di
 
     Returns
     -------
-    dict
-        {difference, interval_95, p}; interval and p are None for fewer than two pairs, and if all differences are
-        alike but for rounding, of which a t-test knows nothing.
+    PairedDifference
+        Interval and p are None for fewer than two pairs, and if all differences are alike but for rounding: a t-test
+        does not apply to these.
     """
     differences = [float(v) - float(r) for v, r in zip(values, reference, strict=True)]
     difference, interval = mean_interval(differences)
     if interval is None:
-        return {"difference": difference, "interval_95": None, "p": None}
+        return PairedDifference(difference=difference, interval_95=None, p=None)
     from scipy.stats import ttest_1samp
 
-    return {
-        "difference": difference,
-        "interval_95": list(interval),
-        "p": float(ttest_1samp(differences, 0.0).pvalue),
-    }
+    p = float(ttest_1samp(differences, 0.0).pvalue)
+    return PairedDifference(difference=difference, interval_95=interval, p=p)
 
 
-def mcnemar(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> dict[str, Any]:
+def mcnemar(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> McNemar:
     """Test whether two students are right equally often, on the chips of which one alone is right.
 
     The exact form: of these chips, the number won is binomial with a share of one half (McNemar 1947, Psychometrika 12,
@@ -68,13 +85,13 @@ def mcnemar(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> dict[st
 
     Returns
     -------
-    dict
-        {won, lost, p}: chips that only the one, only the reference gets right, and the two-sided p.
+    McNemar
     """
     from scipy.stats import binomtest
 
     won, lost = int((correct & ~reference).sum()), int((reference & ~correct).sum())
-    return {"won": won, "lost": lost, "p": float(binomtest(won, won + lost).pvalue) if won + lost else 1.0}
+    p = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+    return McNemar(won=won, lost=lost, p=p)
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -1,12 +1,54 @@
 """Figures of merit of a classifier. Pure numpy."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.statistics.comparison import mcnemar
+from geokd.documents import Record
+from geokd.statistics.comparison import McNemar, mcnemar
 from geokd.statistics.intervals import wilson
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy(Record):
+    """Overall accuracy of n answers with its 95 % Wilson interval, fractions."""
+
+    n: int
+    accuracy: float
+    interval_95: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassAccuracy(Record):
+    """Figures of one class, see :func:`per_class`; n counts its true chips or pixels."""
+
+    name: str
+    n: int
+    recall: float | None
+    recall_interval_95: tuple[float, float] | None
+    precision: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassAgreement(Record):
+    """Share of the chips of a true class to which two models give the same answer; None if there are none."""
+
+    name: str
+    share: float | None
+    interval_95: tuple[float, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement(Record):
+    """Share of the same answers with its 95 % Wilson interval, who is right where one alone is, and each class."""
+
+    share: float | None
+    interval_95: tuple[float, float] | None
+    mcnemar: McNemar
+    per_class: tuple[ClassAgreement, ...]
 
 
 def confusion_matrix(
@@ -37,8 +79,8 @@ def confusion_matrix(
     return flat.reshape(classes, classes)
 
 
-def accuracy(confusion: NDArray[np.int64]) -> dict[str, Any]:
-    """Overall accuracy with its 95 % Wilson interval: {n, accuracy, interval_95}, fractions.
+def accuracy(confusion: NDArray[np.int64]) -> Accuracy:
+    """Overall accuracy with its 95 % Wilson interval.
 
     Raises
     ------
@@ -46,10 +88,10 @@ def accuracy(confusion: NDArray[np.int64]) -> dict[str, Any]:
         If the matrix counts nothing.
     """
     n, correct = int(confusion.sum()), int(np.trace(confusion))
-    return {"n": n, "accuracy": correct / max(n, 1), "interval_95": list(wilson(correct, n))}
+    return Accuracy(n=n, accuracy=correct / max(n, 1), interval_95=wilson(correct, n))
 
 
-def per_class(confusion: NDArray[np.int64], names: tuple[str, ...]) -> list[dict[str, Any]]:
+def per_class(confusion: NDArray[np.int64], names: tuple[str, ...]) -> tuple[ClassAccuracy, ...]:
     """Recall (producer's accuracy), precision (user's accuracy) and F1 of each class.
 
     A figure whose denominator is 0 is None: nothing was seen that could tell.
@@ -63,16 +105,16 @@ def per_class(confusion: NDArray[np.int64], names: tuple[str, ...]) -> list[dict
     for k, name in enumerate(names):
         hit, truth, called = int(confusion[k, k]), int(confusion[k].sum()), int(confusion[:, k].sum())
         rows.append(
-            {
-                "name": name,
-                "n": truth,
-                "recall": hit / truth if truth else None,
-                "recall_interval_95": list(wilson(hit, truth)) if truth else None,
-                "precision": hit / called if called else None,
-                "f1": 2 * hit / (truth + called) if truth + called else None,
-            }
+            ClassAccuracy(
+                name=name,
+                n=truth,
+                recall=hit / truth if truth else None,
+                recall_interval_95=wilson(hit, truth) if truth else None,
+                precision=hit / called if called else None,
+                f1=2 * hit / (truth + called) if truth + called else None,
+            )
         )
-    return rows
+    return tuple(rows)
 
 
 def agreement(
@@ -80,7 +122,7 @@ def agreement(
     reference: NDArray[np.integer[Any]],
     truth: NDArray[np.integer[Any]],
     names: tuple[str, ...],
-) -> dict[str, Any]:
+) -> Agreement:
     """How often two classifiers give the same answer, over all chips and over those of each class.
 
     Parameters
@@ -90,21 +132,22 @@ def agreement(
 
     Returns
     -------
-    dict
-        share and interval_95 (Wilson); mcnemar, {won, lost, p} of the chips of which one of the two is right and the
-        other wrong; per_class, of the chips of each true class: {name, share, interval_95}, None without chips.
+    Agreement
     """
     same, right, reference_right = predicted == reference, predicted == truth, reference == truth
 
-    def share(of: NDArray[np.bool_]) -> dict[str, Any]:
+    def share(of: NDArray[np.bool_]) -> tuple[float | None, tuple[float, float] | None]:
         hits, n = int((same & of).sum()), int(of.sum())
-        return {"share": hits / n if n else None, "interval_95": list(wilson(hits, n)) if n else None}
+        return (hits / n, wilson(hits, n)) if n else (None, None)
 
-    return {
-        **share(np.ones(len(truth), np.bool_)),
-        "mcnemar": mcnemar(right, reference_right),
-        "per_class": [{"name": name, **share(truth == k)} for k, name in enumerate(names)],
-    }
+    found, interval = share(np.ones(len(truth), np.bool_))
+    parts = [(name, *share(truth == k)) for k, name in enumerate(names)]
+    return Agreement(
+        share=found,
+        interval_95=interval,
+        mcnemar=mcnemar(right, reference_right),
+        per_class=tuple(ClassAgreement(name=name, share=part, interval_95=reach) for name, part, reach in parts),
+    )
 
 
 def expected_calibration_error(

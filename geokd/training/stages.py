@@ -190,12 +190,12 @@ class Stages:
         temperature = fit_temperature(logits, truth) if self.old is None else self.old.temperature
         calibrated = torch.softmax(found["logits"] / temperature, dim=1).numpy()
         figures = {
-            **accuracy(confusion),
+            **accuracy(confusion).to_json(),
             "ece": expected_calibration_error(calibrated, truth),
             "temperature": temperature,
             "initial_weights": origin,
             "parameters": sum(p.numel() for p in network.parameters()),
-            "per_class": per_class(confusion, self.legend.names),
+            "per_class": [row.to_json() for row in per_class(confusion, self.legend.names)],
         }
         low, high = figures["interval_95"]
         who = stage if self.old is None else _WHO[stage]

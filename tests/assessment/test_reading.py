@@ -33,12 +33,12 @@ def test_confusion_by_hand() -> None:
     truth, called = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0])
     matrix = confusion_matrix(truth, called, 4)
     assert matrix.tolist() == [[2, 1, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    assert accuracy(matrix)["accuracy"] == pytest.approx(4 / 6)
+    assert accuracy(matrix).accuracy == pytest.approx(4 / 6)
     first, second, third, fourth = per_class(matrix, ("a", "b", "c", "d"))
-    assert (first["recall"], first["precision"]) == pytest.approx((2 / 3, 2 / 3))
-    assert (second["recall"], second["precision"], second["f1"]) == pytest.approx((1, 2 / 3, 0.8))
-    assert (third["recall"], third["precision"]) == (0, None)
-    assert (fourth["n"], fourth["recall"], fourth["f1"]) == (0, None, None)
+    assert (first.recall, first.precision) == pytest.approx((2 / 3, 2 / 3))
+    assert (second.recall, second.precision, second.f1) == pytest.approx((1, 2 / 3, 0.8))
+    assert (third.recall, third.precision) == (0, None)
+    assert (fourth.n, fourth.recall, fourth.f1) == (0, None, None)
 
 
 def test_confusion_refuses() -> None:

@@ -48,7 +48,7 @@ def test_figures(model: Path, tmp_path: Path) -> None:
 
 
 def test_a_class_without_chips_has_no_recall(model: Path, tmp_path: Path) -> None:
-    figures = geokd.evaluate(model, write_chips(tmp_path / "chips", {"lake": ["blue"]}))
+    figures = geokd.evaluate(model, write_chips(tmp_path / "chips", {"lake": ["blue"]})).to_json()
     assert figures["confusion_matrix"] == [[0, 0, 0], [0, 0, 0], [0, 0, 1]]
     assert figures["per_class"][0]["recall"] is None
     result = CliRunner().invoke(main, ["evaluate", str(model), str(tmp_path / "chips")])

@@ -44,7 +44,7 @@ def test_scene(scene: Path) -> None:
     assert about["data_type"] == "uint8"
     assert [band["colour"] for band in about["bands"]] == ["red", "green", "blue"]
     assert about["nodata"] is None
-    assert "problems" not in about
+    assert about["mapping"] is None
     colours = ["eurosat-rgb", "eurosat-rgb-fp32", "sentinel2-landuse-rgb", "sentinel2-landuse-rgb-fp32"]
     assert about["models_that_fit"] == colours
 
@@ -64,12 +64,12 @@ def test_scene_with_a_model_tells_what_mapping_gives(scene: Path, model: Path, t
     before = tree(tmp_path)
     about = info(scene, "-m", model, "--stride", 8)
     result = geokd.classify(scene, model, tmp_path / "out", geokd.ClassifyOptions(stride_px=8))
-    assert about["problems"] is None
-    assert about["patches"] == result.manifest.to_json()["run"]["patches"]
-    assert about["map"]["cells"] == result.class_map.codes.size
-    assert about["notes"] == result.manifest.to_json()["notes"]
-    assert about["valid_share"] == 1
-    assert about["expected"]["seconds"] >= 0
+    assert about["mapping"]["problems"] is None
+    assert about["mapping"]["patches"] == result.manifest.to_json()["run"]["patches"]
+    assert about["mapping"]["map"]["cells"] == result.class_map.codes.size
+    assert about["mapping"]["notes"] == result.manifest.to_json()["notes"]
+    assert about["mapping"]["valid_share"] == 1
+    assert about["mapping"]["expected"]["seconds"] >= 0
     assert before.keys() == {"fields.tif"}
 
 
@@ -77,14 +77,14 @@ def test_valid_share(model: Path, tmp_path: Path) -> None:
     pixels = three_fields(100, 130)
     pixels[:, :50] = 0
     scene = write_scene(tmp_path / "half.tif", pixels, nodata=0, photometric="RGB")
-    assert info(scene, "-m", model)["valid_share"] == 0.5
+    assert info(scene, "-m", model)["mapping"]["valid_share"] == 0.5
 
 
 def test_mismatches_are_listed_not_raised(model: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "s.tif", three_fields(40, 50)[:1], crs=None)
     about = info(scene, "-m", model)
-    assert "coordinate reference system" in about["problems"]
-    assert "1 band" in about["problems"]
+    assert "coordinate reference system" in about["mapping"]["problems"]
+    assert "1 band" in about["mapping"]["problems"]
     assert about["crs"] is None
 
 

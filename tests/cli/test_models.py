@@ -19,7 +19,7 @@ def test_all_that_ships_is_listed() -> None:
     result = CliRunner().invoke(main, ["models", "--json"])
     assert result.exit_code == 0, result.output
     listed = json.loads(result.stdout)
-    assert listed == geokd.models()
+    assert listed == [entry.to_json() for entry in geokd.models()]
     assert [entry["model"] for entry in listed] == sorted(path.stem for path in BUNDLES_FOLDER.glob("*.onnx"))
     assert len(listed) >= 2
     for entry in listed:
@@ -38,12 +38,12 @@ def test_the_table_says_the_same() -> None:
     assert shown.exit_code == 0, shown.output
     head, *rows = shown.stdout.splitlines()
     for entry, row in zip(geokd.models(), rows, strict=False):
-        assert row.split()[:3] == [entry["model"], entry["precision"], str(len(entry["legend"]))]
-        assert ", ".join(entry["input"]["bands"]) in row
-        assert f" {entry['input']['patch_px']} px " in row
+        assert row.split()[:3] == [entry.model, entry.precision, str(len(entry.legend))]
+        assert ", ".join(entry.input["bands"]) in row
+        assert f" {entry.input['patch_px']} px " in row
         assert row.index(", n = ") > head.index("validation")
     words = " ".join(shown.stdout.split())
-    assert all(", ".join(c["title"] for c in entry["legend"]) in words for entry in geokd.models())
+    assert all(", ".join(c.title for c in entry.legend) in words for entry in geokd.models())
 
 
 def test_bundles_of_any_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

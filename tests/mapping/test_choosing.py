@@ -115,8 +115,8 @@ def test_scenes_of_a_call_get_each_its_own(shipped: Path, tmp_path: Path) -> Non
 
 def test_info_says_what_would_be_chosen(shipped: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "rgb.tif", three_fields(40, 40), photometric="RGB")
-    about = geokd.info(scene, "auto")
-    assert about["model"]["name"] == "every-pixel"
+    about = geokd.info(scene, "auto").to_json()["mapping"]
+    assert about["model"] == "every-pixel"
     assert about["notes"][0].startswith("model auto: chose every-pixel")
     far = write_scene(tmp_path / "far.tif", three_fields(40, 40), transform=Affine(30, 0, 4e5, 0, -30, 4.2e6))
-    assert "its pixels measure 30 x 30 m" in geokd.info(far, "auto")["problems"]
+    assert "its pixels measure 30 x 30 m" in geokd.info(far, "auto").to_json()["mapping"]["problems"]

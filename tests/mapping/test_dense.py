@@ -268,11 +268,11 @@ def test_what_is_told_beforehand_is_what_is_done(scene: Path, dense_model: Path,
 def test_commands_on_models(dense_model: Path, tmp_path: Path) -> None:
     assert geokd.verify(dense_model).passed
     chips = write_chips(tmp_path / "chips", {"LAKE": ["blue"] * 3, "Meadow": ["green", "red"], "bare": ["red"] * 4})
-    figures = geokd.evaluate(dense_model, chips)
+    figures = geokd.evaluate(dense_model, chips).to_json()
     assert figures["confusion_matrix"] == [[4, 0, 0], [1, 1, 0], [0, 0, 3]]  # though chips are smaller than patches
     confidence = np.exp(GAIN * 150) / (np.exp(GAIN * 150) + 2)
     assert figures["ece"] == pytest.approx(abs(confidence - 8 / 9), abs=1e-5)
-    both = geokd.compare([dense_model, dense_model], chips)
+    both = geokd.compare([dense_model, dense_model], chips).to_json()
     assert both["models"][1]["agreement"]["share"] == 1
 
 

@@ -65,7 +65,7 @@ def edited(report: Path, old: str, new: str) -> Path:
 
 @pytest.mark.parametrize(("value", "classes"), [(0, {0, 1, 2}), (50, {1, 2}), (75, {2}), (100, set())])
 def test_slider_uncovers_the_map(value: int, classes: set[int], browse: Browse, report: Path, model: Path) -> None:
-    legend = geokd.info(model)["legend"]
+    legend = geokd.info(model).to_json()["legend"]
     page = edited(report, '<input type="range"', f'<input type="range" value="{value}"')
     shown = colours_shown(browse, page)
     assert {c["value"] for c in legend if c["color_hint"] in shown} == classes
@@ -75,7 +75,7 @@ def test_without_script_scene_and_map_lie_side_by_side(browse: Browse, report: P
     text = report.read_text(encoding="utf-8")
     page = report.with_name("plain.html")
     page.write_text(re.sub("<script>.*</script>", "", text, flags=re.DOTALL), encoding="utf-8")
-    assert {c["color_hint"] for c in geokd.info(model)["legend"]} <= colours_shown(browse, page)
+    assert {c["color_hint"] for c in geokd.info(model).to_json()["legend"]} <= colours_shown(browse, page)
 
 
 def test_the_page_s_own_policy_lets_its_own_parts_run(browse: Browse, report: Path) -> None:

@@ -70,15 +70,15 @@ def test_a_model_is_not_examined_unawares_on_what_it_learned(tmp_path: Path) -> 
     result = CliRunner().invoke(main, ["evaluate", str(model), str(learned)])
     said = f"{model} learned from 3 of the 3 chips, itself or by what it was made from"
     assert said in result.stderr
-    assert geokd.evaluate(silent, learned)["chips"]["seen_before"] is None
-    found = geokd.compare([silent, model], learned)
+    assert geokd.evaluate(silent, learned).chips.seen_before is None
+    found = geokd.compare([silent, model], learned).to_json()
     assert [entry["seen_before"] for entry in found["models"]] == [None, 3]
     assert [note for note in found["chips"]["notes"] if "learned from" in note] == [
         f"{said}: its figures do not tell how it does on new ones"
     ]
     others = write_chips(tmp_path / "others", {"lake": ["blue"]})
     Image.new("RGB", (PATCH_PX, PATCH_PX), (9, 9, 9)).save(others / "lake" / "grey.png")
-    figures = geokd.evaluate(model, others)
+    figures = geokd.evaluate(model, others).to_json()
     assert figures["chips"]["seen_before"] == 1
     assert any("learned from 1 of the 2 chips" in note for note in figures["chips"]["notes"])
 

@@ -30,20 +30,20 @@ def test_intervals_cover_the_mean_as_often_as_they_say() -> None:
 def test_pairs_cancel_what_a_seed_brings() -> None:
     seeds = np.array([0.90, 0.95, 0.85, 0.92])
     better = seeds + np.array([0.010, 0.011, 0.009, 0.010])
-    found = paired_difference(better.tolist(), seeds.tolist())
+    found = paired_difference(better.tolist(), seeds.tolist()).to_json()
     assert found["difference"] == pytest.approx(0.01)
     low, high = found["interval_95"]
     assert 0.008 < low < 0.01 < high < 0.012
     assert found["p"] < 0.001
     # by hand: differences 1, 3; mean 2, s = sqrt 2, t = 2 / (sqrt 2 / sqrt 2) = 2 with 1 degree: p = 1 - 2 atan(2) / pi
-    assert paired_difference([1.0, 3.0], [0.0, 0.0])["p"] == pytest.approx(1 - 2 * math.atan(2) / math.pi)
+    assert paired_difference([1.0, 3.0], [0.0, 0.0]).p == pytest.approx(1 - 2 * math.atan(2) / math.pi)
 
 
 @pytest.mark.parametrize(
     ("values", "reference"), [([0.5], [0.4]), ([0.5, 0.5], [0.4, 0.4]), ([0.9, 0.8, 0.7], [0.8, 0.7, 0.6])]
 )
 def test_what_cannot_be_tested_has_neither_interval_nor_p(values: list[float], reference: list[float]) -> None:
-    found = paired_difference(values, reference)
+    found = paired_difference(values, reference).to_json()
     assert found == {"difference": pytest.approx(0.1), "interval_95": None, "p": None}
 
 
@@ -51,8 +51,8 @@ def test_mcnemar_by_hand() -> None:
     one = np.array([1, 1, 1, 1, 1, 1, 0, 1, 0], np.bool_)
     other = np.array([0, 0, 0, 0, 0, 0, 1, 1, 0], np.bool_)
     # 6 won of 7: p = 2 (7 + 1) / 2^7
-    assert mcnemar(one, other) == {"won": 6, "lost": 1, "p": pytest.approx(16 / 128)}
-    assert mcnemar(one, one) == {"won": 0, "lost": 0, "p": 1.0}
+    assert mcnemar(one, other).to_json() == {"won": 6, "lost": 1, "p": pytest.approx(16 / 128)}
+    assert mcnemar(one, one).to_json() == {"won": 0, "lost": 0, "p": 1.0}
 
 
 def test_holm_by_hand() -> None:

@@ -102,7 +102,7 @@ def test_the_bundle_knows_where_it_is_from_and_maps(old: Path, corrected: Path, 
     train(corrected, tmp_path / "run", quick(old), unlabelled=[scene], progress=Lines())
     made = geokd.export(tmp_path / "run")
     assert made.int8.name == "tiny-reviewed.onnx"
-    told = geokd.info(made.int8)["provenance"]
+    told = geokd.info(made.int8).to_json()["provenance"]
     assert told["derived_from"]["sha256"] == load_bundle(old.with_name("tiny-fp32.onnx")).sha256
     assert "temperature and statistics of familiar chips" in told["notes"][0]
     assert told["validation_before_rounding"]["remembered"]["n"] == 5

@@ -251,8 +251,8 @@ def _rows_of(
         if first is None:
             first = correct
         else:
-            row["difference"] = paired_difference(row["accuracies"], first.mean(axis=1).tolist())
-            row["mcnemar"] = mcnemar(correct.ravel(), first.ravel())
+            row["difference"] = paired_difference(row["accuracies"], first.mean(axis=1).tolist()).to_json()
+            row["mcnemar"] = mcnemar(correct.ravel(), first.ravel()).to_json()
         yield row
 
 

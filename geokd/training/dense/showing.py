@@ -139,11 +139,11 @@ def held_out_figures(network: DenseNetwork, held_out: HeldOut, data: DenseData, 
     temperature = fit_temperature(z, y)
     calibrated = torch.softmax(torch.from_numpy(z) / temperature, dim=1).numpy()
     return {
-        **accuracy(confusion),
+        **accuracy(confusion).to_json(),
         "ece": expected_calibration_error(calibrated, y),
         "temperature": temperature,
         "parameters": sum(p.numel() for p in network.parameters()),
-        "per_class": per_class(confusion, data.legend.names),
+        "per_class": [row.to_json() for row in per_class(confusion, data.legend.names)],
     }
 
 
