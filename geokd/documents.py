@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Self, TypeVar
 
 import msgspec
+import numpy as np
 
 _MOST_BYTES = 2**28
 _DIGITS = re.compile(r"Exceeds the limit \((\d+) digits\)")
@@ -24,11 +25,24 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with all fields, those without a value as null."""
-        return dict(_plain(msgspec.to_builtins(self)))
+        return dict(_plain(msgspec.to_builtins(self, enc_hook=_number)))
 
     def changed(self, **fields: Any) -> Self:
         """Return the same with other values of some fields."""
         return replace(self, **fields)  # type: ignore[type-var]  # subclasses are dataclasses
+
+
+def _number(value: Any) -> Any:
+    """Return a number of numpy as one of Python's.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else that JSON does not know.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def _plain(value: Any) -> Any:

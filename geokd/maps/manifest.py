@@ -290,7 +290,10 @@ def read_manifest(path: Path) -> Manifest:
         If it cannot be read, is of a newer version, or a value has the wrong type.
     """
     try:
-        manifest = read_record(parse_json(read_text(path)), Manifest)
+        document = parse_json(read_text(path))
+        if isinstance(document, dict) and "version" not in document:
+            document.pop("styled", None)  # of version 1, whose keys were others
+        manifest = read_record(document, Manifest)
         if manifest.legend:
             Legend(manifest.legend)
     except (OSError, ValueError) as error:

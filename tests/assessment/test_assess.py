@@ -20,7 +20,9 @@ import geokd
 from geokd.cli import main
 from geokd.errors import CallError, ChipError, SceneError
 from geokd.legend.classes import LandUseClass, Legend
-from geokd.maps.manifest import write_document
+from geokd.legend.file import Restyle
+from geokd.legend.regrouping import regroup
+from geokd.maps.manifest import Manifest, StyledRecord, write_document, write_manifest
 from tests.tiny_maps import LEGEND, UTM, write_map
 
 CELL_HA = 2.56
@@ -377,14 +379,19 @@ def test_a_sample_holds_for_the_map_as_it_is_restyled(class_map: Path, tmp_path:
     label(tmp_path / "s.gpkg", CODES)
     legend = Legend((LEGEND[0], LandUseClass(1, "Land", "Land", "2E7D32")))
     styled = write_map(tmp_path / "b_landuse.tif", np.where(CODES == 2, 1, CODES).astype(np.uint8), legend)
-    classes: list[Any] = [{"name": "sea", "from": ["sea"]}, {"name": "Land", "from": ["wood", "field"]}]
-    document = {"legend": legend.to_json(), "styled": {"classes": classes}}
-    write_document(document, styled.with_suffix(".json"))
+    new = regroup(LEGEND, [Restyle(("wood", "field"), title="Land")], "a").made_of(LEGEND)
+    record = StyledRecord(map="a", legend_file="b", classes=new, by="class", notes=())
+    manifest = Manifest(legend=legend.classes, styled=record)
+    write_manifest(manifest, styled.with_suffix(".json"))
     figures = geokd.assess(styled, tmp_path / "s.gpkg")
     assert figures["map_classes"] == ["sea", "Land"]
     assert figures["overall_accuracy"]["estimate"] == 1
     assert figures["per_class"][1]["area_ha"]["estimate"] == pytest.approx(90 * CELL_HA)
-    for broken in ([{"name": "nowhere", "from": ["wood", "field"]}], [3], [{"name": "Land"}]):
-        write_document(document | {"styled": {"classes": broken}}, styled.with_suffix(".json"))
-        with pytest.raises(CallError, match="holds field, wood, no classes of the map"):
+    others = tuple(c.changed(name="nowhere") for c in new)
+    write_manifest(manifest.changed(styled=record.changed(classes=others)), styled.with_suffix(".json"))
+    with pytest.raises(CallError, match="holds field, wood, no classes of the map"):
+        geokd.assess(styled, tmp_path / "s.gpkg")
+    for broken in ([3], [{"name": "Land"}]):
+        write_document(manifest.to_json() | {"styled": {"classes": broken}}, styled.with_suffix(".json"))
+        with pytest.raises(SceneError, match=r"cannot be read: styled"):
             geokd.assess(styled, tmp_path / "s.gpkg")

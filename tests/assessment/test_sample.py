@@ -14,11 +14,13 @@ import pytest
 from affine import Affine
 from click.testing import CliRunner
 from PIL import Image
+from rasterio.crs import CRS
 
 import geokd
 from geokd.cli import main
 from geokd.errors import CallError, SceneError
-from geokd.maps.manifest import write_document
+from geokd.maps.manifest import BandRecord, Manifest, SceneRecord, grid_fields, write_manifest
+from geokd.scenes.grid import SceneGrid
 from tests.tiny import three_fields, write_scene
 from tests.tiny_maps import LEGEND, write_map
 
@@ -97,9 +99,12 @@ def test_pictures_show_the_scene_about_the_cell(tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "scene.tif", pixels)
     cells = Affine(40, 0, 4e5, 0, -40, 4.2e6)
     path = write_map(tmp_path / "scene_landuse.tif", np.zeros((40, 40), np.uint8), transform=cells)
-    used = [{"bidx": b, "taken_as": name} for b, name in ((1, "B04"), (2, "B03"), (3, "B02"))]
-    manifest = {"legend": LEGEND.to_json(), "scene": {"path": str(scene), "bands_used": used}}
-    write_document(manifest, tmp_path / "scene_landuse.json")
+    used = tuple(
+        BandRecord(bidx=b, description=None, taken_as=name) for b, name in ((1, "B04"), (2, "B03"), (3, "B02"))
+    )
+    grid = grid_fields(SceneGrid(Affine(10, 0, 4e5, 0, -10, 4.2e6), 160, 160, CRS.from_epsg(32618)))
+    record = SceneRecord(path=str(scene), size_bytes=None, data_type="uint8", bands_used=used, **grid)
+    write_manifest(Manifest(legend=LEGEND.classes, scene=record), tmp_path / "scene_landuse.json")
     drawn = geokd.sample(path, 30, tmp_path / "s.gpkg")
     assert drawn["notes"] == []
     for _, point in points_of(tmp_path / "s.gpkg").iterrows():

@@ -33,10 +33,9 @@ def main(side_px: int = 200_000, share: float = 0.1, memory_mb: int = 1000, stri
         manifest = json.loads(done.stdout)
         with rasterio.open(Path(folder, "huge_landuse.tif")) as raster:
             size = f"{raster.height} x {raster.width}"
-    patches = manifest["patches"]
-    print(f"{side_px:,} x {side_px:,} px at stride {stride}: {patches['classified']:,} of {patches['all']:,} patches")
-    print(f"map of {size} cells; blocks of {manifest['options']['block_px']} px; seconds {manifest['run']['seconds']}")
-    peak_mb = manifest["run"]["peak_memory_mb"]
+    run, peak_mb = manifest["run"], manifest["run"]["peak_memory_mb"]
+    print(f"{side_px:,} px a side at stride {stride}: {run['classified_patches']:,} of {run['patches']:,} patches")
+    print(f"map of {size} cells; blocks of {manifest['options']['block_px']} px; seconds {run['seconds']}")
     print(f"peak memory {peak_mb:.0f} MB, {peak_mb / memory_mb:.2f} of the given")
 
 

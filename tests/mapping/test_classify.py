@@ -19,6 +19,7 @@ from geokd.errors import BundleError, CallError, GeokdError, SceneError
 from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.scene_run import ClassifyResult, block_tasks
+from geokd.maps.manifest import read_manifest
 from tests.tiny import GAIN, PATCH_PX, three_fields, write_scene
 
 STRIDE_PX = 4
@@ -159,7 +160,11 @@ def test_scene_without_data(model: Path, tmp_path: Path) -> None:
     result = geokd.classify(scene, model, tmp_path / "out")
     assert (result.class_map.codes == 255).all()
     assert result.manifest.to_json()["valid_cells"] == 0
-    assert result.manifest.to_json()["unmapped_cells"] == {"without_valid_pixel": 130, "in_no_classified_patch": 0}
+    assert result.manifest.to_json()["unmapped_cells"] == {
+        "without_valid_pixel": 130,
+        "in_no_classified_patch": 0,
+        "outside_area": None,
+    }
     assert result.manifest.to_json()["warnings"]
     assert all(path.is_file() for path in result.outputs.values())
 
@@ -169,7 +174,11 @@ def test_a_lone_pixel_is_too_little_to_classify(model: Path, tmp_path: Path) -> 
     pixels[:, 20, 20] = 90
     scene = write_scene(tmp_path / "lone.tif", pixels, nodata=0, photometric="RGB")
     result = geokd.classify(scene, model, tmp_path / "out")
-    assert result.manifest.to_json()["unmapped_cells"] == {"without_valid_pixel": 129, "in_no_classified_patch": 1}
+    assert result.manifest.to_json()["unmapped_cells"] == {
+        "without_valid_pixel": 129,
+        "in_no_classified_patch": 1,
+        "outside_area": None,
+    }
     result = geokd.classify(scene, model, tmp_path / "all", ClassifyOptions(min_valid_share=0))
     assert result.manifest.to_json()["valid_cells"] == 1
 
@@ -181,7 +190,8 @@ def run(scene: Path, model: Path, folder: Path, **options: Any) -> ClassifyResul
 def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
     result = run(scene, model, tmp_path / "out", stride_px=8, workers=1)
     manifest = json.loads(result.outputs["manifest"].read_text(encoding="utf-8"))
-    assert manifest == result.manifest
+    assert manifest == result.manifest.to_json()
+    assert read_manifest(result.outputs["manifest"]) == result.manifest
     assert manifest["legend"][1] == {"value": 1, "name": "meadow", "title": "Meadow", "color_hint": "B7E07A"}
     assert manifest["options"] == {
         "model": str(model),
@@ -219,8 +229,9 @@ def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
     assert manifest["valid_cells"] == 13 * 17
     assert manifest["area_ha"] == 13 * 17 * 0.64
     assert sum(area["cells"] for area in manifest["areas"]) == 13 * 17
-    assert manifest["patches"] == {"all": 12 * 16, "classified": 12 * 16}
-    assert manifest["blocks"] == {"all": 1, "resumed": 0}
+    run_record = manifest["run"]
+    assert (run_record["patches"], run_record["classified_patches"]) == (12 * 16, 12 * 16)
+    assert (run_record["blocks"], run_record["resumed_blocks"]) == (1, 0)
     assert set(manifest["run"]["seconds"]) == {"classify", "mosaic", "write"}
     assert manifest["run"]["peak_memory_mb"] > 30
     _, _, _, columns = pyogrio.raw.read(result.outputs["polygons"], columns=["area_ha"], layer="land_use")

@@ -156,6 +156,7 @@ def test_cells_without_a_valid_pixel_are_not_mapped(tmp_path: Path) -> None:
         assert result.manifest.to_json()["unmapped_cells"] == {
             "without_valid_pixel": int((~cells).sum()),
             "in_no_classified_patch": 0,
+            "outside_area": None,
         }
         with rasterio.open(result.outputs["probability_raster"]) as raster:
             np.testing.assert_array_equal((raster.read() != NODATA).all(axis=0), cells)
@@ -170,7 +171,8 @@ def test_a_least_valid_share_leaves_out_patches(tmp_path: Path, dense_model: Pat
     assert "patches with less than 90 % valid pixels are not classified" in "; ".join(
         result.manifest.to_json()["notes"]
     )
-    assert result.manifest.to_json()["patches"] == {"all": 9, "classified": 0}
+    run_record = result.manifest.to_json()["run"]
+    assert (run_record["patches"], run_record["classified_patches"]) == (9, 0)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
@@ -246,17 +248,17 @@ def test_a_stride_is_refused(scene: Path, dense_model: Path, tmp_path: Path) -> 
     assert "answers for every pixel of a patch" in done.stderr
     assert "leave out --stride" in done.stderr
     about = json.loads(run("info", scene, "-m", dense_model, "--stride", 8, "--json").stdout)
-    assert "leave out --stride" in about["problems"]
+    assert "leave out --stride" in about["mapping"]["problems"]
 
 
 def test_what_is_told_beforehand_is_what_is_done(scene: Path, dense_model: Path, tmp_path: Path) -> None:
     about = json.loads(run("info", scene, "-m", dense_model, "--json").stdout)
     result = geokd.classify(scene, dense_model, tmp_path / "out")
-    assert about["notes"] == result.manifest.to_json()["notes"]
-    assert about["map"]["cells"] == 100 * 130
-    assert about["expected"]["megapixels_per_second_and_worker"] > 0
-    assert "the model gives a class to every pixel: cells of 10 m" in about["notes"]
-    assert not any("stride" in note for note in about["notes"])
+    assert about["mapping"]["notes"] == result.manifest.to_json()["notes"]
+    assert about["mapping"]["map"]["cells"] == 100 * 130
+    assert about["mapping"]["expected"]["megapixels_per_second_and_worker"] > 0
+    assert "the model gives a class to every pixel: cells of 10 m" in about["mapping"]["notes"]
+    assert not any("stride" in note for note in about["mapping"]["notes"])
     assert result.manifest.to_json()["model"]["task"] == "semantic-segmentation"
     assert result.manifest.to_json()["run"]["megapixels_per_second"] > 0
     item = json.loads(result.outputs["stac_item"].read_text())

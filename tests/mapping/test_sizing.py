@@ -93,7 +93,7 @@ def test_a_map_stays_within_its_memory(tmp_path: Path, model: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "geokd", *map(str, command)], stdout=subprocess.PIPE, text=True, check=True
     )
-    assert 100 < json.loads(done.stdout)["peak_memory_mb"] <= 400
+    assert 100 < json.loads(done.stdout)["run"]["peak_memory_mb"] <= 400
 
 
 @pytest.mark.parametrize(
