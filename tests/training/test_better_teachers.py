@@ -202,7 +202,7 @@ def test_int8_holds_the_enlargement_and_stays_small(chips: Path, tmp_path: Path)
     exact, rounded = (run_graph(bundle.graph, pixels) for bundle in (fp32, int8))
     assert float(np.abs(exact - rounded).max()) < 0.3 * max(float(np.ptp(exact)), 1.0)
     found = geokd.evaluate(made.int8, chips)
-    assert found["n"] == 24
+    assert found.n == 24
     went_on = geokd.continuing_recipe(made.fp32)
     assert went_on.student.upsample == 2
 
