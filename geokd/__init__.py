@@ -1,6 +1,6 @@
 """Land-use maps from raster scenes with small, distilled networks.
 
-Each command of `geokd` is a view of one function here, of the same name.
+Each command of `geokd` but `qgis-plugin` is a view of one function here, of the same name.
 """
 
 from typing import Any

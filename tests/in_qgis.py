@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ def has_qgis() -> bool:
         return False
 
 
-def run_in_qgis(script: str, *arguments: str | Path) -> dict[str, Any]:
+def run_in_qgis(
+    script: str, *arguments: str | Path, environment: Mapping[str, str] | None = None, timeout_s: float = 120
+) -> dict[str, Any]:
     """Run a script in QGIS's Python, without a screen and with a fresh profile; return what it put into `answer`.
 
     The script finds qgis.core's names, a running `application`, its `arguments` and a dict `answer`. Skips the test
@@ -76,11 +79,11 @@ def run_in_qgis(script: str, *arguments: str | Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as home:
         run = subprocess.run(
             [QGIS_PYTHON, "-c", _OPENED + script + _PRINTED, *map(str, arguments)],
-            env={"QT_QPA_PLATFORM": "offscreen", "HOME": home, "LC_ALL": "C.UTF-8"},
+            env={"QT_QPA_PLATFORM": "offscreen", "HOME": home, "LC_ALL": "C.UTF-8"} | dict(environment or {}),
             capture_output=True,
             check=False,
             text=True,
-            timeout=120,
+            timeout=timeout_s,
         )
     assert run.stdout, run.stderr
     answer: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])

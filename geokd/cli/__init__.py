@@ -26,6 +26,7 @@ _COMMANDS = {
     "export": ("geokd.cli.export:export", "Write a trained student as model bundles."),
     "robustness": ("geokd.cli.robustness:robustness", "Measure a model on a scene and on changed copies of it."),
     "evaluate": ("geokd.cli.evaluate:evaluate", "Measure a model on labelled chips."),
+    "qgis-plugin": ("geokd.cli.qgis_plugin:qgis_plugin", "Install geokd in the toolbox of QGIS."),
     "compare": ("geokd.cli.compare:compare", "Measure models side by side: size, speed, accuracy."),
 }
 _TRAIN_EXTRA = ("torch", "torchvision", "onnx", "safetensors", "matplotlib", "scipy")

@@ -12,6 +12,7 @@ import pytest
 import geokd
 
 PACKAGE = Path(geokd.__file__).parent
+PLUGIN = PACKAGE / "qgis" / "plugin"  # runs in QGIS's Python, where its folder has another name
 
 # From the top down. A room may import rooms of lower rank, and itself.
 RANKS = {
@@ -29,6 +30,7 @@ RANKS = {
     "legend": 1,
     "statistics": 1,
     "commit": 2,
+    "qgis": 3,
     "files": 1,
     "locks": 1,
     "progress": 1,
@@ -64,7 +66,7 @@ def imports(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
+            assert node.level == 0 or path.is_relative_to(PLUGIN), f"{path} imports relatively"
             yield node.module or ""
             if (node.module or "").split(".")[0] == "geokd":
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
@@ -105,6 +107,12 @@ def test_modules_import_each_other_in_no_circle() -> None:
 def test_imports_never_go_upward() -> None:
     inner = [(m, n) for m, n in EDGES if m != "geokd" and n.split(".")[0] == "geokd"]
     assert [f"{m} imports {n}" for m, n in inner if upward(m, n)] == []
+
+
+def test_the_plugin_for_qgis_needs_nothing_but_qgis() -> None:
+    roots = {name.split(".")[0] for module, name in EDGES if module.startswith("geokd.qgis.plugin")}
+    own = {path.stem for path in PLUGIN.glob("*.py")} | {""}
+    assert roots - own - set(sys.stdlib_module_names) == {"qgis", "processing"}
 
 
 @pytest.mark.parametrize("library", ROOMS)

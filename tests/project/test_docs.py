@@ -134,7 +134,7 @@ def hooks() -> ModuleType:
 
 def commands() -> list[str]:
     done = run([sys.executable, "-m", "geokd", "--help"], ROOT)
-    return re.findall(r"^  ([a-z]+)  ", done.stdout.partition("Commands:")[2], flags=re.MULTILINE)
+    return re.findall(r"^  ([a-z-]+)  ", done.stdout.partition("Commands:")[2], flags=re.MULTILINE)
 
 
 def test_the_command_reference_is_what_help_prints(hooks: ModuleType) -> None:

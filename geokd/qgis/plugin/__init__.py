@@ -1,0 +1,12 @@
+"""geokd in the Processing toolbox of QGIS. The plugin needs no package of Python: it runs the program geokd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def classFactory(iface: Any) -> Any:  # noqa: N802  QGIS asks for this name
+    """Return the plugin, as QGIS asks for it."""
+    from .plugin import GeokdPlugin
+
+    return GeokdPlugin()

@@ -1,0 +1,360 @@
+"""The plugin in QGIS itself: `qgis_process` and `processing.run`; skipped where QGIS is not installed."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rasterio
+
+import geokd
+from geokd.cli.qgis_plugin import command_help
+from geokd.qgis.packing import plugin_files
+from geokd.qgis.plugin.tools import TOOLS
+from tests.in_qgis import has_qgis, run_in_qgis
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "sample_data"
+SYSTEM_PATH = "/usr/bin:/bin"
+
+pytestmark = pytest.mark.skipif(not has_qgis(), reason="needs QGIS's Python")
+
+# Loads the plugin as QGIS does, with the framework of Processing about it.
+LOADED = """
+import os, pathlib
+folder = pathlib.Path(arguments.pop(0))
+sys.path[:0] = ["/usr/share/qgis/python/plugins", str(folder)]
+from processing.core.Processing import Processing
+import processing
+Processing.initialize()
+import geokd
+plugin = geokd.classFactory(None)
+plugin.initProcessing()
+
+class Told(QgsProcessingFeedback):
+    def __init__(self):
+        super().__init__(False)
+        self.said = []
+    def pushInfo(self, text):
+        self.said.append(text)
+    def pushWarning(self, text):
+        self.said.append("Warning: " + text)
+    def reportError(self, text, fatal=False):
+        self.said.append("Error: " + text)
+told = Told()
+"""
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of plugins with this one in it."""
+    folder = tmp_path_factory.mktemp("plugins")
+    (folder / "geokd").mkdir()
+    for name, content in plugin_files(geokd.__version__, command_help(), {}).items():
+        (folder / "geokd" / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH with the geokd of this checkout."""
+    program = tmp_path_factory.mktemp("bin") / "geokd"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m geokd "$@"\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return f"{program.parent}:{SYSTEM_PATH}"
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a corner of the sample scene and its map, under names that are not Latin and have spaces."""
+    folder = tmp_path_factory.mktemp("Карта поля")
+    with rasterio.open(SAMPLE / "eastern_shore.tif") as source:
+        window = rasterio.windows.Window(300, 300, 256, 256)
+        profile = source.profile | {"width": 256, "height": 256, "transform": source.window_transform(window)}
+        with rasterio.open(folder / "восток 1.tif", "w", **profile) as target:
+            target.write(source.read(window=window))
+            target.descriptions = source.descriptions
+    shutil.copy(folder / "восток 1.tif", folder / "west.tif")
+    for name in ("восток 1.tif", "west.tif"):
+        geokd.classify(folder / name, output=folder, options=geokd.ClassifyOptions(probabilities=True))
+    return folder
+
+
+def process(home: Path, path: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `qgis_process`."""
+    program = next((p for p in ("/usr/bin/qgis_process.bin", "/usr/bin/qgis_process") if Path(p).exists()), None)
+    if program is None:
+        pytest.skip("needs qgis_process")
+    (home / "run").mkdir(mode=0o700, exist_ok=True)
+    environment = {"QT_QPA_PLATFORM": "offscreen", "HOME": str(home), "LC_ALL": "C.UTF-8", "PATH": path}
+    environment |= {"XDG_RUNTIME_DIR": str(home / "run"), "LD_LIBRARY_PATH": "/usr/lib/grass82/lib"}
+    return subprocess.run(
+        [program, *map(str, arguments)], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def home(plugins: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose QGIS has the plugin enabled."""
+    folder = tmp_path_factory.mktemp("home")
+    profile = folder / ".local/share/QGIS/QGIS3/profiles/default/python/plugins"
+    shutil.copytree(plugins, profile)
+    assert "Enabled geokd" in process(folder, SYSTEM_PATH, "plugins", "enable", "geokd").stdout
+    return folder
+
+
+def test_the_tools_are_listed_without_geokd_and_say_what_is_missing(home: Path) -> None:
+    listed = process(home, SYSTEM_PATH, "list").stdout
+    assert [tool.name for tool in TOOLS if f"geokd:{tool.name}\t" not in listed] == []
+    if shutil.which("geokd", path="/usr/local/bin:/opt/conda/bin"):
+        pytest.skip("geokd is installed for all users")
+    run = process(home, SYSTEM_PATH, "run", "geokd:info", "--", "PRODUCT=eurosat-rgb")
+    assert run.returncode != 0
+    assert "geokd was not found. Install it with: pipx install geokd" in run.stdout + run.stderr
+
+
+def test_a_map_by_qgis_process(home: Path, path: str, tmp_path: Path) -> None:
+    out = tmp_path / "Ergebnis ä"
+    run = process(
+        *(home, path, "run", "geokd:classify", "--", f"SCENES={SAMPLE / 'eastern_shore.tif'}", f"OUTPUT={out}"),
+        *(f"AOI={SAMPLE / 'labels.gpkg'}", "POLYGONS=false", "MIN_AREA=0.5"),
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert f"LANDUSE:\t{out / 'eastern_shore_landuse.tif'}" in run.stdout
+    assert "chose sentinel2-landuse because" in run.stdout
+    assert "100 - done" in run.stdout
+    manifest = json.loads((out / "eastern_shore_landuse.json").read_text())
+    assert manifest["options"]["min_area_ha"] == 0.5
+    assert "polygons" not in manifest["outputs"]
+    assert manifest["options"]["aoi"] is not None
+
+
+def test_errors_are_geokds_own_sentences(home: Path, path: str, maps: Path) -> None:
+    run = process(home, path, "run", "geokd:classify", "--", f"PRODUCTS={maps / 'восток 1.tif'}", f"OUTPUT={maps}")
+    assert run.returncode != 0
+    said = run.stdout + run.stderr
+    assert "holds" in said and "восток 1_landuse.tif" in said and "already" in said
+    assert "Traceback" not in said
+    run = process(home, path, "run", "geokd:classify", "--", f"OUTPUT={maps}")
+    assert "SCENES or PRODUCTS" in run.stdout + run.stderr
+
+
+CHAIN = """
+scene, map_, out, labels = arguments
+def run(name, **values):
+    return processing.run("geokd:" + name, values, feedback=told)
+answer["sample"] = run("sample", MAP=map_, POINTS=40, OUTPUT=out + "/sample.gpkg")
+answer["review"] = run("review", MAP=map_, POINTS=9, SCENE=scene, OUTPUT="TEMPORARY_OUTPUT")
+west = str(pathlib.Path(map_).with_name("west_landuse.tif"))
+answer["mosaic"] = run("mosaic", MAPS=[map_, west], NAME="вместе", OUTPUT=out, BY="confidence", LOAD=False)
+legend = pathlib.Path(out, "legend.csv")
+legend.write_text("from,title,color_hint\\nForest,Лес,00FF00\\n", encoding="utf-8")
+answer["style"] = run("style", MAP=map_, LEGEND=str(legend), NAME="styled", OUTPUT=out + "/styled", LOAD=False)
+answer["style model"] = run("style", MODEL="sentinel2-landuse", LEGEND=str(legend), NAME="own", OUTPUT=out + "/model")
+answer["assess"] = run("assess", MAP=map_, REFERENCE_RASTER=map_, OUTPUT=out + "/figures.json")
+layer = QgsVectorLayer("Polygon?crs=EPSG:4326&field=kind:string", "in memory", "memory")
+raster = QgsRasterLayer(map_, "map")
+box = QgsCoordinateTransform(raster.crs(), layer.crs(), QgsProject.instance()).transformBoundingBox(raster.extent())
+feature = QgsFeature(layer.fields())
+feature.setGeometry(QgsGeometry.fromRect(box))
+feature["kind"] = "meadow"
+layer.dataProvider().addFeatures([feature])
+QgsProject.instance().addMapLayer(layer)
+answer["tile"] = run("tile", SCENE=scene, LABELS=layer, FIELD="kind", PATCH=64, OUTPUT=out + "/chips")
+there = QgsReferencedRectangle(raster.extent(), raster.crs())
+answer["tile of an extent"] = run("tile", SCENE=scene, EXTENT=there, PATCH=64, OUTPUT=out + "/part")
+answer["info"] = run("info", SCENE=scene, OUTPUT="TEMPORARY_OUTPUT")
+answer["robustness"] = run("robustness", SCENE=scene, SHIFTS="haze, noise" , OUTPUT=out + "/robust")
+answer["helped"] = [
+    algorithm.id() for algorithm in plugin.provider.algorithms()
+    if len(algorithm.shortHelpString()) > 200 and algorithm.shortDescription()
+]
+answer["said"] = told.said
+"""
+
+
+def test_every_other_tool_runs(plugins: Path, path: str, maps: Path, tmp_path: Path) -> None:
+    script = CHAIN.replace("haze, noise", ", ".join(list(geokd_shifts())[:2]))
+    answer = run_in_qgis(
+        *(
+            LOADED + script,
+            plugins,
+            maps / "восток 1.tif",
+            maps / "восток 1_landuse.tif",
+            tmp_path,
+            SAMPLE / "labels.gpkg",
+        ),
+        environment={"PATH": path},
+        timeout_s=400,
+    )
+    assert answer["sample"]["OUTPUT"] == str(tmp_path / "sample.gpkg")
+    assert Path(answer["sample"]["OUTPUT"]).is_file()
+    assert answer["review"]["OUTPUT"].endswith(".gpkg")
+    assert answer["mosaic"]["LANDUSE"] == str(tmp_path / "вместе_landuse.tif")
+    assert Path(answer["style"]["POLYGONS_LAYER"]).is_file()
+    assert answer["style model"]["MODEL_FILE"] == str(tmp_path / "model" / "own.onnx")
+    assert answer["assess"]["OVERALL_ACCURACY"] == 1
+    assert json.loads((tmp_path / "figures.json").read_text())["overall_accuracy"]["estimate"] == 1
+    assert answer["tile"]["CHIPS"] == 16
+    assert len(list((tmp_path / "chips" / "meadow").glob("*.tif"))) == 16
+    assert 9 <= answer["tile of an extent"]["CHIPS"] <= 16  # the sides of a box in degrees are bent in UTM
+    assert "Sentinel" in answer["info"]["DESCRIPTION"] or "B08" in answer["info"]["DESCRIPTION"]
+    assert Path(answer["robustness"]["PICTURE"]).is_file()
+    assert sorted(answer["helped"]) == sorted(f"geokd:{tool.name}" for tool in TOOLS)
+    assert any(line.startswith("Overall accuracy 100.0 %") for line in answer["said"])
+
+
+def geokd_shifts() -> tuple[str, ...]:
+    from geokd.assessment.shifts import SHIFTS
+
+    return tuple(SHIFTS)
+
+
+MODEL_OF_TWO = """
+scene, out = arguments
+model = QgsProcessingModelAlgorithm("Map and sample", "tests")
+Source = QgsProcessingModelChildParameterSource
+model.addModelParameter(QgsProcessingParameterRasterLayer("SCENE", "Scene"), QgsProcessingModelParameter("SCENE"))
+first = QgsProcessingModelChildAlgorithm("geokd:classify")
+first.setChildId("map")
+first.addParameterSources("SCENES", [Source.fromModelParameter("SCENE")])
+first.addParameterSources("OUTPUT", [Source.fromStaticValue(out + "/of the model")])
+first.addParameterSources("LOAD", [Source.fromStaticValue(False)])
+model.addChildAlgorithm(first)
+second = QgsProcessingModelChildAlgorithm("geokd:sample")
+second.setChildId("sample")
+second.addParameterSources("MAP", [Source.fromChildOutput("map", "LANDUSE")])
+second.addParameterSources("POINTS", [Source.fromStaticValue(40)])
+result = QgsProcessingModelOutput("POINTS", "Points")
+result.setChildOutputName("OUTPUT")
+result.setChildId("sample")
+second.setModelOutputs({"POINTS": result})
+model.addChildAlgorithm(second)
+answer["result"] = processing.run(model, {"SCENE": scene, "sample:POINTS": out + "/points.gpkg"}, feedback=told)
+# as the batch dialog does: the same tool, row by row
+answer["batch"] = [
+    processing.run("geokd:info", {"SCENE": scene, "MODEL": name}, feedback=told)["DESCRIPTION"]
+    for name in ("sentinel2-landuse", "sentinel2-landuse-rgb")
+]
+"""
+
+
+def test_a_model_of_two_steps_and_a_batch(plugins: Path, path: str, maps: Path, tmp_path: Path) -> None:
+    answer = run_in_qgis(
+        LOADED + MODEL_OF_TWO, plugins, maps / "восток 1.tif", tmp_path, environment={"PATH": path}, timeout_s=300
+    )
+    assert answer["result"]["sample:POINTS"] == str(tmp_path / "points.gpkg")
+    assert (tmp_path / "points.gpkg").is_file()
+    assert (tmp_path / "of the model" / "восток 1_landuse.tif").is_file()
+    assert ["sentinel2-landuse-rgb" in text for text in answer["batch"]] == [False, True]
+
+
+POLLUTED = """
+scene, out = arguments
+for name in ("PYTHONHOME", "PYTHONPATH", "PROJ_LIB", "PROJ_DATA", "GDAL_DATA", "GDAL_DRIVER_PATH", "SSL_CERT_FILE"):
+    os.environ[name] = "/nowhere"
+answer["can"] = plugin.provider.algorithm("classify").create().canExecute()
+answer["result"] = processing.run("geokd:classify", {"SCENES": [scene], "OUTPUT": out}, feedback=told)
+"""
+
+
+def test_a_polluted_environment_does_no_harm(plugins: Path, path: str, maps: Path, tmp_path: Path) -> None:
+    bad = dict(os.environ) | {"PYTHONHOME": "/nowhere", "PATH": path}
+    assert subprocess.run(["geokd", "--version"], env=bad, capture_output=True, check=False).returncode != 0
+    answer = run_in_qgis(
+        LOADED + POLLUTED, plugins, maps / "восток 1.tif", tmp_path / "out", environment={"PATH": path}, timeout_s=300
+    )
+    assert answer["can"] == [True, ""]
+    assert Path(answer["result"]["POLYGONS_LAYER"]).is_file()
+
+
+CANCELLED = """
+scene, out = arguments
+values = {"SCENES": [scene], "OUTPUT": out, "MODEL": "eurosat-rgb", "STRIDE": 4, "BIDX": "1,2,3", "WORKERS": 1}
+values["POLYGONS"] = False
+told.progressChanged.connect(lambda percent: told.cancel() if percent > 0 else None)
+context = QgsProcessingContext()
+algorithm = QgsApplication.processingRegistry().createAlgorithmById("geokd:classify")
+answer["result"] = list(algorithm.run(values, context, told))
+answer["kept"] = [path.name for path in pathlib.Path(out).glob("*journal*")] + os.listdir(out)
+answer["cancelled"] = told.said
+told = Told()
+answer["resumed"] = processing.run("geokd:classify", dict(values, RESUME=True), feedback=told)
+answer["said"] = told.said
+"""
+
+
+def test_cancel_keeps_what_is_done(plugins: Path, path: str, tmp_path: Path) -> None:
+    answer = run_in_qgis(
+        *(LOADED + CANCELLED, plugins, SAMPLE / "eastern_shore.tif", tmp_path / "out"),
+        environment={"PATH": path},
+        timeout_s=300,
+    )
+    assert not answer["result"][0].get("LANDUSE")
+    assert any("is kept; continue with --resume" in line for line in answer["cancelled"])
+    assert answer["kept"]
+    assert not any(name.endswith("_landuse.tif") for name in answer["kept"])
+    assert any("were there from the interrupted run" in line for line in answer["said"])
+    assert Path(answer["resumed"]["LANDUSE"]).is_file()
+
+
+OPENED = """
+scene, out = arguments
+project = QgsProject.instance()
+processing.runAndLoadResults("geokd:classify", {"SCENES": [scene], "OUTPUT": out}, feedback=told)
+processing.runAndLoadResults("geokd:sample", {"MAP": out + "/" + pathlib.Path(scene).stem + "_landuse.tif",
+                             "POINTS": 40, "OUTPUT": out + "/points.gpkg"}, feedback=told)
+root = project.layerTreeRoot()
+answer["tree"] = [
+    [child.name(), [[n.name(), n.isVisible()] for n in child.findLayers()] if hasattr(child, "findLayers") else None]
+    for child in root.children()
+]
+layers = {layer.name(): layer for layer in project.mapLayers().values()}
+answer["renderers"] = {name: layer.renderer().type() for name, layer in layers.items()}
+answer["labels"] = {
+    name: len(layer.renderer().classes() if hasattr(layer.renderer(), "classes") else layer.renderer().categories())
+    for name, layer in layers.items() if hasattr(layer.renderer(), "classes") or hasattr(layer.renderer(), "categories")
+}
+"""
+
+
+def test_layers_come_up_in_a_group_with_their_own_styles(plugins: Path, path: str, maps: Path, tmp_path: Path) -> None:
+    answer = run_in_qgis(
+        LOADED + OPENED, plugins, maps / "восток 1.tif", tmp_path / "out", environment={"PATH": path}, timeout_s=300
+    )
+    groups: dict[str, Any] = {name: layers for name, layers in answer["tree"] if layers}
+    assert [name for name, _ in groups["восток 1"]] == [
+        *("восток 1 polygons", "восток 1 land use", "восток 1 confidence")
+    ]
+    assert [shown for _, shown in groups["восток 1"]] == [False, True, False]
+    assert answer["renderers"]["восток 1 land use"] == "paletted"
+    assert answer["renderers"]["восток 1 polygons"] == "categorizedSymbol"
+    assert answer["renderers"]["восток 1 confidence"] == "singlebandpseudocolor"
+    assert answer["labels"]["восток 1 land use"] == answer["labels"]["восток 1 polygons"] == 13
+    (points,) = set(answer["renderers"]) - {name for name, _ in groups["восток 1"]}
+    assert answer["renderers"][points] == "categorizedSymbol"
+
+
+TRAINED = """
+chips, out = arguments
+answer["result"] = processing.run("geokd:train", {
+    "CHIPS": chips, "RECIPE": str(pathlib.Path(chips).parents[1] / "recipes" / "sample-chips.toml"),
+    "SET": "student.epochs=1, teacher.epochs=1", "OUTPUT": out}, feedback=told)
+answer["said"] = told.said
+"""
+
+
+@pytest.mark.slow
+def test_a_model_is_trained_and_exported(plugins: Path, path: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs the extra geokd[train]")
+    answer = run_in_qgis(
+        LOADED + TRAINED, plugins, SAMPLE / "chips", tmp_path / "run", environment={"PATH": path}, timeout_s=900
+    )
+    assert Path(answer["result"]["MODEL"]).suffix == ".onnx"
+    assert Path(answer["result"]["MODEL_FP32"]).is_file()
+    assert any("student: epoch 1/1" in line for line in answer["said"])
