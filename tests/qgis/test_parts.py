@@ -159,8 +159,8 @@ import os, signal, subprocess, sys, time
 {"signal.signal(signal.SIGINT, signal.SIG_IGN)" if stubborn else ""}
 deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
 worker = subprocess.Popen([sys.executable, "-c", deaf])
-print(worker.pid, file=sys.stderr, flush=True)
 try:
+    print(worker.pid, file=sys.stderr, flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("kept", file=sys.stderr, flush=True)

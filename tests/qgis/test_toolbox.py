@@ -315,6 +315,11 @@ answer["tree"] = [
     for child in root.children()
 ]
 layers = {layer.name(): layer for layer in project.mapLayers().values()}
+polygons = next(layer for name, layer in layers.items() if name.endswith("polygons"))
+context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(polygons))
+context.setFeature(next(polygons.getFeatures()))
+area = QgsExpression('sum("area_ha", group_by := "class_title")').evaluate(context)
+answer["area"] = [context.feature()["class_title"], area]
 answer["renderers"] = {name: layer.renderer().type() for name, layer in layers.items()}
 answer["labels"] = {
     name: len(layer.renderer().classes() if hasattr(layer.renderer(), "classes") else layer.renderer().categories())
@@ -332,6 +337,10 @@ def test_layers_come_up_in_a_group_with_their_own_styles(plugins: Path, path: st
         *("восток 1 polygons", "восток 1 land use", "восток 1 confidence")
     ]
     assert [shown for _, shown in groups["восток 1"]] == [False, True, False]
+    title, area_ha = answer["area"]
+    manifest = json.loads((tmp_path / "out" / "восток 1_landuse.json").read_text())
+    (of_class,) = [area for area in manifest["areas"] if area["title"] == title]
+    assert area_ha == pytest.approx(of_class["area_ha"], rel=0.01)
     assert answer["renderers"]["восток 1 land use"] == "paletted"
     assert answer["renderers"]["восток 1 polygons"] == "categorizedSymbol"
     assert answer["renderers"]["восток 1 confidence"] == "singlebandpseudocolor"

@@ -55,7 +55,7 @@ def output_definition(output: Output) -> Any:
 
 def parameter_definition(p: Parameter, help_text: str) -> Any:
     """Return a parameter as QGIS has it."""
-    made = _definition(p if p.default is None else replace(p, optional=False))
+    made = _definition(p if p.default is None or p.kind == "file" else replace(p, optional=False))
     if p.advanced:
         made.setFlags(made.flags() | compat.ADVANCED)
     if help_text and hasattr(made, "setHelp"):

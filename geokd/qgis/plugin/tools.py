@@ -20,7 +20,7 @@ class Parameter:
         Of the command; empty: an argument without one, or nothing that geokd is told.
     default : object
     optional : bool
-        Whether it may be left empty; what has a default never is.
+        Whether it may be left empty; what has a default never is, but for files.
     advanced : bool
     choices : tuple of str
     limits : tuple of float
