@@ -7,7 +7,10 @@ from typing import Any
 
 import lazy_loader
 
+from geokd.environment import leave_out_foreign_data
+
 _import_name, _, _names = lazy_loader.attach_stub(__name__, __file__)  # the names in __init__.pyi
+leave_out_foreign_data()
 __all__ = [*_names, "__version__"]  # noqa: PLE0604  all are strings
 
 

@@ -6,11 +6,16 @@ exception a Python caller would expect, so `except OSError` around :func:`geokd.
 
 from collections.abc import Sequence
 
+from geokd.text import without_secrets
+
 
 class GeokdError(Exception):
     """Anything geokd refuses or fails at; `exit_code` is what the command line answers with."""
 
     exit_code: int = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_secrets(message))
 
 
 class CallError(GeokdError, ValueError):

@@ -25,6 +25,7 @@ from geokd.labels.ground_truth import (
 )
 from geokd.legend.classes import NODATA, UNCLASSIFIED
 from geokd.maps.map_file import MapFile, Strata, class_names, count_cells, map_hash, open_map
+from geokd.text import without_secrets
 
 NONE = "none of these"
 """What classes of the reference are called that the map does not have."""
@@ -294,7 +295,7 @@ def _report(source: MapFile, reference: str, judgement: _Judgement) -> dict[str,
     return {
         "map": {"path": source.path, "sha256": map_hash(source)},
         "reference": {
-            "path": reference,
+            "path": without_secrets(reference),
             "kind": judgement.kind,
             "design": judgement.design,
             "classes": {text: None if k is None else reference_classes[k] for text, k in match.of_reference.items()},

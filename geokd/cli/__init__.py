@@ -1,13 +1,15 @@
 """The command line: one command a module, each a view of one function of the library."""
 
 import importlib
+import sys
 from typing import Any, NoReturn
 
 import click
 
+from geokd.cli.streams import FULL, prepare_streams, unheard
 from geokd.cli.talk import echo
 from geokd.errors import GeokdError
-from geokd.text import printable
+from geokd.text import printable, without_secrets
 
 # Name, module and attribute, one line for `geokd --help`: listing the commands imports none of them.
 _COMMANDS = {
@@ -50,6 +52,16 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        prepare_streams()
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:  # of help, which click prints itself
+            if error.errno not in FULL or error.filename is not None:
+                raise
+            echo(f"Error: {unheard(error)}", err=True)
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -60,7 +72,7 @@ class _Commands(click.Group):
                 raise
             _stop(ctx, f"Error: this command needs {error.name}; install it by pip install 'geokd[train]'", 1)
         except click.UsageError as error:
-            raise click.UsageError(printable(error.format_message()), error.ctx) from error
+            raise click.UsageError(printable(without_secrets(error.format_message())), error.ctx) from error
         except KeyboardInterrupt:
             _stop(ctx, "Interrupted.", _INTERRUPTED)
 

@@ -11,6 +11,7 @@ from geokd.cli import options as o
 from geokd.cli.table import area_lines
 from geokd.cli.talk import echo, progress_option, report, talks_json
 from geokd.errors import GeokdError
+from geokd.text import without_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +102,7 @@ def classify(
     entries = {path: index_entry(path, error) for path, error in errors.items()} if with_index else {}
     for job in jobs:
         _announce(job, quiet=quiet, verbose=verbose)
-    command = shlex.join(["geokd", *sys.argv[1:]])
+    command = without_secrets(shlex.join(["geokd", *sys.argv[1:]]))
     try:
         with _Bar(shown=not quiet and sys.stderr.isatty() and not talks_json()) as bar:
             for job, outcome in run_jobs(jobs, on_error=on_error, progress=bar, command=command):
@@ -115,7 +116,7 @@ def classify(
         _say_what_is_kept(jobs)
         raise
     if with_index:
-        written = write_index(scenes, entries, output, options)
+        written = write_index([without_secrets(scene) for scene in scenes], entries, output, options)
         if written is not None and not quiet:
             echo(f"{written} leads to the reports", err=True)
     if errors:

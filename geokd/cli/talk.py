@@ -1,11 +1,13 @@
 """What the commands print, all of it, passes here."""
 
+import errno
 import json
 from typing import Any
 
 import click
 
-from geokd.text import printable
+from geokd.cli.streams import unheard
+from geokd.text import printable, without_secrets
 
 _AS_JSON = "geokd.progress_as_json"  # in the context of the call: stderr holds a JSON object a line
 
@@ -19,15 +21,33 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     if err and talks_json():
         report(text)
     else:
-        click.echo(printable(text), nl=nl, err=err)
+        _print(text, nl=nl, err=err)
 
 
 def report(message: str, *, done: int = 0, total: int = 0) -> None:
     """Tell how far the work is: a :class:`geokd.progress.Progress` that writes to stderr."""
     if talks_json():
-        click.echo(json.dumps({"message": message, "done": done, "total": total}), err=True)
+        _print(json.dumps({"message": message, "done": done, "total": total}), err=True)
     elif message:
-        click.echo(printable(message), err=True)
+        _print(message, err=True)
+
+
+def _print(text: str, *, err: bool, nl: bool = True) -> None:
+    """Print, without what is secret in addresses. Talk that nobody can hear is dropped.
+
+    Raises
+    ------
+    OutputError
+        If stdout does not take it.
+    """
+    try:
+        click.echo(printable(without_secrets(text)), nl=nl, err=err)
+    except OSError as error:
+        if err:
+            return
+        if error.errno == errno.EPIPE:
+            raise
+        raise unheard(error) from error
 
 
 def talks_json() -> bool:

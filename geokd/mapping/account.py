@@ -25,6 +25,7 @@ from geokd.maps.manifest import (
 )
 from geokd.model.drift import Drift
 from geokd.scenes.scene_info import SceneInfo
+from geokd.text import without_secrets
 
 
 def describe_map(job: MappingJob, mosaic: Mosaic, run: RunRecord) -> Manifest:
@@ -120,7 +121,7 @@ def record_options(job: MappingJob) -> OptionsRecord:
         value_offset=job.plan.value_offset,
         value_scaling=None if scaling is None else scaling.to_json(),
         nodata=_nodata(job),
-        mask=asked.mask,
+        mask=None if asked.mask is None else without_secrets(asked.mask),
         resample_m=asked.resample_m,
         aoi=asked.aoi,
         where=asked.where,

@@ -31,6 +31,7 @@ from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
 from geokd.scenes.scene_info import SceneInfo
 from geokd.scenes.tiles import worth_keeping
+from geokd.text import without_secrets
 
 if TYPE_CHECKING:
     from geokd.scenes.area import Area
@@ -278,7 +279,7 @@ def plan_what_can_be(
             bundle, path, choice = chooser.for_scene(info)
             jobs.append(_check_place(plan_job(info, bundle, path, Path(output), options, choice)))
         except GeokdError as error:
-            errors[str(scene)] = error
+            errors[without_secrets(str(scene))] = error
     _refuse_clashes(jobs)
     return jobs, errors
 

@@ -18,6 +18,7 @@ from geokd.scenes.scene_info import SceneInfo
 from geokd.scenes.stacking import stack
 from geokd.scenes.storage import member_files
 from geokd.scenes.warping import WarpedBand, warped
+from geokd.text import file_name, without_secrets
 
 SCL_CLASSES: Mapping[int, str] = {
     0: "no data", 1: "saturated", 2: "dark", 3: "cloud shadow", 4: "vegetation", 5: "bare", 6: "water",
@@ -131,10 +132,10 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
     kind = name.lower() if name.lower() in _PARTS else ""
     file = _mask_of_scene(info, kind) if kind else _band_of_scene(info, name) or BandFile(_absolute(name))
     rule, words = _rule(kind, chosen)
-    what = f"the mask {kind or Path(name).name}"
+    what = f"the mask {kind or file_name(name)}"
     raster, files, whole = _on_grid(file, info.grid, rule, what)
     note = f"pixels where {what} {words} are left out{'' if whole else ', and those beyond the mask'}"
-    return MaskPlan(raster, 1 if raster.startswith("<") else file.bidx, rule, note, asked, files)
+    return MaskPlan(raster, 1 if raster.startswith("<") else file.bidx, rule, note, without_secrets(asked), files)
 
 
 def _rule(kind: str, chosen: str) -> tuple[MaskRule, str]:
@@ -180,7 +181,7 @@ def _mask_of_scene(info: SceneInfo, kind: str) -> BandFile:
         return files[0] if len(files) == 1 else BandFile(stack((ProductBand(kind, files),), info.path))
     for number, description in enumerate(info.descriptions, 1):
         if description.lower() == kind:
-            return BandFile(info.virtual or _absolute(info.path), number)
+            return BandFile(_absolute(info.raster), number)
     if kind == "udm2":
         stem = re.sub(r"(?i)_(?:ortho_)?analytic\w*$", "", Path(info.path).stem)
         beside = [file for file in Path(info.path).parent.glob(f"{stem}*udm2*.tif*") if not file.name.endswith(".xml")]
@@ -196,7 +197,7 @@ def _band_of_scene(info: SceneInfo, name: str) -> BandFile | None:
     if Path(name).exists():
         return None
     numbers = [n for n, description in enumerate(info.descriptions, 1) if description.lower() == name.lower()]
-    return BandFile(info.virtual or _absolute(info.path), numbers[0]) if numbers else None
+    return BandFile(_absolute(info.raster), numbers[0]) if numbers else None
 
 
 def _absolute(path: str) -> str:
@@ -217,7 +218,7 @@ def _on_grid(file: BandFile, grid: SceneGrid, rule: MaskRule, what: str) -> tupl
                 own = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
             except ValueError as error:
                 raise SceneError(f"{what} has an unusable grid: {error}") from error
-            files = tuple(dict.fromkeys(member_files(dataset)))
+            files = tuple(dict.fromkeys(map(without_secrets, member_files(dataset))))
             if file.bidx > dataset.count:
                 raise SceneError(f"{what} has no band {file.bidx}, only {dataset.count}")
             dtype = dataset.dtypes[file.bidx - 1]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import rasterio
 from rasterio._err import CPLE_BaseError  # some properties of datasets let these through
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 
 from geokd.errors import CallError, SceneError
@@ -38,7 +38,7 @@ def open_scene(path: str, name: str = "") -> Iterator[DatasetReader]:
     path : str
         Anything that GDAL opens; also the text of a virtual raster.
     name : str
-        What messages call it. Default: `path`.
+        What messages call it. Default: `path`, without its secrets.
 
     Raises
     ------
@@ -49,6 +49,7 @@ def open_scene(path: str, name: str = "") -> Iterator[DatasetReader]:
     """
     if not path.startswith("<VRTDataset"):
         _check_path(path)
+    _check_proj()
     with rasterio.Env.from_defaults(GDAL_CACHEMAX=GDAL_CACHE_BYTES, **_patience()):
         try:
             dataset = rasterio.open(path)
@@ -106,6 +107,22 @@ def _silent_source(path: str, changed_ns: int, depth: int = _MOST_DEPTH) -> str:
                     if found:
                         return found
     return ""
+
+
+@functools.cache
+def _check_proj() -> None:
+    """Refuse to work with a PROJ that knows no coordinate systems, since maps would have none.
+
+    Raises
+    ------
+    SceneError
+    """
+    try:
+        rasterio.crs.CRS.from_epsg(4326)
+    except CRSError as error:
+        told = [f"{name} ({os.environ[name]})" for name in ("PROJ_DATA", "PROJ_LIB") if os.environ.get(name)]
+        cause = f"; unset {' and '.join(told)}" if told else "; install rasterio anew"
+        raise SceneError(f"PROJ finds no coordinate systems: {gdal_reason(error)}{cause}") from error
 
 
 def _patience() -> dict[str, int]:

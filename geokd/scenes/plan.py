@@ -35,7 +35,7 @@ class ScenePlan:
     warnings : tuple of str
         What looks wrong, with the remedy, one sentence each.
     virtual : str
-        The virtual raster that GDAL opens in place of `path`; empty of a raster.
+        What GDAL opens in place of `path`; empty of a raster.
     files : tuple of str
         All files that its pixels are read from, as far as they are known.
     mask : MaskPlan or None

@@ -1,7 +1,7 @@
 """What a raster file says of itself."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from affine import Affine
@@ -15,6 +15,7 @@ from geokd.scenes.products.product import Product
 from geokd.scenes.sensors import ToldValues, told_sensor, told_values
 from geokd.scenes.storage import member_files
 from geokd.scenes.validity import has_mask
+from geokd.text import file_name, without_secrets
 
 Placing = Literal["transform", "control points", "rational polynomials"]
 
@@ -26,7 +27,7 @@ class SceneInfo:
     Parameters
     ----------
     path : str
-        As the user gave it.
+        As the user gave it, without the secrets of an address.
     grid : SceneGrid
     dtype : str
         numpy name of the first band's type.
@@ -53,7 +54,7 @@ class SceneInfo:
     product : Product or None
         What it is made of, if it is more than a raster.
     virtual : str
-        The virtual raster that GDAL opens in place of `path`; empty of a raster.
+        What GDAL opens in place of `path`, such as a virtual raster or an address with its secrets; empty of a raster.
     files : tuple of str
         All files that its pixels are read from, as far as they are known.
     notes : tuple of str
@@ -90,12 +91,12 @@ class SceneInfo:
     @property
     def name(self) -> str:
         """What the names of outputs begin with."""
-        return Path(self.path).stem if self.product is None else self.product.name
+        return PurePath(file_name(self.path)).stem if self.product is None else self.product.name
 
     @property
     def title(self) -> str:
         """What it is called in pictures and tags."""
-        return Path(self.path).name if self.product is None else self.product.name
+        return file_name(self.path) if self.product is None else self.product.name
 
     @property
     def named_files(self) -> tuple[str, ...]:
@@ -108,7 +109,7 @@ class SceneInfo:
         tile = f", tile {product.tile}" if product.tile else ""
         scales = tuple(1.0 if band.scale is None else band.scale for band in product.bands)
         told = any(band.scale is not None for band in product.bands)
-        first = product.bands[0].files[0].path
+        first = without_secrets(product.bands[0].files[0].path)
         return replace(
             self,
             product=product,
@@ -139,7 +140,8 @@ def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
         grid = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
     except ValueError as error:
         raise SceneError(f"{path} has an unusable grid: {error}") from error
-    tags = _all_tags(dataset)
+    tags, address = _all_tags(dataset), path
+    path = without_secrets(path)
     return SceneInfo(
         path=path,
         grid=grid,
@@ -155,7 +157,8 @@ def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
         acquisition=told_acquisition(path, tags),
         sensor=told_sensor(path, tags),
         told_values=told_values(path, tags, dataset.dtypes[0]),
-        files=tuple(dict.fromkeys(member_files(dataset))),
+        virtual="" if path == address else address,
+        files=tuple(dict.fromkeys(map(without_secrets, member_files(dataset)))),
         dtypes=tuple(dataset.dtypes),
     )
 

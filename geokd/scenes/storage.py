@@ -1,6 +1,7 @@
 """How the pixels of a scene are stored: in blocks, of which each is unpacked as a whole."""
 
 import contextlib
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -97,8 +98,11 @@ def _sources(dataset: DatasetReader) -> list[str]:
 def member_files(dataset: DatasetReader, depth: int = 4) -> Iterator[str]:
     """Yield the files that the pixels of a dataset are read from; of a virtual raster, its sources and theirs.
 
-    Files of overviews and statistics are left out, since no pixel comes from them.
+    Files of overviews and statistics are left out, since no pixel comes from them. Servers are not asked for such.
     """
+    if dataset.driver != "VRT" and re.match(r"\w+://|/vsi(?!zip|tar|gzip|mem|sub)", dataset.name):
+        yield dataset.name
+        return
     try:
         paths = dataset.files
     except UnicodeDecodeError:

@@ -35,8 +35,9 @@ RANKS = {
     "locks": 1,
     "progress": 1,
     "documents": 0,
+    "environment": 0,
     "errors": 0,
-    "text": 0,
+    "text": -1,
 }
 # Libraries, and the only modules that may import them.
 ROOMS = {

@@ -9,6 +9,7 @@ from geokd.scenes.acquisition import told_acquisition
 from geokd.scenes.products.archive import Archive
 from geokd.scenes.products.product import BandFile, Product, ProductBand
 from geokd.scenes.sensors import BAND_NAMES, SENTINEL_2, told_sensor
+from geokd.text import file_name, without_secrets
 
 _NAMED = re.compile(r"[A-Za-z]\w*=.+")
 _KNOWN = sorted({name for names in BAND_NAMES.values() for name in names.values()})
@@ -37,8 +38,8 @@ def read_band_list(text: str) -> Product | None:
     files = [_file(path) for _, _, path in pairs]
     problems += [f"no such file: {file.path}" for file in files if not _there(file.path)]
     if problems:
-        raise CallError(f"--bands {text[:200]} cannot be used: {one_message(problems)}")
-    stems = [PurePosixPath(file.path.replace("\\", "/")).stem for file in files]
+        raise CallError(f"--bands {without_secrets(text)[:200]} cannot be used: {one_message(problems)}")
+    stems = [PurePosixPath(file_name(file.path.replace("\\", "/"))).stem for file in files]
     return _product(
         re.sub(r"[_.\s-]+B?0?$", "", _common_start(stems)) or "bands",
         [ProductBand(name, (file,)) for name, file in zip(names, files, strict=True)],
@@ -82,7 +83,7 @@ def read_band_folder(archive: Archive) -> Product | None:
 def _product(
     name: str, bands: list[ProductBand], files: Iterable[BandFile], masks: dict[str, tuple[BandFile, ...]]
 ) -> Product:
-    paths = [file.path for file in files]
+    paths = [without_secrets(file.path) for file in files]
     sensor = next((sensor for path in paths if (sensor := told_sensor(path, {}))), None)
     common = any(not re.fullmatch(r"B\d{1,2}A?", band.name, re.IGNORECASE) for band in bands)
     acquired = next((moment for path in paths if (moment := told_acquisition(path, {}))), None)

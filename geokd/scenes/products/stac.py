@@ -1,11 +1,11 @@
 """STAC items, 1.0 and 1.1: bands by common names, scale and offset of `raster:bands` or `bands`, place of `proj`."""
 
+import http.client
 import json
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -13,6 +13,7 @@ from geokd.errors import SceneError, named
 from geokd.scenes.acquisition import Acquisition, acquired_by, spanned
 from geokd.scenes.products.product import BandFile, Product, ProductBand
 from geokd.scenes.sensors import BAND_NAMES, LANDSAT_OLI, LANDSAT_TM, SENTINEL_2, baseline_offset, told_sensor
+from geokd.text import file_name
 
 _MOST_BYTES = 20_000_000
 _PATIENCE_S = 20.0
@@ -56,7 +57,9 @@ def _document(path: str) -> Any:
         else:
             with Path(path).open("rb") as file:
                 content = file.read(_MOST_BYTES + 1)
-    except (OSError, urllib.error.URLError, ValueError) as error:
+    except http.client.InvalidURL as error:  # its words hold the query of the address
+        raise SceneError(f"the STAC item {urlsplit(path).path} cannot be read: its address holds a blank") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise SceneError(f"the STAC item {urlsplit(path).path} cannot be read: {error}") from error
     try:
         return json.loads(content) if len(content) <= _MOST_BYTES else None
@@ -228,7 +231,7 @@ def _of_one_day(products: Sequence[Product], path: str) -> Product:
         if all(kind in product.masks for product in products)
     }
     return Product(
-        name=Path(urlsplit(path).path).stem,
+        name=PurePath(file_name(path)).stem,
         kind=f"{len(products)} STAC items of {days[0]}{f', of {first.sensor}' if first.sensor else ''}",
         bands=tuple(bands),
         sensor=first.sensor,
