@@ -1,6 +1,8 @@
 """Small documents that somebody else wrote, read within bounds, and plain words for what is wrong with them."""
 
+import csv
 import errno
+import io
 import json
 import re
 import stat
@@ -87,6 +89,20 @@ def read_text(path: str | Path) -> str:
     if status.st_size > _MOST_BYTES:
         raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, more than {_MOST_BYTES:,}", str(path))
     return path.read_bytes().decode("utf-8-sig")
+
+
+def csv_rows(text: str) -> list[list[str]]:
+    """Parse a table of comma-separated values; semicolons or tabs if its first line has more of these.
+
+    Spreadsheets write semicolons where the comma is decimal.
+
+    Raises
+    ------
+    csv.Error
+        If it is none.
+    """
+    first = text.partition("\n")[0]
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count)))
 
 
 def parse_json(text: str) -> Any:

@@ -1,12 +1,11 @@
 """Which class of a map a class of a reference is: by names, or by a table."""
 
 import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geokd.documents import read_text
+from geokd.documents import csv_rows, read_text
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import UNCLASSIFIED, Legend
 
@@ -98,8 +97,7 @@ def read_table(path: Path) -> list[tuple[str, str]]:
         If it is no such table.
     """
     try:
-        lines = io.StringIO(read_text(path), newline="")
-        rows = [row for row in csv.reader(lines) if any(cell.strip() for cell in row)]
+        rows = [row for row in csv_rows(read_text(path)) if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CallError(f"the table {path} cannot be read: {error}") from error
     if not rows or [cell.strip() for cell in rows[0]] != _COLUMNS or any(len(row) != 2 for row in rows):

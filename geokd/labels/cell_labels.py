@@ -1,7 +1,6 @@
 """Cells of a map that somebody labelled in QGIS: the GeoPackages of `geokd sample` and `geokd review`, read back."""
 
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from geokd.labels.cell_names import (
     CellLayer,
 )
 from geokd.legend.classes import UNCLASSIFIED
+from geokd.scenes.databases import database_read
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.vector_layer import VectorLayer, read_layer
 
@@ -87,7 +87,7 @@ def read_cell_design(path: Path) -> CellDesign | None:
     if not _is_sqlite(path):
         return None
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        with database_read(path) as database:
             there = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             layer = next((layer for layer in LAYERS if layer in there), None)
             if layer is None or "gpkg_metadata" not in there:
@@ -106,7 +106,7 @@ def read_cell_design(path: Path) -> CellDesign | None:
         patch_px = int(design["patch_px"]) if "patch_px" in design else None
         return CellDesign(layer, str(design["map_sha256"]), names, cells, areas_ha, patch_px)
     except (sqlite3.Error, KeyError, ValueError, TypeError) as error:
-        raise ChipError(f"the classes of the cells in {path} cannot be read: {error}; make the file anew") from error
+        raise ChipError(f"the classes of the cells in {path} cannot be read: {error}") from error
 
 
 def labelled_cells(path: Path) -> int:
@@ -124,7 +124,7 @@ def labelled_cells(path: Path) -> int:
     if design.layer == "review":
         touched = f"{LOOKED_AT} OR {FIELD} IS NOT {MAPPED}"
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        with database_read(path) as database:
             ((count,),) = database.execute(
                 f"SELECT count(*) FROM {design.layer} WHERE {touched} OR coalesce(note, '') <> ''"
             )

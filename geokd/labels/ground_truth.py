@@ -1,6 +1,7 @@
 """What is known of the ground at some places or everywhere: labelled points, polygons, another raster of classes."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.features import rasterize
+from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
@@ -19,6 +21,8 @@ from geokd.errors import CallError, SceneError
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.silent_layers import refuse_silent
+from geokd.scenes.turns import turn_of, turned, turns_over
+from geokd.scenes.validity import alpha_band
 from geokd.scenes.vector_layer import only_layer, read_layer
 
 USUAL_FIELDS = ("reference", "class")
@@ -167,25 +171,50 @@ def pairs_with_raster(
                 f"{path} is no raster of classes to hold a map against: its first band is {dataset.dtypes[0]} and its"
                 f" CRS {dataset.crs or 'unknown'}; it should be of whole numbers, with a CRS"
             )
-        outside = {"add_alpha": True} if dataset.nodata is None else {}
+        if [colour.name for colour in dataset.colorinterp[:3]] == ["red", "green", "blue"]:
+            raise SceneError(
+                f"{path} is a picture of red, green and blue, not a raster of classes; take what it was drawn from"
+            )
         try:
-            with WarpedVRT(
-                dataset,
-                crs=grid.crs,
-                transform=grid.transform,
-                width=grid.width,
-                height=grid.height,
-                resampling=Resampling.nearest,
-                tolerance=_EXACT_PX,
-                **outside,
-            ) as laid_over:
+            with _laid_over(dataset, grid) as rasters:
                 for window, codes, areas in windows:
-                    known = (laid_over.dataset_mask(window=window) > 0) & (codes != nodata)
-                    values = laid_over.read(1, window=window)[known].astype(np.int64)
-                    _count(pairs, codes[known], values, areas[known])
+                    left = codes != nodata
+                    for raster in rasters:
+                        known = (raster.dataset_mask(window=window) > 0) & left
+                        values = raster.read(1, window=window)[known].astype(np.int64)
+                        _count(pairs, codes[known], values, areas[known])
+                        left &= ~known
         except GdalErrors as error:
             raise SceneError(f"{path} cannot be read: {gdal_reason(error)}; copy or download it again") from error
     return pairs
+
+
+@contextmanager
+def _laid_over(dataset: DatasetReader, grid: SceneGrid) -> Iterator[list[WarpedVRT]]:
+    """Lay a raster over a grid: once, or, of one in degrees, with longitudes moved by each whole turn that meets it."""
+    own = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
+    outside = {"add_alpha": True} if dataset.nodata is None and not alpha_band(dataset) else {}
+    if grid.crs == own.crs:
+        turns = list(turns_over(own.bounds[0], own.bounds[2], grid)) or [0]
+    else:  # the warper looks for longitudes from -180 to 180
+        turns = [0, -1] if turn_of(own) and own.bounds[2] > turn_of(own) / 2 else [0]
+    with ExitStack() as opened:
+        yield [
+            opened.enter_context(
+                WarpedVRT(
+                    dataset,
+                    crs=grid.crs,
+                    src_transform=turned(own, number).transform,
+                    transform=grid.transform,
+                    width=grid.width,
+                    height=grid.height,
+                    resampling=Resampling.nearest,
+                    tolerance=_EXACT_PX,
+                    **outside,
+                )
+            )
+            for number in turns
+        ]
 
 
 def _count(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from geokd.maps.stac_links import GEOTIFF, ITEM_TYPE, derived_from
 from geokd.scenes.acquisition import Acquisition
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.turns import turned_towards
 
 ENDING = "_landuse.tif"
 """What the name of a map's class raster ends in; the names of its other files follow from it."""
@@ -71,6 +72,10 @@ class InputMap:
         path, media_type = (str(item), ITEM_TYPE) if item.exists() else (self.file.path, GEOTIFF)
         return derived_from(path, folder, media_type, None if model is None else model.name)
 
+    def turned_towards(self, other: "InputMap") -> "InputMap":
+        """Return the map with longitudes that are the nearest to those of another: 180.01 instead of -179.99."""
+        return replace(self, file=replace(self.file, grid=turned_towards(self.file.grid, other.file.grid)))
+
     def read(self, number: int, grid: SceneGrid, window: Window, *, percent: bool) -> Part:
         """Read the cells of a window of `grid`: each is that of the map in which its centre lies.
 
@@ -108,16 +113,35 @@ class InputMap:
         """Read one of the files (band, row, col); as it is stored, if all cells of the window are cells of the map."""
         own = self.file.grid
         if not lies_on(own, grid):
-            return _warped(path, grid, window)
+            return self._warped(path, grid, window)
         left, top = (round(n) for n in ~grid.transform @ (own.transform.c, own.transform.f))
         inner = Window(window.col_off - left, window.row_off - top, window.width, window.height)
         (first_row, last_row), (first_col, last_col) = inner.toranges()
         if min(first_row, first_col) < 0 or last_row > own.height or last_col > own.width:
-            return _warped(path, grid, window)
+            return self._warped(path, grid, window)
         with _read_or_said(path), open_scene(path) as raster:
-            if (raster.transform, raster.shape) != (own.transform, (own.height, own.width)):
-                return _warped(path, grid, window)
+            placed = turned_towards(SceneGrid(raster.transform, raster.height, raster.width, raster.crs), own)
+            if placed != own:
+                return self._warped(path, grid, window)
             return np.asarray(raster.read(window=inner), np.uint8)
+
+    def _warped(self, path: str, grid: SceneGrid, window: Window) -> NDArray[np.uint8]:
+        with _read_or_said(path), open_scene(path) as raster:
+            placed = turned_towards(
+                SceneGrid(raster.transform, raster.height, raster.width, raster.crs), self.file.grid
+            )
+            with WarpedVRT(
+                raster,
+                crs=grid.crs,
+                src_transform=placed.transform,
+                transform=grid.transform,
+                height=grid.height,
+                width=grid.width,
+                resampling=Resampling.nearest,
+                nodata=NODATA,
+                tolerance=_TOLERANCE_CELLS,
+            ) as warped:
+                return np.asarray(warped.read(window=window), np.uint8)
 
     def _check(self, mapped: NDArray[np.bool_], values: NDArray[np.uint8], path: str) -> None:
         """Refuse values (band, row, col) that are no percentages where the map has classes."""
@@ -143,6 +167,7 @@ def find_maps(paths: Sequence[str | Path]) -> tuple[list[InputMap], list[GeokdEr
             maps.append(find_map(path))
         except GeokdError as error:
             problems.append(error)
+    maps = [maps[0], *(m.turned_towards(maps[0]) for m in maps[1:])] if maps else []
     problems += [SceneError(text) for other in maps[1:] for text in _differences(maps[0], other)]
     return maps, problems
 
@@ -198,24 +223,6 @@ def _differences(first: InputMap, other: InputMap) -> list[str]:
         f"the legend of {other.file.path} is not that of {first.file.path}: {named(told, _MOST_NAMED)}; map the scenes"
         " by models of the same classes and all with --min-confidence or none"
     ]
-
-
-def _warped(path: str, grid: SceneGrid, window: Window) -> NDArray[np.uint8]:
-    with (
-        _read_or_said(path),
-        open_scene(path) as raster,
-        WarpedVRT(
-            raster,
-            crs=grid.crs,
-            transform=grid.transform,
-            height=grid.height,
-            width=grid.width,
-            resampling=Resampling.nearest,
-            nodata=NODATA,
-            tolerance=_TOLERANCE_CELLS,
-        ) as warped,
-    ):
-        return np.asarray(warped.read(window=window), np.uint8)
 
 
 @contextmanager

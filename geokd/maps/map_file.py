@@ -17,6 +17,7 @@ from rasterio.windows import Window
 from geokd.commit import settle
 from geokd.errors import OutputError, SceneError
 from geokd.legend.classes import NODATA, UNCLASSIFIED, LandUseClass, Legend, default_legend, machine_name
+from geokd.maps.attribute_table import names_of_values
 from geokd.maps.class_map import cell_areas_ha, sum_by_label
 from geokd.maps.manifest import Manifest, read_manifest
 from geokd.scenes.grid import SceneGrid
@@ -205,21 +206,26 @@ def class_names(path: str | Path) -> dict[int, str]:
 
 
 def category_names(path: str | Path) -> dict[int, str]:
-    """Read the category names of a raster from the `.aux.xml` beside it; empty where there are none.
+    """Read the names of a raster's values, by its categories or attribute table; empty where there are none.
 
     Raises
     ------
     OutputError
-        If the file is broken.
+        If the `.aux.xml` beside it is broken.
+    SceneError
+        If it is no raster.
     """
     beside = Path(f"{path}.aux.xml")
-    if not beside.is_file():
-        return {}
     try:
-        categories = ET.fromstring(beside.read_bytes()).findall("PAMRasterBand[@band='1']/CategoryNames/Category")
+        if beside.is_file():
+            ET.fromstring(beside.read_bytes())
     except (OSError, ET.ParseError) as error:
         raise OutputError(f"{beside} cannot be read: {error}") from error
-    return {value: category.text for value, category in enumerate(categories) if category.text}
+    try:
+        with open_scene(str(path)) as dataset:
+            return names_of_values(dataset)
+    except GdalErrors as error:
+        raise SceneError(f"{path} cannot be read: {gdal_reason(error)}; copy or make it again") from error
 
 
 def _manifest_of(path: str | Path) -> Path:

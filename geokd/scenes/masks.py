@@ -17,6 +17,7 @@ from geokd.scenes.products.product import BandFile, ProductBand
 from geokd.scenes.scene_info import SceneInfo
 from geokd.scenes.stacking import stack
 from geokd.scenes.storage import member_files
+from geokd.scenes.turns import turned_towards
 from geokd.scenes.warping import WarpedBand, warped
 from geokd.text import file_name, without_secrets
 
@@ -224,6 +225,7 @@ def _on_grid(file: BandFile, grid: SceneGrid, rule: MaskRule, what: str) -> tupl
             dtype = dataset.dtypes[file.bidx - 1]
     except GdalErrors as error:
         raise SceneError(f"{what} cannot be read: {error}") from error
+    own = turned_towards(own, grid)
     if own == grid:
         return file.path, files, True
     if own.crs is None or grid.crs is None:

@@ -3,10 +3,11 @@
 import re
 import sqlite3
 import stat
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from geokd.errors import CallError, ChipError
+from geokd.scenes.databases import database_read
 
 _SQLITE = b"SQLite format 3\x00"
 _RECURSIVE = re.compile(r"\bRECURSIVE\b", re.IGNORECASE)
@@ -54,7 +55,7 @@ def _refuse_pipe(path: Path, why: str) -> None:
 
 def _views(path: Path) -> list[str]:
     """Read the definitions of a database's views; none if it is broken, which is found when it is read."""
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+    with suppress(sqlite3.Error), database_read(path) as database:
         return [sql for (sql,) in database.execute("SELECT sql FROM sqlite_master WHERE type = 'view'") if sql]
     return []
 

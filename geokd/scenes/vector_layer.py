@@ -1,6 +1,8 @@
 """The features of a vector file, in the coordinates of a scene."""
 
+import logging
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from shapely.errors import ShapelyError
 from geokd.errors import CallError, ChipError
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.silent_layers import refuse_silent
+from geokd.scenes.turns import geometries_towards, unwrapped
+
+_LOG = logging.getLogger("geokd")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +78,12 @@ def read_layer(path: Path, grid: SceneGrid, *wanted: str, points: bool = False) 
     if grid.crs is None:
         raise ChipError("the scene has no coordinate reference system, so labels cannot be laid over it; assign one")
     layer, fields = only_layer(path)
-    missing = [repr(name) for name in wanted if name not in fields]
+    called = {composed(name): name for name in fields}
+    wanted = tuple(wanted)
+    missing = [repr(name) for name in wanted if composed(name) not in called]
     if missing:
         raise CallError(f"{path} has no field {' and '.join(missing)}; it has {', '.join(fields) or 'none at all'}")
-    features, crs = _read(path, layer, list(wanted))
+    features, crs = _read(path, layer, {called[composed(name)]: name for name in wanted})
     if not len(features):
         raise ChipError(f"{path} holds no polygons; draw some, with a class in a field of text")
     _check_kinds(path, features, points=points)
@@ -139,10 +146,39 @@ def read_features(path: Path, layer: str, where: str | None = None) -> tuple[NDA
     return np.asarray(geometries, object)[lies], about["crs"]
 
 
-def _read(path: Path, layer: str, wanted: list[str]) -> tuple[VectorLayer, str | None]:
-    """Read features that lie somewhere, and the CRS of their file."""
+def composed(text: str) -> str:
+    """Return a name with letters and their accents in one, however it was typed."""
+    return unicodedata.normalize("NFC", text)
+
+
+def guessed_encoding(path: Path) -> str | None:
+    """Guess the encoding of a shapefile that does not tell it: UTF-8 if its texts are that, else None.
+
+    Texts that are no UTF-8 are left to GDAL, which takes them for Latin-1.
+    """
+    table = next((f for f in (path.with_suffix(".dbf"), path.with_suffix(".DBF")) if f.is_file()), None)
+    if path.suffix.lower() != ".shp" or table is None or path.with_suffix(".cpg").exists():
+        return None
+    content = table.read_bytes()
+    if content[29:30] not in (b"", b"\0") or content.isascii():  # a code page is told, or none is needed
+        return None
+    start = int.from_bytes(content[8:10], "little")
     try:
-        about, _, coded, columns = pyogrio.raw.read(path, layer=layer, columns=wanted)
+        content[start:].decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return "UTF-8"
+
+
+def _read(path: Path, layer: str, wanted: Mapping[str, str]) -> tuple[VectorLayer, str | None]:
+    """Read features that lie somewhere, their fields under the names that are wanted, and the CRS of their file."""
+    encoding = guessed_encoding(path)
+    if encoding:
+        _LOG.warning(
+            "%s does not tell the encoding of its texts (there is no .cpg): they are read as %s", path, encoding
+        )
+    try:
+        about, _, coded, columns = pyogrio.raw.read(path, layer=layer, columns=list(wanted), encoding=encoding)
         geometries = shapely.from_wkb(coded)
     except UnicodeDecodeError as error:
         raise ChipError(
@@ -151,7 +187,7 @@ def _read(path: Path, layer: str, wanted: list[str]) -> tuple[VectorLayer, str |
         ) from error
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ShapelyError) as error:
         raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
-    fields = dict(zip(map(str, about["fields"]), columns, strict=True))
+    fields = {wanted[str(name)]: values for name, values in zip(about["fields"], columns, strict=True)}
     features = VectorLayer(np.asarray(geometries, object), fields)
     return features.only(~(shapely.is_missing(geometries) | shapely.is_empty(geometries))), about["crs"]
 
@@ -191,20 +227,28 @@ def _clipped(geometries: NDArray[np.object_], crs: str, grid: SceneGrid) -> NDAr
 def brought_to(geometries: NDArray[np.object_], crs: str, grid: SceneGrid) -> NDArray[np.object_]:
     """Transform geometries into the CRS of a grid; what of polygons lies far from it is cut off.
 
+    Longitudes are those of the grid: 180.01 degrees if it goes on beyond 180, and not -179.99.
+
     Raises
     ------
     ProjError
         If that cannot be done.
     """
-    geometries = _clipped(geometries, crs, grid)
     assert grid.crs is not None
     source, target = CRS.from_user_input(crs), CRS.from_wkt(grid.crs.to_wkt())
-    if source == target:
-        return geometries
-    transformer = Transformer.from_crs(source, target, always_xy=True)
-    return np.asarray(shapely.transform(geometries, transformer.transform, interleaved=False), object)
+    if not (source.is_geographic and target.is_geographic):
+        geometries = _clipped(geometries, crs, grid)
+    if source != target:
+        transformer = Transformer.from_crs(source, target, always_xy=True)
+
+        def moved(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            x, y = transformer.transform(x, y)
+            return (x if source.is_geographic else unwrapped(x, grid)), y
+
+        geometries = np.asarray(shapely.transform(geometries, moved, interleaved=False), object)
+    return geometries_towards(geometries, grid) if target.is_geographic else geometries
 
 
 def _as_text(value: object) -> str:
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    return unicodedata.normalize("NFC", text)
+    return composed(text)

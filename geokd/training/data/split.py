@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.documents import read_text
+from geokd.documents import csv_rows, read_text
 from geokd.errors import CallError, ChipError
 
 Indices = NDArray[np.int64]
@@ -38,7 +38,7 @@ def listed_split(
         If it is no such CSV, lacks chips, or leaves a side empty.
     """
     try:
-        rows = list(csv.reader(read_text(path).splitlines()))
+        rows = csv_rows(read_text(path))
     except OSError as error:
         raise CallError(f"cannot read the split {path}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -1,13 +1,12 @@
 """The table of labelled scenes that a dense student learns from: a TOML or CSV file, one entry for each scene."""
 
 import csv
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from geokd.documents import parse_toml, read_text
+from geokd.documents import csv_rows, parse_toml, read_text
 from geokd.errors import CallError, one_message
 from geokd.training.recipe_file import expanded
 
@@ -82,8 +81,8 @@ def _rows(table: Path) -> list[dict[str, Any]]:
     try:
         text = read_text(table)
         if table.suffix.lower() == ".csv":
-            rows = list(csv.DictReader(io.StringIO(text)))
-            return [{key: value for key, value in row.items() if key and value not in (None, "")} for row in rows]
+            header, *rows = [[cell.strip() for cell in row] for row in csv_rows(text) if row] or [[]]
+            return [{key: value for key, value in zip(header, row, strict=False) if key and value} for row in rows]
         document = parse_toml(text)
     except OSError as error:
         raise CallError(f"cannot read the table of scenes {table}: {error.strerror}") from error

@@ -1,0 +1,61 @@
+"""Names of the values of a raster: from categories or a raster attribute table, wherever GDAL finds them."""
+
+import re
+import xml.etree.ElementTree as ET
+from contextlib import suppress
+from uuid import uuid4
+
+import rasterio.shutil
+from rasterio.io import DatasetReader
+
+_NAME, _MIN, _MAX, _VALUE = "2", "3", "4", "5"  # GDAL's numbers of what columns are for
+_TEXT = "2"  # and of their types
+_CALLED_NAME = re.compile(r"class|name|label|categ|title|cover|landuse|land_use|descr", re.IGNORECASE)
+_MOST_VALUES = 65_536
+
+
+def names_of_values(dataset: DatasetReader) -> dict[int, str]:
+    """Return the names of the values of the first band; empty if there are none.
+
+    They may stand in the file, in `.aux.xml` or `.vat.dbf` beside it. rasterio does not read attribute tables, so that
+    a virtual raster is written, in memory, and its text read.
+    """
+    place = f"/vsimem/{uuid4().hex}.vrt"
+    rasterio.shutil.copy(dataset, place, driver="VRT")
+    try:
+        with rasterio.open(place) as virtual:
+            band = ET.fromstring(virtual.tags(ns="xml:VRT")["xml:VRT"]).find("VRTRasterBand[@band='1']")
+    finally:
+        rasterio.shutil.delete(place)
+    if band is None:
+        return {}
+    categories = {value: c.text for value, c in enumerate(band.findall("CategoryNames/Category")) if c.text}
+    table = band.find("GDALRasterAttributeTable")
+    return categories or ({} if table is None else _of_table(table))
+
+
+def _of_table(table: ET.Element) -> dict[int, str]:
+    columns = [
+        (d.findtext("Name", ""), d.findtext("Type", ""), d.findtext("Usage", "")) for d in table.iter("FieldDefn")
+    ]
+    uses = [use for _, _, use in columns]
+    texts = [number for number, (_, kind, _) in enumerate(columns) if kind == _TEXT]
+    called = [number for number in texts if _CALLED_NAME.search(columns[number][0])]
+    named = [number for number, use in enumerate(uses) if use == _NAME]
+    by_name = [number for number, (name, _, _) in enumerate(columns) if name.lower() == "value"]
+    name = next(iter([*named, *called, *texts]), None)
+    if name is None:
+        return {}
+    first, last = (
+        next((uses.index(use) for use in kinds if use in uses), None) for kinds in ((_VALUE, _MIN), (_VALUE, _MAX))
+    )
+    first = next(iter(by_name), None) if first is None else first
+    first, last = first if first is not None else last, last if last is not None else first
+    found: dict[int, str] = {}
+    for number, row in enumerate(table.iter("Row")):
+        cells = [cell.text or "" for cell in row.findall("F")]
+        with suppress(ValueError, IndexError):
+            low, high = (number if at is None else int(float(cells[at])) for at in (first, last))
+            if cells[name].strip() and high - low < _MOST_VALUES:
+                found |= dict.fromkeys(range(low, high + 1), cells[name].strip())
+    return found
