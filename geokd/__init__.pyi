@@ -3,6 +3,10 @@
 from .assessment.assess import assess as assess
 from .assessment.compare import compare as compare
 from .assessment.evaluate import evaluate as evaluate
+from .assessment.plan import PlanOptions as PlanOptions
+from .assessment.plan import SampleGoals as SampleGoals
+from .assessment.plan import SamplePlan as SamplePlan
+from .assessment.plan import plan_sample as plan_sample
 from .assessment.review import ReviewOptions as ReviewOptions
 from .assessment.review import review as review
 from .assessment.robustness import RobustnessOptions as RobustnessOptions

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from geokd.assessment.area_estimation import StratifiedSample
 from geokd.assessment.figures import figures_of_census, figures_of_polygons, figures_of_sample
 from geokd.assessment.matching import ClassMatch, match_classes, read_table
+from geokd.assessment.plan import SampleGoals
+from geokd.assessment.precision import precision_of
 from geokd.errors import CallError, ChipError
 from geokd.labels.cell_labels import CellDesign, read_cell_design
 from geokd.labels.cell_names import NONE_OF_THESE
@@ -44,10 +46,15 @@ class _Judgement:
     mapped_ha: NDArray[np.float64]
     left_out: dict[str, int]
     notes: list[str]
+    sample: StratifiedSample | None = None
 
 
 def assess(
-    class_map: str | Path, reference: str | Path, field: str | None = None, match: str | Path | None = None
+    class_map: str | Path,
+    reference: str | Path,
+    field: str | None = None,
+    match: str | Path | None = None,
+    goals: SampleGoals | None = None,
 ) -> dict[str, Any]:
     """Hold a map against a reference: confusion matrix, accuracies, areas corrected for the map's errors.
 
@@ -64,12 +71,15 @@ def assess(
         A CSV file with the columns map_class and reference_class. Classes that it joins are judged as one; an empty
         map_class is for what the map has no class of. Without, classes go by their names, those of a map from before it
         was restyled (:func:`geokd.style`) too.
+    goals : SampleGoals, optional
+        Intervals of a wanted width, of which `precision` tells how many points more they take.
 
     Returns
     -------
     dict
         kind, design, overall_accuracy, per_class (users_accuracy, producers_accuracy, mapped_area_ha, area_ha),
-        confusion_matrix (map in rows) of `map_classes` and `reference_classes`, area_matrix, kappa, left_out, notes.
+        confusion_matrix (map in rows) of `map_classes` and `reference_classes`, area_matrix, kappa, left_out, notes;
+        precision, a list of {figure, half_width, wanted, more_points}, empty where nothing was drawn at random.
         Figures are {estimate, standard_error, interval_95}, or None where they cannot be estimated.
 
     Raises
@@ -99,7 +109,8 @@ def assess(
         known = match_classes(source.legend, filter(None, truth.texts), table, str(reference))
         judge = _by_points if truth.are_points else _by_polygons
         judgement = judge(source, truth, known, strata, design)
-    return _report(source, str(reference), judgement)
+    precision = [] if judgement.sample is None else precision_of(judgement.sample, judgement.match, goals)
+    return _report(source, str(reference), judgement) | {"precision": [row.to_json() for row in precision]}
 
 
 def _former_classes(source: MapFile) -> list[tuple[str, str]]:
@@ -165,7 +176,7 @@ def _by_points(
         if mapped_ha[k] > 0 and not in_map:  # what of the class is mapped right cannot be told then
             figures["producers_accuracy"][k] = None
     words = "stratified random sample" if design else "random sample, weighted by the map's classes"
-    return _Judgement("points", words, match, figures, mapped_ha, left_out, notes)
+    return _Judgement("points", words, match, figures, mapped_ha, left_out, notes, sample)
 
 
 def _design_notes(

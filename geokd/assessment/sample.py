@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.assessment.enlarging import read_former
 from geokd.assessment.sampling import LEAST, Draw, allocate, usual_least
 from geokd.commit import staged
 from geokd.errors import CallError, one_message
@@ -33,6 +34,8 @@ class SampleOptions:
         Points of each class at least; None: 50, but no more than half of all points for this.
     scene : str or None
         The scene that the map was made from, for the pictures; None: where the map's manifest says.
+    enlarge : path or None
+        A sample of the same map, drawn with fewer points, whose cells and labels are kept; its seed counts.
     overwrite : bool
         Whether a sample that nobody has labelled is replaced.
 
@@ -45,6 +48,7 @@ class SampleOptions:
     seed: int = 0
     min_per_class: int | None = None
     scene: str | None = None
+    enlarge: str | Path | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
@@ -78,7 +82,8 @@ def sample(
     Returns
     -------
     dict
-        output, points, seed, min_per_class, strata (value, name, cells, area_ha, points of each class), notes.
+        output, points, labelled (taken over from a former sample), seed, min_per_class, strata (value, name, cells,
+        area_ha, points of each class), notes.
 
     Raises
     ------
@@ -96,21 +101,27 @@ def sample(
     least = options.min_per_class
     if least is None:
         least = usual_least(points, max(int((strata.cells > 0).sum()), 1))
-    units = _allocated(source, strata, points, least)
+    former = None if options.enlarge is None else read_former(Path(options.enlarge), source)
+    seed = options.seed if former is None else former.seed
+    units = _allocated(source, strata, points, least if former is None else np.maximum(former.units, least))
     with staged(path.parent, [path.name], overwrite=options.overwrite) as folder:
-        rows, cols, codes = _drawn(source, units, options.seed)
+        rows, cols, codes = _drawn(source, units, seed)
         pictures, notes = picture_cells(source, options.scene, rows, cols)
         digest = map_hash(source)
-        design = {"map": Path(source.path).name, "map_sha256": digest, "seed": str(options.seed)}
+        design = {"map": Path(source.path).name, "map_sha256": digest, "seed": str(seed)}
         design |= {"allocation": f"by area, at least {least} points of each class"}
         design |= {"draw": "random cells of each class, without replacement, chances in proportion to their areas"}
         form = CellForm("sample", _DESCRIPTION, sample_qml(source.offered, source.cell_size), strata, design)
-        write_cell_points(CellPoints(rows, cols, codes, _columns(codes, pictures)), source, form, folder / path.name)
+        columns = _columns(codes, pictures)
+        if former is not None:
+            columns[FIELD], columns["note"] = former.columns(rows, cols)
+        write_cell_points(CellPoints(rows, cols, codes, columns), source, form, folder / path.name)
     return {
         "output": str(path),
         "map": {"path": source.path, "sha256": digest},
         "points": points,
-        "seed": options.seed,
+        "labelled": 0 if former is None else former.labelled,
+        "seed": seed,
         "min_per_class": least,
         "strata": [
             {
@@ -152,8 +163,8 @@ def _columns(codes: NDArray[np.int64], pictures: list[str]) -> dict[str, Column]
     }
 
 
-def _allocated(class_map: MapFile, strata: Strata, points: int, least: int) -> NDArray[np.int64]:
-    """Share out the points; refuse a number that cannot be.
+def _allocated(class_map: MapFile, strata: Strata, points: int, least: int | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Share out the points; refuse a number that cannot be. `least` is of all classes, or of each.
 
     Raises
     ------
@@ -166,11 +177,13 @@ def _allocated(class_map: MapFile, strata: Strata, points: int, least: int) -> N
         raise CallError(f"{class_map.path} holds no mapped cell, so nothing can be drawn")
     if points > cells:
         raise CallError(f"{points} points cannot be drawn of {cells} mapped cells; take fewer")
+    if points < lowest and not isinstance(least, int):
+        raise CallError(f"{points} points are too few to enlarge the sample; take {lowest} or more")
     if points < lowest:
         classes = int((strata.cells > 0).sum())
         raise CallError(
             f"{points} points are too few for at least {least} of each of the {classes} classes; take"
-            f" {lowest} or more" + (f", or lower --min-per-class to {LEAST} or more" if least > LEAST else "")
+            f" {lowest} or more" + (f", or lower --min-per-class to {LEAST} or more" if np.max(least) > LEAST else "")
         )
     return allocate(strata.cells, strata.areas_ha, points, least)
 

@@ -14,7 +14,9 @@ def usual_least(total: int, strata: int) -> int:
     return max(LEAST, min(_USUAL_LEAST, total // (2 * strata)))
 
 
-def allocate(cells: NDArray[np.int64], areas: NDArray[np.float64], total: int, least: int) -> NDArray[np.int64]:
+def allocate(
+    cells: NDArray[np.int64], areas: NDArray[np.float64], total: int, least: int | NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Share out the units of a sample: by area, but at least `least` to each stratum, or all its cells.
 
     Parameters
@@ -24,7 +26,7 @@ def allocate(cells: NDArray[np.int64], areas: NDArray[np.float64], total: int, l
     areas : float64 array (H,)
     total : int
         At least what the least of all strata come to, at most the sum of `cells`.
-    least : int
+    least : int or int64 array (H,)
 
     Returns
     -------

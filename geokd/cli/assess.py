@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from geokd.cli import options as o
+from geokd.cli.goals import accuracy_within_option, area_within_option, goals_of
 from geokd.cli.talk import echo
 
 
@@ -18,16 +19,20 @@ from geokd.cli.talk import echo
     metavar="FILE.csv",
     help="Table of the columns map_class and reference_class, where names differ.",
 )
+@accuracy_within_option
+@area_within_option
 @o.json_option
-def assess(class_map: str, reference: str, field: str | None, match: str | None, as_json: bool) -> None:
+def assess(class_map: str, reference: str, as_json: bool, **choices: Any) -> None:
     """Hold MAP, a <scene>_landuse.tif, against REFERENCE: points, polygons or a raster of classes.
 
     Prints overall, user's and producer's accuracy with 95 % intervals, and the confusion matrix. A random sample, such
-    as `geokd sample` draws, gives the area of each class corrected for the map's errors, too.
+    as `geokd sample` draws, gives the area of each class corrected for the map's errors, too, and how many points more
+    would make the intervals narrower.
     """
     from geokd.assessment.assess import assess as hold
 
-    figures = hold(class_map, reference, field, match)
+    goals = goals_of(choices.pop("accuracy_within"), choices.pop("area_within"))
+    figures = hold(class_map, reference, goals=goals, **choices)
     for note in [_left_out(figures), *figures["notes"]]:
         if note:
             echo(f"  {note}", err=True)
@@ -47,6 +52,7 @@ def _tables(figures: dict[str, Any]) -> str:
         f"{figures['map']['path']} against {figures['reference']['path']}: {figures['units']:,} {what},"
         f" {figures['reference']['design']}",
         f"overall accuracy {_percent(figures['overall_accuracy'])}",
+        *(_more(row) for row in figures["precision"]),
         "",
         f"{'class':<{width}}  {_HEAD}",
         *(
@@ -72,6 +78,15 @@ def _tables(figures: dict[str, Any]) -> str:
     if figures["kappa"] is not None:
         lines += ["", f"(kappa {figures['kappa']:.2f}, which tells nothing that the figures above do not)"]
     return "\n".join(lines)
+
+
+def _more(row: dict[str, Any]) -> str:
+    now = f"{row['figure']} is known within {100 * row['half_width']:.1f} %"
+    if row["more_points"] is None:
+        return f"  {now}; not even all cells make it {100 * row['wanted']:g} %"
+    if not row["more_points"]:
+        return f"  {now}, as wanted ({100 * row['wanted']:g} %)"
+    return f"  {now}; within {100 * row['wanted']:g} % with about {row['more_points']:,} points more"
 
 
 _COLUMNS = {"user's accuracy": 23, "producer's accuracy": 23, "mapped ha": 12, "area ha, 95 % interval": 34}

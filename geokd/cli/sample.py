@@ -2,19 +2,40 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geokd.cli import options as o
+from geokd.cli.goals import Shares, accuracy_within_option, area_within_option, goals_of
+from geokd.cli.table import aligned
 from geokd.cli.talk import echo
+
+if TYPE_CHECKING:
+    from geokd.assessment.plan import SamplePlan
 
 
 @click.command()
 @click.argument("class_map", metavar="MAP")
-@click.option("-n", "--points", type=click.IntRange(min=1), required=True, metavar="N", help="Points in all.")
+@click.option("-n", "--points", type=click.IntRange(min=1), metavar="N", help="Points in all.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE.gpkg", help="GeoPackage to write.")
+@click.option("--plan", "plan_only", is_flag=True, help="Print how many points are needed, and write nothing.")
+@accuracy_within_option
+@area_within_option
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.gpkg", help="GeoPackage to write."
+    "--expect",
+    "expected",
+    type=Shares(all_classes=True),
+    multiple=True,
+    metavar="[CLASS=]PERCENT",
+    help="User's accuracy that you expect, for planning. Default: the model's mean confidence, at most 90.",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Time to label a point, for planning.",
 )
 @click.option(
     "--min-per-class",
@@ -22,31 +43,91 @@ from geokd.cli.talk import echo
     metavar="N",
     help="Points of each class at least; without, 50, but no more than half of all points for this.",
 )
+@click.option(
+    "--enlarge",
+    metavar="SAMPLE.gpkg",
+    help="Keep the cells and labels of a sample that was drawn before with fewer points.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random draw.")
 @click.option("--scene", metavar="SCENE", help="The scene, for the pictures; where the map's manifest says without.")
 @o.overwrite_option
 @o.json_option
-def sample(class_map: str, points: int, output: Path, as_json: bool, **choices: Any) -> None:
+def sample(class_map: str, points: int | None, output: Path | None, as_json: bool, **choices: Any) -> None:
     """Draw N random cells of MAP, a <scene>_landuse.tif, to be labelled in QGIS.
 
     The strata are the map's classes. Points are shared out by area, with a least number for each class. In QGIS, pick
     the class that you see in each square from the list of the field "reference", without looking at the map; then
-    `geokd assess MAP FILE.gpkg`.
+    `geokd assess MAP FILE.gpkg`. In place of N, say how narrow intervals are to be: `--accuracy-within 3`.
     """
+    from geokd.assessment.plan import PlanOptions, plan_sample
     from geokd.assessment.sample import SampleOptions
     from geokd.assessment.sample import sample as draw
 
+    goals = goals_of(choices.pop("accuracy_within"), choices.pop("area_within"))
+    expected, minutes, plan_only = dict(choices.pop("expected")), choices.pop("minutes"), choices.pop("plan_only")
+    if not plan_only and output is None:
+        raise click.UsageError("Missing option '-o' / '--output'; or print a plan with --plan.")
+    if points is None and not goals:
+        raise click.UsageError("Missing option '-n' / '--points'; or say what is wanted with --accuracy-within 3.")
+    plan = None
+    if plan_only or goals:
+        plan = plan_sample(class_map, goals, points, PlanOptions(expected, choices["min_per_class"], minutes))
+        echo(_planned(plan), err=not plan_only or as_json)
+        points = plan.points
+    if plan is not None and plan_only:
+        if as_json:
+            echo(json.dumps(plan.to_json(), indent=2, allow_nan=False))
+        return
+    assert points is not None
+    assert output is not None
     drawn = draw(class_map, points, output, SampleOptions(**choices))
     echo(_summary(drawn), err=True)
     if as_json:
         echo(json.dumps(drawn, indent=2, allow_nan=False))
 
 
+def _planned(plan: "SamplePlan") -> str:
+    hours, minutes = divmod(round(plan.minutes), 60)
+    lines = [
+        f"plan for {plan.path}: {plan.points:,} points, at least {plan.min_per_class} of each class; labelling takes"
+        f" {f'{hours} h ' if hours else ''}{minutes} min",
+        f"overall accuracy: {100 * plan.expected_accuracy:.1f} % expected, within"
+        f" {100 * plan.accuracy_half_width:.1f} points at 95 % confidence",
+    ]
+    lines += [
+        f"  {goal.name} within {100 * goal.wanted:.3g} % wanted: {100 * goal.reached:.3g} % expected; shared out for"
+        f" this alone, {goal.points_at_best:,} points (Olofsson et al. 2014, eq. 13)"
+        for goal in plan.goals
+    ]
+    head = ["class", "cells", "area ha", "points", "expected user's accuracy", "area within"]
+    rows = [
+        [
+            row.name,
+            f"{row.cells:,}",
+            f"{row.area_ha:,.1f}",
+            f"{row.points:,}",
+            "-"
+            if row.expected_users_accuracy is None or row.users_half_width is None
+            else f"{100 * row.expected_users_accuracy:.0f} % within {100 * row.users_half_width:.0f}",
+            _of_area(row.area_half_width),
+        ]
+        for row in plan.classes
+    ]
+    return "\n".join([*lines, *(f"  {line}" for line in aligned("<>>>>>", head, rows)), *plan.notes])
+
+
+def _of_area(half_width: float | None) -> str:
+    if half_width is None:
+        return "-"
+    return f"{100 * half_width:,.0f} %" if half_width < 1 else "> 100 %"
+
+
 def _summary(drawn: dict[str, Any]) -> str:
     width = max(len(row["name"]) for row in drawn["strata"])
     lines = [
         f"{drawn['points']:,} points written to {drawn['output']}: by area, at least {drawn['min_per_class']} of each"
-        f" class, seed {drawn['seed']}",
+        f" class, seed {drawn['seed']}"
+        + (f"; {drawn['labelled']:,} of them are labelled already" if drawn["labelled"] else ""),
         f"  {'class':<{width}} {'cells':>12} {'area ha':>14} {'points':>7}",
     ]
     lines += [

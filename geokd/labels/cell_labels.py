@@ -44,6 +44,8 @@ class CellDesign:
         Their area.
     patch_px : int or None
         Side of the patches that the map was made of; None if nothing told it.
+    seed : int or None
+        Of the random draw; None of a review.
     """
 
     layer: CellLayer
@@ -52,6 +54,7 @@ class CellDesign:
     cells: NDArray[np.int64]
     areas_ha: NDArray[np.float64]
     patch_px: int | None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +107,8 @@ def read_cell_design(path: Path) -> CellDesign | None:
         cells = np.array([c["cells"] for c in classes], np.int64)
         areas_ha = np.array([c["area_ha"] for c in classes], np.float64)
         patch_px = int(design["patch_px"]) if "patch_px" in design else None
-        return CellDesign(layer, str(design["map_sha256"]), names, cells, areas_ha, patch_px)
+        seed = int(design["seed"]) if "seed" in design else None
+        return CellDesign(layer, str(design["map_sha256"]), names, cells, areas_ha, patch_px, seed)
     except (sqlite3.Error, KeyError, ValueError, TypeError) as error:
         raise ChipError(f"the classes of the cells in {path} cannot be read: {error}") from error
 

@@ -1,0 +1,362 @@
+"""Planning a sample: how many points a map needs for intervals of a wanted width, and how long labelling takes."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geokd.assessment.planning import Goal, expected_mixture, fewest_units, half_width, units_at_best
+from geokd.assessment.sampling import LEAST, allocate, usual_least
+from geokd.errors import CallError, one_message
+from geokd.legend.classes import Legend
+from geokd.maps.map_file import MapFile, Strata, count_cells, open_map
+
+_EXPECTED = 0.8  # user's accuracy where nothing tells any
+_AT_MOST = 0.9  # of what a model's confidence makes expected: too high an expectation plans too few points
+
+
+@dataclass(frozen=True)
+class SampleGoals:
+    """Intervals of a wanted width.
+
+    Parameters
+    ----------
+    accuracy_within : float or None
+        Half the width of the 95 % interval of the overall accuracy, as a share: 0.03 for estimate -+ 3 points.
+    area_within : dict of str to float
+        For classes of the map, by name, half the width of the interval of their area, as a share of their mapped area.
+
+    Raises
+    ------
+    CallError
+        If a width is not between 0 and 1.
+    """
+
+    accuracy_within: float | None = None
+    area_within: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        widths = [("the overall accuracy", self.accuracy_within)]
+        widths += [(f"the area of {name}", within) for name, within in self.area_within.items()]
+        problems = [
+            f"{what} cannot be wanted within {100 * within:g} %; take more than 0 and less than 100"
+            for what, within in widths
+            if within is not None and not 0 < within < 1
+        ]
+        if problems:
+            raise CallError(one_message(problems))
+
+    def __bool__(self) -> bool:
+        return self.accuracy_within is not None or bool(self.area_within)
+
+    def by_code(self, legend: Legend, source: str) -> dict[int, float]:
+        """Return the wanted widths of areas by code of the class.
+
+        Raises
+        ------
+        CallError
+            If a class is unknown.
+        """
+        return codes_of(self.area_within, legend, source)
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What a plan goes by.
+
+    Parameters
+    ----------
+    expected : dict of str to float
+        User's accuracies, 0 to 1, that are expected of classes, by name; "" for all that are not named. Default: the
+        mean confidence of the class in the map's manifest, but at most 0.9; 0.8 without a manifest.
+    min_per_class : int or None
+        Points of each class at least; None: as of :class:`geokd.SampleOptions`.
+    minutes_per_point : float
+        Time that labelling a point takes.
+
+    Raises
+    ------
+    CallError
+        If a value is out of its range.
+    """
+
+    expected: Mapping[str, float] = field(default_factory=dict)
+    min_per_class: int | None = None
+    minutes_per_point: float = 1.0
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"an expected accuracy of {100 * share:g} %{f' of {name}' if name else ''} is not within 0..100"
+            for name, share in self.expected.items()
+            if not 0 <= share <= 1
+        ]
+        if self.min_per_class is not None and self.min_per_class < LEAST:
+            problems.append(f"{self.min_per_class} points of a class do not show its spread; take {LEAST} or more")
+        if not 0 < self.minutes_per_point < math.inf:
+            problems.append(f"{self.minutes_per_point:g} minutes a point are none; take more than 0")
+        if problems:
+            raise CallError(one_message(problems))
+
+
+@dataclass(frozen=True)
+class ClassPlan:
+    """What is planned for a class of the map.
+
+    Parameters
+    ----------
+    name : str
+    cells : int
+    area_ha : float
+    points : int
+    expected_users_accuracy : float or None
+        A share; None of unclassified.
+    users_half_width, area_half_width : float or None
+        Half the width that the 95 % intervals of the user's accuracy and of the area are expected to have, of the area
+        as a share of the mapped one; None where there is none.
+    """
+
+    name: str
+    cells: int
+    area_ha: float
+    points: int
+    expected_users_accuracy: float | None
+    users_half_width: float | None
+    area_half_width: float | None
+
+
+@dataclass(frozen=True)
+class PlannedGoal:
+    """A goal, and what the plan comes to.
+
+    Parameters
+    ----------
+    name : str
+        "overall accuracy" or "area of CLASS".
+    wanted, reached : float
+        Half-widths of the interval, as shares; of an area as shares of the mapped one.
+    points_at_best : int
+        Points that this goal alone needs if they are shared out in the best way for it (Olofsson et al. 2014, eq. 13).
+    """
+
+    name: str
+    wanted: float
+    reached: float
+    points_at_best: int
+
+
+@dataclass(frozen=True)
+class SamplePlan:
+    """How many points are to be drawn, and what they are expected to tell.
+
+    Parameters
+    ----------
+    path : str
+        The map.
+    points : int
+    min_per_class : int
+    minutes : float
+        Time for labelling.
+    expected_accuracy, accuracy_half_width : float
+        Overall accuracy that is expected, and half the width of its 95 % interval.
+    classes : tuple of ClassPlan
+    goals : tuple of PlannedGoal
+    notes : tuple of str
+    """
+
+    path: str
+    points: int
+    min_per_class: int
+    minutes: float
+    expected_accuracy: float
+    accuracy_half_width: float
+    classes: tuple[ClassPlan, ...]
+    goals: tuple[PlannedGoal, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object."""
+        return asdict(self)
+
+
+def plan_sample(
+    class_map: str | Path,
+    goals: SampleGoals | None = None,
+    points: int | None = None,
+    options: PlanOptions | None = None,
+) -> SamplePlan:
+    """Plan a sample of a map: how many points of each class are needed for intervals of a wanted width.
+
+    Points are shared out as :func:`geokd.sample` does. Intervals are those that :func:`geokd.assess` is expected to
+    give if the user's accuracies come out as expected.
+
+    Parameters
+    ----------
+    class_map : path
+        A class raster `<stem>_landuse.tif`.
+    goals : SampleGoals, optional
+        All are reached. Without, `points` must be given.
+    points : int, optional
+        As many points; the plan tells what they reach.
+    options : PlanOptions, optional
+
+    Returns
+    -------
+    SamplePlan
+
+    Raises
+    ------
+    CallError
+        If there is no such map, a class is unknown, or all cells of the map are too few for the goals.
+    SceneError
+        If the map cannot be read.
+    """
+    goals, options = goals or SampleGoals(), options or PlanOptions()
+    if points is None and not goals:
+        raise CallError("a plan needs a goal: the number of points, --accuracy-within or --area-within")
+    source = open_map(class_map)
+    strata = count_cells(source)
+    if not strata.cells.sum():
+        raise CallError(f"{source.path} holds no mapped cell, so nothing can be planned")
+    shares, notes = _expected(source, options)
+    figures = _Figures(source, strata, shares)
+    wanted = figures.wanted(goals)
+
+    def units(total: int) -> NDArray[np.int64]:
+        return allocate(strata.cells, strata.areas_ha, total, _least(options, strata, total))
+
+    if points is None:
+        points = _fewest(units, wanted, strata, options, source.path)
+    lowest = int(np.minimum(strata.cells, _least(options, strata, points)).sum())
+    if not lowest <= points <= strata.cells.sum():
+        raise CallError(f"{points} points cannot be planned; take {lowest} to {strata.cells.sum()}")
+    drawn = units(points)
+    return SamplePlan(
+        source.path,
+        points,
+        _least(options, strata, points),
+        points * options.minutes_per_point,
+        figures.overall.expected,
+        half_width(figures.overall, drawn.astype(np.float64), strata.cells),
+        tuple(figures.of_class(code, drawn) for code in range(len(source.legend))),
+        tuple(_reached(goal, drawn, strata) for goal in wanted),
+        tuple(notes),
+    )
+
+
+def codes_of(wanted: Mapping[str, float], legend: Legend, source: str) -> dict[int, float]:
+    """Find the codes of classes that a call names.
+
+    Raises
+    ------
+    CallError
+        If some are unknown: all of them in one message.
+    """
+    found = {name: legend.code_of(name) for name in wanted}
+    unknown = [name for name, code in found.items() if code is None]
+    if unknown:
+        raise CallError(f"{source} has no class {', '.join(unknown)}; it has {', '.join(legend.names)}")
+    return {code: wanted[name] for name, code in found.items() if code is not None}
+
+
+def _least(options: PlanOptions, strata: Strata, total: int) -> int:
+    if options.min_per_class is not None:
+        return options.min_per_class
+    return usual_least(total, int((strata.cells > 0).sum()))
+
+
+def _expected(source: MapFile, options: PlanOptions) -> tuple[NDArray[np.float64], list[str]]:
+    """User's accuracy that is expected of each class, and where from."""
+    told = {str(row["name"]): row.get("mean_confidence") for row in source.manifest.get("areas", []) if "name" in row}
+    shares = np.array(
+        [
+            _EXPECTED if told.get(c.name) is None else min(float(told[c.name] or 0) / 100, _AT_MOST)
+            for c in source.legend
+        ]
+    )
+    stated = {name: share for name, share in options.expected.items() if name}
+    if "" in options.expected:
+        shares[:] = options.expected[""]
+    for code, share in codes_of(stated, source.legend, source.path).items():
+        shares[code] = share
+    if "" in options.expected or len(stated) >= len(source.offered):
+        return shares, []
+    of = "the model's mean confidence in each class, at most 90 %" if told else "80 % of each class"
+    return shares, [f"expected user's accuracies are {of}; say what you expect with --expect"]
+
+
+class _Figures:
+    """The figures of a map as goals: overall accuracy, and user's accuracy and area of each class."""
+
+    def __init__(self, source: MapFile, strata: Strata, shares: NDArray[np.float64]) -> None:
+        self._legend, self._strata, self._shares = source.legend, strata, shares
+        self._path, self._unclassified = source.path, source.unclassified
+        classes = len(source.offered)
+        judged = strata.areas_ha.copy()
+        judged[classes:] = 0
+        self.overall = Goal("overall accuracy", judged, shares)
+        self._mixture = expected_mixture(strata.areas_ha[:classes], shares[:classes])
+        if classes < len(shares):  # unclassified cells are taken to be of the classes by their areas
+            rest = strata.areas_ha[:classes] / max(strata.areas_ha[:classes].sum(), 1e-12)
+            self._mixture = np.concatenate([self._mixture, rest[np.newaxis]])
+
+    def wanted(self, goals: SampleGoals) -> list[Goal]:
+        """Goals with their margins."""
+        found = []
+        if goals.accuracy_within is not None:
+            found.append(replace(self.overall, margin=goals.accuracy_within))
+        for code, within in goals.by_code(self._legend, self._path).items():
+            if code == self._unclassified or not self._strata.cells[code]:
+                raise CallError(f"{self._path} has no area of {self._legend.names[code]} to be estimated")
+            area = self._area(code)
+            found.append(replace(area, margin=within * area.whole))
+        return found
+
+    def of_class(self, code: int, units: NDArray[np.int64]) -> ClassPlan:
+        """Tell what is planned for a class."""
+        cells, area_ha = int(self._strata.cells[code]), float(self._strata.areas_ha[code])
+        name, points = self._legend.names[code], int(units[code])
+        if code == self._unclassified or not cells:
+            return ClassPlan(name, cells, area_ha, points, None, None, None)
+        own = np.zeros(len(units))
+        own[code] = 1
+        drawn = units.astype(np.float64)
+        users = half_width(Goal("", own, self._shares), drawn, self._strata.cells)
+        area = self._area(code)
+        of_area = half_width(area, drawn, self._strata.cells) / area.whole
+        return ClassPlan(name, cells, area_ha, points, float(self._shares[code]), users, of_area)
+
+    def _area(self, code: int) -> Goal:
+        areas, mixture = self._strata.areas_ha, self._mixture[:, code]
+        return Goal(f"area of {self._legend.names[code]}", areas, mixture, whole=float(areas[code] / areas.sum()))
+
+
+def _fewest(
+    units: Callable[[int], NDArray[np.int64]], wanted: list[Goal], strata: Strata, options: PlanOptions, path: str
+) -> int:
+    """Find the fewest points that reach all goals.
+
+    Raises
+    ------
+    CallError
+        If all cells do not.
+    """
+
+    def reached(total: int) -> bool:
+        drawn = units(total).astype(np.float64)
+        return all(half_width(goal, drawn, strata.cells) <= (goal.margin or 1) for goal in wanted)
+
+    lowest = int(np.minimum(strata.cells, options.min_per_class or LEAST).sum())
+    points = fewest_units(reached, lowest, int(strata.cells.sum()))
+    if points is None:
+        raise CallError(f"all {strata.cells.sum():,} cells of {path} do not reach the goals; take wider intervals")
+    return points
+
+
+def _reached(goal: Goal, units: NDArray[np.int64], strata: Strata) -> PlannedGoal:
+    assert goal.margin is not None
+    reached = half_width(goal, units.astype(np.float64), strata.cells)
+    return PlannedGoal(goal.name, goal.margin / goal.whole, reached / goal.whole, units_at_best(goal, strata.cells))

@@ -1,0 +1,54 @@
+"""Options that say how wide intervals may be, of `geokd sample` and `geokd assess`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from geokd.assessment.plan import SampleGoals
+
+
+class Shares(click.ParamType[tuple[str, float]]):
+    """`CLASS=PERCENT` as the class and a share; `PERCENT` alone for all classes where that is allowed."""
+
+    name = "share"
+
+    def __init__(self, *, all_classes: bool = False) -> None:
+        self._all = all_classes
+
+    def convert(
+        self, value: str | tuple[str, float], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
+        """Return the name, empty for all classes, and the share."""
+        if isinstance(value, tuple):
+            return value
+        name, _, percent = value.rpartition("=")
+        try:
+            if not name and not self._all:
+                raise ValueError
+            return name.strip(), float(percent) / 100
+        except ValueError:
+            self.fail(f"{value!r} is not like Forest=10" + (" or 85" if self._all else ""), param, ctx)
+
+
+accuracy_within_option = click.option(
+    "--accuracy-within",
+    type=click.FloatRange(0, 100, min_open=True, max_open=True),
+    metavar="POINTS",
+    help="Half the width of the interval of the overall accuracy that is wanted, in percentage points.",
+)
+area_within_option = click.option(
+    "--area-within",
+    type=Shares(),
+    multiple=True,
+    metavar="CLASS=PERCENT",
+    help="Half the width of the interval of a class's area that is wanted, in percent of the mapped area.",
+)
+
+
+def goals_of(accuracy_within: float | None, area_within: Sequence[tuple[str, float]]) -> "SampleGoals":
+    """Bring the two options together."""
+    from geokd.assessment.plan import SampleGoals
+
+    return SampleGoals(None if accuracy_within is None else accuracy_within / 100, dict(area_within))
