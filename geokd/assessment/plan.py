@@ -270,13 +270,12 @@ def _least(options: PlanOptions, strata: Strata, total: int) -> int:
 
 def _expected(source: MapFile, options: PlanOptions) -> tuple[NDArray[np.float64], list[str]]:
     """User's accuracy that is expected of each class, and where from."""
-    told = {str(row["name"]): row.get("mean_confidence") for row in source.manifest.get("areas", []) if "name" in row}
-    shares = np.array(
-        [
-            _EXPECTED if told.get(c.name) is None else min(float(told[c.name] or 0) / 100, _AT_MOST)
-            for c in source.legend
-        ]
-    )
+    told = {
+        row.name: row.mean_confidence / 100
+        for row in source.manifest.areas
+        if row.cells and row.mean_confidence is not None
+    }
+    shares = np.array([min(told.get(c.name, _EXPECTED), _AT_MOST) for c in source.legend])
     stated = {name: share for name, share in options.expected.items() if name}
     if "" in options.expected:
         shares[:] = options.expected[""]

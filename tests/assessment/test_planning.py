@@ -18,7 +18,7 @@ from geokd.assessment.planning import Goal, expected_mixture, fewest_units, half
 from geokd.assessment.sampling import allocate
 from geokd.cli import main
 from geokd.errors import CallError
-from geokd.maps.manifest import write_manifest
+from geokd.maps.manifest import write_document
 from tests.assessment.test_area_estimation import by_class
 from tests.assessment.test_assess import CODES, label
 from tests.tiny_maps import LEGEND, write_map
@@ -30,7 +30,7 @@ ACCURACIES = np.array([0.7, 0.6, 0.9, 0.95])
 
 @pytest.fixture
 def class_map(tmp_path: Path) -> Path:
-    write_manifest({"legend": LEGEND.to_json()}, tmp_path / "a_landuse.json")
+    write_document({"legend": LEGEND.to_json()}, tmp_path / "a_landuse.json")
     return write_map(tmp_path / "a_landuse.tif", CODES)
 
 
@@ -122,8 +122,12 @@ def test_a_plan_of_a_map(class_map: Path) -> None:
 
 
 def test_confidence_is_what_is_expected_of_a_map_with_a_manifest(tmp_path: Path) -> None:
-    areas = [{"name": "sea", "mean_confidence": 97.0}, {"name": "wood", "mean_confidence": 55.0}]
-    write_manifest({"legend": LEGEND.to_json(), "areas": areas}, tmp_path / "a_landuse.json")
+    empty = {"title": "", "cells": 9, "area_ha": 1.0, "share_percent": 1.0}
+    areas = [
+        {"value": k, "name": name, "mean_confidence": percent} | empty
+        for k, (name, percent) in enumerate([("sea", 97.0), ("wood", 55.0)])
+    ]
+    write_document({"legend": LEGEND.to_json(), "areas": areas}, tmp_path / "a_landuse.json")
     plan = geokd.plan_sample(write_map(tmp_path / "a_landuse.tif", CODES), points=60)
     assert [row.expected_users_accuracy for row in plan.classes] == pytest.approx([0.9, 0.55, 0.8])
     assert "mean confidence" in plan.notes[0]
