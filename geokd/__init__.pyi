@@ -1,5 +1,7 @@
 # The public names, each once: geokd/__init__.py imports a name from its module here when it is first used.
 
+from .assessment.against import MapComparison as MapComparison
+from .assessment.against import compare_maps as compare_maps
 from .assessment.assess import assess as assess
 from .assessment.compare import compare as compare
 from .assessment.evaluate import evaluate as evaluate

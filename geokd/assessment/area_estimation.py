@@ -186,10 +186,57 @@ class StratifiedSample:
 
     def _effective_units(self) -> NDArray[np.float64]:
         """Units that would tell as much of an endless stratum; beyond count where all cells were looked at."""
-        if self.cells is None:
-            return self.units.astype(np.float64)
-        left = self.cells - self.units
-        return np.where(left > 0, self.units * (self.cells - 1) / np.maximum(left, 1), _ALL_KNOWN)
+        return _effective(self.units, self.cells)
+
+
+def paired_difference(
+    won: NDArray[np.int64],
+    lost: NDArray[np.int64],
+    units: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    cells: NDArray[np.int64] | None = None,
+) -> Estimate:
+    """Estimate by how much the area of what is won exceeds that of what is lost, as a share of all.
+
+    Units are won or lost or neither, as where the first of two maps alone is right, or what a class gains and loses.
+    The difference is sum W_h (won_h - lost_h) / n_h; its interval combines those of the shares in each stratum (MOVER),
+    whose counts exclude each other.
+
+    Parameters
+    ----------
+    won, lost : int64 arrays (H,)
+    units : int64 array (H,)
+        All units of each stratum, at least one.
+    weights : float64 array (H,)
+    cells : int64 array (H,) or None
+        As of :class:`StratifiedSample`.
+
+    Returns
+    -------
+    Estimate
+        From -1 to 1.
+    """
+    weights = weights / weights.sum()
+    hit, miss, effective = won / units, lost / units, _effective(units, cells)
+    difference = float(weights @ (hit - miss))
+    tied = _correlation(hit, miss)
+
+    def reach(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+        return math.sqrt(float(np.sum(weights**2 * (one**2 + other**2 + 2 * tied * one * other))))
+
+    low = difference - reach(_below(hit, effective), _below(1 - miss, effective))
+    high = difference + reach(_below(1 - hit, effective), _below(miss, effective))
+    unseen = 1.0 if cells is None else 1 - units / cells
+    variance = weights**2 * unseen * (hit + miss - (hit - miss) ** 2) / np.maximum(units - 1, 1)
+    error = None if (units < 2).any() else math.sqrt(max(float(variance.sum()), 0.0))
+    return Estimate(difference, error, max(low, -1.0), min(high, 1.0))
+
+
+def _effective(units: NDArray[np.int64], cells: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    if cells is None:
+        return units.astype(np.float64)
+    left = cells - units
+    return np.where(left > 0, units * (cells - 1) / np.maximum(left, 1), _ALL_KNOWN)
 
 
 def _below(shares: NDArray[np.float64], effective: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -89,22 +89,13 @@ def assess(
         lies on the map.
     """
     source = open_map(class_map)
-    table = _former_classes(source) if match is None else read_table(Path(match))
+    table = former_classes(source) if match is None else read_table(Path(match))
     strata = count_cells(source)
     if not is_vector(reference):
         judgement = _by_raster(source, reference, table)
     else:
-        design = read_cell_design(Path(reference))
-        if design and design.layer == "review":
-            raise CallError(
-                f"{reference} holds cells that geokd review chose because the map is in doubt there: they are no random"
-                " sample, so neither accuracies nor areas can be told from them; draw one by geokd sample"
-            )
-        others = ("stratum",) if design else ()
-        truth = read_ground_truth(reference, field, source.grid, *others)
-        if design:  # codes are those of the map it was drawn from, which may be of another legend
-            names = {str(value): name for value, name in enumerate(design.names)} | {str(NONE_OF_THESE): NONE}
-            truth = replace(truth, texts=tuple(names.get(text, text) for text in truth.texts))
+        truth, design = read_labelled(source, reference, field)
+        if design:
             table = [*table, ("", NONE)]
         known = match_classes(source.legend, filter(None, truth.texts), table, str(reference))
         judge = _by_points if truth.are_points else _by_polygons
@@ -113,7 +104,30 @@ def assess(
     return _report(source, str(reference), judgement) | {"precision": [row.to_json() for row in precision]}
 
 
-def _former_classes(source: MapFile) -> list[tuple[str, str]]:
+def read_labelled(source: MapFile, reference: str | Path, field: str | None) -> tuple[GroundTruth, CellDesign | None]:
+    """Read labelled points or polygons, and how they were drawn if `geokd sample` drew them.
+
+    Raises
+    ------
+    CallError
+        If they are cells of a review, or have no such field.
+    ChipError
+        If they cannot be read.
+    """
+    design = read_cell_design(Path(reference))
+    if design and design.layer == "review":
+        raise CallError(
+            f"{reference} holds cells that geokd review chose because the map is in doubt there: they are no random"
+            " sample, so neither accuracies nor areas can be told from them; draw one by geokd sample"
+        )
+    truth = read_ground_truth(reference, field, source.grid, *(("stratum",) if design else ()))
+    if design:  # codes are those of the map it was drawn from, which may be of another legend
+        names = {str(value): name for value, name in enumerate(design.names)} | {str(NONE_OF_THESE): NONE}
+        truth = replace(truth, texts=tuple(names.get(text, text) for text in truth.texts))
+    return truth, design
+
+
+def former_classes(source: MapFile) -> list[tuple[str, str]]:
     """Classes that a restyled map had before and has no longer, as a table of its own by these."""
     styled = source.manifest.styled
     pairs = [] if styled is None else [(new.name, old) for new in styled.classes for old in new.made_of]

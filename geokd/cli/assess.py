@@ -1,13 +1,16 @@
 """`geokd assess`."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geokd.cli import options as o
 from geokd.cli.goals import accuracy_within_option, area_within_option, goals_of
 from geokd.cli.talk import echo
+
+if TYPE_CHECKING:
+    from geokd.assessment.against import MapComparison
 
 
 @click.command()
@@ -19,6 +22,11 @@ from geokd.cli.talk import echo
     metavar="FILE.csv",
     help="Table of the columns map_class and reference_class, where names differ.",
 )
+@click.option(
+    "--against",
+    metavar="OTHER_MAP",
+    help="Compare MAP with another map by the same labelled points: which is better?",
+)
 @accuracy_within_option
 @area_within_option
 @o.json_option
@@ -29,18 +37,53 @@ def assess(class_map: str, reference: str, as_json: bool, **choices: Any) -> Non
     as `geokd sample` draws, gives the area of each class corrected for the map's errors, too, and how many points more
     would make the intervals narrower.
     """
+    from geokd.assessment.against import compare_maps
     from geokd.assessment.assess import assess as hold
 
+    against = choices.pop("against")
+    if against is not None:
+        if choices.pop("accuracy_within") or choices.pop("area_within"):
+            raise click.UsageError("--accuracy-within and --area-within are of one map; leave out --against.")
+        choices.pop("area_within", None)
+        compared = compare_maps(class_map, reference, against, **choices)
+        for note in [_left_out(compared.left_out), *compared.notes]:
+            if note:
+                echo(f"  {note}", err=True)
+        echo(json.dumps(compared.to_json(), indent=2, allow_nan=False) if as_json else _comparison(compared))
+        return
     goals = goals_of(choices.pop("accuracy_within"), choices.pop("area_within"))
     figures = hold(class_map, reference, goals=goals, **choices)
-    for note in [_left_out(figures), *figures["notes"]]:
+    for note in [_left_out(figures["left_out"]), *figures["notes"]]:
         if note:
             echo(f"  {note}", err=True)
     echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else _tables(figures))
 
 
-def _left_out(figures: dict[str, Any]) -> str:
-    reasons = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in figures["left_out"].items() if count]
+def _comparison(compared: "MapComparison") -> str:
+    low, high = 100 * compared.difference.low, 100 * compared.difference.high
+    lines = [f"{compared.path} against {compared.other}: {compared.points:,} points where both have a class"]
+    for name, accuracy in (("first", compared.accuracy), ("other", compared.other_accuracy)):
+        lines.append(f"overall accuracy of the {name} map {_percent(None if accuracy is None else accuracy.to_json())}")
+    lines += [
+        f"difference {100 * compared.difference.value:+.1f} points ({low:+.1f} to {high:+.1f}); only the first is right"
+        f" at {compared.only_first_right:,} points, only the other at {compared.only_other_right:,}",
+        f"one map alone is right in {_percent(compared.differing.to_json())} of the area",
+    ]
+    wanted = compared.points_for_decision
+    if compared.better is not None:
+        lines.append(f"the {compared.better} map is better")
+    elif wanted is None:
+        lines.append("undecided: no difference is seen")
+    else:
+        lines.append(
+            f"undecided; if the difference is as large as it looks, {wanted:,} labelled points in all would show it in"
+            " 80 % of samples"
+        )
+    return "\n".join(lines)
+
+
+def _left_out(left_out: dict[str, int]) -> str:
+    reasons = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in left_out.items() if count]
     return f"left out: {', '.join(reasons)}" if reasons else ""
 
 
