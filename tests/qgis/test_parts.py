@@ -9,7 +9,9 @@ import stat
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -255,6 +257,31 @@ def test_outputs_and_layers_of_several_maps() -> None:
     assert [(layer.group, layer.kind, layer.shown) for layer in layers({"OUTPUT": "/o"}, made)] == [
         *(("a", "vector", False), ("a", "raster", True), ("b", "vector", False), ("b", "raster", True))
     ]
+
+
+@pytest.mark.parametrize("names", ["of Qt 5", "of Qt 6"])
+def test_names_of_both_generations_of_qgis(names: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (PLUGIN / "compat.py").read_text(encoding="utf-8")
+    pairs = re.findall(r'first_of\("([\w.]+)", "([\w.]+)"\)', text)
+    assert len(pairs) == text.count(" = first_of(") == 12
+    core = types.ModuleType("qgis.core")
+    for pair in pairs:
+        path = pair[names == "of Qt 5"].split(".")
+        holder: Any = core
+        for part in path[:-1]:
+            if not hasattr(holder, part):
+                setattr(holder, part, types.SimpleNamespace())
+            holder = getattr(holder, part)
+        setattr(holder, path[-1], ".".join(path))
+    package = types.ModuleType("qgis")
+    package.core = core  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "qgis", package)
+    monkeypatch.delitem(sys.modules, "geokd.qgis.plugin.compat", raising=False)
+    compat = importlib.import_module("geokd.qgis.plugin.compat")
+    monkeypatch.delitem(sys.modules, "geokd.qgis.plugin.compat")
+    assert {getattr(compat, name) for name in vars(compat) if name.isupper()} == {p[names == "of Qt 5"] for p in pairs}
+    with pytest.raises(AttributeError, match="this QGIS has none of Qgis.Nothing"):
+        compat.first_of("Qgis.Nothing")
 
 
 @pytest.mark.parametrize("path", sorted(PLUGIN.glob("*.py")), ids=lambda path: path.name)

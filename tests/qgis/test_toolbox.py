@@ -178,6 +178,7 @@ answer["said"] = told.said
 """
 
 
+@pytest.mark.slow
 def test_every_other_tool_runs(plugins: Path, path: str, maps: Path, tmp_path: Path) -> None:
     script = CHAIN.replace("haze, noise", ", ".join(list(geokd_shifts())[:2]))
     answer = run_in_qgis(
@@ -296,7 +297,7 @@ def test_cancel_keeps_what_is_done(plugins: Path, path: str, tmp_path: Path) -> 
         timeout_s=300,
     )
     assert not answer["result"][0].get("LANDUSE")
-    assert any("is kept; continue with --resume" in line for line in answer["cancelled"])
+    assert any("is kept: continue with RESUME" in line for line in answer["cancelled"])
     assert answer["kept"]
     assert not any(name.endswith("_landuse.tif") for name in answer["kept"])
     assert any("were there from the interrupted run" in line for line in answer["said"])

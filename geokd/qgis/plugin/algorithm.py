@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from qgis.core import (
+    QgsApplication,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
@@ -117,6 +118,8 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
         tool, values = self._tool, self._values
         finished = self._run(command(tool, values), feedback, may_skip=values.get("ON_ERROR") == "skip")
         if finished.stopped:
+            if any(p.name == "RESUME" for p in tool.parameters):
+                feedback.pushInfo("What is done is kept: continue with RESUME (Continue an interrupted run).")
             return {}
         documents = read_documents(finished.stdout) if "--json" in tool.told else []
         if tool.name == "train":
@@ -164,7 +167,9 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
             elif news.message.strip():
                 feedback.pushInfo(news.message)
 
-        finished = run([executable.path, *arguments], environment, hear, lambda: not feedback.isCanceled())
+        own_group = QgsApplication.platform() != "qgis_process"  # there Ctrl-C is the way to cancel
+        whole = [executable.path, *arguments]
+        finished = run(whole, environment, hear, lambda: not feedback.isCanceled(), own_group=own_group)
         if finished.stopped or not finished.code:
             return finished
         problem = "\n".join(errors) or f"geokd ended with exit code {finished.code}; its messages stand above."

@@ -64,12 +64,23 @@ def run(
     environment: Mapping[str, str],
     hear: Callable[[News], None],
     wanted: Callable[[], bool],
+    *,
+    own_group: bool = True,
 ) -> Finished:
     """Run a command to its end, or until it is no longer `wanted`.
 
-    `hear` takes each line of stderr, in this thread.
+    Parameters
+    ----------
+    command : sequence of str
+    environment : mapping
+    hear : callable
+        Takes each line of stderr, in this thread.
+    wanted : callable
+        Is asked several times a second.
+    own_group : bool
+        Whether the process and its workers are stopped together. Without, Ctrl-C in a terminal reaches all of them.
     """
-    process = start(command, environment)
+    process = start(command, environment, own_group=own_group)
     lines: queue.Queue[str] = queue.Queue()
     parts: list[str] = []
     readers = [
@@ -83,24 +94,23 @@ def run(
         while process.poll() is None:
             if not wanted():
                 stopped = True
-                stop(process)
+                stop(process, own_group=own_group)
             _hear_all(lines, hear, _POLL_S)
         for reader in readers:  # to the end of what is in the pipes; a worker that holds them open is not waited for
             reader.join(_PATIENCE_S if not stopped else _POLL_S)
         _hear_all(lines, hear, 0)
     finally:
         if process.poll() is None:
-            stop(process)
-        if stopped:
-            _kill_group(process)
+            stop(process, own_group=own_group)
     return Finished(process.returncode, "".join(parts), stopped)
 
 
-def start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own, so that it and its workers can be stopped together."""
-    own_group: dict[str, Any] = {"start_new_session": True}
+def start(command: Sequence[str], environment: Mapping[str, str], *, own_group: bool = True) -> subprocess.Popen[str]:
+    """Start a command, in a process group of its own or not, without a window."""
+    group: dict[str, Any] = {"start_new_session": own_group}
     if sys.platform == "win32":
-        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+        new = subprocess.CREATE_NEW_PROCESS_GROUP if own_group else 0
+        group = {"creationflags": new | subprocess.CREATE_NO_WINDOW}
     return subprocess.Popen(  # nosec B603  # a list of arguments; no shell
         list(command),
         env=dict(environment),
@@ -109,12 +119,12 @@ def start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
-        **own_group,
+        **group,
     )
 
 
-def stop(process: subprocess.Popen[str]) -> None:
-    """Ask a process to stop as Ctrl-C does, wait, and end it with all its workers."""
+def stop(process: subprocess.Popen[str], *, own_group: bool = True) -> None:
+    """Ask a process to stop as Ctrl-C does, wait, and end it; with all its workers if it has a group of its own."""
     if sys.platform == "win32":
         process.send_signal(signal.CTRL_BREAK_EVENT)
     else:
@@ -123,7 +133,9 @@ def stop(process: subprocess.Popen[str]) -> None:
         process.wait(_PATIENCE_S)
     except subprocess.TimeoutExpired:
         pass
-    _kill_group(process)
+    process.kill()
+    if own_group:
+        _kill_group(process)
     process.wait()
 
 
@@ -136,7 +148,7 @@ def _kill_group(process: subprocess.Popen[str]) -> None:
         return
     try:
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         pass
 
 

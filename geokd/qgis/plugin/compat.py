@@ -1,41 +1,37 @@
-"""Names that QGIS 3.22 (Qt 5) and QGIS 4 (Qt 6) have in different places."""
+"""Names that stand in `Qgis` from QGIS 3.36 on, with scopes as Qt 6 wants them, and in QGIS 3.22 elsewhere."""
 
 from __future__ import annotations
 
 from functools import reduce
 from typing import Any
 
-from qgis.core import (
-    QgsProcessing,
-    QgsProcessingParameterDefinition,
-    QgsProcessingParameterField,
-    QgsProcessingParameterFile,
-    QgsProcessingParameterNumber,
-)
+from qgis import core
 
 
-def first_of(holder: Any, *names: str) -> Any:
-    """Return the first of the dotted names that `holder` has.
+def first_of(*names: str) -> Any:
+    """Return the first of some dotted names that `qgis.core` has.
 
     Raises
     ------
     AttributeError
         If it has none.
     """
-    found = [reduce(lambda of, part: getattr(of, part, None), name.split("."), holder) for name in names]
+    found = [reduce(lambda holder, part: getattr(holder, part, None), name.split("."), core) for name in names]
     known = [member for member in found if member is not None]
     if not known:
-        raise AttributeError(f"{holder.__name__} has none of {', '.join(names)}")
+        raise AttributeError(f"this QGIS has none of {', '.join(names)}")
     return known[0]
 
 
-ADVANCED = first_of(QgsProcessingParameterDefinition, "FlagAdvanced", "Flag.FlagAdvanced")
-ANY_FIELD = first_of(QgsProcessingParameterField, "Any", "DataType.Any")
-FILE = first_of(QgsProcessingParameterFile, "Behavior.File", "File")
-INTEGER = first_of(QgsProcessingParameterNumber, "Type.Integer", "Integer")
-DOUBLE = first_of(QgsProcessingParameterNumber, "Type.Double", "Double")
-RASTERS = first_of(QgsProcessing, "TypeRaster", "SourceType.TypeRaster")
-FILES = first_of(QgsProcessing, "TypeFile", "SourceType.TypeFile")
-POLYGONS = first_of(QgsProcessing, "TypeVectorPolygon", "SourceType.TypeVectorPolygon")
-VECTORS = first_of(QgsProcessing, "TypeVectorAnyGeometry", "SourceType.TypeVectorAnyGeometry")
-POINTS = first_of(QgsProcessing, "TypeVectorPoint", "SourceType.TypeVectorPoint")
+ADVANCED = first_of("Qgis.ProcessingParameterFlag.Advanced", "QgsProcessingParameterDefinition.FlagAdvanced")
+ANY_FIELD = first_of("Qgis.ProcessingFieldParameterDataType.Any", "QgsProcessingParameterField.Any")
+FILE = first_of("Qgis.ProcessingFileParameterBehavior.File", "QgsProcessingParameterFile.File")
+INTEGER = first_of("Qgis.ProcessingNumberParameterType.Integer", "QgsProcessingParameterNumber.Integer")
+DOUBLE = first_of("Qgis.ProcessingNumberParameterType.Double", "QgsProcessingParameterNumber.Double")
+RASTERS = first_of("Qgis.ProcessingSourceType.Raster", "QgsProcessing.TypeRaster")
+FILES = first_of("Qgis.ProcessingSourceType.File", "QgsProcessing.TypeFile")
+POLYGONS = first_of("Qgis.ProcessingSourceType.VectorPolygon", "QgsProcessing.TypeVectorPolygon")
+VECTORS = first_of("Qgis.ProcessingSourceType.VectorAnyGeometry", "QgsProcessing.TypeVectorAnyGeometry")
+POINTS = first_of("Qgis.ProcessingSourceType.VectorPoint", "QgsProcessing.TypeVectorPoint")
+RASTER_LAYER = first_of("QgsProcessingUtils.LayerHint.Raster", "QgsProcessingUtils.Raster")
+VECTOR_LAYER = first_of("QgsProcessingUtils.LayerHint.Vector", "QgsProcessingUtils.Vector")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from qgis.core import QgsProcessingContext, QgsProcessingLayerPostProcessorInterface, QgsProcessingUtils
+from qgis.core import QgsProcessingContext, QgsProcessingLayerPostProcessorInterface
 
+from . import compat
 from .results import Layer
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ def load(layers: list[Layer], context: QgsProcessingContext) -> None:
     if context.project() is None:
         return
     for rank, layer in enumerate(layers):
-        hint = getattr(QgsProcessingUtils, "LayerHint", QgsProcessingUtils)
-        kind = getattr(hint, layer.kind.capitalize())
+        kind = compat.RASTER_LAYER if layer.kind == "raster" else compat.VECTOR_LAYER
         details = QgsProcessingContext.LayerDetails(layer.name, context.project(), layer.name, kind)
         if hasattr(details, "groupName"):  # from 3.32 on
             details.groupName = layer.group
