@@ -243,7 +243,7 @@ def test_names_of_results_in_a_folder() -> None:
 def test_a_tool_without_input_says_what_to_give() -> None:
     assert "SCENES or PRODUCTS" in missing(TOOL["classify"], {"SCENES": [], "PRODUCTS": None})
     assert missing(TOOL["classify"], {"PRODUCTS": ["a"]}) == ""
-    assert missing(TOOL["sample"], {}) == ""
+    assert missing(TOOL["review"], {}) == ""
 
 
 def test_outputs_and_layers_of_several_maps() -> None:

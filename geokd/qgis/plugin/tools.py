@@ -235,8 +235,16 @@ SAMPLE = Tool(
     "Quality",
     (
         MAP,
-        P("POINTS", "integer", "Points", "--points", 200, optional=False, limits=(1,)),
+        P("POINTS", "integer", "Points", "--points", limits=(1,)),
+        P(
+            "ACCURACY_WITHIN",
+            "number",
+            "or as many as make the interval of the overall accuracy so narrow: half its width in percentage points",
+            "--accuracy-within",
+            limits=(0.1, 99),
+        ),
         P("MIN_PER_CLASS", "integer", "Points of each class at least", "--min-per-class", limits=(2,)),
+        P("ENLARGE", "file", "Keep cells and labels of an earlier, smaller sample", "--enlarge", advanced=True),
         P("SEED", "integer", "Seed of the random draw", "--seed", 0, limits=(0,)),
         replace(SCENE, label="Scene, for the pictures", option="--scene"),
         OVERWRITE,
@@ -244,6 +252,7 @@ SAMPLE = Tool(
     ),
     (),
     ("MAP",),
+    one_of=("POINTS", "ACCURACY_WITHIN"),
     tags="accuracy,validation,stratified random sample",
 )
 REVIEW = Tool(
