@@ -291,6 +291,17 @@ def test_the_plugin_is_python_3_9(path: Path) -> None:
     assert path.name == "__init__.py" or "from __future__ import annotations" in text
 
 
+@pytest.mark.parametrize("path", sorted(PLUGIN.glob("*.py")), ids=lambda path: path.name)
+def test_no_shell_and_no_code_of_strangers(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    keywords = {word.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for word in node.keywords}
+    assert called & {"eval", "exec", "compile", "os.system", "os.popen", "__import__"} == set()
+    assert "shell" not in keywords
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert imported & {"pickle", "marshal", "shelve", "telnetlib", "xml"} == set()
+
+
 def test_metadata_are_those_that_qgis_asks_for() -> None:
     entries = dict(
         line.split("=", 1) for line in (PLUGIN / "metadata.txt").read_text(encoding="utf-8").splitlines() if "=" in line

@@ -275,6 +275,28 @@ def test_a_polluted_environment_does_no_harm(plugins: Path, path: str, maps: Pat
     assert Path(answer["result"]["POLYGONS_LAYER"]).is_file()
 
 
+SET = """
+from processing.core.ProcessingConfig import ProcessingConfig
+(program,) = arguments
+def asked():
+    return plugin.provider.algorithm("classify").create().canExecute()
+answer["before"] = asked()
+ProcessingConfig.setSettingValue("GEOKD_EXECUTABLE", "/usr/bin/env")
+answer["wrong"] = asked()
+ProcessingConfig.setSettingValue("GEOKD_EXECUTABLE", program)
+answer["right"] = asked()
+"""
+
+
+def test_the_path_in_the_settings_of_processing_counts(plugins: Path, path: str) -> None:
+    program = Path(path.partition(":")[0]) / "geokd"
+    answer = run_in_qgis(LOADED + SET, plugins, program, environment={"PATH": SYSTEM_PATH})
+    assert answer["before"][0] is any(Path(folder, "geokd").exists() for folder in ("/usr/local/bin", "/opt/conda/bin"))
+    assert answer["wrong"][0] is False
+    assert "set is /usr/bin/env (does not run)" in answer["wrong"][1]
+    assert answer["right"] == [True, ""]
+
+
 CANCELLED = """
 scene, out = arguments
 values = {"SCENES": [scene], "OUTPUT": out, "MODEL": "eurosat-rgb", "STRIDE": 8, "BIDX": "1,2,3", "WORKERS": 1}
