@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
+from geokd.cli.interrupts import INTERRUPTED, interruptible
 from geokd.cli.streams import FULL, prepare_streams, unheard
 from geokd.cli.talk import echo
 from geokd.errors import GeokdError
@@ -32,7 +33,6 @@ _COMMANDS = {
     "compare": ("geokd.cli.compare:compare", "Measure models side by side: size, speed, accuracy."),
 }
 _TRAIN_EXTRA = ("torch", "torchvision", "onnx", "safetensors", "matplotlib", "scipy")
-_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 class _Commands(click.Group):
@@ -64,7 +64,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with interruptible():
+                return super().invoke(ctx)
         except GeokdError as error:
             _stop(ctx, f"Error: {error}", error.exit_code)
         except ModuleNotFoundError as error:
@@ -74,7 +75,7 @@ class _Commands(click.Group):
         except click.UsageError as error:
             raise click.UsageError(printable(without_secrets(error.format_message())), error.ctx) from error
         except KeyboardInterrupt:
-            _stop(ctx, "Interrupted.", _INTERRUPTED)
+            _stop(ctx, "Interrupted.", INTERRUPTED)
 
 
 def _stop(ctx: click.Context, message: str, exit_code: int) -> NoReturn:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 @o.workers_option
 @o.processes_option
 @o.scheduler_option
+@o.dashboard_option
 @o.memory_option
 @o.resume_option
 @o.on_error_option
@@ -176,7 +177,7 @@ class _Bar:
         return self
 
     def __call__(self, message: str, *, done: int = 0, total: int = 0) -> None:
-        if not self._shown:
+        if message or not self._shown:
             report(message, done=done, total=total)
             return
         if self._bar is None:

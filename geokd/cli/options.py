@@ -198,6 +198,9 @@ processes_option = click.option("--processes", is_flag=True, help="Work in proce
 scheduler_option = click.option(
     "--scheduler", metavar="ADDRESS", help="Address or scheduler file of a running Dask cluster that is to do the work."
 )
+dashboard_option = click.option(
+    "--dashboard", is_flag=True, help="Print the address of Dask's page that shows what the workers do; needs bokeh."
+)
 memory_option = click.option(
     "--memory",
     "memory_mb",

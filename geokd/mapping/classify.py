@@ -9,6 +9,7 @@ from typing import Literal
 from geokd.errors import GeokdError
 from geokd.mapping.assembly import assemble
 from geokd.mapping.blocks import BlockResult, BlockTask, classify_block
+from geokd.mapping.crew import Crew
 from geokd.mapping.jobs import MappingJob, plan_jobs
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.overlapping import Mosaic
@@ -76,7 +77,8 @@ def run_jobs(
     on_error : {"fail", "skip"}
         When a scene fails: begin no other, or go on.
     progress : Progress
-        Is told how many blocks of all scenes are done, and how many there are.
+        Is told how many blocks of all scenes are done, and how many there are; and, as messages, the address of the
+        dashboard and which workers are left out.
     command : str, optional
         The command line, where there is one, for the manifests.
 
@@ -89,36 +91,49 @@ def run_jobs(
     if not jobs:
         return
     runs = [SceneRun(number, job, command) for number, job in enumerate(jobs)]
-    waiting = list(runs)
-    total = sum(len(run.blocks) for run in runs)
     crew = min((job.options.crew for job in jobs), key=lambda crew: crew.workers)
 
-    def tasks() -> Iterator[BlockTask]:
-        for run in runs:
-            if on_error == "fail" and any(other.error for other in runs):
-                return
-            yield from run.tasks()
-
     try:
-        with ThreadPoolExecutor(1) as writer, closing(run_tasks(classify_block, tasks(), crew)) as done:
-            for task, future in done:
-                runs[task.scene].keep(task, future)
-                progress("", done=sum(run.done for run in runs), total=total)
-                for run in waiting:
-                    run.write_if_complete(writer)
-                while waiting and waiting[0].is_over:
-                    run = waiting.pop(0)
-                    yield run.job, run.outcome()
-                if on_error == "fail" and any(run.error for run in runs):
-                    break
-            for run in waiting:
-                run.write_if_complete(writer)
-            for run in waiting:
-                if run.has_outcome:
-                    yield run.job, run.outcome()
+        with ThreadPoolExecutor(1) as writer:
+            yield from _run(runs, writer, crew, progress, stop=on_error == "fail")
     finally:
         for run in runs:
             run.close()
+
+
+def _run(
+    runs: Sequence[SceneRun], writer: ThreadPoolExecutor, crew: Crew, progress: Progress, *, stop: bool
+) -> Iterator[tuple[MappingJob, ClassifyResult | GeokdError]]:
+    """Map scenes as :func:`run_jobs`; with `stop` no scene is begun after one that failed."""
+    waiting, total = list(runs), sum(len(run.blocks) for run in runs)
+
+    def tasks() -> Iterator[BlockTask]:
+        for run in runs:
+            if stop and any(other.error for other in runs):
+                return
+            yield from run.tasks()
+            run.write_if_complete(writer)  # if nothing was left to do
+
+    try:
+        with closing(run_tasks(classify_block, tasks(), crew, progress)) as done:
+            for task, answer in done:
+                run = runs[task.scene]
+                run.keep(task, answer)
+                run.write_if_complete(writer)
+                progress("", done=sum(other.done for other in runs), total=total)
+                while waiting and waiting[0].is_over:
+                    first = waiting.pop(0)
+                    yield first.job, first.outcome()
+                if stop and run.error:
+                    break
+    except GeokdError as error:  # of the cluster
+        for run in waiting:
+            run.give_up(error, begun_only=stop)
+        if not any(run.error is error for run in waiting):
+            raise
+    for run in waiting:
+        if run.has_outcome:
+            yield run.job, run.outcome()
 
 
 def make_map(job: MappingJob) -> Mosaic:
@@ -130,7 +145,7 @@ def make_map(job: MappingJob) -> Mosaic:
         As :func:`classify`.
     """
     with closing(run_tasks(classify_block, block_tasks(job), job.options.crew)) as done:
-        results = {task.number: future.result() for task, future in done}
+        results = {task.number: answer.result() for task, answer in done}
 
     def read(number: int, *, percent: bool = False) -> BlockResult:
         return results[number]

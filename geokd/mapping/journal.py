@@ -93,6 +93,11 @@ class Journal:
         """Numbers of the blocks that are there."""
         return frozenset(self._places)
 
+    @property
+    def count(self) -> int:
+        """How many blocks are there."""
+        return len(self._places)
+
     def append(self, number: int, result: BlockResult) -> None:
         """Write the result of a block.
 

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 
 from geokd.errors import CallError, one_message
-from geokd.mapping.parallel import Crew, Engine, available_cores
+from geokd.mapping.cores import available_cores
+from geokd.mapping.crew import Crew, Engine
 from geokd.scenes.acquisition import stated_acquisition
 from geokd.scenes.options import AreaOptions, SceneOptions
 
@@ -63,6 +64,8 @@ class ClassifyOptions:
     engine : {"threads", "processes"}
     scheduler : str or None
         Address or scheduler file of a running Dask cluster, which then does the work.
+    dashboard : bool
+        Show Dask's own page of what the workers do.
     block_px : int or None
         Side of the blocks the scene is read in; the map does not depend on it. None: by size and layout of the scene.
     memory_mb : int
@@ -101,6 +104,7 @@ class ClassifyOptions:
     workers: int | None = None
     engine: Engine = "threads"
     scheduler: str | None = None
+    dashboard: bool = False
     block_px: int | None = None
     memory_mb: int = 1000
     overwrite: bool = False
@@ -167,4 +171,4 @@ class ClassifyOptions:
     @property
     def crew(self) -> Crew:
         """Who does the work."""
-        return Crew(self.workers or available_cores(), self.engine, self.scheduler)
+        return Crew(self.workers or available_cores(), self.engine, self.scheduler, self.dashboard)

@@ -13,6 +13,7 @@ from geokd.errors import GeokdError, SceneError
 from geokd.mapping.account import describe_map, peak_memory_mb
 from geokd.mapping.assembly import assemble, probability_parts
 from geokd.mapping.blocks import BlockResult, BlockTask
+from geokd.mapping.crew import Answer
 from geokd.mapping.jobs import MappingJob, source_identity
 from geokd.mapping.journal import Journal
 from geokd.mapping.overlapping import Mosaic
@@ -67,7 +68,7 @@ class SceneRun:
         """How many blocks are done."""
         if self.job.finished or self._writing is not None:
             return len(self.blocks)
-        return 0 if self._journal is None else len(self._journal.done)
+        return 0 if self._journal is None else self._journal.count
 
     @property
     def has_outcome(self) -> bool:
@@ -102,12 +103,17 @@ class SceneRun:
             if task.number not in before:
                 yield task
 
-    def keep(self, task: BlockTask, future: Future[BlockResult]) -> None:
+    def give_up(self, error: GeokdError, *, begun_only: bool) -> None:
+        """Fail, as nobody is left to do the work, unless all blocks are done."""
+        if not self.has_outcome and not (begun_only and self._journal is None):
+            self.error = error
+
+    def keep(self, task: BlockTask, answer: Answer[BlockResult]) -> None:
         """Write down what came of a task."""
         if self.error is not None or self._journal is None:
             return
         try:
-            result = future.result()
+            result = answer.result()
             self._journal.append(task.number, result)
             self._patches += result.classified
         except GeokdError as error:
@@ -145,7 +151,7 @@ class SceneRun:
 
     def _with_remedy(self, error: GeokdError) -> GeokdError:
         """Add what is kept of a scene that failed."""
-        done = len(self._journal.done) if self._journal is not None else 0
+        done = self._journal.count if self._journal is not None else 0
         if not done:
             return error
         return type(error)(f"{error}; {done} of {len(self.blocks)} blocks are kept; continue with --resume")

@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geokd.mapping.blocks import cut_patches
+from geokd.mapping.cores import available_cores
 from geokd.mapping.jobs import MappingJob, plan_jobs
 from geokd.mapping.options import ClassifyOptions
-from geokd.mapping.parallel import available_cores
 from geokd.mapping.scene_run import block_tasks
 from geokd.model.engine import open_student
 from geokd.scenes.reader import mirrored, read_window

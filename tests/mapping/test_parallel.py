@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from geokd.errors import CallError, GeokdError, SceneError
-from geokd.mapping.parallel import TASKS_AHEAD, Crew, available_cores, run_tasks
+from geokd.mapping import parallel
+from geokd.mapping.cores import available_cores
+from geokd.mapping.crew import Crew
+from geokd.mapping.parallel import TASKS_AHEAD, run_tasks
 
 TASKS = list(range(7))
 
@@ -38,10 +41,13 @@ def cluster() -> Iterator[str]:
         yield running.scheduler_address
 
 
-@pytest.fixture(params=["1 thread", "3 threads", "2 processes", "cluster"])
-def crew(request: pytest.FixtureRequest) -> Crew:
+@pytest.fixture(params=["in place", "1 thread", "3 threads", "2 processes", "cluster"])
+def crew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Crew:
     if request.param == "cluster":
         return Crew(1, scheduler=request.getfixturevalue("cluster"))
+    if request.param == "in place":
+        return Crew(3)
+    monkeypatch.setattr(parallel, "_IN_PLACE_SECONDS", -1)
     count, kind = request.param.split()
     return Crew(int(count), "processes" if kind == "processes" else "threads")
 
@@ -53,7 +59,7 @@ def test_every_result_once(crew: Crew) -> None:
 
 def test_errors_come_as_they_were_and_others_go_on(crew: Crew) -> None:
     futures = dict(run_tasks(fail_on_three, TASKS, crew))
-    with pytest.raises(SceneError, match=r"^cannot read the scene at rows 3\.\.4$"):
+    with pytest.raises(SceneError, match=r"^cannot read the scene at rows 3\.\.4( \(worker \S+\))?$"):
         futures.pop(3).result()
     assert {n: future.result() for n, future in futures.items()} == {n: n for n in TASKS if n != 3}
 
@@ -149,7 +155,7 @@ def until_there_are_workers(call: Callable[[], object], file: Path, seconds: flo
 
 
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geokd.mapping.parallel._CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("geokd.mapping.running_cluster._PROBE_SECONDS", 0.5)
     with pytest.raises(CallError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
         list(run_tasks(square, TASKS, Crew(1, scheduler="tcp://127.0.0.1:9")))
 

@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 
 from geokd.cli import main
 from geokd.errors import CallError
-from geokd.mapping.parallel import Crew
+from geokd.mapping.crew import Crew
 from geokd.mapping.sizing import fit_blocks
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.grid import PatchGrid, SceneGrid

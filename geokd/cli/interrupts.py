@@ -1,0 +1,62 @@
+"""Ctrl-C ends a command soon, whatever it is at."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code of a command that was interrupted, as shells have it."""
+
+_GRACE_SECONDS = 8.0
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End the process some seconds after Ctrl-C, if it has not ended by itself.
+
+    The first Ctrl-C raises KeyboardInterrupt, so that what is begun is put in order; further ones are ignored, as they
+    would disturb that. Python sees it only between two of its own steps, and a model may run for minutes in one: so a
+    thread waits for the signal, and ends the process after a time of grace. What is on disk then is as after kill -9,
+    which any command can cope with. Nothing is done where Ctrl-C was ignored or handled before, or not in the main
+    thread.
+    """
+    usual = threading.current_thread() is threading.main_thread()
+    if not usual or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(0)
+    signal.signal(signal.SIGINT, _interrupt)
+    wakeup_before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    ended = threading.Event()
+    threading.Thread(target=_wait, args=(ours, ended), daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if signal.getsignal(signal.SIGINT) is _interrupt:  # otherwise the process is about to end
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.set_wakeup_fd(wakeup_before)
+            theirs.close()
+
+
+def _interrupt(_: int, __: FrameType | None) -> Any:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _wait(signals: socket.socket, ended: threading.Event) -> None:
+    with signals:
+        while received := signals.recv(1):
+            if received[0] == signal.SIGINT:
+                time.sleep(_GRACE_SECONDS)
+                if not ended.is_set():
+                    with suppress(OSError):
+                        os.write(2, b"Interrupted.\n")
+                os._exit(INTERRUPTED)
