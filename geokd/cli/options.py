@@ -194,7 +194,9 @@ workers_option = click.option(
     metavar="N",
     help="Threads, or processes; without, one a core.",
 )
-processes_option = click.option("--processes", is_flag=True, help="Work in processes instead of threads.")
+processes_option = click.option(
+    "--processes", is_flag=True, help="Work in processes instead of threads: a Dask cluster on this machine."
+)
 scheduler_option = click.option(
     "--scheduler", metavar="ADDRESS", help="Address or scheduler file of a running Dask cluster that is to do the work."
 )
