@@ -3,6 +3,8 @@
 from .assessment.against import MapComparison as MapComparison
 from .assessment.against import compare_maps as compare_maps
 from .assessment.assess import assess as assess
+from .assessment.change import ChangeReport as ChangeReport
+from .assessment.change import assess_change as assess_change
 from .assessment.compare import compare as compare
 from .assessment.evaluate import evaluate as evaluate
 from .assessment.plan import PlanOptions as PlanOptions

@@ -175,7 +175,7 @@ def _by_points(
             " like the others of their class"
         )
     if areas[~present].sum() > 0:
-        names = source.legend.names if design is None else design.names
+        names = source.legend.names if design is None else design.strata or design.names
         lacking = [name for name, has, area in zip(names, present, areas, strict=True) if not has and area > 0]
         share = 100 * areas[~present].sum() / areas.sum()
         notes.append(
@@ -205,6 +205,8 @@ def _design_notes(
         return [
             "the sample was drawn from another map; its classes are the strata, and areas are of what that map covers"
         ]
+    if design.strata:
+        return []
     moved = int((mapped & (layers != codes)).sum())
     if moved:
         raise ChipError(f"{moved} points lie in another class of the map than they were drawn from; put them back")
@@ -248,7 +250,7 @@ def _by_raster(source: MapFile, reference: str | Path, table: list[tuple[str, st
     pairs = pairs_with_raster(reference, source.grid, source.windows(), NODATA)
     if not pairs:
         raise ChipError(f"{reference} has no value at the centre of any mapped cell; does it lie elsewhere?")
-    names, notes = _raster_names(reference, pairs)
+    names, notes = raster_names(reference, pairs)
     match = match_classes(source.legend, names.values(), table, str(reference))
     shape = (len(match.names) + match.has_unclassified, len(match.names) + match.has_foreign)
     cells, areas = np.zeros(shape, np.int64), np.zeros(shape)
@@ -272,7 +274,7 @@ def _by_raster(source: MapFile, reference: str | Path, table: list[tuple[str, st
     return _Judgement("raster", "all cells of the reference", match, figures, compared, left_out, notes)
 
 
-def _raster_names(reference: str | Path, pairs: dict[Pair, Shared]) -> tuple[dict[int, str], list[str]]:
+def raster_names(reference: str | Path, pairs: dict[Pair, Shared]) -> tuple[dict[int, str], list[str]]:
     """Name the values of a reference; values without a name are their own."""
     told = class_names(reference)
     values = sorted({pair.value for pair in pairs})

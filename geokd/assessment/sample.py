@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.assessment.enlarging import read_former
+from geokd.assessment.pairing import PairedMaps, pair_maps
 from geokd.assessment.sampling import LEAST, Draw, allocate, usual_least
 from geokd.commit import staged
 from geokd.errors import CallError, one_message
 from geokd.labels.cell_form import sample_qml
 from geokd.labels.cell_labels import labelled_cells
-from geokd.labels.cell_names import FIELD
+from geokd.labels.cell_names import FIELD, FIELD_LATER
 from geokd.labels.cell_points import CellForm, CellPoints, Column, complete, write_cell_points
 from geokd.labels.scene_pictures import picture_cells
 from geokd.legend.classes import NODATA
@@ -34,6 +35,10 @@ class SampleOptions:
         Points of each class at least; None: 50, but no more than half of all points for this.
     scene : str or None
         The scene that the map was made from, for the pictures; None: where the map's manifest says.
+    later : path or None
+        A map of a later date: the strata are the changes between the two, and classes are picked for both dates.
+    match : path or None
+        For `later`, a CSV file with the columns map_class and reference_class, its classes being the reference's.
     enlarge : path or None
         A sample of the same map, drawn with fewer points, whose cells and labels are kept; its seed counts.
     overwrite : bool
@@ -48,6 +53,8 @@ class SampleOptions:
     seed: int = 0
     min_per_class: int | None = None
     scene: str | None = None
+    later: str | Path | None = None
+    match: str | Path | None = None
     enlarge: str | Path | None = None
     overwrite: bool = False
 
@@ -59,6 +66,8 @@ class SampleOptions:
             problems.append(
                 f"{self.min_per_class} points of a class tell nothing of their spread; take {LEAST} or more"
             )
+        if self.later is not None and self.enlarge is not None:
+            problems.append("a sample of change cannot be enlarged; draw a new one with more points")
         if problems:
             raise CallError(one_message(problems))
 
@@ -97,6 +106,8 @@ def sample(
     options, path = options or SampleOptions(), Path(output)
     check_cell_file(path)
     source = open_map(class_map)
+    if options.later is not None:
+        source = pair_maps(source, options.later, options.match)
     strata = count_cells(source)
     least = options.min_per_class
     if least is None:
@@ -111,8 +122,10 @@ def sample(
         design = {"map": Path(source.path).name, "map_sha256": digest, "seed": str(seed)}
         design |= {"allocation": f"by area, at least {least} points of each class"}
         design |= {"draw": "random cells of each class, without replacement, chances in proportion to their areas"}
-        form = CellForm("sample", _DESCRIPTION, sample_qml(source.offered, source.cell_size), strata, design)
-        columns = _columns(codes, pictures)
+        paired = isinstance(source, PairedMaps)
+        qml = sample_qml(source.offered, source.cell_size, two_dates=paired)
+        form = CellForm("sample", _DESCRIPTION, qml, strata, design, source.offered if paired else None)
+        columns = _columns(codes, pictures, two_dates=paired)
         if former is not None:
             columns[FIELD], columns["note"] = former.columns(rows, cols)
         write_cell_points(CellPoints(rows, cols, codes, columns), source, form, folder / path.name)
@@ -151,12 +164,14 @@ def check_cell_file(path: Path) -> None:
         raise CallError(f"{path} holds {labelled} labelled points, which are not replaced; move it away first")
 
 
-def _columns(codes: NDArray[np.int64], pictures: list[str]) -> dict[str, Column]:
+def _columns(codes: NDArray[np.int64], pictures: list[str], *, two_dates: bool) -> dict[str, Column]:
     """Columns of a sample: the class and a note, both empty, the map's code, the picture."""
     number = len(codes)
     nobody = np.ones(number, np.bool_)
+    empty = np.zeros(number, np.int32), nobody
     return {
-        FIELD: (np.zeros(number, np.int32), nobody),
+        FIELD: empty,
+        **({FIELD_LATER: empty} if two_dates else {}),
         "note": (np.full(number, None, object), nobody),
         "stratum": complete(codes.astype(np.int32)),
         "picture": complete(np.array(pictures, object)),

@@ -7,10 +7,13 @@ import click
 
 from geokd.cli import options as o
 from geokd.cli.goals import accuracy_within_option, area_within_option, goals_of
+from geokd.cli.table import aligned
 from geokd.cli.talk import echo
 
 if TYPE_CHECKING:
     from geokd.assessment.against import MapComparison
+    from geokd.assessment.area_estimation import Estimate
+    from geokd.assessment.change import ChangeReport
 
 
 @click.command()
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
     metavar="OTHER_MAP",
     help="Compare MAP with another map by the same labelled points: which is better?",
 )
+@click.option(
+    "--later",
+    metavar="LATER_MAP",
+    help="A map of a later date: areas that classes gained and lost, from a sample labelled for both dates.",
+)
 @accuracy_within_option
 @area_within_option
 @o.json_option
@@ -39,12 +47,21 @@ def assess(class_map: str, reference: str, as_json: bool, **choices: Any) -> Non
     """
     from geokd.assessment.against import compare_maps
     from geokd.assessment.assess import assess as hold
+    from geokd.assessment.change import assess_change
 
-    against = choices.pop("against")
+    against, later = choices.pop("against"), choices.pop("later")
+    if against is not None or later is not None:
+        within = [choices.pop(name) for name in ("accuracy_within", "area_within")]
+        if any(within) or (against is not None and later is not None):
+            raise click.UsageError("Give one of --against, --later, and --accuracy-within or --area-within.")
+    if later is not None:
+        change = assess_change(class_map, reference, later, **choices)
+        for note in [_left_out(change.left_out), *change.notes]:
+            if note:
+                echo(f"  {note}", err=True)
+        echo(json.dumps(change.to_json(), indent=2, allow_nan=False) if as_json else _changes(change))
+        return
     if against is not None:
-        if choices.pop("accuracy_within") or choices.pop("area_within"):
-            raise click.UsageError("--accuracy-within and --area-within are of one map; leave out --against.")
-        choices.pop("area_within", None)
         compared = compare_maps(class_map, reference, against, **choices)
         for note in [_left_out(compared.left_out), *compared.notes]:
             if note:
@@ -57,6 +74,30 @@ def assess(class_map: str, reference: str, as_json: bool, **choices: Any) -> Non
         if note:
             echo(f"  {note}", err=True)
     echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else _tables(figures))
+
+
+def _changes(change: "ChangeReport") -> str:
+    def hectares(estimate: "Estimate", *, sign: str = "") -> str:
+        return f"{estimate.value:{sign},.1f} ({estimate.low:{sign},.1f} to {estimate.high:{sign},.1f})"
+
+    head = ["class", "gained ha, 95 % interval", "mapped", "lost ha, 95 % interval", "mapped", "net ha, 95 % interval"]
+    rows = [
+        [
+            row.name,
+            hectares(row.gained_ha),
+            f"{row.mapped_gained_ha:,.1f}",
+            hectares(row.lost_ha),
+            f"{row.mapped_lost_ha:,.1f}",
+            hectares(row.net_ha, sign="+"),
+        ]
+        for row in change.classes
+    ]
+    lines = [
+        f"{change.path} to {change.later}: {change.points:,} points of {change.sample}",
+        f"changed {hectares(change.changed_ha)} ha; by the maps {change.mapped_changed_ha:,.1f} ha",
+        *aligned("<>>>>>", head, rows),
+    ]
+    return "\n".join(lines)
 
 
 def _comparison(compared: "MapComparison") -> str:

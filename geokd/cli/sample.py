@@ -44,6 +44,14 @@ if TYPE_CHECKING:
     help="Points of each class at least; without, 50, but no more than half of all points for this.",
 )
 @click.option(
+    "--later",
+    metavar="LATER_MAP",
+    help="A map of a later date: the strata are the changes, and a class is picked for both dates.",
+)
+@click.option(
+    "--match", metavar="FILE.csv", help="Classes of LATER_MAP in a column reference_class, where names differ."
+)
+@click.option(
     "--enlarge",
     metavar="SAMPLE.gpkg",
     help="Keep the cells and labels of a sample that was drawn before with fewer points.",

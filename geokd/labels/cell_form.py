@@ -3,14 +3,14 @@
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 
-from geokd.labels.cell_names import FIELD, LOOKED_AT, MAPPED, NONE_OF_THESE
+from geokd.labels.cell_names import FIELD, FIELD_LATER, LOOKED_AT, MAPPED, NONE_OF_THESE
 from geokd.legend.classes import Legend
 from geokd.maps.qgis import QGIS_VERSION, style_text
 
 _STRIKING = (255, 0, 0)
 
 
-def sample_qml(legend: Legend, cell_size: float) -> str:
+def sample_qml(legend: Legend, cell_size: float, *, two_dates: bool = False) -> str:
     """Return the style and form of a sample to be labelled: the class is picked from a list, the map's is not shown.
 
     Parameters
@@ -19,10 +19,16 @@ def sample_qml(legend: Legend, cell_size: float) -> str:
         The classes to pick from.
     cell_size : float
         Side of a cell in units of the CRS: squares of this size are drawn.
+    two_dates : bool
+        Whether a class is to be picked for a later date, too.
     """
     fields = {"point": "", FIELD: "ValueMap", "note": "TextEdit", "stratum": "Hidden", "picture": "Hidden"}
+    aliases = {FIELD: "Class seen on the ground"}
+    if two_dates:
+        fields = {"point": "", FIELD: "ValueMap", FIELD_LATER: "ValueMap"} | fields
+        aliases = {FIELD: "Class at the earlier date", FIELD_LATER: "Class at the later date"}
     root = _cells_style(legend, cell_size, "To be labelled", "")
-    _form(root, legend, fields, {FIELD: "Class seen on the ground"})
+    _form(root, legend, fields, aliases)
     return style_text(root)
 
 

@@ -12,6 +12,7 @@ from geokd.documents import parse_json
 from geokd.errors import ChipError
 from geokd.labels.cell_names import (
     FIELD,
+    FIELD_LATER,
     LAYERS,
     LOOKED_AT,
     MAPPED,
@@ -39,13 +40,15 @@ class CellDesign:
     names : tuple of str
         Classes of that map.
     cells : int64 array (H,)
-        Cells of each class.
+        Cells of each stratum: each class of the map, or the changes between two maps.
     areas_ha : float64 array (H,)
         Their area.
     patch_px : int or None
         Side of the patches that the map was made of; None if nothing told it.
     seed : int or None
         Of the random draw; None of a review.
+    strata : tuple of str
+        Names of the strata of a sample of change; empty where they are the classes.
     """
 
     layer: CellLayer
@@ -55,6 +58,7 @@ class CellDesign:
     areas_ha: NDArray[np.float64]
     patch_px: int | None
     seed: int | None = None
+    strata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +108,13 @@ def read_cell_design(path: Path) -> CellDesign | None:
         if [c["value"] for c in classes] != list(range(len(classes))) or not classes:
             raise ValueError("its classes are not numbered from 0")
         names = tuple(str(c["name"]) for c in classes)
-        cells = np.array([c["cells"] for c in classes], np.int64)
-        areas_ha = np.array([c["area_ha"] for c in classes], np.float64)
+        strata = told.get("strata", classes)
+        cells = np.array([c["cells"] for c in strata], np.int64)
+        areas_ha = np.array([c["area_ha"] for c in strata], np.float64)
+        drawn_from = tuple(str(c["name"]) for c in told.get("strata", ()))
         patch_px = int(design["patch_px"]) if "patch_px" in design else None
         seed = int(design["seed"]) if "seed" in design else None
-        return CellDesign(layer, str(design["map_sha256"]), names, cells, areas_ha, patch_px, seed)
+        return CellDesign(layer, str(design["map_sha256"]), names, cells, areas_ha, patch_px, seed, drawn_from)
     except (sqlite3.Error, KeyError, ValueError, TypeError) as error:
         raise ChipError(f"the classes of the cells in {path} cannot be read: {error}") from error
 
@@ -125,6 +131,8 @@ def labelled_cells(path: Path) -> int:
     if design is None:
         return 0
     touched = f"{FIELD} IS NOT NULL"
+    if design.strata:
+        touched += f" OR {FIELD_LATER} IS NOT NULL"
     if design.layer == "review":
         touched = f"{LOOKED_AT} OR {FIELD} IS NOT {MAPPED}"
     try:

@@ -9,6 +9,8 @@ METADATA = "geokd cells"
 """What a GeoPackage's metadata on how its cells were chosen go by (md_standard_uri): a JSON document."""
 
 FIELD, LOOKED_AT, MAPPED = "reference", "looked_at", "mapped"
+FIELD_LATER = "reference_later"
+"""What a sample of change holds for the later date."""
 
 NONE_OF_THESE = -1
 """What an analyst picks for a place that is of no class of the legend."""

@@ -16,6 +16,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from geokd.errors import OutputError
 from geokd.files import plainly_named
 from geokd.labels.cell_names import METADATA, CellLayer
+from geokd.legend.classes import Legend
 from geokd.maps.map_file import MapFile, Strata
 from geokd.maps.polygons.geopackage import add_style
 
@@ -57,6 +58,8 @@ class CellForm:
         Cells and areas of each class of the map.
     design : dict of str
         How the cells were chosen.
+    classes : Legend or None
+        What can be picked, where the strata are not the classes of the map.
     """
 
     layer: CellLayer
@@ -64,6 +67,7 @@ class CellForm:
     qml: str
     strata: Strata
     design: dict[str, str]
+    classes: Legend | None = None
 
 
 # As GeoPackage 1.2 has them, section F.8.
@@ -147,7 +151,10 @@ def _add_metadata(database: sqlite3.Connection, points: CellPoints, class_map: M
     options = class_map.manifest.options
     patch_px = None if options is None else options.patch_px
     design = form.design | ({} if patch_px is None else {"patch_px": str(patch_px)})
-    document = json.dumps({"design": design, "classes": classes}, ensure_ascii=False, allow_nan=False)
+    told: dict[str, Any] = {"design": design, "classes": classes}
+    if form.classes is not None:
+        told = {"design": design, "classes": form.classes.to_json(), "strata": classes}
+    document = json.dumps(told, ensure_ascii=False, allow_nan=False)
     database.executescript(_METADATA_TABLES)
     database.execute(
         "INSERT INTO gpkg_metadata (id, md_scope, md_standard_uri, mime_type, metadata)"

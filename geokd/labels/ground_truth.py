@@ -165,6 +165,35 @@ def pairs_with_raster(
         If there is no such raster, or it cannot be used.
     """
     pairs: dict[Pair, Shared] = {}
+    for _, codes, areas, values, known in laid_over(path, grid, windows, nodata):
+        _count(pairs, codes[known], values[known], areas[known])
+    return pairs
+
+
+def laid_over(
+    path: str | Path,
+    grid: SceneGrid,
+    windows: Iterable[tuple[Window, NDArray[np.uint8], NDArray[np.float64]]],
+    nodata: int,
+) -> Iterator[tuple[Window, NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]]:
+    """Read the classes of another raster at the centres of a map's cells, window by window.
+
+    Parameters as of :func:`pairs_with_raster`.
+
+    Yields
+    ------
+    window, codes, areas
+        As of the map.
+    values : int64 array (rows, cols)
+        Of the other raster.
+    known : bool array (rows, cols)
+        Where both have one.
+
+    Raises
+    ------
+    CallError, SceneError
+        If there is no such raster, or it cannot be used.
+    """
     with open_scene(str(path)) as dataset:
         if not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) or dataset.crs is None:
             raise SceneError(
@@ -178,15 +207,14 @@ def pairs_with_raster(
         try:
             with _laid_over(dataset, grid) as rasters:
                 for window, codes, areas in windows:
-                    left = codes != nodata
+                    left, values = codes != nodata, np.zeros(codes.shape, np.int64)
                     for raster in rasters:
-                        known = (raster.dataset_mask(window=window) > 0) & left
-                        values = raster.read(1, window=window)[known].astype(np.int64)
-                        _count(pairs, codes[known], values, areas[known])
-                        left &= ~known
+                        here = (raster.dataset_mask(window=window) > 0) & left
+                        values[here] = raster.read(1, window=window)[here]
+                        left &= ~here
+                    yield window, codes, areas, values, (codes != nodata) & ~left
         except GdalErrors as error:
             raise SceneError(f"{path} cannot be read: {gdal_reason(error)}; copy or download it again") from error
-    return pairs
 
 
 @contextmanager
