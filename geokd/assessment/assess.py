@@ -118,7 +118,7 @@ def read_labelled(source: MapFile, reference: str | Path, field: str | None) -> 
     if design and design.layer == "review":
         raise CallError(
             f"{reference} holds cells that geokd review chose because the map is in doubt there: they are no random"
-            " sample, so neither accuracies nor areas can be told from them; draw one by geokd sample"
+            " sample, so neither accuracies nor areas can be estimated from them; draw one with geokd sample"
         )
     truth = read_ground_truth(reference, field, source.grid, *(("stratum",) if design else ()))
     if design:  # codes are those of the map it was drawn from, which may be of another legend
@@ -263,7 +263,7 @@ def _by_raster(source: MapFile, reference: str | Path, table: list[tuple[str, st
         cells[match.of_map[pair.code], label] += shared.cells
         areas[match.of_map[pair.code], label] += shared.area_ha
     if not cells.any():
-        raise ChipError(f"{reference} tells no class at the centre of any mapped cell")
+        raise ChipError(f"{reference} has no class at the centre of any mapped cell")
     notes.append(
         "every cell with a value in the reference counts, at its centre: nothing is left to chance, so there are no"
         " intervals; figures and areas are of these cells, and take the reference to be right"
@@ -304,7 +304,7 @@ def _report(source: MapFile, reference: str, judgement: _Judgement) -> dict[str,
     reference_classes = [*match.names, *([NONE] if match.has_foreign else [])]
     confusion = np.array(figures["confusion_matrix"])
     notes = list(judgement.notes)
-    notes += [f"{name} are judged as one class, since the reference does not tell them apart" for name in match.joined]
+    notes += [f"{name} are judged as one class, since the reference does not distinguish them" for name in match.joined]
     if match.has_unclassified:
         notes.append("unclassified cells count in areas and producer's accuracy, not in overall accuracy")
     rows = [

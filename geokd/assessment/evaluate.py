@@ -146,7 +146,7 @@ def absence_notes(codes: NDArray[np.int64], legend: Legend) -> list[str]:
     absent = [c.name for c in legend if c.value not in codes]
     if not absent:
         return []
-    return [f"there are no chips of {', '.join(absent)}: no figure tells how well the model finds these"]
+    return [f"there are no chips of {', '.join(absent)}: how well the model finds these cannot be estimated"]
 
 
 def count_seen(bundle: Bundle, chips: Chips) -> int | None:
@@ -159,6 +159,6 @@ def seen_notes(model: str, seen_before: int | None, count: int) -> list[str]:
     if not seen_before:
         return []
     return [
-        f"{model} learned from {seen_before:,} of the {count:,} chips, itself or by what it was made from: its figures"
-        " do not tell how it does on new ones"
+        f"{model} was trained on {seen_before:,} of the {count:,} chips, itself or through the model it was made"
+        " from: its figures do not show how well it does on new ones"
     ]

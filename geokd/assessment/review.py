@@ -22,7 +22,7 @@ from geokd.maps.input_maps import InputMap, find_map
 from geokd.maps.map_file import count_cells, map_hash
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
-NO_SAMPLE = "they are no random sample: neither accuracies nor areas can be told from them"
+NO_SAMPLE = "they are no random sample: neither accuracies nor areas can be estimated from them"
 _DESCRIPTION = f"Cells in which a land-use map is in doubt, to be confirmed or corrected for geokd tile; {NO_SAMPLE}"
 
 

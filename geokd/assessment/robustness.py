@@ -107,7 +107,7 @@ def robustness(
         if job.plan.grid.height * job.plan.grid.width > LARGEST_PX:
             raise SceneError(
                 f"{scene} has {job.plan.grid.height} x {job.plan.grid.width} pixels, at most {LARGEST_PX:,} can be"
-                " changed in memory; cut a part by gdal_translate -srcwin"
+                " changed in memory; cut a part with gdal_translate -srcwin"
             )
         yardstick = lay_yardstick(job, against)
         pixels, valid = unrounded(job.plan)

@@ -64,7 +64,7 @@ class SampleOptions:
             problems.append(f"the seed {self.seed} is below 0")
         if self.min_per_class is not None and self.min_per_class < LEAST:
             problems.append(
-                f"{self.min_per_class} points of a class tell nothing of their spread; take {LEAST} or more"
+                f"{self.min_per_class} points of a class are too few to estimate a variance; take {LEAST} or more"
             )
         if self.later is not None and self.enlarge is not None:
             problems.append("a sample of change cannot be enlarged; draw a new one with more points")

@@ -53,7 +53,7 @@ def former_chips(folder: Path) -> list[str]:
             raise ValueError("it lists files that are no chips")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CallError(
-            f"{folder} holds no {MANIFEST} that tells which of its files are chips, so none can be replaced;"
+            f"{folder} holds no {MANIFEST} that lists its chips, so none can be replaced;"
             " choose another folder by -o/--output"
         ) from error
     return [*names, MANIFEST]

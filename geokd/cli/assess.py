@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("class_map", metavar="MAP")
 @click.argument("reference")
-@click.option("--field", metavar="NAME", help='Attribute that holds the class; "reference" or else "class" without.')
+@click.option("--field", metavar="NAME", help='Attribute that holds the class; default: "reference", or else "class".')
 @click.option(
     "--match",
     metavar="FILE.csv",
@@ -160,7 +160,7 @@ def _tables(figures: dict[str, Any]) -> str:
     if len(figures["reference_classes"]) > len(rows):
         lines.append(f"{len(rows) + 1:>2} in columns: none of these")
     if figures["kappa"] is not None:
-        lines += ["", f"(kappa {figures['kappa']:.2f}, which tells nothing that the figures above do not)"]
+        lines += ["", f"(kappa {figures['kappa']:.2f}, which adds nothing to the figures above)"]
     return "\n".join(lines)
 
 

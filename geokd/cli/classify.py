@@ -77,7 +77,7 @@ def classify(
     .stac.json (for catalogues), and <scene>_confidence.tif (percent). All scenes are checked before the first is
     mapped.
 
-    What is done is kept until a map is written: --resume goes on after a crash, a full disk or Ctrl-C.
+    What is done is kept until a map is written: --resume continues after a crash, a full disk or Ctrl-C.
 
     With --report, <scene>_report.html is a page that shows all this; for several scenes, index.html leads to
     these.

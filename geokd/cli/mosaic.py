@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 @click.option(
     "--by",
     type=click.Choice(["probability", "confidence"]),
-    help="What decides where maps overlap; without, probability if all maps have them and none was filtered.",
+    help="What decides where maps overlap; default: probability if all maps have them and none was filtered.",
 )
-@click.option("--crs", metavar="CRS", help="CRS of the mosaic, as EPSG:32618; that of the first map without.")
+@click.option("--crs", metavar="CRS", help="CRS of the mosaic, such as EPSG:32618; default: that of the first map.")
 @click.option(
-    "--resolution", type=float, metavar="SIDE", help="Side of a cell in units of the CRS; the first map's without."
+    "--resolution",
+    type=float,
+    metavar="SIDE",
+    help="Side of a cell in units of the CRS; default: that of the first map.",
 )
 @click.option("--sources", is_flag=True, help="Write <stem>_sources.tif, too: from which map each cell comes.")
 @o.polygons_option

@@ -82,15 +82,15 @@ bidx_option = click.option(
     "--bidx",
     type=band_numbers,
     metavar="N,N,N",
-    help="Bands to use, from 1, in the model's order, as 3,2,1; by the file's descriptions or colours without.",
+    help="Bands to use, from 1, in the model's order, such as 3,2,1; default: by the file's band names or colours.",
 )
 value_scale_option = click.option(
-    "--value-scale", type=float, help="Reflectance x 10,000 = value x SCALE + OFFSET; by the file's tags without."
+    "--value-scale", type=float, help="Reflectance x 10,000 = value x SCALE + OFFSET; default: from the file's tags."
 )
 value_offset_option = click.option(
     "--value-offset", type=float, help="See --value-scale; -1000 for Sentinel-2 from processing baseline 04.00 on."
 )
-nodata_option = click.option("--nodata", type=float, help="Value that marks missing pixels; the file's own without.")
+nodata_option = click.option("--nodata", type=float, help="Value that marks missing pixels; default: the file's own.")
 mask_option = click.option(
     "--mask",
     metavar="MASK[:VALUE,...]",
@@ -186,13 +186,13 @@ report_option = click.option(
 acquired_option = click.option(
     "--acquired",
     metavar="DATE[/DATE]",
-    help="When the scene was taken, as 2016-01-12 or 2016-01-12T15:59Z; as its metadata or name tell without.",
+    help="When the scene was taken, such as 2016-01-12 or 2016-01-12T15:59Z; default: from its metadata or name.",
 )
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Threads, or processes; without, one a core.",
+    help="Threads, or processes; default: one for each core.",
 )
 processes_option = click.option(
     "--processes", is_flag=True, help="Work in processes instead of threads: a Dask cluster on this machine."
@@ -220,7 +220,7 @@ on_error_option = click.option(
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="When a scene fails, stop, or go on with the others.",
+    help="When a scene fails: stop, or continue with the others.",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Say what every option came to, too.")
@@ -240,12 +240,12 @@ def kept_when_interrupted(folder: Path) -> Iterator[None]:
         raise
 
 
-recipe_option = click.option("--recipe", type=click.Path(path_type=Path), help="TOML recipe; the defaults without.")
+recipe_option = click.option("--recipe", type=click.Path(path_type=Path), help="TOML recipe; default: built in.")
 set_option = click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe, as loss.kl=0.5."
 )
 validation_option = click.option(
     "--validation",
     type=click.Path(path_type=Path),
-    help="Validation chips; without, a share of CHIPS is set apart, in spatial blocks if they carry coordinates.",
+    help="Validation chips; default: a share of CHIPS, in spatial blocks if they have coordinates.",
 )

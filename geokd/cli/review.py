@@ -16,7 +16,7 @@ from geokd.cli.talk import echo
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.gpkg", help="GeoPackage to write."
 )
-@click.option("--scene", metavar="SCENE", help="The scene, for the pictures; where the map's manifest says without.")
+@click.option("--scene", metavar="SCENE", help="The scene, for the pictures; default: the path in the map's manifest.")
 @o.overwrite_option
 @o.json_option
 def review(class_map: str, points: int, output: Path, as_json: bool, **choices: Any) -> None:

@@ -16,12 +16,12 @@ from geokd.cli.talk import echo, progress_option, report
 @o.model_option
 @o.output_option
 @click.option("--labels", type=click.Path(path_type=Path), multiple=True, help="Interpreted polygons; may be repeated.")
-@click.option("--field", help="Their field of accepted classes, separated by '|'; 'class' without.")
+@click.option("--field", help="Their attribute with the accepted classes, separated by '|'; default: 'class'.")
 @click.option("--group-field", help="Their field to group by.")
-@click.option("--green-band", type=click.IntRange(min=1), help="Band number; by descriptions or colours without.")
+@click.option("--green-band", type=click.IntRange(min=1), help="Band number; default: by band names or colours.")
 @click.option("--nir-band", type=click.IntRange(min=1), help="Band number of the near infrared; likewise.")
 @click.option(
-    "--shift", "shifts", multiple=True, metavar="NAME", help="Simulated change; may be repeated. All without."
+    "--shift", "shifts", multiple=True, metavar="NAME", help="Simulated change; may be repeated; default: all."
 )
 @o.stride_option
 @o.bidx_option

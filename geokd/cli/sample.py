@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "--min-per-class",
     type=click.IntRange(min=2),
     metavar="N",
-    help="Points of each class at least; without, 50, but no more than half of all points for this.",
+    help="Minimum number of points in each class; default: 50, but at most half of all points are used for this.",
 )
 @click.option(
     "--later",
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     help="Keep the cells and labels of a sample that was drawn before with fewer points.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random draw.")
-@click.option("--scene", metavar="SCENE", help="The scene, for the pictures; where the map's manifest says without.")
+@click.option("--scene", metavar="SCENE", help="The scene, for the pictures; default: the path in the map's manifest.")
 @o.overwrite_option
 @o.json_option
 def sample(class_map: str, points: int | None, output: Path | None, as_json: bool, **choices: Any) -> None:

@@ -49,7 +49,7 @@ def style(paths: tuple[str, ...], output: Path | None, template: bool, overwrite
     if len(paths) != 2:
         raise click.UsageError("give a LEGEND and a TARGET, or a TARGET with --template")
     if output is None:
-        raise click.UsageError("say by -o/--output what to write")
+        raise click.UsageError("give the file to write with -o/--output")
     made = restyle(paths[0], target, output, overwrite=overwrite)
     echo(_about_model(made) if isinstance(made, StyledModel) else _about_map(made, output), err=True)
     if as_json:

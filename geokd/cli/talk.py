@@ -70,5 +70,5 @@ def progress_option(command: Any) -> Any:
         is_eager=True,
         expose_value=False,
         callback=_choose,
-        help="How stderr tells of the work: text for people, or a JSON object a line, with message, done and total.",
+        help="Form of the progress on stderr: text for people, or a JSON object per line with message, done and total.",
     )(command)

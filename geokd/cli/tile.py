@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "patch_px",
     type=int,
     metavar="PIXELS",
-    help="Side of a chip; without, that of the patches that labelled cells were mapped from, else 64.",
+    help="Side of a chip; default: that of the patches from which labelled cells were mapped, else 64.",
 )
 @click.option(
     "--stride",
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     help="Share of a chip that the polygons of one class must cover, above 0.5.",
 )
 @click.option(
-    "-b", "--bidx", type=o.band_numbers, metavar="N,N,N", help="Bands to keep, from 1, as 1,2,3; all without."
+    "-b", "--bidx", type=o.band_numbers, metavar="N,N,N", help="Bands to keep, from 1, such as 1,2,3; default: all."
 )
 @o.nodata_option
 @o.mask_option

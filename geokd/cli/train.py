@@ -30,7 +30,7 @@ def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -
     "--unlabelled",
     multiple=True,
     metavar="SCENE|FOLDER",
-    help="With --init: where the old student's answers are kept, may be repeated; CHIPS' own scene without.",
+    help="With --init: scenes or chips on which the old answers are kept; may be repeated; default: CHIPS' scene.",
 )
 @recipe_option
 @set_option
@@ -72,8 +72,8 @@ def train(
     A table (.toml or .csv) lists scenes with rasters or polygons that label their pixels. From it a dense student is
     made, which gives a class for every pixel; its recipe must name the classes (see --dense-template).
 
-    With --init the student of a bundle goes on: chips, as `geokd tile` cuts them of the cells of a review, teach it
-    what it got wrong, and its own answers on the rest of the scene keep it from forgetting.
+    With --init the student of a bundle is trained further: chips that `geokd tile` cut from the cells of a review teach
+    it what it got wrong, and its own answers on the rest of the scene keep it from forgetting.
     """
     from geokd.training.continuing import continuing_recipe
     from geokd.training.dense.recipe import DenseRecipe

@@ -407,7 +407,7 @@ def _check_place(job: MappingJob) -> MappingJob:
         check_journal(job.journal, job.run)
     elif job.journal.exists() and not options.overwrite:
         raise CallError(
-            f"{job.journal} holds an interrupted run of {job.plan.path}; go on with it by --resume, or drop it by"
+            f"{job.journal} holds an interrupted run of {job.plan.path}; continue it with --resume, or drop it with"
             " --overwrite"
         )
     return job

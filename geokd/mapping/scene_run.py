@@ -128,7 +128,7 @@ class SceneRun:
             self._writing = writer.submit(self._write, self._journal)
         else:
             self._journal.forget()
-            self.error = SceneError(f"{self.job.plan.path} was changed while it was mapped; start again")
+            self.error = SceneError(f"{self.job.plan.path} changed while it was being mapped; start again")
 
     def outcome(self) -> ClassifyResult | GeokdError:
         """Return what came of it; waits for the map being written."""

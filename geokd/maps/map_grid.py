@@ -85,11 +85,11 @@ def union_grid(grids: Sequence[SceneGrid], stated: StatedGrid) -> SceneGrid:
     try:
         stretch = areal_stretch(joined)
     except ProjError as error:
-        raise CallError(f"{crs.to_string()} cannot be measured in: {error}; choose another one by --crs") from error
+        raise CallError(f"{crs.to_string()} cannot be measured in: {error}; choose another one with --crs") from error
     if abs(stretch - 1) > AREAL_TOLERANCE:
         raise CallError(
             f"{crs.to_string()} shows areas {stretch:.3g} times their size here, so those of the mosaic would be wrong;"
-            " choose another one by --crs"
+            " choose another one with --crs"
         )
     return joined
 

@@ -153,7 +153,7 @@ def _plan(paths: Sequence[str | Path], path: Path, options: MosaicOptions) -> _P
     acquisition = spanned([source.acquisition for source in maps])
     notes = [_about_grid(maps, grid), _about_resampling(maps, grid), why]
     if acquisition is None:
-        notes.append("not all maps tell when their scene was taken: the STAC item has the time of joining")
+        notes.append("the acquisition date of some maps is unknown: the STAC item uses the processing time")
     notes += notes_of_letters(maps[0].file.legend)
     return _Plan(tuple(maps), grid, windows, by, acquisition, tuple(notes))
 
@@ -172,11 +172,13 @@ def _problems_of_call(
     bare = [source.file.path for source in maps if source.probabilities is None]
     if bare:
         yield CallError(
-            f"no probabilities lie beside {', '.join(bare)}; map these scenes by geokd classify --probabilities, or"
+            f"no probabilities lie beside {', '.join(bare)}; map these scenes with geokd classify --probabilities, or"
             " join by confidence"
         )
     if any(source.file.unclassified is not None for source in maps):
-        yield CallError("probabilities do not tell which cells are unclassified, as these maps do; join by confidence")
+        yield CallError(
+            "probabilities do not show which cells are unclassified, as these maps do; join with --by confidence"
+        )
 
 
 def _decider(maps: Sequence[InputMap], by: By | None) -> tuple[By, str]:

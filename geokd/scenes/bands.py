@@ -89,7 +89,7 @@ def choose_bands(
             " stack the missing bands, for instance by gdalbuildvrt -separate, or name a file for each with --bands"
         )
     raise SceneError(
-        f"its bands ({listing[:300]}) do not tell which are {names}; name them in this order, for instance --bidx 3,2,1"
+        f"its bands ({listing[:300]}) do not show which are {names}; name them in this order, for instance --bidx 3,2,1"
     )
 
 

@@ -107,7 +107,7 @@ def _misplaced(grid: SceneGrid) -> str:
     assert grid.crs is not None
     crs = pyproj.CRS.from_wkt(grid.crs.to_wkt())
     if not (crs.is_geographic or crs.is_projected) or crs.ellipsoid is None:
-        return f"its coordinate reference system ({crs.name}) tells no place on the Earth; {_MEND_PLACE}"
+        return f"its coordinate reference system ({crs.name}) has no place on the Earth; {_MEND_PLACE}"
     radius = crs.ellipsoid.semi_major_metre
     if abs(radius / _EARTH_RADIUS_M - 1) > _RADIUS_TOLERANCE:
         return (

@@ -76,7 +76,7 @@ _VALUES_BY_NAME = (
             0.2,
             -1000.0,
             "its name, Landsat Collection 2 level 1",
-            "its reflectance is not corrected for the elevation of the sun, which the file does not tell; name the"
+            "its reflectance is not corrected for the elevation of the sun, which the file does not contain; name the"
             " folder of the product, or its _MTL.txt",
         ),
     ),

@@ -26,7 +26,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] 
         with written_whole(path) as partial:
             save_file({k: v.detach().contiguous() for k, v in tensors.items()}, partial, metadata)
     except (OSError, SafetensorError) as error:
-        raise TrainingError(f"cannot write {path}: {error}; free space there, then go on with --resume") from error
+        raise TrainingError(f"cannot write {path}: {error}; free space there, then continue with --resume") from error
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -87,7 +87,7 @@ def continuing_recipe(model: str | Path, changes: Sequence[str] = ()) -> Recipe:
         augmentation=replace(before.augmentation, mix_share=0.0, mixup_share=0.0),
         legend=tuple(LegendEntry(c.name, c.title, c.color_hint) for c in bundle.legend),
     )
-    return changed(recipe, changes, f"the recipe that goes on with {model}")
+    return changed(recipe, changes, f"the recipe that continues with {model}")
 
 
 def read_corrected_data(
@@ -119,7 +119,7 @@ def read_corrected_data(
     index = _indexed(chips, old)
     contract = contract_of(recipe, index, progress)
     if contract != old.contract:
-        raise CallError("[input] of the recipe is not that of the bundle that it goes on with; leave it as it is")
+        raise CallError("[input] of the recipe is not that of the bundle that it continues; leave it as it is")
     labelled = read_chips(index, contract)
     if validation is None:
         training, apart, how = _split(labelled, recipe)
@@ -160,25 +160,27 @@ def _fp32(model: str | Path) -> tuple[str, Bundle]:
         if other.precision == "fp32" and other.name == bundle.name and other.legend == bundle.legend:
             return (f"{model}-fp32" if path.name == f"{model}.onnx" else str(beside)), other
     raise BundleError(
-        f"{model} is {bundle.precision}, and training goes on with fp32 alone; name the fp32 bundle of the same"
+        f"{model} is {bundle.precision}, and training can continue fp32 bundles alone; name the fp32 bundle of the same"
         f" student, which geokd export wrote as {beside.name} and which does not lie beside it"
     )
 
 
 def _recipe_of(bundle: Bundle) -> Recipe:
     if bundle.architecture != "mobilenet_v2":
-        raise BundleError(f"the bundle {bundle.name} holds {bundle.architecture}, no student to go on with")
+        raise BundleError(
+            f"the bundle {bundle.name} holds {bundle.architecture}, no student that can be trained further"
+        )
     origin = bundle.provenance.get("derived_from", {})
     if any(c["from"] != [c["name"]] for c in origin.get("classes", [])):
         raise BundleError(
-            f"the classes of {bundle.name} were renamed or merged by geokd style; go on with {origin['name']}, from"
+            f"the classes of {bundle.name} were renamed or merged by geokd style; continue with {origin['name']}, from"
             " which it was made, and style what comes of it"
         )
     try:
         return recipe_from_json(bundle.provenance["recipe"])
     except (KeyError, TypeError, AttributeError, RecipeError) as error:
         raise BundleError(
-            f"the bundle {bundle.name} does not tell the recipe of its student ({error}), so it cannot be gone on with;"
+            f"the bundle {bundle.name} has no usable recipe of its student ({error}), so it cannot be trained further;"
             " train a student of your own without --init"
         ) from error
 
@@ -213,7 +215,7 @@ def _split(chips: Chips, recipe: Recipe) -> tuple[Chips, Chips, str]:
                 f"the corrected chips lie within one square of {recipe.split.block_m:g} m, so none can be held out;"
                 " review more of the map, give validation chips, or make split.block_m smaller"
             )
-    how += f": {len(training)} corrected chips to learn from, {len(apart)} held out"
+    how += f": {len(training)} corrected chips for training, {len(apart)} held out"
     left_out = len(chips.labels) - len(training) - len(apart)
     how += f", {left_out} left out since they overlap these" if left_out else ""
     return subset(chips, training), subset(chips, apart), how

@@ -75,7 +75,7 @@ def export(
     run : path
         Folder that :func:`geokd.train` filled.
     output : path, optional
-        Folder for the bundles; the run's own without.
+        Folder for the bundles; default: the run's own.
     teacher : bool
         Write the teacher too, as `<name>-teacher.onnx` (int8) and `<name>-teacher-fp32.onnx`, to compare with.
     overwrite : bool

@@ -106,7 +106,7 @@ def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
     if recipe is not None:
         taught = recipe.loss.needs_teacher
         if not (recipe.loss.ce or taught):
-            problems.append(f"the weights {', '.join(LOSS_TERMS)} of [loss] are all 0: there is nothing to learn from")
+            problems.append(f"the weights {', '.join(LOSS_TERMS)} of [loss] are all 0: there is nothing to train on")
         has_teacher = taught and (recipe.teacher.epochs or recipe.teacher.ensemble)
         if recipe.split.unlabelled == "teacher" and not has_teacher:
             problems.append("split.unlabelled = 'teacher' needs a teacher: give it epochs, and loss.kl or loss.cosine")

@@ -47,7 +47,7 @@ def check_output(folder: Path, chips: str | Path | None = None, *, resume: bool)
     if not folder.is_dir():
         raise CallError(f"the output {folder} is a file; name a new folder")
     if any(file.suffix != PARTIAL and file.name != WORK for file in folder.iterdir()):  # these are of runs cut off
-        remedy = "go on with --resume" if is_begun(folder) else "make room there"
+        remedy = "continue with --resume" if is_begun(folder) else "make room there"
         raise CallError(f"the output {folder} exists already; name a new folder, or {remedy}")
 
 

@@ -141,7 +141,7 @@ def train_on(
     except GeokdError:
         raise
     except OSError as error:
-        then = "go on with --resume" if (folder / "run.json").is_file() else "start again"
+        then = "continue with --resume" if (folder / "run.json").is_file() else "start again"
         raise TrainingError(f"cannot write into {folder}: {error}; mend that, then {then}") from error
     except torch.OutOfMemoryError as error:
         raise TrainingError(
@@ -181,8 +181,8 @@ def _train_on(
     if seen_before:
         progress(
             f"warning: {seen_before} of the {len(data.validation.labels)} validation chips taught the weights that this"
-            " run begins from, so its accuracies do not tell how it does on new ones; begin from other weights, or give"
-            " other validation chips"
+            " run begins from, so its accuracies do not show how well it does on new ones; begin from other weights or"
+            " give other validation chips"
         )
     if take is not None:
         take()

@@ -232,7 +232,7 @@ def test_command(patchy: Path, model: Path, tmp_path: Path) -> None:
     for wrong, told in (
         (["style", str(model)], "give a LEGEND and a TARGET"),
         (["style", "--template", "a.toml", str(model)], "--template takes a TARGET alone"),
-        (["style", "a.toml", str(model)], "say by -o/--output what to write"),
+        (["style", "a.toml", str(model)], "give the file to write with -o/--output"),
         (["style", str(tmp_path / "a.toml"), str(old), "-o", str(old)], "is the map itself"),
         (["style", str(tmp_path / "a.toml"), str(model), "-o", str(model)], "is the model itself"),
         (["style", str(tmp_path / "a.toml"), str(model), "-o", "x.tif"], "to be called <name>.onnx, as x.onnx"),

@@ -79,7 +79,7 @@ def test_aerial_pictures_need_a_model_that_is_named() -> None:
 def test_a_scene_that_none_takes_is_told_why() -> None:
     with pytest.raises(SceneError, match=r"its pixels measure 30 x 30 m, the model takes 10 m"):
         choose_of(scene_info(RGBN, pixel_m=30.0), CARDS, SceneOptions())
-    with pytest.raises(SceneError, match="do not tell which are B04, B03, B02"):
+    with pytest.raises(SceneError, match="do not show which are B04, B03, B02"):
         choose_of(scene_info(("a", "b", "c", "d")), CARDS, SceneOptions())
     with pytest.raises(BundleError, match="no model for satellite scenes ships"):
         choose_of(scene_info(RGB), [], SceneOptions())

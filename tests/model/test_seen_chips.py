@@ -1,4 +1,4 @@
-"""What a model learned from travels with it, and is held against what it is examined on."""
+"""What a model was trained on travels with it, and is held against what it is examined on."""
 
 import dataclasses
 from pathlib import Path
@@ -68,19 +68,19 @@ def test_a_model_is_not_examined_unawares_on_what_it_learned(tmp_path: Path) -> 
     assert load_bundle(model).describe()["seen_chips"] == 3
 
     result = CliRunner().invoke(main, ["evaluate", str(model), str(learned)])
-    said = f"{model} learned from 3 of the 3 chips, itself or by what it was made from"
+    said = f"{model} was trained on 3 of the 3 chips, itself or through the model it was made from"
     assert said in result.stderr
     assert geokd.evaluate(silent, learned).chips.seen_before is None
     found = geokd.compare([silent, model], learned).to_json()
     assert [entry["seen_before"] for entry in found["models"]] == [None, 3]
-    assert [note for note in found["chips"]["notes"] if "learned from" in note] == [
-        f"{said}: its figures do not tell how it does on new ones"
+    assert [note for note in found["chips"]["notes"] if "was trained on" in note] == [
+        f"{said}: its figures do not show how well it does on new ones"
     ]
     others = write_chips(tmp_path / "others", {"lake": ["blue"]})
     Image.new("RGB", (PATCH_PX, PATCH_PX), (9, 9, 9)).save(others / "lake" / "grey.png")
     figures = geokd.evaluate(model, others).to_json()
     assert figures["chips"]["seen_before"] == 1
-    assert any("learned from 1 of the 2 chips" in note for note in figures["chips"]["notes"])
+    assert any("was trained on 1 of the 2 chips" in note for note in figures["chips"]["notes"])
 
 
 def test_what_ships_knows_its_chips() -> None:

@@ -48,7 +48,7 @@ def test_settings_speak_for_themselves_and_name_a_teacher_that_has_nothing_to_te
 
 def test_what_could_not_be_tested_is_said() -> None:
     assert conclusions([row("ce"), row("ce+kl", 0)]) == [
-        "1,260 labels: ce+kl not tested: the runs are of one seed, or differ alike; more seeds would tell"
+        "1,260 labels: ce+kl not tested: the runs are of one seed, or differ alike; more seeds are needed"
     ]
     assert conclusions([row("ce")]) == []
 
@@ -57,5 +57,5 @@ def test_initial_weights_that_knew_the_validation_chips_are_named() -> None:
     rows = [row("ce", n=420, seen_before=0), row("ce+kl", 0.3, n=420, seen_before=376)]
     assert conclusions(rows)[1:] == [
         "376 of the 420 validation chips taught the weights that students or teachers of ce+kl begin from: these"
-        " accuracies do not tell how they do on new chips"
+        " accuracies do not show how well they do on new chips"
     ]

@@ -217,13 +217,13 @@ def other_input(folder: Path, old: Path) -> None:
         (no_class, ChipError, "has chips of beach, which tiny does not know; it knows dark, striped: name the folders"),
         (no_fp32, BundleError, r"is int8, and training goes on with fp32 alone; .* alone-fp32\.onnx"),
         (one_place, ChipError, "lie within one square of 640 m, so none can be held out"),
-        (a_teacher, BundleError, "holds vgg16, no student to go on with"),
+        (a_teacher, BundleError, "holds vgg16, no student that can be trained further"),
         (
             styled,
             BundleError,
-            "the classes of night were renamed or merged by geokd style; go on with tiny",
+            "the classes of night were renamed or merged by geokd style; continue with tiny",
         ),
-        (no_recipe, BundleError, "does not tell the recipe of its student"),
+        (no_recipe, BundleError, "has no usable recipe of its student"),
         (
             strange_change,
             RecipeError,

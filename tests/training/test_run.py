@@ -303,7 +303,7 @@ def test_a_full_disk_is_one_sentence(chips: Path, tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("geokd.training.loop.log_epoch", full)
-    with pytest.raises(TrainingError, match="No space left on device; mend that, then go on with --resume"):
+    with pytest.raises(TrainingError, match="No space left on device; solve that, then continue with --resume"):
         train(chips, tmp_path / "run", tiny_recipe(), progress=Lines())
     monkeypatch.undo()
     train(chips, tmp_path / "run", tiny_recipe(), resume=True, progress=Lines())
@@ -339,7 +339,7 @@ def test_a_teacher_may_be_taken_from_another_run(chips: Path, whole_run: Path, t
 
 @pytest.mark.slow
 def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path: Path) -> None:
-    """A line of students: what the first learned from is still known of the third."""
+    """A line of students: what the first was trained on is still known of the third."""
     alone = dataclasses.replace(Recipe().loss, kl=0.0, cosine=0.0)
     first = dataclasses.replace(tiny_recipe(epochs=1), loss=alone)
     lines = Lines()

@@ -193,9 +193,9 @@ def _confidence_palette() -> NDArray[np.uint8]:
 
 def _drift(drift: DriftRecord | None) -> Iterator[Html]:
     if drift is None:
-        yield element("p", "The model does not tell what it has seen, so this was not looked at.")
+        yield element("p", "The model has no record of its training data, so this was not checked.")
     elif drift.unfamiliar_share is None:
-        yield element("p", f"There are too few patches to tell: {drift.patches:,}.")
+        yield element("p", f"There are too few patches for this check: {drift.patches:,}.")
     else:
         yield element(
             "p",

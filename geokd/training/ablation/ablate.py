@@ -63,7 +63,7 @@ class _Setting:
     def chips(self, base: Recipe, data: TrainingData, progress: Progress) -> tuple[Recipe, TrainingData]:
         """Keep the labels of the setting; return the chips, and the recipe that says so.
 
-        A fraction f of the labels is learned from in sqrt(f) times the steps that all of them get, by teacher and
+        A fraction f of the labels is used in sqrt(f) times the steps that all of them get, by teacher and
         student: each chip is seen more often, and still fewer steps are taken. With the other chips, or beside
         students that see these, the student takes as many steps as all labels get.
         """
@@ -142,7 +142,7 @@ def ablate(
                 draw_ablation(rows, folder / "ablation.png", title=base.name)
             except OSError as error:
                 raise TrainingError(
-                    f"cannot write into {folder}: {error}; mend that, then go on with --resume"
+                    f"cannot write into {folder}: {error}; solve that, then continue with --resume"
                 ) from error
     return AblationResult(folder, rows, shown)
 
@@ -153,7 +153,7 @@ def _check(base: Recipe, wanted: AblationOptions) -> None:
     if base.teacher.from_run is not None:
         problems.append("the recipe takes its teacher from a run (teacher.from_run): an ablation trains its own")
     if base.teacher.from_bundle is not None:
-        problems.append("the recipe goes on with a bundle (teacher.from_bundle): an ablation trains its own teacher")
+        problems.append("the recipe continues with a bundle (teacher.from_bundle): an ablation trains its own teacher")
     if base.split.labelled_share != 1 or base.split.unlabelled != "leave out":
         problems.append(
             "the recipe leaves labels out (split.labelled_share, split.unlabelled): that is for --fractions and"

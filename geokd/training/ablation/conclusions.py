@@ -34,7 +34,7 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
     if known:
         said.append(
             f"{max(known.values()):,} of the {rows[0]['n']:,} validation chips taught the weights that students or"
-            f" teachers of {', '.join(known)} begin from: these accuracies do not tell how they do on new chips"
+            f" teachers of {', '.join(known)} begin from: these accuracies do not show how well they do on new chips"
         )
     return said
 
@@ -60,7 +60,7 @@ def _compared(first: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
     untested = [row["loss"] for row in others if row["difference"]["p"] is None]
     if untested:
         parts.append(
-            f"{', '.join(untested)} not tested: the runs are of one seed, or differ alike; more seeds would tell"
+            f"{', '.join(untested)} not tested: the runs are of one seed, or differ alike; more seeds are needed"
         )
     if len(tested) > 1:
         parts.append(f"p adjusted for {len(tested)} comparisons")

@@ -317,7 +317,7 @@ def _check_enough(training: Chips, classes: tuple[str, ...]) -> None:
     """Check that there is something to learn of each class, and something to tell apart."""
     if len(classes) == 1:
         raise ChipError(
-            f"{classes[0]} is the only class: there is nothing to tell it from; add chips of what it is not"
+            f"{classes[0]} is the only class: it cannot be distinguished from anything; add chips of other classes"
         )
     untaught = [name for k, name in enumerate(classes) if k not in training.labels]
     if untaught:

@@ -156,7 +156,7 @@ def _reflectance(source: Source, contract: InputContract) -> tuple[Shares, NDArr
         raise SceneError(f"{source.scene} cannot be used for training: {error}") from error
     if info.grid.height * info.grid.width * len(contract.bands) > _MOST_PIXELS:
         raise SceneError(
-            f"{source.scene} has {info.grid.height} x {info.grid.width} pixels, too many to learn from at once (limit:"
+            f"{source.scene} has {info.grid.height} x {info.grid.width} pixels, too many for training at once (limit:"
             f" {_MOST_PIXELS // len(contract.bands):,}); cut a part with gdal_translate -srcwin"
         )
     numbers, valid = read_values(plan, Window(0, 0, info.grid.width, info.grid.height), plan.bidx)

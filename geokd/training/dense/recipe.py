@@ -136,7 +136,7 @@ class DenseLossRecipe:
 
     def __post_init__(self) -> None:
         if not (self.ce or self.kl or self.cosine):
-            raise ValueError("ce, kl and cosine are all 0: there is nothing to learn from")
+            raise ValueError("ce, kl and cosine are all 0: there is nothing to train on")
 
 
 @dataclass(frozen=True)
