@@ -21,7 +21,7 @@ _COMMANDS = {
     "review": ("geokd.cli.review:review", "Choose the cells of a map most worth a look, to correct in QGIS."),
     "mosaic": ("geokd.cli.mosaic:mosaic", "Join maps of neighbouring scenes into one."),
     "style": ("geokd.cli.style:style", "Give a map or a model names, colours and classes of your own."),
-    "assess": ("geokd.cli.assess:assess", "Estimate the accuracy of a map, and areas corrected for its errors."),
+    "assess": ("geokd.cli.assess:assess", "Estimate the accuracy of a map and corrected areas."),
     "verify": ("geokd.cli.verify:verify", "Check that a model answers here as where it was made."),
     "tile": ("geokd.cli.tile:tile", "Cut a scene into chips, labelled by polygons."),
     "train": ("geokd.cli.train:train", "Train a student on labelled chips by distillation."),

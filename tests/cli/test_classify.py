@@ -29,7 +29,7 @@ def test_json_is_on_stdout_and_talk_on_stderr(scene: Path, model: Path, tmp_path
     assert [Path(m["scene"]["path"]).name for m in manifests] == ["fields.tif", "second.tif"]
     assert manifests[0] == json.loads((tmp_path / "out" / "fields_landuse.json").read_text(encoding="utf-8"))
     assert manifests[0]["options"]["stride_px"] == 8
-    assert manifests[0]["command"].split()[0] == "geokd"
+    assert manifests[0]["run"]["command"].split()[0] == "geokd"
     for word in ("tiny", "bands 1, 2, 3", "Meadow", " ha", "fields_landuse.gpkg"):
         assert word in result.stderr
     assert len(list((tmp_path / "out").iterdir())) == 2 * 11

@@ -53,7 +53,7 @@ def test_a_class_without_chips_has_no_recall(model: Path, tmp_path: Path) -> Non
     assert figures["per_class"][0]["recall"] is None
     result = CliRunner().invoke(main, ["evaluate", str(model), str(tmp_path / "chips")])
     assert result.exit_code == 0
-    assert "there are no chips of bare, meadow: no figure tells" in result.stderr
+    assert "there are no chips of bare, meadow: how well the model finds these" in result.stderr
 
 
 def test_unknown_classes_are_all_named(model: Path, tmp_path: Path) -> None:
