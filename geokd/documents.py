@@ -29,7 +29,7 @@ class Record:
         """Return a JSON object with all fields, those without a value as null."""
         return dict(_plain(msgspec.to_builtins(self, enc_hook=_number)))
 
-    def changed(self, **fields: Any) -> Self:
+    def evolve(self, **fields: Any) -> Self:
         """Return the same with other values of some fields."""
         return replace(self, **fields)  # type: ignore[type-var]  # subclasses are dataclasses
 

@@ -129,7 +129,7 @@ def write_chips(
 def judge(scene: str, model: str, folder: Path, what: str) -> None:
     """Map the scene and print the agreement with the polygons around the clip."""
     against = geokd.RobustnessOptions((LABELS / "labels_around.gpkg",), "eurosat", "land_use", shifts=())
-    figures = geokd.robustness(scene, model, folder / "map", against=against)["maps"]["as it is"]
+    figures = geokd.robustness(scene, model, folder / "map", against=against).to_json()["maps"]["as it is"]
     mean = figures["agreement_mean_of_groups"]
     print(f"{what}: agreement {100 * figures['agreement']:.1f} %, mean of the kinds {100 * mean:.1f} %", flush=True)
 

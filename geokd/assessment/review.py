@@ -12,6 +12,7 @@ from rasterio.windows import Window
 from geokd.assessment.doubt import Candidates
 from geokd.assessment.sample import check_cell_file
 from geokd.commit import staged
+from geokd.documents import Record
 from geokd.errors import CallError, SceneError
 from geokd.labels.cell_form import review_qml
 from geokd.labels.cell_names import FIELD, LOOKED_AT, MAPPED
@@ -60,9 +61,38 @@ class _Doubts:
     second: NDArray[np.int64] | None
 
 
-def review(
-    class_map: str | Path, points: int, output: str | Path, options: ReviewOptions | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class MapUsed(Record):
+    """Path and SHA-256 of a map's class raster."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewedClass(Record):
+    """A class of the map: its cells, the points chosen in it, and the highest margin of these, percent."""
+
+    value: int
+    name: str
+    cells: int
+    points: int
+    highest_margin: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review(Record):
+    """Cells chosen for review: the file written, the map, and what they were chosen by ("margin" or "confidence")."""
+
+    output: str
+    map: MapUsed
+    points: int
+    chosen_by: str
+    classes: tuple[ReviewedClass, ...]
+    notes: tuple[str, ...]
+
+
+def review(class_map: str | Path, points: int, output: str | Path, options: ReviewOptions | None = None) -> Review:
     """Choose the cells of a map that are most worth a look, and write them as a GeoPackage to be corrected in QGIS.
 
     These are cells in which the likeliest class leads the next by least, spread out, and of all classes. By the
@@ -79,9 +109,7 @@ def review(
 
     Returns
     -------
-    dict
-        output, map, points, chosen_by ("margin" or "confidence"), classes (value, name, cells, points, and highest
-        margin of the points of each class), notes.
+    Review
 
     Raises
     ------
@@ -120,23 +148,23 @@ def review(
             "cells of low confidence are chosen, since no probabilities lie beside the map; geokd classify"
             " --probabilities writes them, and then those count in which two classes are nearly as likely",
         )
-    return {
-        "output": str(path),
-        "map": {"path": source.file.path, "sha256": digest},
-        "points": points,
-        "chosen_by": by,
-        "classes": [
-            {
-                "value": c.value,
-                "name": c.name,
-                "cells": int(strata.cells[c.value]),
-                "points": int((codes == c.value).sum()),
-                "highest_margin": int(doubts.margins[codes == c.value].max(initial=0)),
-            }
+    return Review(
+        output=str(path),
+        map=MapUsed(path=source.file.path, sha256=digest),
+        points=points,
+        chosen_by=by,
+        classes=tuple(
+            ReviewedClass(
+                value=c.value,
+                name=c.name,
+                cells=int(strata.cells[c.value]),
+                points=int((codes == c.value).sum()),
+                highest_margin=int(doubts.margins[codes == c.value].max(initial=0)),
+            )
             for c in source.file.legend
-        ],
-        "notes": notes,
-    }
+        ),
+        notes=tuple(notes),
+    )
 
 
 def _columns(source: InputMap, codes: NDArray[np.int64], doubts: _Doubts, pictures: list[str]) -> dict[str, Column]:

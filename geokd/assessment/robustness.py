@@ -9,7 +9,6 @@ import tempfile
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rasterio
@@ -18,15 +17,16 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from geokd.assessment.shifts import SHIFTS
-from geokd.assessment.yardstick import YardstickOptions, judge_map, lay_yardstick
+from geokd.assessment.yardstick import MapFigures, YardstickOptions, judge_map, lay_yardstick
 from geokd.commit import staged
+from geokd.documents import Record
 from geokd.errors import CallError, SceneError
-from geokd.mapping.account import record_drift, record_options
+from geokd.mapping.account import record_drift, record_model, record_options
 from geokd.mapping.classify import make_map
 from geokd.mapping.jobs import MappingJob, plan_jobs
 from geokd.mapping.options import ClassifyOptions
 from geokd.maps.class_map import ClassMap
-from geokd.maps.manifest import package_versions, write_document
+from geokd.maps.manifest import DriftRecord, ModelRecord, OptionsRecord, package_versions, write_document
 from geokd.maps.pages.contact_sheet import Panel, write_contact_sheet
 from geokd.model.bundle import AUTO_MODEL
 from geokd.progress import Progress, silent
@@ -64,6 +64,41 @@ class RobustnessOptions(YardstickOptions):
             raise CallError(f"no simulated change is called {', '.join(unknown)}; there are {', '.join(SHIFTS)}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelsUsed(Record):
+    """Path of a file of polygons and its SHA-256; None of a folder."""
+
+    path: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(Record):
+    """The change that costs most of a figure, and how much; a fraction."""
+
+    change: str
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness(Record):
+    """Figures of the map of a scene as it is, the first of `maps`, and under simulated changes.
+
+    `worst` has, for each figure, the change that costs most.
+    """
+
+    scene: str
+    model: ModelRecord
+    options: OptionsRecord
+    labels: tuple[LabelsUsed, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    drift: DriftRecord | None
+    maps: dict[str, MapFigures]
+    worst: dict[str, Loss]
+    versions: dict[str, str]
+
+
 def robustness(
     scene: str | Path,
     model: str | Path = AUTO_MODEL,
@@ -72,7 +107,7 @@ def robustness(
     against: RobustnessOptions | None = None,
     *,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> Robustness:
     """Map a scene as it is and as it might have been taken otherwise, and hold the maps against what is known.
 
     Writes `<scene>_robustness.json` and `.png` (all maps beside the scene) into the folder `output`.
@@ -87,12 +122,8 @@ def robustness(
 
     Returns
     -------
-    dict
-        What the JSON file holds: `maps` with the figures of each, the unchanged scene first; `worst`, for each figure
-        the change that costs most. Shares are fractions: `water_recall`, of cells in pure water that are mapped as
-        water; `false_water`, of cells without water; `vegetation_recall`, of cells in dense green; `agreement`, of
-        cells in interpreted polygons, with its 95 % interval over polygons and its parts by group; `changed`, of cells
-        whose class is another than in the unchanged scene.
+    Robustness
+        What the JSON file holds.
 
     Raises
     ------
@@ -125,47 +156,47 @@ def robustness(
             maps[name] = judge_map(changed, base, yardstick)
             panels.append(Panel(name, _note(maps[name]), changed.codes))
             progress(f"mapped: {name}", done=len(maps), total=len(shifts) + 1)
-        drift = record_drift(mosaic.drift)
-        document = {
-            "scene": str(scene),
-            "model": {"name": job.bundle.name, "precision": job.bundle.precision, "sha256": job.bundle.sha256},
-            "options": record_options(job).to_json() | {"overwrite": options.overwrite},
-            "labels": [{"path": str(path), "sha256": _file_hash(path)} for path in against.labels],
-            "notes": [*job.notes, *yardstick.notes],
-            "warnings": [*job.plan.warnings, *(mosaic.drift.warnings if mosaic.drift else ())],
-            "drift": None if drift is None else drift.to_json(),
-            "maps": maps,
-            "worst": _worst(maps),
-            "versions": package_versions(),
-        }
-        write_document(document, folder / names[0])
+        found = Robustness(
+            scene=str(scene),
+            model=record_model(job),
+            options=record_options(job).evolve(overwrite=options.overwrite),
+            labels=tuple(LabelsUsed(path=str(path), sha256=_file_hash(path)) for path in against.labels),
+            notes=(*job.notes, *yardstick.notes),
+            warnings=(*job.plan.warnings, *(mosaic.drift.warnings if mosaic.drift else ())),
+            drift=record_drift(mosaic.drift),
+            maps=maps,
+            worst=_worst(maps),
+            versions=package_versions(),
+        )
+        write_document(found.to_json(), folder / names[0])
         write_contact_sheet(panels, job.legend, folder / names[1])
-    return document
+    return found
 
 
 _BETTER_HIGH = {"water_recall": 1, "false_water": -1, "vegetation_recall": 1, "agreement": 1}
 
 
-def _worst(maps: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _worst(maps: dict[str, MapFigures]) -> dict[str, Loss]:
     """For each figure, the change that costs most: its name and by how much the figure gets worse."""
-    base = next(iter(maps.values()))
-    worst: dict[str, Any] = {}
+    base, *changed = maps.items()
+    worst: dict[str, Loss] = {}
     for figure, sign in _BETTER_HIGH.items():
+        before = getattr(base[1], figure)
         losses = {
-            name: sign * (base[figure] - figures[figure])
-            for name, figures in list(maps.items())[1:]
-            if figures[figure] is not None and base[figure] is not None
+            name: sign * (before - getattr(figures, figure))
+            for name, figures in changed
+            if getattr(figures, figure) is not None and before is not None
         }
         name = max(losses, key=losses.__getitem__, default="")
         if name and losses[name] > 0:
-            worst[figure] = {"change": name, "loss": losses[name]}
+            worst[figure] = Loss(change=name, loss=losses[name])
     return worst
 
 
-def _note(figures: dict[str, Any]) -> str:
-    shown = {"water": "water_recall", "false": "false_water", "agree": "agreement"}
-    parts = [f"{word} {100 * figures[key]:.0f} %" for word, key in shown.items() if figures[key] is not None]
-    return ", ".join(parts) or f"changed {100 * (figures['changed'] or 0):.0f} %"
+def _note(figures: MapFigures) -> str:
+    shown = {"water": figures.water_recall, "false": figures.false_water, "agree": figures.agreement}
+    parts = [f"{word} {100 * share:.0f} %" for word, share in shown.items() if share is not None]
+    return ", ".join(parts) or f"changed {100 * (figures.changed or 0):.0f} %"
 
 
 def _file_hash(path: Path) -> str | None:

@@ -4,7 +4,6 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
@@ -14,6 +13,7 @@ from rasterio.features import rasterize
 from rasterio.windows import Window
 
 from geokd.assessment.reference import interval_over_groups, normalised_difference, share_around_cells
+from geokd.documents import Record
 from geokd.errors import CallError, GeokdError, one_message, together
 from geokd.labels.polygons import read_reference
 from geokd.legend.classes import Legend
@@ -229,13 +229,44 @@ def _names(legend: Legend, codes: list[int]) -> str:
     return ", ".join(legend[code].name for code in codes)
 
 
-def judge_map(class_map: ClassMap, base: ClassMap, yardstick: Yardstick) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class GroupAgreement(Record):
+    """Of a group of polygons: how many, the cells within, and the share of these whose class is accepted."""
+
+    polygons: int
+    cells: int
+    agreement: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapFigures(Record):
+    """A map against a yardstick; fractions, None where a figure cannot be estimated.
+
+    `water_recall`, of cells in pure water that are mapped as water; `false_water`, of cells without water;
+    `vegetation_recall`, of cells in dense green; `agreement`, of cells in interpreted polygons, with its 95 % interval
+    over polygons, its mean over groups and its parts by group; `changed`, of cells whose class is another than in the
+    unchanged scene; `cells` of each kind; the share of each class.
+    """
+
+    water_recall: float | None
+    false_water: float | None
+    vegetation_recall: float | None
+    changed: float | None
+    mean_confidence: float | None
+    agreement: float | None = None
+    agreement_interval_95: tuple[float, float] | None = None
+    agreement_mean_of_groups: float | None = None
+    groups: dict[str, GroupAgreement] | None = None
+    cells: dict[str, int]
+    class_shares: dict[str, float]
+
+
+def judge_map(class_map: ClassMap, base: ClassMap, yardstick: Yardstick) -> MapFigures:
     """Hold a map against a yardstick, and against another map of the scene.
 
     Returns
     -------
-    dict
-        As :func:`geokd.assessment.robustness.robustness` describes; a figure that cannot be estimated is None.
+    MapFigures
     """
     codes, mapped, legend = class_map.codes, class_map.mapped & base.mapped, class_map.legend
     is_water = np.isin(codes, codes_like(legend, _WATER))
@@ -245,42 +276,40 @@ def judge_map(class_map: ClassMap, base: ClassMap, yardstick: Yardstick) -> dict
         cells = yardstick.areas.get(where, np.zeros_like(mapped)) & mapped
         return float(what[cells].mean()) if cells.any() else None
 
-    figures: dict[str, Any] = {
-        "water_recall": share(is_water, "water"),
-        "false_water": share(is_water, "land"),
-        "vegetation_recall": share(is_vegetation, "vegetation"),
-        "cells": {name: int((area & mapped).sum()) for name, area in yardstick.areas.items()},
-        "changed": float((codes != base.codes)[mapped].mean()) if mapped.any() else None,
-        "mean_confidence": float(class_map.confidence[class_map.mapped].mean()) / 100 if mapped.any() else None,
-        "class_shares": {
+    figures = MapFigures(
+        water_recall=share(is_water, "water"),
+        false_water=share(is_water, "land"),
+        vegetation_recall=share(is_vegetation, "vegetation"),
+        changed=float((codes != base.codes)[mapped].mean()) if mapped.any() else None,
+        mean_confidence=float(class_map.confidence[class_map.mapped].mean()) / 100 if mapped.any() else None,
+        cells={name: int((area & mapped).sum()) for name, area in yardstick.areas.items()},
+        class_shares={
             c.name: round(float(n) / max(int(class_map.mapped.sum()), 1), 4)
             for c, n in zip(legend, class_map.cell_counts(), strict=True)
         },
-        "agreement": None,
-    }
+    )
     flat, flat_mapped = codes.ravel(), mapped.ravel()
     judged = [(flat[cells[flat_mapped[cells]]], accepted) for cells, accepted, _ in yardstick.polygons]
-    if any(found.size for found, _ in judged):
-        counts = np.array([found.size for found, _ in judged])
-        hits = np.array([int(np.isin(found, accepted).sum()) for found, accepted in judged])
-        groups = np.array([group for _, _, group in yardstick.polygons])
-        counts, hits, groups = counts[counts > 0], hits[counts > 0], groups[counts > 0]
-        parts = {
-            str(group): {
-                "polygons": int((groups == group).sum()),
-                "cells": int(counts[groups == group].sum()),
-                "agreement": float(hits[groups == group].sum() / counts[groups == group].sum()),
-            }
-            for group in sorted(set(groups))
-        }
-        interval = interval_over_groups(hits, counts)
-        figures |= {
-            "agreement": float(hits.sum() / counts.sum()),
-            "agreement_interval_95": None if interval is None else list(interval),
-            "agreement_mean_of_groups": float(np.mean([p["agreement"] for p in parts.values()])),
-            "groups": parts,
-        }
-    return figures
+    if not any(found.size for found, _ in judged):
+        return figures
+    counts = np.array([found.size for found, _ in judged])
+    hits = np.array([int(np.isin(found, accepted).sum()) for found, accepted in judged])
+    groups = np.array([group for _, _, group in yardstick.polygons])
+    counts, hits, groups = counts[counts > 0], hits[counts > 0], groups[counts > 0]
+    parts = {
+        str(group): GroupAgreement(
+            polygons=int((groups == group).sum()),
+            cells=int(counts[groups == group].sum()),
+            agreement=float(hits[groups == group].sum() / counts[groups == group].sum()),
+        )
+        for group in sorted(set(groups))
+    }
+    return figures.evolve(
+        agreement=float(hits.sum() / counts.sum()),
+        agreement_interval_95=interval_over_groups(hits, counts),
+        agreement_mean_of_groups=float(np.mean([part.agreement for part in parts.values()])),
+        groups=parts,
+    )
 
 
 def _reflectance(job: MappingJob, bidx: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geokd.cli import options as o
 from geokd.cli.talk import echo
+
+if TYPE_CHECKING:
+    from geokd.assessment.review import Review
 
 
 @click.command()
@@ -33,18 +36,18 @@ def review(class_map: str, points: int, output: Path, as_json: bool, **choices: 
     chosen = choose(class_map, points, output, ReviewOptions(**choices))
     echo(_summary(chosen), err=True)
     if as_json:
-        echo(json.dumps(chosen, indent=2, allow_nan=False))
+        echo(json.dumps(chosen.to_json(), indent=2, allow_nan=False))
 
 
-def _summary(chosen: dict[str, Any]) -> str:
-    width = max(len(row["name"]) for row in chosen["classes"])
-    measure = "margin" if chosen["chosen_by"] == "margin" else "confidence"
+def _summary(chosen: "Review") -> str:
+    width = max(len(row.name) for row in chosen.classes)
+    measure = "margin" if chosen.chosen_by == "margin" else "confidence"
     lines = [
-        f"{chosen['points']:,} points written to {chosen['output']}, for correction, not for accuracies or areas",
+        f"{chosen.points:,} points written to {chosen.output}, for correction, not for accuracies or areas",
         f"  {'class':<{width}} {'cells':>12} {'points':>7}  {measure} up to",
     ]
     lines += [
-        f"  {row['name']:<{width}} {row['cells']:>12,} {row['points']:>7,}  {row['highest_margin']:>{len(measure)}} %"
-        for row in chosen["classes"]
+        f"  {row.name:<{width}} {row.cells:>12,} {row.points:>7,}  {row.highest_margin:>{len(measure)}} %"
+        for row in chosen.classes
     ]
-    return "\n".join([*lines, *(f"  {note}" for note in chosen["notes"])])
+    return "\n".join([*lines, *(f"  {note}" for note in chosen.notes)])

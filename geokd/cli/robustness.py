@@ -3,12 +3,15 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from geokd.cli import options as o
 from geokd.cli.talk import echo, progress_option, report
+
+if TYPE_CHECKING:
+    from geokd.assessment.yardstick import MapFigures
 
 
 @click.command()
@@ -61,22 +64,23 @@ def robustness(
         **{name: choices.pop(name) for name in known & set(choices)}, shifts=shifts or tuple(SHIFTS)
     )
     figures = measure(scene, model, output, ClassifyOptions(**choices), against, progress=report)
-    _show(figures["maps"])
-    for warning in figures["warnings"]:
+    _show(figures.maps)
+    for warning in figures.warnings:
         echo(f"Warning: {scene}: {warning}", err=True)
-    for note in figures["notes"]:
+    for note in figures.notes:
         echo(f"  {note}", err=True)
-    for figure, worst in figures["worst"].items():
-        echo(f"  worst for {figure}: {worst['change']}, by {100 * worst['loss']:.1f} points", err=True)
+    for figure, worst in figures.worst.items():
+        echo(f"  worst for {figure}: {worst.change}, by {100 * worst.loss:.1f} points", err=True)
     if as_json:
-        echo(json.dumps(figures, indent=2, allow_nan=False))
+        echo(json.dumps(figures.to_json(), indent=2, allow_nan=False))
 
 
-def _show(maps: dict[str, dict[str, Any]]) -> None:
+def _show(maps: "dict[str, MapFigures]") -> None:
     keys = ("water_recall", "false_water", "vegetation_recall", "agreement", "changed", "mean_confidence")
+    shares = {name: [getattr(figures, key) for key in keys] for name, figures in maps.items()}
     rows = [
-        _row(name, *("-" if figures[k] is None else f"{100 * figures[k]:.1f} %" for k in keys))
-        for name, figures in maps.items()
+        _row(name, *("-" if share is None else f"{100 * share:.1f} %" for share in found))
+        for name, found in shares.items()
     ]
     echo("\n".join([_row(*_HEAD), *rows]), err=True)
 

@@ -136,8 +136,8 @@ def info(
     scene = describe_scene(path, options.resample_m)
     about = describe_raster(scene)
     if model is not None:
-        return about.changed(mapping=_mapping_info(scene, model, options))
-    return about.changed(models_that_fit=tuple(name for name in shipped_models() if _fits(scene, name, options)))
+        return about.evolve(mapping=_mapping_info(scene, model, options))
+    return about.evolve(models_that_fit=tuple(name for name in shipped_models() if _fits(scene, name, options)))
 
 
 def _fits(scene: SceneInfo, model: str, options: ClassifyOptions) -> bool:
@@ -198,10 +198,10 @@ def _mapping_info(scene: SceneInfo, named: str | Path, options: ClassifyOptions)
             check_unclassified(bundle)
         job = plan_job(scene, bundle, model, Path(), options, choice)
     except (SceneError, CallError) as error:
-        return about.changed(problems=str(error))
+        return about.evolve(problems=str(error))
     cells, patches = job.map_grid, sum(block.rows * block.cols for block in job.blocks)
     valid_share = float(read_preview(job.plan)[1].mean())
-    return about.changed(
+    return about.evolve(
         options=record_options(job),
         notes=tuple(job.notes),
         warnings=tuple(job.plan.warnings),

@@ -179,7 +179,7 @@ def _describe(restyled: _Restyled, made: ClassMap, legend: str | Path, outputs: 
         by="probability" if restyled.by_probability else "class",
         notes=(notes[-1], *letters),
     )
-    return was.changed(
+    return was.evolve(
         version=VERSION,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         legend=made.legend.classes,

@@ -387,8 +387,8 @@ def test_a_sample_holds_for_the_map_as_it_is_restyled(class_map: Path, tmp_path:
     assert figures["map_classes"] == ["sea", "Land"]
     assert figures["overall_accuracy"]["estimate"] == 1
     assert figures["per_class"][1]["area_ha"]["estimate"] == pytest.approx(90 * CELL_HA)
-    others = tuple(c.changed(name="nowhere") for c in new)
-    write_manifest(manifest.changed(styled=record.changed(classes=others)), styled.with_suffix(".json"))
+    others = tuple(c.evolve(name="nowhere") for c in new)
+    write_manifest(manifest.evolve(styled=record.evolve(classes=others)), styled.with_suffix(".json"))
     with pytest.raises(CallError, match="holds field, wood, no classes of the map"):
         geokd.assess(styled, tmp_path / "s.gpkg")
     for broken in ([3], [{"name": "Land"}]):

@@ -89,7 +89,7 @@ def answer(path: Path, *changes: str) -> None:
 def test_cells_begin_with_the_maps_class_and_tell_what_is_next(
     class_map: Path, tmp_path: Path, percent: NDArray[np.uint8]
 ) -> None:
-    told = geokd.review(class_map, 20, tmp_path / "r.gpkg")
+    told = geokd.review(class_map, 20, tmp_path / "r.gpkg").to_json()
     assert told["chosen_by"] == "margin"
     assert sum(row["points"] for row in told["classes"]) == 20
     points = points_of(tmp_path / "r.gpkg")
@@ -111,7 +111,7 @@ def test_cells_begin_with_the_maps_class_and_tell_what_is_next(
 def test_without_probabilities_the_confidence_decides_and_it_is_said(
     tmp_path: Path, percent: NDArray[np.uint8]
 ) -> None:
-    told = geokd.review(write_maps(tmp_path, percent, probabilities=False), 20, tmp_path / "r.gpkg")
+    told = geokd.review(write_maps(tmp_path, percent, probabilities=False), 20, tmp_path / "r.gpkg").to_json()
     assert told["chosen_by"] == "confidence"
     assert "no probabilities lie beside the map" in told["notes"][0]
     points = points_of(tmp_path / "r.gpkg")
@@ -200,7 +200,7 @@ def test_the_command_says_what_it_chose(class_map: Path, tmp_path: Path) -> None
     assert "for correction, not for accuracies or areas" in result.stderr
     assert "margin up to" in result.stderr
     told = json.loads(result.stdout)
-    assert told == geokd.review(class_map, 20, path, geokd.ReviewOptions(overwrite=True))
+    assert told == geokd.review(class_map, 20, path, geokd.ReviewOptions(overwrite=True)).to_json()
 
 
 def test_chips_are_the_patches_about_labelled_cells(class_map: Path, tmp_path: Path) -> None:

@@ -129,16 +129,16 @@ def test_hostile_names_stay_names(manifest: Manifest) -> None:
     assert manifest.scene is not None
     assert manifest.model is not None
     assert manifest.run is not None
-    manifest = manifest.changed(
-        scene=manifest.scene.changed(
-            path=HOSTILE, bands_used=[band.changed(description=HOSTILE) for band in manifest.scene.bands_used]
+    manifest = manifest.evolve(
+        scene=manifest.scene.evolve(
+            path=HOSTILE, bands_used=[band.evolve(description=HOSTILE) for band in manifest.scene.bands_used]
         ),
-        model=manifest.model.changed(name=HOSTILE),
-        run=manifest.run.changed(command=HOSTILE),
+        model=manifest.model.evolve(name=HOSTILE),
+        run=manifest.run.evolve(command=HOSTILE),
         warnings=(HOSTILE,),
         notes=(HOSTILE,),
         outputs={"report": HOSTILE, "polygons": "javascript:alert(3)"},
-        areas=(manifest.areas[0].changed(title=HOSTILE), *manifest.areas[1:]),
+        areas=(manifest.areas[0].evolve(title=HOSTILE), *manifest.areas[1:]),
         legend=(replace(manifest.legend[0], title=HOSTILE), *manifest.legend[1:]),
     )
     page_of_one = report_page(manifest, pictures())

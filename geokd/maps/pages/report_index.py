@@ -88,7 +88,7 @@ def _totals(manifests: Sequence[Manifest]) -> Iterable[Html]:
         cells, area_ha = sum(p.cells for p in parts), math.fsum(p.area_ha for p in parts)
         sure = math.fsum(p.cells * (p.mean_confidence or 0) for p in parts)
         share, mean = 100 * area_ha / whole if whole else 0.0, sure / cells if cells else None
-        sums.append(area.changed(cells=cells, area_ha=area_ha, share_percent=share, mean_confidence=mean))
+        sums.append(area.evolve(cells=cells, area_ha=area_ha, share_percent=share, mean_confidence=mean))
     told = element("p", "Where scenes overlap, the ground counts once for each.", class_="small")
     yield section("All together", area_table(sums, manifests[0].legend), told)
 
