@@ -162,6 +162,10 @@ def tile(
         The attribute of the polygons that holds the class.
     options : TileOptions, optional
 
+    Returns
+    -------
+    TileResult
+
     Raises
     ------
     CallError

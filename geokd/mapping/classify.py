@@ -43,6 +43,11 @@ def classify(
     progress : Progress
         Is told how many blocks are done, and how many there are.
 
+    Returns
+    -------
+    ClassifyResult
+        The map, the files that were written, and the manifest.
+
     Raises
     ------
     CallError

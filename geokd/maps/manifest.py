@@ -284,6 +284,15 @@ def write_document(document: dict[str, Any], path: Path) -> None:
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest, also of an older version: unknown keys are left out.
 
+    Parameters
+    ----------
+    path : Path
+        The file `<stem>_landuse.json`.
+
+    Returns
+    -------
+    Manifest
+
     Raises
     ------
     SceneError

@@ -21,6 +21,10 @@ class ShippedModel(AboutModel):
 def models() -> list[ShippedModel]:
     """List the bundles that ship, by name.
 
+    Returns
+    -------
+    list of ShippedModel
+
     Raises
     ------
     BundleError

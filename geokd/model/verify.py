@@ -52,6 +52,15 @@ class VerifyResult:
 def verify(model: str | Path = DEFAULT_MODEL) -> VerifyResult:
     """Run a model on its golden input and compare the logits with those stored in the bundle.
 
+    Parameters
+    ----------
+    model : path
+        A bundle, or the name of one that ships.
+
+    Returns
+    -------
+    VerifyResult
+
     Raises
     ------
     BundleError

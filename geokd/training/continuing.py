@@ -43,7 +43,7 @@ _REVIEWED = "-reviewed"
 
 
 def continuing_recipe(model: str | Path, changes: Sequence[str] = ()) -> Recipe:
-    """Make the recipe that goes on with the student of a bundle.
+    """Make the recipe that trains the student of a bundle further.
 
     Input, classes, network and augmentation are the bundle's, but chips are not mixed: corrected ones show several
     land uses as they are. Few steps, small ones; the statistics of batch normalisation stay the old student's.
@@ -54,6 +54,10 @@ def continuing_recipe(model: str | Path, changes: Sequence[str] = ()) -> Recipe:
         A bundle, or the name of one that ships; of one in int8 the fp32 one beside it is taken.
     changes : sequence of str
         Keys that are set anew, as `section.key=value`.
+
+    Returns
+    -------
+    Recipe
 
     Raises
     ------

@@ -81,6 +81,10 @@ def export(
     overwrite : bool
         Replace bundles of the same names.
 
+    Returns
+    -------
+    ExportResult
+
     Raises
     ------
     CallError

@@ -32,6 +32,10 @@ def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
     changes : sequence of str
         Keys that are set anew, as `section.key=value` with the value as TOML has it; quotes may be left out.
 
+    Returns
+    -------
+    Recipe
+
     Raises
     ------
     CallError
@@ -43,7 +47,22 @@ def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
 
 
 def load_dense_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> DenseRecipe:
-    """Read a TOML recipe of a dense student; takes and raises what :func:`load_recipe` does."""
+    """Read a TOML recipe of a dense student.
+
+    Parameters
+    ----------
+    path, changes
+        As :func:`load_recipe`.
+
+    Returns
+    -------
+    DenseRecipe
+
+    Raises
+    ------
+    CallError, RecipeError
+        As :func:`load_recipe`.
+    """
     return _loaded(dense_recipe_from_json, path, changes)
 
 

@@ -74,7 +74,7 @@ def train(
     resume: bool = False,
     progress: Progress = to_stderr,
 ) -> TrainResult:
-    """Train a student on labelled chips by distillation from a VGG16 teacher, or go on with one that is there.
+    """Train a student on labelled chips by distillation from a VGG16 teacher, or train one further.
 
     From a table of labelled scenes a dense student is made, see :func:`geokd.training.dense.train.train_dense`.
 
@@ -97,6 +97,10 @@ def train(
         Continue the run in `output`; it must be of the same recipe and chips.
     progress : Progress
         Takes news of the training; stderr by default.
+
+    Returns
+    -------
+    TrainResult
 
     Raises
     ------

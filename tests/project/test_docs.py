@@ -1,6 +1,8 @@
 """Every command and every Python example of README and docs/ is run, page by page, in a copy of what a clone holds."""
 
+import dataclasses
 import importlib.util
+import inspect
 import os
 import re
 import shutil
@@ -9,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -158,6 +161,22 @@ def test_the_python_reference_has_every_public_name() -> None:
         r"^::: geokd\.(\w+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), flags=re.MULTILINE
     )
     assert sorted(names) == sorted(set(geokd.__all__) - {"__version__"})
+
+
+@pytest.mark.parametrize("name", sorted(set(geokd.__all__) - {"__version__"}))
+def test_public_names_say_what_they_take_and_give(name: str) -> None:
+    """A function describes each parameter and what it returns; a class of options describes each field."""
+    public: Any = getattr(geokd, name)
+    described = inspect.getdoc(public) or ""
+    assert len(described.splitlines()[0]) > 12
+    told = re.findall(r"^(\w+(?:, \w+)*)(?: :.*)?$", described, flags=re.MULTILINE)
+    names = {word for line in told for word in line.split(", ")}
+    if not inspect.isclass(public):
+        assert set(inspect.signature(public).parameters) <= names
+        assert "Raises\n------" in described
+        assert "Returns\n-------" in described or inspect.signature(public).return_annotation is None
+    elif name.endswith("Options"):
+        assert {field.name for field in dataclasses.fields(public)} <= names
 
 
 def test_pages_load_nothing_from_elsewhere(tmp_path: Path) -> None:
