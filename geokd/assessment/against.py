@@ -161,7 +161,7 @@ def _judged(source: MapFile, truth: GroundTruth, others: list[str], match: Class
     strata = truth.others["stratum"].astype(np.int64) if "stratum" in truth.others else None
     other_right = (other == label) & ((label < foreign) | alike)
     notes = tuple(
-        f"{name} are judged as one class, since a map or the labels do not tell them apart" for name in match.joined
+        f"{name} are judged as one class, since a map or the labels do not distinguish them" for name in match.joined
     )
     return _Points(codes, labelled, used, first == label, other_right, strata, notes)
 

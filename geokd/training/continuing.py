@@ -175,7 +175,8 @@ def _recipe_of(bundle: Bundle) -> Recipe:
             f"the bundle {bundle.name} holds {bundle.architecture}, no student that can be trained further"
         )
     origin = bundle.provenance.get("derived_from", {})
-    if any(c["from"] != [c["name"]] for c in origin.get("classes", [])):
+    made_of = [(c["name"], c.get("made_of", c.get("from"))) for c in origin.get("classes", [])]  # "from" until 0.1
+    if any(old != [name] for name, old in made_of):
         raise BundleError(
             f"the classes of {bundle.name} were renamed or merged by geokd style; continue with {origin['name']}, from"
             " which it was made, and style what comes of it"

@@ -41,7 +41,7 @@ CALIBRATION_CHIPS = 1024
 
 _KEPT_OF_THE_OLD = (
     "temperature and statistics of familiar chips are those of the bundle it went on from: corrected cells are chosen"
-    " because they are doubtful, so neither can be told from them",
+    " because they are doubtful, so neither can be estimated from them",
     "validation chips are corrected cells that were held out, unless others were given: doubtful ones, whose accuracies"
     " are not those of a map",
 )

@@ -215,7 +215,7 @@ def other_input(folder: Path, old: Path) -> None:
     ("call", "error", "said"),
     [
         (no_class, ChipError, "has chips of beach, which tiny does not know; it knows dark, striped: name the folders"),
-        (no_fp32, BundleError, r"is int8, and training goes on with fp32 alone; .* alone-fp32\.onnx"),
+        (no_fp32, BundleError, r"is int8, and training can continue fp32 bundles alone; .* alone-fp32\.onnx"),
         (one_place, ChipError, "lie within one square of 640 m, so none can be held out"),
         (a_teacher, BundleError, "holds vgg16, no student that can be trained further"),
         (
@@ -227,7 +227,7 @@ def other_input(folder: Path, old: Path) -> None:
         (
             strange_change,
             RecipeError,
-            "the recipe that goes on with .* as changed cannot be used: .*did you mean 'epochs'",
+            "the recipe that continues with .* as changed cannot be used: .*did you mean 'epochs'",
         ),
         (no_bundle, CallError, "--unlabelled is for going on with a bundle by --init"),
         (other_input, CallError, r"\[input\] of the recipe is not that of the bundle"),

@@ -84,7 +84,7 @@ def test_no_more_layers_can_be_frozen_than_there_are() -> None:
 
 
 def test_nothing_to_learn_from() -> None:
-    with pytest.raises(RecipeError, match="nothing to learn from"):
+    with pytest.raises(RecipeError, match="nothing to train on"):
         recipe_from_json({"loss": {"ce": 0, "kl": 0, "cosine": 0}})
 
 
