@@ -61,7 +61,10 @@ answer["exported"] = QgsLayoutExporter(layout).exportToImage(output, settings) =
 def has_qgis() -> bool:
     """Whether QGIS's Python is there."""
     try:
-        return subprocess.run([QGIS_PYTHON, "-c", "import qgis.core"], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run([QGIS_PYTHON, "-I", "-c", "import qgis.core"], capture_output=True, check=False).returncode
+            == 0
+        )
     except OSError:
         return False
 
@@ -78,7 +81,7 @@ def run_in_qgis(
         pytest.skip(f"{QGIS_PYTHON} has no qgis module")
     with tempfile.TemporaryDirectory() as home:
         run = subprocess.run(
-            [QGIS_PYTHON, "-c", _OPENED + script + _PRINTED, *map(str, arguments)],
+            [QGIS_PYTHON, "-I", "-c", _OPENED + script + _PRINTED, *map(str, arguments)],
             env={"QT_QPA_PLATFORM": "offscreen", "HOME": home, "LC_ALL": "C.UTF-8"} | dict(environment or {}),
             capture_output=True,
             check=False,
