@@ -160,6 +160,7 @@ CLASSIFY = Tool(
         _WORKERS,
         P("PROCESSES", "flag", "Work in processes, not threads", "--processes", default=False, advanced=True),
         P("SCHEDULER", "text", "Dask cluster: address or scheduler file", "--scheduler", advanced=True),
+        P("DASHBOARD", "flag", "Print the address of Dask's page", "--dashboard", default=False, advanced=True),
         OVERWRITE,
         OUTPUT,
     ),
