@@ -30,6 +30,8 @@ from .mapping.info import RasterInfo as RasterInfo
 from .mapping.info import info as info
 from .mapping.options import ClassifyOptions as ClassifyOptions
 from .mapping.scene_run import ClassifyResult as ClassifyResult
+from .maps.composite import CompositeOptions as CompositeOptions
+from .maps.composite import composite as composite
 from .maps.manifest import Manifest as Manifest
 from .maps.manifest import read_manifest as read_manifest
 from .maps.map_grid import StatedGrid as StatedGrid

@@ -20,6 +20,7 @@ _COMMANDS = {
     "sample": ("geokd.cli.sample:sample", "Draw a random sample of a map, to be labelled in QGIS."),
     "review": ("geokd.cli.review:review", "Choose the cells of a map most worth a look, to correct in QGIS."),
     "mosaic": ("geokd.cli.mosaic:mosaic", "Join maps of neighbouring scenes into one."),
+    "composite": ("geokd.cli.composite:composite", "Join maps of several dates of one place into one."),
     "style": ("geokd.cli.style:style", "Give a map or a model names, colours and classes of your own."),
     "assess": ("geokd.cli.assess:assess", "Estimate the accuracy of a map and corrected areas."),
     "verify": ("geokd.cli.verify:verify", "Check that a model answers here as where it was made."),

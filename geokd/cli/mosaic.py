@@ -60,12 +60,13 @@ def mosaic(
     from geokd.maps.mosaic import mosaic as join
 
     made = join(maps, output, MosaicOptions(by=by, grid=StatedGrid(crs, resolution), **choices))
-    echo(_summary(made, output), err=True)
+    echo(summary(made, output), err=True)
     if as_json:
         echo(json.dumps(made.to_json(), allow_nan=False))
 
 
-def _summary(made: "Manifest", output: Path) -> str:
+def summary(made: "Manifest", output: Path) -> str:
+    """Return what was joined, and how, in lines."""
     maps = () if made.mosaic is None else made.mosaic.maps
     lines = [f"{output}:", *(f"  {note}" for note in made.notes)]
     lines += [f"  {source.cells_taken:>14,} cells from {source.path}" for source in maps]

@@ -199,6 +199,7 @@ class MosaicRecord(Record):
     sources: bool
     polygons: bool
     overwrite: bool
+    dates: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

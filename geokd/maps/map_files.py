@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.files import write_bytes
-from geokd.legend.classes import UNCLASSIFIED, LandUseClass, Legend, default_legend
+from geokd.legend.classes import NODATA, UNCLASSIFIED, LandUseClass, Legend, default_legend
 from geokd.maps.class_map import ClassMap
 from geokd.maps.geotiff import Part, write_class_raster, write_confidence_raster, write_probability_raster
 from geokd.maps.manifest import Manifest, write_manifest
@@ -63,6 +63,8 @@ class MapProduct:
     percent : iterable of Part, optional
         Probability of each class, in percent.
     sources : Sources, optional
+    dates : uint8 array (rows, cols), optional
+        On how many dates each cell was seen; 255 for none.
     """
 
     class_map: ClassMap
@@ -76,6 +78,7 @@ class MapProduct:
     simplify_m: float = 0.0
     percent: Iterable[Part] | None = None
     sources: Sources | None = None
+    dates: NDArray[np.uint8] | None = None
 
 
 def write_map(product: MapProduct, folder: Path, place: Path) -> Manifest:
@@ -108,6 +111,8 @@ def write_map(product: MapProduct, folder: Path, place: Path) -> Manifest:
         write_bytes(files["probability_style"], confidence_raster_qml().encode())
     if product.sources is not None:
         _write_sources(class_map, product.sources, files)
+    if product.dates is not None:
+        _write_dates(class_map, product.dates, files)
     manifest = product.describe(time.perf_counter() - start)
     write_manifest(manifest, files["manifest"])
     if "report" in files:
@@ -145,20 +150,38 @@ def _write_polygons(class_map: ClassMap, path: Path, simplify_m: float) -> NDArr
 
 def _write_sources(class_map: ClassMap, sources: Sources, files: Mapping[str, Path]) -> None:
     """Write the raster that shows which map each cell comes from, with the names of the maps and a style."""
-    numbered = ClassMap(sources.numbers, class_map.confidence, class_map.grid, _legend_of_sources(sources.names))
+    numbered = ClassMap(
+        sources.numbers, class_map.confidence, class_map.grid, _numbered("map", ["no map", *sources.names])
+    )
     tags = {f"GEOKD_MAP_{number}": name for number, name in enumerate(sources.names, 1)}
-    write_class_raster(numbered, files["source_raster"], tags, "number of the map")
-    write_bytes(files["source_attributes"], class_attributes_pam(numbered).encode())
-    write_bytes(files["source_style"], class_raster_qml(numbered.legend).encode())
+    _write_numbered(numbered, "source", tags, "number of the map", files)
 
 
-def _legend_of_sources(names: Sequence[str]) -> Legend:
-    """Return the maps as classes, numbered from 1, a colour each."""
-    colours = [c.color_hint for c in default_legend(f"map {number}" for number in range(len(names) + 1))]
-    titles = ["no map", *names]
+def _write_dates(class_map: ClassMap, dates: NDArray[np.uint8], files: Mapping[str, Path]) -> None:
+    """Write the raster that shows on how many dates each cell was seen, with a style."""
+    titles = [
+        "no date",
+        "1 date",
+        *(f"{number} dates" for number in range(2, int(dates.max(where=dates != NODATA, initial=1)) + 1)),
+    ]
+    numbered = ClassMap(dates, class_map.confidence, class_map.grid, _numbered("dates", titles))
+    _write_numbered(numbered, "date", {}, "number of dates", files)
+
+
+def _write_numbered(
+    numbered: ClassMap, kind: str, tags: Mapping[str, str], description: str, files: Mapping[str, Path]
+) -> None:
+    write_class_raster(numbered, files[f"{kind}_raster"], tags, description)
+    write_bytes(files[f"{kind}_attributes"], class_attributes_pam(numbered).encode())
+    write_bytes(files[f"{kind}_style"], class_raster_qml(numbered.legend).encode())
+
+
+def _numbered(name: str, titles: Sequence[str]) -> Legend:
+    """Return numbers from 0 on as classes, a colour each."""
+    colours = [c.color_hint for c in default_legend(f"{name} {number}" for number in range(len(titles)))]
     return Legend(
         tuple(
-            LandUseClass(number, f"map_{number}", title, colour)
+            LandUseClass(number, f"{name}_{number}", title, colour)
             for number, (title, colour) in enumerate(zip(titles, colours, strict=True))
         )
     )

@@ -42,6 +42,8 @@ class MosaicOptions:
         CRS and cells; those of the first map unless stated.
     sources : bool
         Whether a raster is written that tells which map each cell comes from.
+    dates : bool
+        Whether a raster is written that tells how many maps have a class at each cell.
     polygons : bool
         Whether the GeoPackage of polygons is written.
     overwrite : bool
@@ -51,6 +53,7 @@ class MosaicOptions:
     by: By | None = None
     grid: StatedGrid = field(default_factory=StatedGrid)
     sources: bool = False
+    dates: bool = False
     polygons: bool = True
     overwrite: bool = False
 
@@ -119,19 +122,22 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
     plan = _plan(maps, path, options)
     names = names_of(path)
     by_probability = plan.by == "probability"
-    outputs = names.chosen(polygons=options.polygons, probabilities=by_probability, sources=options.sources)
+    outputs = names.chosen(
+        polygons=options.polygons, probabilities=by_probability, sources=options.sources, dates=options.dates
+    )
     with staged(path.parent, outputs.values(), overwrite=options.overwrite, former=names) as folder:
-        class_map, numbers, taken = _join(plan, keep_sources=options.sources)
+        class_map, numbers, taken, dates = _join(plan, options)
         product = MapProduct(
             class_map,
             outputs,
             path.name.removesuffix(ENDING),
-            f"Mosaic of {len(plan.maps)} maps by {plan.by}",
+            f"{'Composite' if options.dates else 'Mosaic'} of {len(plan.maps)} maps by {plan.by}",
             {"GEOKD_MOSAIC_OF": ", ".join(source.name for source in plan.maps)},
             lambda _: _describe(plan, class_map, taken, options, outputs),
             [source.link(path.parent) for source in plan.maps],
             percent=_percent(plan) if by_probability else None,
             sources=None if numbers is None else Sources(numbers, [source.name for source in plan.maps]),
+            dates=dates,
         )
         return write_map(product, folder, path.parent)
 
@@ -167,6 +173,8 @@ def _problems_of_call(
         yield CallError(f"the mosaic {path} is one of the maps; call it something else")
     if options.sources and len(paths) > _MOST_SOURCES:
         yield CallError(f"sources can be recorded for {_MOST_SOURCES} maps, not for {len(paths)}; leave them out")
+    if options.dates and len(paths) > _MOST_SOURCES:
+        yield CallError(f"{len(paths)} dates are more than the {_MOST_SOURCES} of a composite; take the best of them")
     if options.by != "probability":
         return
     bare = [source.file.path for source in maps if source.probabilities is None]
@@ -219,18 +227,26 @@ def _rows(window: Window) -> tuple[int, int]:
     return int(window.row_off), int(window.row_off + window.height)
 
 
-def _join(plan: _Plan, *, keep_sources: bool) -> tuple[ClassMap, NDArray[np.uint8] | None, NDArray[np.int64]]:
-    """Decide all cells. Returns the map, the number of the map of each cell, and how many came from each map."""
+def _join(
+    plan: _Plan, options: MosaicOptions
+) -> tuple[ClassMap, NDArray[np.uint8] | None, NDArray[np.int64], NDArray[np.uint8] | None]:
+    """Decide all cells.
+
+    Returns the map, the number of the map of each cell, how many came from each map, and how many maps have each cell.
+    """
     shape = (plan.grid.height, plan.grid.width)
     codes, confidence = (np.full(shape, NODATA, np.uint8) for _ in range(2))
-    sources = np.full(shape, NODATA, np.uint8) if keep_sources else None
+    sources = np.full(shape, NODATA, np.uint8) if options.sources else None
+    dates = np.full(shape, NODATA, np.uint8) if options.dates else None
     taken = np.zeros(len(plan.maps) + 1, np.int64)
     for rows, overlay in plan.overlays():
         codes[rows], confidence[rows] = overlay.codes, overlay.confidence
         taken += np.bincount(overlay.sources.ravel(), minlength=len(taken))
         if sources is not None:
             sources[rows] = np.where(overlay.sources > 0, overlay.sources, NODATA)
-    return ClassMap(codes, confidence, plan.grid, plan.legend), sources, taken[1:]
+        if dates is not None:
+            dates[rows] = np.where(overlay.covering > 0, overlay.covering, NODATA)
+    return ClassMap(codes, confidence, plan.grid, plan.legend), sources, taken[1:], dates
 
 
 def _percent(plan: _Plan) -> Iterator[Part]:
@@ -265,6 +281,7 @@ def _describe(
             crs=options.grid.crs,
             resolution=options.grid.resolution,
             sources=options.sources,
+            dates=options.dates,
             polygons=options.polygons,
             overwrite=options.overwrite,
         ),

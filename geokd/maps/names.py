@@ -8,6 +8,7 @@ _ON_REQUEST = {
     "probabilities": ("probability_raster", "probability_style"),
     "report": ("report",),
     "sources": ("source_raster", "source_attributes", "source_style"),
+    "dates": ("date_raster", "date_attributes", "date_style"),
 }
 
 
@@ -31,12 +32,22 @@ class OutputNames(NamedTuple):
     source_raster: str
     source_attributes: str
     source_style: str
+    date_raster: str
+    date_attributes: str
+    date_style: str
 
     def chosen(
-        self, *, polygons: bool = False, probabilities: bool = False, report: bool = False, sources: bool = False
+        self,
+        *,
+        polygons: bool = False,
+        probabilities: bool = False,
+        report: bool = False,
+        sources: bool = False,
+        dates: bool = False,
     ) -> dict[str, str]:
         """Return the names by their fields: those of every map, and those of what is asked for."""
         asked = {"polygons": polygons, "probabilities": probabilities, "report": report, "sources": sources}
+        asked["dates"] = dates
         left_out = {field for kind, fields in _ON_REQUEST.items() if not asked[kind] for field in fields}
         return {field: name for field, name in self._asdict().items() if field not in left_out}
 
@@ -61,4 +72,7 @@ def output_names(stem: str) -> OutputNames:
         source_raster=f"{stem}_sources.tif",
         source_attributes=f"{stem}_sources.tif.aux.xml",
         source_style=f"{stem}_sources.qml",
+        date_raster=f"{stem}_dates.tif",
+        date_attributes=f"{stem}_dates.tif.aux.xml",
+        date_style=f"{stem}_dates.qml",
     )

@@ -44,25 +44,29 @@ class Overlay(NamedTuple):
         Number of the map that a cell comes from; 0 where there is none.
     percent : uint8 array (K, rows, cols) or None
         Mean probability of each class, where probabilities decided; 255 where no map tells anything.
+    covering : uint16 array (rows, cols)
+        Number of maps that tell something.
     """
 
     codes: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     sources: NDArray[np.uint16]
     percent: NDArray[np.uint8] | None
+    covering: NDArray[np.uint16]
 
 
 def by_confidence(parts: Sequence[Part], shape: tuple[int, int]) -> Overlay:
     """Take each cell of the map that is the most confident there; of equals, of the one that was named first."""
     codes, confidence = (np.full(shape, NODATA, np.uint8) for _ in range(2))
-    sources = np.zeros(shape, np.uint16)
+    sources, covering = np.zeros(shape, np.uint16), np.zeros(shape, np.uint16)
     for part in sorted(parts, key=lambda part: part.number):
         best = confidence[part.place]
         better = (part.codes != NODATA) & ((best == NODATA) | (part.confidence > best))
         codes[part.place][better] = part.codes[better]
         sources[part.place][better] = part.number
         best[better] = part.confidence[better]
-    return Overlay(codes, confidence, sources, None)
+        covering[part.place] += part.codes != NODATA
+    return Overlay(codes, confidence, sources, None, covering)
 
 
 def by_probability(parts: Sequence[Part], shape: tuple[int, int], classes: int) -> Overlay:
@@ -100,4 +104,4 @@ def by_probability(parts: Sequence[Part], shape: tuple[int, int], classes: int) 
         surer = (part.codes != NODATA) & (own > surest[part.place])
         surest[part.place][surer] = own[surer]
         sources[part.place][surer] = part.number
-    return Overlay(codes, confidence, sources, percent)
+    return Overlay(codes, confidence, sources, percent, covering)

@@ -64,6 +64,9 @@ _KINDS = {
     "source_raster": _Kind("Number of the map that each cell comes from", _COG, ("data",)),
     "source_attributes": _Kind("Names of the maps, for GDAL", "application/xml", ("metadata",)),
     "source_style": _Kind("Style of the sources, for QGIS", "application/xml", ("metadata", "style")),
+    "date_raster": _Kind("Number of dates on which each cell was seen", _COG, ("data",)),
+    "date_attributes": _Kind("Names of the numbers of dates, for GDAL", "application/xml", ("metadata",)),
+    "date_style": _Kind("Style of the dates, for QGIS", "application/xml", ("metadata", "style")),
 }
 
 
@@ -212,6 +215,8 @@ def _bands(field: str, manifest: Manifest) -> dict[str, Any]:
             for m in manifest.mosaic.maps
         ]
         return _raster(cells, [("map", "Number of the map")]) | {"classification:classes": [*classes, unmapped]}
+    if field == "date_raster":
+        return _raster(cells, [("dates", "Number of dates on which the cell was seen")])
     if field == "confidence_raster":
         return _raster(cells, [("confidence", "Probability of the class that is shown")], "%")
     if field == "probability_raster":

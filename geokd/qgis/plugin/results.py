@@ -28,6 +28,7 @@ _LAYERS = {
     "confidence_raster": ("confidence", "raster", False),
     "probability_raster": ("probabilities", "raster", False),
     "source_raster": ("sources", "raster", False),
+    "date_raster": ("dates", "raster", False),
 }
 
 
