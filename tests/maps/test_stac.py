@@ -83,7 +83,7 @@ def test_an_item_is_valid_and_true(
     item, folder = read(item_file), item_file.parent
     check(item, validator)
     assert (item["stac_version"], item["id"]) == ("1.1.0", "fields_landuse")
-    assert {name for name in OutputNames._fields if not name.startswith("source_")} - {"stac_item"} == set(
+    assert {name for name in OutputNames._fields if not name.startswith(("source_", "date_"))} - {"stac_item"} == set(
         item["assets"]
     ) - {"model"}
     for asset in item["assets"].values():
