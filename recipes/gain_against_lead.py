@@ -53,7 +53,8 @@ def draw(points: list[Point], picture: Path) -> None:
     for point in points:
         reach = [[point.gain - point.interval[0]], [point.interval[1] - point.gain]]
         look = {"color": f"C{losses.index(point.loss)}", "marker": "osD^v"[sources.index(point.source) % 5]}
-        axes.errorbar([point.lead], [point.gain], reach, capsize=3, linestyle="", **look)
+        aside = 0.08 * losses.index(point.loss)  # so that intervals do not cover each other
+        axes.errorbar([point.lead + aside], [point.gain], reach, capsize=3, linestyle="", **look)
     for number, loss in enumerate(losses):
         axes.plot([], [], color=f"C{number}", label=loss)
     for number, source in enumerate(sources):
