@@ -26,6 +26,7 @@ _BATCH_PIXELS = 64 * 64 * 64  # chips or patches run at once, as many as have so
 _LAST = "logits"  # what the last layer's output, or its enlargement, is called
 _MOST = 8.0  # times that a channel is multiplied: the weights that read it lose as much
 _MARGIN = 1.25  # of a channel's room over what chips show, for scenes that show more
+_FIRST = 3  # convolutions of a dense student that stay fp32: MobileNetV2's first and its first block
 _PASS_ON = ("GlobalAveragePool", "Flatten")  # channels go through these as they are
 
 Preparation = Callable[[onnx.ModelProto, Sequence[NDArray[np.uint8]]], onnx.ModelProto]
@@ -35,8 +36,9 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8], preparations: Sequence[Pre
     """Quantise an fp32 graph to int8 by the ranges that calibration chips (N, C, H, W) show.
 
     The preparations change the graph first, in their order, its batch normalisation folded. A student that was trained
-    under rounding wants none: its weights and biases allow for the steps of rounding alone. The last convolution of a
-    dense student stays fp32: rounded logits would be alike in many cells.
+    under rounding wants none: its weights and biases allow for the steps of rounding alone. The first three
+    convolutions of a dense student and its last stay fp32: all else is computed from the former, and rounded logits
+    would be alike in many cells.
     """
     size = max(1, _BATCH_PIXELS // (pixels.shape[2] * pixels.shape[3]))
     batches = [pixels[i : i + size] for i in range(0, len(pixels), size)]
@@ -48,7 +50,7 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8], preparations: Sequence[Pre
         for prepare in preparations:
             model = prepare(model, batches)
         onnx.save(model, prepared)
-        kept = [node.name for node in model.graph.node if node.op_type == "Conv" and _makes_logits(model.graph, node)]
+        kept = [node.name for node in _unrounded(model.graph)]
         quantization.quantize_static(
             prepared,
             quantised,
@@ -96,6 +98,28 @@ def equalise(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) -> on
     return equal
 
 
+def equalise_sums(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
+    """Bring the channels of unclipped tensors to like ranges, those that are added up by the same factors.
+
+    Parameters and result are as of :func:`equalise`, and the network answers as before.
+    """
+    equal = _copy(model)
+    sums = list(_sums(equal.graph))
+    weights = {tensor.name: tensor for tensor in equal.graph.initializer}
+    names = [name for one in sums for name in one.names]
+    highest, lowest = (_by_channel(equal, reduction, names, batches) for reduction in ("ReduceMax", "ReduceMin"))
+    peaks = {n: np.maximum(h.max(axis=0), -w.min(axis=0)) for n, h, w in zip(names, highest, lowest, strict=True)}
+    for one in sums:
+        peak = np.max([peaks[name] for name in one.names], axis=0)
+        factor = np.clip(peak.max() / np.maximum(peak, 1e-6), 1.0, _MOST).astype(np.float32)
+        for writer in one.writers:
+            _multiply(weights[writer.input[1]], factor, axis=0)
+            _multiply(weights[writer.input[2]], factor, axis=0)
+        for reader in one.readers:
+            _multiply(weights[reader.input[1]], 1 / factor, axis=0 if _is_depthwise(reader) else 1)
+    return equal
+
+
 def correct_biases(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
     """Take from each convolution's bias what the rounding of its weights adds to its outputs on average.
 
@@ -105,7 +129,8 @@ def correct_biases(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]])
     """
     corrected = _copy(model)
     weights = {tensor.name: tensor for tensor in corrected.graph.initializer}
-    layers = [n for n in corrected.graph.node if n.op_type == "Conv" and len(n.input) == 3]
+    exact = _unrounded(corrected.graph)
+    layers = [n for n in corrected.graph.node if n.op_type == "Conv" and len(n.input) == 3 and n not in exact]
     sizes = [len(pixels) for pixels in batches]
     means = _by_channel(corrected, "ReduceMean", [n.input[0] for n in layers], batches)
     for layer, mean in zip(layers, (np.average(m, axis=0, weights=sizes) for m in means), strict=True):
@@ -116,7 +141,7 @@ def correct_biases(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]])
     return corrected
 
 
-PREPARATIONS: tuple[Preparation, ...] = (equalise, correct_biases)
+PREPARATIONS: tuple[Preparation, ...] = (equalise, equalise_sums, correct_biases)
 
 
 def run_graph(graph: bytes, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -174,6 +199,41 @@ def _clipped(graph: onnx.GraphProto) -> Iterator[_Tensor]:
             continue
         if writer.op_type == "Conv" and len(writer.input) == 3 and (reader.op_type == "Conv" or _is_linear(reader)):
             yield _Tensor(clip.output[0], writer, reader, high)
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """Unclipped tensors that are added up, or a single one, with the convolutions that write and read them."""
+
+    names: tuple[str, ...]
+    writers: tuple[onnx.NodeProto, ...]
+    readers: tuple[onnx.NodeProto, ...]
+
+
+def _sums(graph: onnx.GraphProto) -> Iterator[_Sum]:
+    """Find unclipped tensors that convolutions alone write and read, and additions of them."""
+    outputs = {output.name for output in graph.output}
+    group: dict[str, set[str]] = {}
+    for node in graph.node:
+        if node.op_type in ("Conv", "Add"):
+            joined = [node.output[0], *(node.input if node.op_type == "Add" else ())]
+            union = set(joined).union(*(group.get(name, ()) for name in joined))
+            group.update(dict.fromkeys(union, union))
+    for names in {id(one): one for one in group.values()}.values():
+        writers = [node for node in graph.node if node.output[0] in names]
+        readers = [node for node in graph.node if names & set(node.input)]
+        plain = all(node.op_type == "Add" or (node.op_type == "Conv" and len(node.input) == 3) for node in writers)
+        read = readers and all(node.op_type in ("Conv", "Add") for node in readers) and not names & outputs
+        if plain and read and len(writers) == len(names):
+            convolutions = [tuple(n for n in nodes if n.op_type == "Conv") for nodes in (writers, readers)]
+            yield _Sum(tuple(sorted(names)), *convolutions)
+
+
+def _unrounded(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Convolutions of a dense student that stay fp32: the first three and the last."""
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    last = [node for node in convolutions if _makes_logits(graph, node)]
+    return [*convolutions[:_FIRST], *last] if last else []
 
 
 def _only_reader(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:

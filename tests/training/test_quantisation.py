@@ -17,7 +17,14 @@ import geokd
 from geokd.chips.files import index_unlabelled
 from geokd.chips.reading import read_chips
 from geokd.model.bundle import load_bundle, resolve_model
-from geokd.training.quantisation import PREPARATIONS, correct_biases, equalise, quantise, run_graph
+from geokd.training.quantisation import (
+    PREPARATIONS,
+    correct_biases,
+    equalise,
+    equalise_sums,
+    quantise,
+    run_graph,
+)
 
 SCENE = Path(__file__).parents[2] / "sample_data" / "eastern_shore.tif"
 
@@ -91,3 +98,25 @@ def test_int8_is_nearer_to_fp32_than_by_rounding_alone(student: bytes, patches: 
         for preparations in (PREPARATIONS, ())
     )
     assert prepared < 0.6 * plain, (prepared, plain)
+
+
+def test_equal_ranges_of_sums_change_weights_and_no_answer(folded: onnx.ModelProto, pixels: NDArray[np.uint8]) -> None:
+    equal = equalise_sums(folded, [pixels[:40], pixels[40:]])
+    ours, theirs = weights_of(equal), weights_of(folded)
+    layers = [node for node in folded.graph.node if node.op_type == "Conv"]
+    factors = [ours[n.input[2]] / theirs[n.input[2]] for n in layers]
+    assert sum(bool(f.max() > 1.01) for f in factors) == 17  # the last convolution of each block
+    np.testing.assert_allclose(
+        run_graph(equal.SerializeToString(), pixels), run_graph(folded.SerializeToString(), pixels), atol=0.02
+    )
+
+
+def test_a_dense_student_keeps_its_first_and_last_convolutions() -> None:
+    bundle = load_bundle(resolve_model("sentinel2-landuse-fp32"))
+    side = bundle.contract.patch_px
+    values = np.random.default_rng(0).integers(1, 255, (1, 4, side // 8, side // 8), dtype=np.uint8)
+    pixels = values.repeat(8, axis=2).repeat(8, axis=3)
+    model = onnx.load_from_string(quantise(bundle.graph, pixels, PREPARATIONS))
+    stored = {tensor.name for tensor in model.graph.initializer}
+    exact = [node.input[1] in stored for node in model.graph.node if node.op_type == "Conv"]
+    assert exact == [True] * 3 + [False] * (len(exact) - 4) + [True]
