@@ -27,6 +27,7 @@ from rasterio.features import rasterize
 from torch.nn import functional as F
 
 import geokd
+from geokd.progress import to_stderr
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.network import DenseNetwork
 from geokd.training.dense.patches import find_places
@@ -59,9 +60,9 @@ class Row:
 
 
 ROWS = {
-    "alone": Row("eurosat-rgb-fp32", 1e-3),
-    "taught start": Row(TEACHER, 3e-4),
-    "taught start + answers": Row(TEACHER, 3e-4, answers=True),
+    "alone": Row("eurosat-rgb-fp32", 3e-3),
+    "taught start": Row(TEACHER, 3e-3),
+    "taught start + answers": Row(TEACHER, 3e-3, answers=True),
 }
 
 
@@ -107,13 +108,13 @@ def train_and_judge(run: Path, row: Row, count: int, draw: int, scene: Path) -> 
     if row.answers:
         sources += table + f'labels = "{teacher_answers(run.parents[2], clip)}"\nkind = "shares"\n'
     (run / "scenes.toml").write_text(sources, encoding="utf-8")
-    data = read_dense_data(run / "scenes.toml", recipe, print)
+    data = read_dense_data(run / "scenes.toml", recipe, to_stderr)
     data = replace(data, sources=tuple(replace(one, held_out=one.held_out & False) for one in data.sources))
     view = view_of(data.contract, recipe)
     network, _, _ = build_dense(data, recipe)
     network = network.to(memory_format=torch.channels_last)
     places = find_places(data, recipe, view)
-    network = fit_dense(network, DenseJob(recipe, data, places, view, HeldOut([], []), run, print))
+    network = fit_dense(network, DenseJob(recipe, data, places, view, HeldOut([], []), run, to_stderr))
     classes, place = mapped(network, recipe, view, scene)
     figures = {
         "chosen_with": shares_right(classes, place, choosing),
