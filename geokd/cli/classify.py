@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @o.bbox_option
 @o.min_valid_share_option
 @o.min_confidence_option
+@o.min_confidence_of_option
 @o.smooth_option
 @o.min_area_option
 @o.simplify_option
@@ -88,6 +89,7 @@ def classify(
     from geokd.mapping.options import ClassifyOptions
 
     scenes = _named(scenes, choices.pop("bands"))
+    choices["min_confidence_of"] = dict(choices["min_confidence_of"])
     options = ClassifyOptions(engine="processes" if choices.pop("processes") else "threads", **choices)
     errors: dict[str, GeokdError] = {}
     if on_error == "skip":

@@ -14,8 +14,8 @@ class Shares(click.ParamType[tuple[str, float]]):
 
     name = "share"
 
-    def __init__(self, *, all_classes: bool = False) -> None:
-        self._all = all_classes
+    def __init__(self, *, all_classes: bool = False, per: float = 100, example: str = "Forest=10") -> None:
+        self._all, self._per, self._example = all_classes, per, example
 
     def convert(
         self, value: str | tuple[str, float], param: click.Parameter | None, ctx: click.Context | None
@@ -27,9 +27,9 @@ class Shares(click.ParamType[tuple[str, float]]):
         try:
             if not name and not self._all:
                 raise ValueError
-            return name.strip(), float(percent) / 100
+            return name.strip(), float(percent) / self._per
         except ValueError:
-            self.fail(f"{value!r} is not like Forest=10" + (" or 85" if self._all else ""), param, ctx)
+            self.fail(f"{value!r} is not like {self._example}" + (" or 85" if self._all else ""), param, ctx)
 
 
 accuracy_within_option = click.option(

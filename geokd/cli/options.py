@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from geokd.cli.goals import Shares
 from geokd.cli.talk import echo
 from geokd.model.bundle import AUTO_MODEL
 
@@ -143,6 +144,13 @@ min_confidence_option = click.option(
     default=0.0,
     show_default=True,
     help="Confidence below which a cell is left unclassified.",
+)
+min_confidence_of_option = click.option(
+    "--min-confidence-of",
+    type=Shares(per=1, example="Forest=0.7"),
+    multiple=True,
+    metavar="CLASS=CONFIDENCE",
+    help="The same for one class, in place of --min-confidence.",
 )
 smooth_option = click.option(
     "--smooth",

@@ -128,6 +128,7 @@ def record_options(job: MappingJob) -> OptionsRecord:
         bbox=asked.bbox,
         min_valid_share=job.min_valid_share,
         min_confidence=asked.min_confidence,
+        min_confidence_of=dict(asked.min_confidence_of),
         smooth_cells=asked.smooth_cells,
         min_area_ha=asked.min_area_ha,
         simplify_m=asked.simplify_m,

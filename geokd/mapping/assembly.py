@@ -137,7 +137,7 @@ def _joined_parts(
         for result in results:
             block, valid = result.predictions.block, result.valid_cells
             means = own_cells(joined, block, patches)
-            decided = codes_and_confidence(means, valid, job.options.min_confidence)
+            decided = codes_and_confidence(means, valid, job.least_confidences)
             yield _in_map(job, result, CellAnswers(block, *decided, percentages(means, valid) if percent else None))
 
 

@@ -54,9 +54,9 @@ class BlockTask:
     model_sha256 : str
     min_valid_share : float
         Share of valid pixels below which a patch is not classified.
-    min_confidence : float
-        Confidence below which a dense student leaves a cell unclassified; of a patch student that is decided when the
-        patches are averaged.
+    min_confidence : float or tuple of float
+        Confidence, of all classes or of each, below which a dense student leaves a cell unclassified; of a patch
+        student that is decided when the patches are averaged.
     percent : bool
         Whether a dense student gives the probability of each class, too.
     tile_px : tuple of int or None
@@ -75,7 +75,7 @@ class BlockTask:
     model: Path
     model_sha256: str
     min_valid_share: float
-    min_confidence: float = 0.0
+    min_confidence: float | tuple[float, ...] = 0.0
     percent: bool = False
     tile_px: tuple[int, int] | None = None
     run: str = ""

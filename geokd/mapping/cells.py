@@ -96,7 +96,9 @@ class CellAnswers:
                 self.percent[:, invalid] = NODATA
 
 
-def decide_cells(logits: NDArray[np.float32], temperature: float, min_confidence: float, cells: CellAnswers) -> None:
+def decide_cells(
+    logits: NDArray[np.float32], temperature: float, min_confidence: float | tuple[float, ...], cells: CellAnswers
+) -> None:
     """Decide each cell by the answers for one patch: the class of the highest logit, of equals the lowest code.
 
     The confidence is the probability of that class, 1 / sum exp((z_k - max z) / T) in float32. The same answers give
@@ -107,8 +109,8 @@ def decide_cells(logits: NDArray[np.float32], temperature: float, min_confidence
     logits : float32 array (K, rows, cols)
     temperature : float
         T, by which logits are divided before the softmax.
-    min_confidence : float
-        Cells whose probability is below it get the code K: unclassified.
+    min_confidence : float or tuple of float
+        Of all classes or of each: cells whose probability is below it get the code K: unclassified.
     cells : CellAnswers
         What is written to, at most (rows, cols): it gets the answers for the first of these.
     """
@@ -116,6 +118,7 @@ def decide_cells(logits: NDArray[np.float32], temperature: float, min_confidence
     high, wide = cells.codes.shape
     scale = np.float32(math.log2(math.e) / temperature)
     order = np.arange(classes, 0, -1, dtype=np.uint8)[:, np.newaxis, np.newaxis]  # the first of equals is the highest
+    unsure = np.broadcast_to(np.asarray(min_confidence, np.float32), classes)
     step = max(1, _STRIP_CELLS // width)
     weights_room, hit_room = np.empty((classes, step, width), np.float32), np.empty((classes, step, width), np.bool_)
     peak_room, code_room = np.empty((step, width), np.float32), np.empty((step, width), np.uint8)
@@ -131,8 +134,8 @@ def decide_cells(logits: NDArray[np.float32], temperature: float, min_confidence
         np.multiply(weights, scale, out=weights)
         np.exp2(weights, out=weights)
         total = np.add.reduce(weights, axis=0, out=peak)
-        if min_confidence > 0:
-            codes[np.float32(1) / total < min_confidence] = classes
+        if unsure.any():
+            codes[np.float32(1) / total < unsure[codes]] = classes
         hundred = np.divide(_MOST_PERCENT, total, out=total)
         cells.codes[rows] = codes[:, :wide]
         if cells.percent is not None:

@@ -194,7 +194,7 @@ def _mapping_info(scene: SceneInfo, named: str | Path, options: ClassifyOptions)
     bundle = student.bundle
     about = MappingInfo(problems=None, model=bundle.name, precision=bundle.precision, path=str(model))
     try:
-        if options.min_confidence > 0:
+        if options.leaves_unsure:
             check_unclassified(bundle)
         job = plan_job(scene, bundle, model, Path(), options, choice)
     except (SceneError, CallError) as error:

@@ -118,7 +118,7 @@ class MappingJob:
     def fingerprint(self) -> str:
         """What tells this map from those of other scenes, models and options."""
         chosen = ("min_confidence", "smooth_cells", "min_area_ha", "simplify_m", "acquired")
-        asked = {name: getattr(self.options, name) for name in chosen}
+        asked = {name: getattr(self.options, name) for name in chosen} | _by_class(self.options)
         known = self.run | asked | {"block_px": None, "probabilities_kept": None}
         return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
@@ -153,7 +153,12 @@ class MappingJob:
     def legend(self) -> Legend:
         """Classes of the map: the model's, and unclassified if a least confidence is asked for."""
         legend = self.bundle.legend
-        return legend.with_unclassified() if self.options.min_confidence > 0 else legend
+        return legend.with_unclassified() if self.options.leaves_unsure else legend
+
+    @property
+    def least_confidences(self) -> tuple[float, ...]:
+        """Confidence of each class below which a cell is left unclassified."""
+        return self.options.least_confidences(self.bundle.legend)
 
     @property
     def acquisition(self) -> Acquisition | None:
@@ -166,7 +171,13 @@ class MappingJob:
         """Choices that affect the map, one sentence each."""
         size, target = max(self.plan.grid.pixel_size_m), self.bundle.contract.ground_resolution_m
         least = self.options.min_confidence
-        unsure = (f"cells of a confidence below {100 * least:g} % are left unclassified",) if least > 0 else ()
+        unsure: tuple[str, ...] = (
+            (f"cells of a confidence below {100 * least:g} % are left unclassified",) if least > 0 else ()
+        )
+        unsure += tuple(
+            f"cells of {name} are left unclassified below {100 * share:g} %"
+            for name, share in self.options.min_confidence_of.items()
+        )
         return (
             *((self.choice.reason,) if self.choice.reason else ()),
             *self.plan.notes,
@@ -308,10 +319,15 @@ class _Models:
         if str(model) not in self._opened:
             path = resolve_model(model).resolve()
             bundle = open_bundle(path).bundle
-            if self._options.min_confidence > 0:
+            if self._options.leaves_unsure:
                 check_unclassified(bundle)
             self._opened[str(model)] = bundle, path
         return self._opened[str(model)]
+
+
+def _by_class(options: ClassifyOptions) -> dict[str, Any]:
+    """Return the least confidences of classes, where there are any, in a fixed order."""
+    return {"min_confidence_of": dict(sorted(options.min_confidence_of.items()))} if options.min_confidence_of else {}
 
 
 def plan_job(
@@ -356,9 +372,11 @@ def plan_job(
         "block_px": list(blocks_px),
         **({} if isinstance(patches, PatchGrid) else {"probabilities_kept": percent > 0}),
         **({} if isinstance(patches, PatchGrid) else {"min_confidence": options.min_confidence}),
+        **({} if isinstance(patches, PatchGrid) else _by_class(options)),
         **{f"{name}_version": version(name) for name in ("geokd", "numpy", "onnxruntime")},
     }
     choice = choice or ModelChoice(str(model))
+    options.least_confidences(bundle.legend)
     return MappingJob(
         info, plan, patches, bundle, model, folder, options, blocks_px, run, choice, spared=spared, area=area
     )

@@ -1,9 +1,11 @@
 """How to classify, as the user has it."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from geokd.errors import CallError, one_message
+from geokd.legend.classes import Legend
 from geokd.mapping.cores import available_cores
 from geokd.mapping.crew import Crew, Engine
 from geokd.scenes.acquisition import stated_acquisition
@@ -43,6 +45,8 @@ class ClassifyOptions:
         every valid pixel gets a class.
     min_confidence : float
         Confidence, 0 to 1, below which a cell is left unclassified; with 0 every cell gets a class of the model's.
+    min_confidence_of : dict of str to float
+        For classes of the model, by name, another least confidence than `min_confidence`.
     smooth_cells : int
         Side of the window, in cells, of a majority filter; odd. 1 leaves the map as it is.
     min_area_ha : float
@@ -94,6 +98,7 @@ class ClassifyOptions:
     bbox: tuple[float, float, float, float] | None = None
     min_valid_share: float | None = None
     min_confidence: float = 0.0
+    min_confidence_of: Mapping[str, float] = field(default_factory=dict)
     smooth_cells: int = 1
     min_area_ha: float = 0.0
     simplify_m: float = 0.0
@@ -118,6 +123,11 @@ class ClassifyOptions:
             problems.append(f"the least valid share {self.min_valid_share:g} is not within 0..1")
         if not 0 <= self.min_confidence <= 1:
             problems.append(f"the least confidence {self.min_confidence:g} is not within 0..1")
+        problems += [
+            f"the least confidence {share:g} of {name} is not within 0..1"
+            for name, share in self.min_confidence_of.items()
+            if not 0 <= share <= 1
+        ]
         if self.smooth_cells not in range(1, _MOST_SMOOTH_CELLS + 1, 2):
             problems.append(
                 f"a window of {self.smooth_cells} cells cannot smooth the map; take an odd number from 1 to"
@@ -162,6 +172,28 @@ class ClassifyOptions:
     def area_options(self) -> AreaOptions:
         """The part that tells which area is mapped."""
         return AreaOptions(self.aoi, self.where, self.bbox)
+
+    @property
+    def leaves_unsure(self) -> bool:
+        """Whether cells may be left unclassified."""
+        return self.min_confidence > 0 or any(share > 0 for share in self.min_confidence_of.values())
+
+    def least_confidences(self, legend: Legend) -> tuple[float, ...]:
+        """Return the least confidence of each class of a model.
+
+        Raises
+        ------
+        CallError
+            If a class is unknown.
+        """
+        codes = {name: legend.code_of(name) for name in self.min_confidence_of}
+        unknown = [name for name, code in codes.items() if code is None]
+        if unknown:
+            raise CallError(
+                f"--min-confidence-of names {', '.join(unknown)}; the model's classes are {', '.join(legend.names)}"
+            )
+        of = {code: self.min_confidence_of[name] for name, code in codes.items()}
+        return tuple(of.get(c.value, self.min_confidence) for c in legend)
 
     @property
     def filters(self) -> bool:

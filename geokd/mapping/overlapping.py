@@ -140,7 +140,7 @@ def mean_over_patches(probabilities: NDArray[np.float32], span: int) -> NDArray[
 
 
 def codes_and_confidence(
-    cells: NDArray[np.float64], valid: NDArray[np.bool_], min_confidence: float = 0.0
+    cells: NDArray[np.float64], valid: NDArray[np.bool_], min_confidence: float | tuple[float, ...] = 0.0
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Decide each cell: the class of the highest probability (of equals the lowest code), and that probability.
 
@@ -161,7 +161,8 @@ def codes_and_confidence(
     mapped = valid & ~np.isnan(cells[..., 0])
     codes = np.where(mapped, cells.argmax(axis=-1), NODATA).astype(np.uint8)
     highest = np.where(mapped, cells.max(axis=-1), 0)
-    codes[mapped & (highest < min_confidence)] = cells.shape[-1]
+    limits = np.broadcast_to(np.asarray(min_confidence, np.float64), cells.shape[-1])
+    codes[mapped & (highest < limits[np.where(mapped, codes, 0)])] = cells.shape[-1]
     confidence = np.where(mapped, np.rint(100 * highest), NODATA).astype(np.uint8)
     return codes, confidence
 

@@ -218,7 +218,7 @@ def block_tasks(job: MappingJob, scene: int = 0, run: str | None = None) -> Iter
     plan = replace(job.plan, files=())  # workers need not know them
     if path.exists():
         plan = replace(plan, path=str(path.resolve()))
-    options, run = job.options, run or uuid4().hex
+    run = run or uuid4().hex
     for number, block in enumerate(job.blocks):
         yield BlockTask(
             plan,
@@ -229,7 +229,7 @@ def block_tasks(job: MappingJob, scene: int = 0, run: str | None = None) -> Iter
             job.model,
             job.bundle.sha256,
             job.min_valid_share,
-            options.min_confidence,
+            job.least_confidences,
             percent=job.keeps_probabilities,
             tile_px=job.kept_tile_px,
             shown=None if job.area is None else job.shown,

@@ -104,6 +104,7 @@ class OptionsRecord(Record):
     bbox: tuple[float, float, float, float] | None = None
     min_valid_share: float | None = None
     min_confidence: float = 0.0
+    min_confidence_of: dict[str, float] = field(default_factory=dict)
     smooth_cells: int = 1
     min_area_ha: float = 0.0
     simplify_m: float = 0.0
@@ -122,7 +123,8 @@ class OptionsRecord(Record):
     @property
     def shapes_classes(self) -> bool:
         """Whether cells may have another class than the most probable one."""
-        return self.min_confidence > 0 or self.smooth_cells > 1 or self.min_area_ha > 0
+        unsure = self.min_confidence > 0 or any(share > 0 for share in self.min_confidence_of.values())
+        return unsure or self.smooth_cells > 1 or self.min_area_ha > 0
 
 
 @dataclass(frozen=True, kw_only=True)

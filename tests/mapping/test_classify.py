@@ -211,6 +211,7 @@ def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:
         "bbox": None,
         "min_valid_share": 0.25,
         "min_confidence": 0.0,
+        "min_confidence_of": {},
         "smooth_cells": 1,
         "min_area_ha": 0.0,
         "simplify_m": 0.0,
