@@ -23,9 +23,10 @@ from geokd.assessment.robustness import unrounded
 from geokd.assessment.shifts import SHIFTS
 from geokd.assessment.yardstick import Yardstick, YardstickOptions, judge_map, lay_yardstick
 from geokd.mapping.blocks import cut_patches
-from geokd.mapping.jobs import MappingJob, plan_jobs
+from geokd.mapping.jobs import MappingJob
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.overlapping import codes_and_confidence, mean_over_patches
+from geokd.mapping.planning import plan_jobs
 from geokd.maps.class_map import ClassMap
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.reader import mirrored

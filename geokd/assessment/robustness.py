@@ -23,8 +23,9 @@ from geokd.documents import Record
 from geokd.errors import CallError, SceneError
 from geokd.mapping.account import record_drift, record_model, record_options
 from geokd.mapping.classify import make_map
-from geokd.mapping.jobs import MappingJob, plan_jobs
+from geokd.mapping.jobs import MappingJob
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.planning import plan_jobs
 from geokd.maps.class_map import ClassMap
 from geokd.maps.manifest import DriftRecord, ModelRecord, OptionsRecord, package_versions, write_document
 from geokd.maps.pages.contact_sheet import Panel, write_contact_sheet

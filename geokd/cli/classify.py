@@ -85,8 +85,8 @@ def classify(
 
     With --json, one line of JSON a scene goes to stdout: what the .json file holds.
     """
-    from geokd.mapping.jobs import plan_jobs, plan_what_can_be
     from geokd.mapping.options import ClassifyOptions
+    from geokd.mapping.planning import plan_jobs, plan_what_can_be
 
     scenes = _named(scenes, choices.pop("bands"))
     choices["min_confidence_of"] = dict(choices["min_confidence_of"])

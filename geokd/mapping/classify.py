@@ -10,10 +10,11 @@ from geokd.errors import GeokdError
 from geokd.mapping.assembly import assemble
 from geokd.mapping.blocks import BlockResult, BlockTask, classify_block
 from geokd.mapping.crew import Crew
-from geokd.mapping.jobs import MappingJob, plan_jobs
+from geokd.mapping.jobs import MappingJob
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.overlapping import Mosaic
 from geokd.mapping.parallel import run_tasks
+from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import ClassifyResult, SceneRun, block_tasks
 from geokd.model.bundle import AUTO_MODEL
 from geokd.progress import Progress, silent
@@ -73,7 +74,7 @@ def run_jobs(
     progress: Progress = silent,
     command: str | None = None,
 ) -> Iterator[tuple[MappingJob, ClassifyResult | GeokdError]]:
-    """Map scenes that :func:`geokd.mapping.jobs.plan_jobs` checked. Workers go on to the next while one is written.
+    """Map scenes that :func:`geokd.mapping.planning.plan_jobs` checked. Workers go on to the next while one is written.
 
     Parameters
     ----------

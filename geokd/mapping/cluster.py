@@ -19,7 +19,7 @@ from geokd.mapping.running_cluster import check_workers, connect
 T = TypeVar("T")
 R = TypeVar("R")
 
-SILENT_SECONDS = 20.0
+SILENT_SECONDS = 15.0
 """After which a worker, or the scheduler, that does not answer is given up."""
 
 _ANSWER_SECONDS = 5.0
@@ -41,6 +41,7 @@ class Cluster:
         self._heard = time.monotonic()  # from the scheduler, with at least one worker
         self._workers: dict[str, _Heard] = {}
         self._number = 0
+        self._deserted = False
         self.threads = crew.workers
         if not crew.in_this_process:
             self._hear()
@@ -107,7 +108,7 @@ class Cluster:
         silent = [worker for worker, heard in self._workers.items() if heard.is_silent]
         if time.monotonic() - self._heard > SILENT_SECONDS:
             raise self._lost(self._what_is_missing(silent))
-        if not silent:
+        if not silent or not self.others(silent):
             return []
         with suppress(OSError, TimeoutError):
             held = self._ask(self._client.scheduler.processing, workers=silent)
@@ -117,7 +118,7 @@ class Cluster:
         return []
 
     def _what_is_missing(self, silent: list[str]) -> str:
-        if silent:
+        if silent and not self._deserted:
             verb = "does" if len(silent) == 1 else "do"
             return f"its worker{'s' * (len(silent) > 1)} {named(silent, 3)} {verb} not answer"
         gone = list(self._workers)
@@ -134,6 +135,7 @@ class Cluster:
             if self._client.status != "running" or time.monotonic() - self._heard > SILENT_SECONDS:
                 raise self._lost("its scheduler does not answer") from None
             return
+        self._deserted = not found
         if found:
             known = self._workers
             self._workers = {

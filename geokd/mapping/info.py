@@ -10,8 +10,8 @@ from geokd.documents import Record
 from geokd.errors import CallError, SceneError
 from geokd.mapping.account import product_fields, record_options
 from geokd.mapping.choosing import choose_model, read_card
-from geokd.mapping.jobs import check_unclassified, plan_job
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.planning import check_unclassified, plan_job
 from geokd.maps.manifest import GridRecord, OptionsRecord, grid_fields, json_number
 from geokd.model.bundle import AboutModel, is_model, load_bundle, resolve_model, shipped_models
 from geokd.model.engine import _TRIAL_SECONDS, Student, open_bundle, patches_per_second

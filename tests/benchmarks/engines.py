@@ -13,8 +13,8 @@ from distributed import LocalCluster
 
 from geokd.mapping.classify import run_jobs
 from geokd.mapping.cores import available_cores
-from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.planning import plan_jobs
 from tests.benchmarks.scene import large_scene
 
 ROUNDS = 3

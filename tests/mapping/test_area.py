@@ -14,8 +14,8 @@ from rasterio.features import geometry_mask
 
 from geokd.errors import CallError, SceneError
 from geokd.mapping.classify import classify
-from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import ClassifyResult
 from tests.tiny import dense_bundle, tiny_bundle, write_scene
 

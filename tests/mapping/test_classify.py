@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 import geokd
 from geokd.errors import BundleError, CallError, GeokdError, SceneError
-from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import ClassifyResult, block_tasks
 from geokd.maps.manifest import read_manifest
 from tests.tiny import GAIN, PATCH_PX, three_fields, write_scene

@@ -23,8 +23,8 @@ from geokd.mapping import scene_run
 from geokd.mapping.blocks import FAMILIAR_PX
 from geokd.mapping.cells import CellAnswers, decide_cells
 from geokd.mapping.classify import make_map
-from geokd.mapping.jobs import plan_jobs
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.planning import plan_jobs
 from geokd.model.contract import ValueScaling
 from geokd.model.engine import let_students_rest, make_student, softmax
 from geokd.scenes import tiles
