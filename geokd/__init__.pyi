@@ -19,6 +19,7 @@ from .assessment.review import review as review
 from .assessment.robustness import Robustness as Robustness
 from .assessment.robustness import RobustnessOptions as RobustnessOptions
 from .assessment.robustness import robustness as robustness
+from .assessment.sample import Sample as Sample
 from .assessment.sample import SampleOptions as SampleOptions
 from .assessment.sample import sample as sample
 from .chips.tiling import TileOptions as TileOptions

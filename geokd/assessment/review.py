@@ -20,7 +20,7 @@ from geokd.labels.cell_points import CellForm, CellPoints, Column, complete, wri
 from geokd.labels.scene_pictures import picture_cells
 from geokd.legend.classes import NODATA
 from geokd.maps.input_maps import InputMap, find_map
-from geokd.maps.map_file import count_cells, map_hash
+from geokd.maps.map_file import MapUsed, count_cells, map_hash
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
 NO_SAMPLE = "they are no random sample: neither accuracies nor areas can be estimated from them"
@@ -59,14 +59,6 @@ class _Doubts:
     confidence: NDArray[np.int32]
     likeliest: NDArray[np.int64] | None
     second: NDArray[np.int64] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class MapUsed(Record):
-    """Path and SHA-256 of a map's class raster."""
-
-    path: str
-    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)

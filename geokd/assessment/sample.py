@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from geokd.assessment.enlarging import read_former
 from geokd.assessment.pairing import PairedMaps, pair_maps
 from geokd.assessment.sampling import LEAST, Draw, allocate, usual_least
 from geokd.commit import staged
+from geokd.documents import Record
 from geokd.errors import CallError, one_message
 from geokd.labels.cell_form import sample_qml
 from geokd.labels.cell_labels import labelled_cells
@@ -18,7 +18,7 @@ from geokd.labels.cell_names import FIELD, FIELD_LATER
 from geokd.labels.cell_points import CellForm, CellPoints, Column, complete, write_cell_points
 from geokd.labels.scene_pictures import picture_cells
 from geokd.legend.classes import NODATA
-from geokd.maps.map_file import MapFile, Strata, count_cells, map_hash, open_map
+from geokd.maps.map_file import MapFile, MapUsed, Strata, count_cells, map_hash, open_map
 
 _DESCRIPTION = "Cells of a land-use map, drawn at random in each of its classes, to be labelled for geokd assess"
 
@@ -72,9 +72,35 @@ class SampleOptions:
             raise CallError(one_message(problems))
 
 
-def sample(
-    class_map: str | Path, points: int, output: str | Path, options: SampleOptions | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Stratum(Record):
+    """A class of the map: its cells and their area, and the points drawn in it."""
+
+    value: int
+    name: str
+    cells: int
+    area_ha: float
+    points: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample(Record):
+    """A sample that was drawn: the file written, the map, the points of each class.
+
+    `labelled` points have their labels from a former sample that was enlarged.
+    """
+
+    output: str
+    map: MapUsed
+    points: int
+    labelled: int
+    seed: int
+    min_per_class: int
+    strata: tuple[Stratum, ...]
+    notes: tuple[str, ...]
+
+
+def sample(class_map: str | Path, points: int, output: str | Path, options: SampleOptions | None = None) -> Sample:
     """Draw a stratified random sample of cells, and write it as a GeoPackage to be labelled in QGIS.
 
     The strata are the classes of the map, unclassified among them; :func:`geokd.assess` reads the file back.
@@ -90,9 +116,7 @@ def sample(
 
     Returns
     -------
-    dict
-        output, points, labelled (taken over from a former sample), seed, min_per_class, strata (value, name, cells,
-        area_ha, points of each class), notes.
+    Sample
 
     Raises
     ------
@@ -129,25 +153,25 @@ def sample(
         if former is not None:
             columns[FIELD], columns["note"] = former.columns(rows, cols)
         write_cell_points(CellPoints(rows, cols, codes, columns), source, form, folder / path.name)
-    return {
-        "output": str(path),
-        "map": {"path": source.path, "sha256": digest},
-        "points": points,
-        "labelled": 0 if former is None else former.labelled,
-        "seed": seed,
-        "min_per_class": least,
-        "strata": [
-            {
-                "value": c.value,
-                "name": c.name,
-                "cells": int(strata.cells[c.value]),
-                "area_ha": float(strata.areas_ha[c.value]),
-                "points": int(units[c.value]),
-            }
+    return Sample(
+        output=str(path),
+        map=MapUsed(path=source.path, sha256=digest),
+        points=points,
+        labelled=0 if former is None else former.labelled,
+        seed=seed,
+        min_per_class=least,
+        strata=tuple(
+            Stratum(
+                value=c.value,
+                name=c.name,
+                cells=int(strata.cells[c.value]),
+                area_ha=float(strata.areas_ha[c.value]),
+                points=int(units[c.value]),
+            )
             for c in source.legend
-        ],
-        "notes": notes,
-    }
+        ),
+        notes=tuple(notes),
+    )
 
 
 def check_cell_file(path: Path) -> None:

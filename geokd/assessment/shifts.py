@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from geokd.scenes.bands import HAZE
+
 Pixels = NDArray[np.float32]
 
 _RED_NM, _BLUE_NM = 665.0, 490.0
-_VEIL = (150.0, 190.0)  # bright haze, red and blue end
 
 
 def _by_wavelength(ends: tuple[float, float], nm: Sequence[float]) -> Pixels:
@@ -24,7 +25,7 @@ def _by_wavelength(ends: tuple[float, float], nm: Sequence[float]) -> Pixels:
 
 def haze(pixels: Pixels, nm: Sequence[float]) -> Pixels:
     """Draw a bright, slightly blue veil of 12 % over the scene."""
-    return pixels + np.float32(0.12) * (_by_wavelength(_VEIL, nm) - pixels)
+    return pixels + np.float32(0.12) * (_by_wavelength(HAZE, nm) - pixels)
 
 
 def molecular_light(pixels: Pixels, nm: Sequence[float], blue: float) -> Pixels:

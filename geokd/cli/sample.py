@@ -13,6 +13,7 @@ from geokd.cli.talk import echo
 
 if TYPE_CHECKING:
     from geokd.assessment.plan import SamplePlan
+    from geokd.assessment.sample import Sample
 
 
 @click.command()
@@ -91,7 +92,7 @@ def sample(class_map: str, points: int | None, output: Path | None, as_json: boo
     drawn = draw(class_map, points, output, SampleOptions(**choices))
     echo(_summary(drawn), err=True)
     if as_json:
-        echo(json.dumps(drawn, indent=2, allow_nan=False))
+        echo(json.dumps(drawn.to_json(), indent=2, allow_nan=False))
 
 
 def _planned(plan: "SamplePlan") -> str:
@@ -130,16 +131,12 @@ def _of_area(half_width: float | None) -> str:
     return f"{100 * half_width:,.0f} %" if half_width < 1 else "> 100 %"
 
 
-def _summary(drawn: dict[str, Any]) -> str:
-    width = max(len(row["name"]) for row in drawn["strata"])
+def _summary(drawn: "Sample") -> str:
+    width = max(len(row.name) for row in drawn.strata)
     lines = [
-        f"{drawn['points']:,} points written to {drawn['output']}: by area, at least {drawn['min_per_class']} of each"
-        f" class, seed {drawn['seed']}"
-        + (f"; {drawn['labelled']:,} of them are labelled already" if drawn["labelled"] else ""),
+        f"{drawn.points:,} points written to {drawn.output}: by area, at least {drawn.min_per_class} of each"
+        f" class, seed {drawn.seed}" + (f"; {drawn.labelled:,} of them are labelled already" if drawn.labelled else ""),
         f"  {'class':<{width}} {'cells':>12} {'area ha':>14} {'points':>7}",
     ]
-    lines += [
-        f"  {row['name']:<{width}} {row['cells']:>12,} {row['area_ha']:>14,.1f} {row['points']:>7,}"
-        for row in drawn["strata"]
-    ]
-    return "\n".join([*lines, *(f"  {note}" for note in drawn["notes"])])
+    lines += [f"  {row.name:<{width}} {row.cells:>12,} {row.area_ha:>14,.1f} {row.points:>7,}" for row in drawn.strata]
+    return "\n".join([*lines, *(f"  {note}" for note in drawn.notes)])

@@ -15,6 +15,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geokd.commit import settle
+from geokd.documents import Record
 from geokd.errors import OutputError, SceneError
 from geokd.legend.classes import NODATA, UNCLASSIFIED, LandUseClass, Legend, default_legend, machine_name
 from geokd.maps.attribute_table import names_of_values
@@ -252,6 +253,14 @@ def _palette(dataset: DatasetReader) -> dict[int, tuple[int, ...]]:
         return dict(dataset.colormap(1))
     except ValueError:  # it has none
         return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapUsed(Record):
+    """Path and SHA-256 of a map's class raster."""
+
+    path: str
+    sha256: str
 
 
 def map_hash(class_map: MapFile) -> str:

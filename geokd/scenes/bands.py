@@ -14,6 +14,9 @@ _NAMELESS = {"gray", "undefined"}  # colours that tell nothing of a band
 _CENTRES_NM = {"blue": 490.0, "green": 560.0, "red": 665.0, "nir": 842.0}  # of Sentinel-2's
 _AMBIGUOUS = ("b01", "b02", "b03", "b04")  # of four bands: Sentinel-2's first ones, or PlanetScope's
 
+HAZE = (150.0, 190.0)
+"""What bright haze tends to in the steps of bytes that a model sees, at the red and the blue end: slightly blue."""
+
 
 @dataclass(frozen=True)
 class BandChoice:

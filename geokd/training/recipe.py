@@ -36,6 +36,20 @@ def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
     return {"range": (low, high)}
 
 
+class AnyRecipe:
+    """Base of recipes, which are frozen dataclasses: what a run of training records and compares."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the resolved recipe as a JSON object, for :func:`geokd.training.recipe_file.recipe_from_json`."""
+        document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
+        return document
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the resolved recipe, hexadecimal: equal recipes have equal hashes, however they were written."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class InputRecipe:
     """What the student will be given; becomes the bundle's input contract.
@@ -246,7 +260,7 @@ class LegendEntry:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(AnyRecipe):
     """A whole recipe. `seed` decides initial weights, order, views and augmentation."""
 
     name: str = "student"
@@ -258,13 +272,3 @@ class Recipe:
     loss: LossRecipe = field(default_factory=LossRecipe)
     augmentation: AugmentationRecipe = field(default_factory=AugmentationRecipe)
     legend: tuple[LegendEntry, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the resolved recipe as a JSON object, for :func:`geokd.training.recipe_file.recipe_from_json`."""
-        document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return document
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, hexadecimal: equal recipes have equal hashes, however they were written."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()

@@ -206,7 +206,7 @@ def test_unclassified_cells(tmp_path: Path) -> None:
     write_document({"legend": legend.to_json()}, tmp_path / "a_landuse.json")
     path = write_map(tmp_path / "a_landuse.tif", codes, legend)
     sample = tmp_path / "s.gpkg"
-    drawn = geokd.sample(path, 80, sample)
+    drawn = geokd.sample(path, 80, sample).to_json()
     assert drawn["strata"][3]["points"] > 0
     label(sample, CODES)
     told = geokd.assess(path, sample)

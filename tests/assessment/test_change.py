@@ -48,7 +48,7 @@ def maps(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_strata_are_the_changes(maps: tuple[Path, Path], tmp_path: Path) -> None:
     first, later = maps
-    drawn = geokd.sample(first, 100, tmp_path / "s.gpkg", geokd.SampleOptions(later=later, min_per_class=5))
+    drawn = geokd.sample(first, 100, tmp_path / "s.gpkg", geokd.SampleOptions(later=later, min_per_class=5)).to_json()
     strata = {row["name"]: row["cells"] for row in drawn["strata"]}
     cells = {"sea": 240, "wood": 20, "field": int((LATER == 2).sum()), "sea_to_wood": 60}
     assert {name: strata[name] for name in cells} == cells

@@ -200,7 +200,7 @@ def test_an_enlarged_sample_keeps_cells_and_labels(class_map: Path, tmp_path: Pa
     first, second = tmp_path / "a.gpkg", tmp_path / "b.gpkg"
     geokd.sample(class_map, 60, first, geokd.SampleOptions(seed=7))
     label(first, CODES, share=0.7)
-    drawn = geokd.sample(class_map, 130, second, geokd.SampleOptions(enlarge=first))
+    drawn = geokd.sample(class_map, 130, second, geokd.SampleOptions(enlarge=first)).to_json()
     assert drawn["seed"] == 7
     assert drawn["labelled"] == 42
     frames = [geopandas.read_file(path, layer="sample") for path in (first, second)]
@@ -208,7 +208,7 @@ def test_an_enlarged_sample_keeps_cells_and_labels(class_map: Path, tmp_path: Pa
     assert len(new) == 130
     assert all(place in new for place in old)
     assert {p: r for p, r in old.items() if r == r} == {p: r for p, r in new.items() if r == r}  # noqa: PLR0124
-    fresh = geokd.sample(class_map, 130, tmp_path / "c.gpkg", geokd.SampleOptions(seed=7, min_per_class=21))
+    fresh = geokd.sample(class_map, 130, tmp_path / "c.gpkg", geokd.SampleOptions(seed=7, min_per_class=21)).to_json()
     again = {(p.x, p.y) for p in geopandas.read_file(tmp_path / "c.gpkg", layer="sample").geometry}
     assert [row["points"] for row in fresh["strata"]] == [row["points"] for row in drawn["strata"]]
     assert again == set(new)  # as if it had been drawn at once

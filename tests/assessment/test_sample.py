@@ -42,7 +42,7 @@ def rows_of(path: Path, query: str) -> list[Any]:
 
 
 def test_points_are_centres_of_cells_of_their_stratum(class_map: Path, tmp_path: Path) -> None:
-    drawn = geokd.sample(class_map, 60, tmp_path / "s.gpkg")
+    drawn = geokd.sample(class_map, 60, tmp_path / "s.gpkg").to_json()
     assert [row["points"] for row in drawn["strata"]] == [40, 10, 10]
     assert drawn["min_per_class"] == 10
     points = points_of(tmp_path / "s.gpkg")
@@ -61,7 +61,7 @@ def test_points_are_centres_of_cells_of_their_stratum(class_map: Path, tmp_path:
 
 def test_strata_and_draw_are_recorded(class_map: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.gpkg"
-    drawn = geokd.sample(class_map, 60, path, geokd.SampleOptions(seed=4, min_per_class=15))
+    drawn = geokd.sample(class_map, 60, path, geokd.SampleOptions(seed=4, min_per_class=15)).to_json()
     ((document,),) = rows_of(path, "SELECT metadata FROM gpkg_metadata WHERE md_standard_uri = 'geokd cells'")
     told = json.loads(document)
     strata = [(c["value"], c["title"], c["cells"], round(c["area_ha"], 6), c["points"]) for c in told["classes"]]
@@ -105,7 +105,7 @@ def test_pictures_show_the_scene_about_the_cell(tmp_path: Path) -> None:
     grid = grid_fields(SceneGrid(Affine(10, 0, 4e5, 0, -10, 4.2e6), 160, 160, CRS.from_epsg(32618)))
     record = SceneRecord(path=str(scene), size_bytes=None, data_type="uint8", bands_used=used, **grid)
     write_manifest(Manifest(legend=LEGEND.classes, scene=record), tmp_path / "scene_landuse.json")
-    drawn = geokd.sample(path, 30, tmp_path / "s.gpkg")
+    drawn = geokd.sample(path, 30, tmp_path / "s.gpkg").to_json()
     assert drawn["notes"] == []
     for _, point in points_of(tmp_path / "s.gpkg").iterrows():
         picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(point["picture"]))))
@@ -115,7 +115,7 @@ def test_pictures_show_the_scene_about_the_cell(tmp_path: Path) -> None:
         if abs((point.geometry.x - 4e5) / 1600 * 3 % 1 - 0.5) < 0.4:  # not at the border of two fields
             assert middle.argmax() == third
     scene.unlink()
-    without = geokd.sample(path, 30, tmp_path / "t.gpkg")
+    without = geokd.sample(path, 30, tmp_path / "t.gpkg").to_json()
     assert "no such file" in without["notes"][0]
     assert (points_of(tmp_path / "t.gpkg")["picture"] == "").all()
     with pytest.raises(CallError, match="no such file"):

@@ -153,7 +153,7 @@ def test_it_is_a_map_like_any_other(maps: Maps, tmp_path: Path) -> None:
         assert raster.colormap(1) == part.colormap(1)
     again = geokd.mosaic([out, maps.whole], tmp_path / "again_landuse.tif").to_json()  # a mosaic is joined like a map
     assert again["mosaic"]["decided_by"] == "probability"
-    drawn = geokd.sample(out, 100, tmp_path / "sample.gpkg")
+    drawn = geokd.sample(out, 100, tmp_path / "sample.gpkg").to_json()
     assert drawn["points"] == 100
 
 

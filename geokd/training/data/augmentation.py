@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from geokd.scenes.bands import HAZE
 from geokd.training.recipe import AugmentationRecipe
 
 VIEWS = 8
@@ -18,7 +19,6 @@ _SPOT = torch.tensor(
     [[[[0.05, 0.2, 0.05], [0.25, 1.0, 0.25], [0.05, 0.2, 0.05]]]]
 )  # how a whitecap spreads over pixels
 _RED_NM, _BLUE_NM = 665.0, 490.0
-_VEIL = (150.0, 190.0)  # bright haze, red and blue end
 _AIR_BLUE, _AIR_EXPONENT = 65.0, 2.5  # the air's own light in EuroSAT's stretch: what its darkest woods and waters show
 
 
@@ -250,7 +250,7 @@ def radiometry(pixels: Tensor, wavelengths_nm: Tensor, recipe: AugmentationRecip
     pixels = 255 * (pixels / 255).clamp_min(1e-6) ** torch.exp(each(recipe.gamma))
     pixels = pixels * torch.exp(each(recipe.gain) + each(recipe.band_gain, channels)) + each(recipe.offset)
     blueness = ((_RED_NM - wavelengths) / (_RED_NM - _BLUE_NM)).clamp(0, 1)
-    veil = _VEIL[0] + (_VEIL[1] - _VEIL[0]) * blueness
+    veil = HAZE[0] + (HAZE[1] - HAZE[0]) * blueness
     pixels = torch.lerp(pixels, veil.expand_as(pixels), each(recipe.haze).clamp_min(0).expand_as(pixels))
     white = torch.randn(pixels.shape, generator=generator, device=pixels.device)
     smooth = 2 * F.avg_pool2d(F.pad(white, (1, 1, 1, 1), mode="circular"), 3, stride=1)

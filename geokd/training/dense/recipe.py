@@ -4,14 +4,11 @@ A key that a file leaves out takes the default written here. Reading is :mod:`ge
 resolved recipe is stored in the run and in the bundle.
 """
 
-import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from geokd.model.contract import ValueScaling
-from geokd.training.recipe import MOST_SEED
+from geokd.training.recipe import MOST_SEED, AnyRecipe
 
 STRIDE_PX = 32
 """Sides of patches must be multiples of it: the network halves them five times."""
@@ -185,7 +182,7 @@ class VariationRecipe:
 
 
 @dataclass(frozen=True)
-class DenseRecipe:
+class DenseRecipe(AnyRecipe):
     """A whole recipe of a dense student. `seed` decides initial weights, what is held out, order and variation.
 
     `classes` are the student's, in the order of their codes. `validation_share` of the labels is held out: chips of
@@ -217,13 +214,3 @@ class DenseRecipe:
             unknown = [name for name in dict.fromkeys(wanted) if name not in names]
             if unknown:
                 raise ValueError(f"{', '.join(unknown)} are none of the classes ({', '.join(names)})")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the resolved recipe as a JSON object."""
-        document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        return document
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the resolved recipe, hexadecimal."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
