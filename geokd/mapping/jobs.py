@@ -106,9 +106,7 @@ class MappingJob:
     @property
     def fingerprint(self) -> str:
         """What tells this map from those of other scenes, models and options."""
-        chosen = ("min_confidence", "smooth_cells", "min_area_ha", "simplify_m", "acquired")
-        asked = {name: getattr(self.options, name) for name in chosen} | thresholds_by_class(self.options)
-        known = self.run | asked | {"block_px": None, "probabilities_kept": None}
+        known = self.run | self.options.of_the_map | {"block_px": None, "probabilities_kept": None}
         return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     @property

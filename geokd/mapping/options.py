@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import Legend
@@ -12,6 +13,16 @@ from geokd.scenes.acquisition import stated_acquisition
 from geokd.scenes.options import AreaOptions, SceneOptions
 
 _MOST_SMOOTH_CELLS = 99
+
+# The run itself knows what scene and model make of the first; the others shape neither cells nor outlines.
+_OF_SCENE = frozenset(
+    [
+        *("stride_px", "bidx", "value_scale", "value_offset", "nodata", "mask", "resample_m", "min_valid_share"),
+        *("aoi", "where", "bbox"),
+    ]
+)
+_OF_RUN = frozenset(["workers", "engine", "scheduler", "dashboard", "block_px", "memory_mb", "overwrite", "resume"])
+_OF_OUTPUTS = frozenset(("polygons", "probabilities", "report"))
 
 
 @dataclass(frozen=True)
@@ -194,6 +205,16 @@ class ClassifyOptions:
             )
         of = {code: self.min_confidence_of[name] for name, code in codes.items()}
         return tuple(of.get(c.value, self.min_confidence) for c in legend)
+
+    @property
+    def of_the_map(self) -> dict[str, Any]:
+        """The options that shape the map beyond what the model answers about the scene: all that are not named below.
+
+        An option that comes up anew counts, so that --resume never takes another map for this one.
+        """
+        left_out = _OF_SCENE | _OF_RUN | _OF_OUTPUTS
+        chosen = {name: value for name, value in vars(self).items() if name not in left_out}
+        return chosen | {"min_confidence_of": dict(self.min_confidence_of)}
 
     @property
     def filters(self) -> bool:

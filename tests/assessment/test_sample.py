@@ -183,7 +183,7 @@ def test_the_command_says_what_it_drew(class_map: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, call)
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
-    assert told == geokd.sample(class_map, 60, path, geokd.SampleOptions(3, 12, overwrite=True))
+    assert told == geokd.sample(class_map, 60, path, geokd.SampleOptions(3, 12, overwrite=True)).to_json()
     assert "60 points written" in result.stderr
     assert "at least 12 of each class, seed 3" in result.stderr
     assert "no pictures" in result.stderr

@@ -1,5 +1,6 @@
 """Whole maps: against a plain reference, and the same however the work is spread."""
 
+import dataclasses
 import json
 import pickle
 import shutil
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 import geokd
 from geokd.errors import BundleError, CallError, GeokdError, SceneError
-from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.options import _OF_OUTPUTS, _OF_RUN, _OF_SCENE, ClassifyOptions
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import ClassifyResult, block_tasks
 from geokd.maps.manifest import read_manifest
@@ -185,6 +186,31 @@ def test_a_lone_pixel_is_too_little_to_classify(model: Path, tmp_path: Path) -> 
 
 def run(scene: Path, model: Path, folder: Path, **options: Any) -> ClassifyResult:
     return geokd.classify(scene, model, folder, ClassifyOptions(**options))
+
+
+def test_every_option_of_the_map_is_in_its_fingerprint(scene: Path, model: Path, tmp_path: Path) -> None:
+    fields = {field.name for field in dataclasses.fields(ClassifyOptions)}
+    assert fields > _OF_SCENE | _OF_RUN | _OF_OUTPUTS
+
+    def fingerprint(**options: Any) -> str:
+        (job,) = plan_jobs([scene], model, tmp_path, ClassifyOptions(**options))
+        return job.fingerprint
+
+    plain = fingerprint()
+    alike: list[dict[str, Any]] = [{"workers": 1}, {"block_px": 40}, {"memory_mb": 900}, {"report": True}]
+    assert {fingerprint(**options) for options in alike} == {plain}
+    others: list[dict[str, Any]] = [
+        *(
+            {"stride_px": 8},
+            {"bidx": (3, 2, 1)},
+            {"nodata": 7.0},
+            {"resample_m": 11.0},
+            {"bbox": (-77.0, 37, -76.13, 38)},
+        ),
+        *({"min_valid_share": 0.5}, {"min_confidence": 0.4}, {"smooth_cells": 3}, {"min_area_ha": 1.0}),
+        *({"simplify_m": 5.0}, {"acquired": "2020-01-01"}, {"value_scale": 2.0}),
+    ]
+    assert len({plain, *(fingerprint(**options) for options in others)}) == len(others) + 1
 
 
 def test_manifest(scene: Path, model: Path, tmp_path: Path) -> None:

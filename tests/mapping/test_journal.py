@@ -180,7 +180,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
 def test_an_interrupted_run_is_not_dropped_unasked(scene: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     interrupt(scene, model, out, 2)
-    with pytest.raises(CallError, match=r"holds an interrupted run of .*fields\.tif; go on with it by --resume"):
+    with pytest.raises(CallError, match=r"holds an interrupted run of .*fields\.tif; continue it with --resume"):
         geokd.classify(scene, model, out, SMALL_BLOCKS)
     with pytest.raises(CallError, match=r"of another kind: stride_px was 4, is 8\. Repeat the call as it was"):
         geokd.classify(scene, model, out, ClassifyOptions(block_px=40, stride_px=8, resume=True))
@@ -201,7 +201,7 @@ def test_a_scene_that_was_replaced_meanwhile_is_no_longer_the_same(scene: Path, 
 def test_a_scene_replaced_while_it_is_mapped(scene: Path, model: Path, tmp_path: Path) -> None:
     copy = tmp_path / "fields.tif"
     copy.write_bytes(scene.read_bytes())
-    with pytest.raises(SceneError, match="was changed while it was mapped; start again"):
+    with pytest.raises(SceneError, match="changed while it was being mapped; start again"):
         geokd.classify(copy, model, tmp_path / "out", SMALL_BLOCKS, progress=lambda *_, **__: os.utime(copy, (1, 1)))
     assert not (tmp_path / "out").exists()
 

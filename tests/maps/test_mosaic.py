@@ -193,7 +193,7 @@ def test_nodata_gives_way_and_ties_go_to_the_first(tmp_path: Path) -> None:
     assert read(tmp_path / "c_landuse.tif").tolist() == [[0, 2, 255]]
     assert manifest["mosaic"]["decided_by"] == "confidence"
     assert "no probabilities beside a_landuse.tif, b_landuse.tif" in manifest["notes"][2]
-    assert "the STAC item has the time of joining" in manifest["notes"][3]
+    assert "the STAC item uses the processing time" in manifest["notes"][3]
     geokd.mosaic([second, first], tmp_path / "d_landuse.tif")
     assert read(tmp_path / "d_landuse.tif").tolist() == [[1, 2, 255]]
 
