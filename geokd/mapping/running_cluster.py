@@ -66,7 +66,9 @@ def _probe(address: str, nobody: CallError) -> None:
     if parts.scheme not in _PROTOCOLS:
         return
     try:
-        socket.create_connection((parts.hostname, parts.port), _PROBE_SECONDS).close()
+        with socket.create_connection((parts.hostname, parts.port), _PROBE_SECONDS) as there:
+            if parts.scheme == "tcp" and not there.recv(1):  # a scheduler speaks first
+                raise nobody
     except (OSError, ValueError) as error:  # UnicodeError of odd host names is a ValueError
         raise nobody from error
 
