@@ -282,7 +282,8 @@ def _settle_claim(folder: Path, place: Path, file: FileIO, names: list[str]) -> 
         if both:
             raise CallError(
                 f"another run ({owner}) is writing {named(both, _MOST_NAMED)} into {folder}; wait for it, or choose"
-                " another folder by -o/--output" + (f". If it is not running, delete {place}" if locked is None else "")
+                " another folder with -o/--output"
+                + (f". If it is not running, delete {place}" if locked is None else "")
             )
         return
     _put_back(folder, place)
@@ -350,10 +351,10 @@ def _check(folder: Path, names: list[str], *, overwrite: bool) -> None:
         is_file = folder.exists() and not folder.is_dir()
         present = [name for name in names if (folder / name).exists()]
     if is_file:
-        raise CallError(f"{folder} is a file, not a folder to write outputs into; choose another one by -o/--output")
+        raise CallError(f"{folder} is a file, not a folder to write outputs into; choose another one with -o/--output")
     folders = [name for name in present if (folder / name).is_dir()]
     problems = [
-        f"{folder / name} is a folder where an output is to be written; rename it or choose another one by -o/--output"
+        f"{folder / name} is a folder where an output is to be written; rename it or choose another with -o/--output"
         for name in folders
     ]
     problems += [
@@ -365,8 +366,8 @@ def _check(folder: Path, names: list[str], *, overwrite: bool) -> None:
     files = [name for name in present if name not in folders]
     if files and not overwrite:
         problems.append(
-            f"{folder} holds {', '.join(files)} already; replace {'it' if len(files) == 1 else 'them'} by --overwrite,"
-            " or choose another folder by -o/--output"
+            f"{folder} holds {', '.join(files)} already; replace {'it' if len(files) == 1 else 'them'} with --overwrite"
+            ", or choose another folder with -o/--output"
         )
     if problems:
         raise CallError(one_message(problems))

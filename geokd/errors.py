@@ -45,7 +45,7 @@ class OutputError(GeokdError, OSError):
 
 
 class TrainingError(GeokdError, RuntimeError):
-    """A training run cannot start, go on or be resumed."""
+    """A training run cannot start, continue or be resumed."""
 
 
 def together(errors: Sequence[GeokdError]) -> GeokdError:

@@ -128,7 +128,7 @@ def plainly_named(path: Path) -> Iterator[Path]:
         if isinstance(error, OutputError):
             raise
         raise OutputError(
-            f"cannot write {path.name}: {error.strerror}; make room or choose another folder by -o/--output"
+            f"cannot write {path.name}: {error.strerror}; make room or choose another folder with -o/--output"
         ) from error
 
 
@@ -147,5 +147,5 @@ def refused_by(folder: Path) -> Iterator[None]:
         if isinstance(error, OutputError):
             raise
         raise OutputError(
-            f"cannot write into the folder {folder}: {error.strerror}; choose another one by -o/--output"
+            f"cannot write into the folder {folder}: {error.strerror}; choose another one with -o/--output"
         ) from error

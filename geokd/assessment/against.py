@@ -1,4 +1,4 @@
-"""Which of two maps is better: both held against the same labelled points."""
+"""Which of two maps is better: both compared with the same labelled points."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -28,7 +28,7 @@ _FOUND = NormalDist().inv_cdf(0.8)  # a real difference is found in 80 % of samp
 
 @dataclass(frozen=True)
 class MapComparison:
-    """Two maps held against the same random sample.
+    """Two maps compared with the same random sample.
 
     Parameters
     ----------

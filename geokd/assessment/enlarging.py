@@ -1,4 +1,4 @@
-"""Enlarging a sample whose first cells are labelled: the same draw goes on, and labels are taken over."""
+"""Enlarging a sample whose first cells are labelled: the same draw continues, and labels are kept."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -31,7 +31,7 @@ class ClassMatch:
         For each class of the reference likewise; `len(names)` for one that is no class of the map, None for one that
         says that nothing is known.
     joined : tuple of str
-        Names that stand for several classes of the map.
+        Names that mean several classes of the map.
     """
 
     names: tuple[str, ...]
@@ -111,7 +111,7 @@ def _refuse(legend: Legend, in_table: list[str], strangers: list[str], source: s
         problems.append(f"the table names {', '.join(dict.fromkeys(in_table))}, {known}; correct it")
     if strangers:
         problems.append(
-            f"{source} holds {', '.join(strangers)}, {known}; say what they are by --match FILE.csv with the columns"
+            f"{source} holds {', '.join(strangers)}, {known}; define them with --match FILE.csv with the columns"
             " map_class and reference_class, an empty map_class for what the map has no class of"
         )
     if problems:

@@ -126,7 +126,7 @@ def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArra
     known = [band for band in bands.values() if band]
     if len(set(known)) < len(known):
         listing = ", ".join(f"{name} {band}" for name, band in bands.items())
-        problems.append(f"one band cannot be two ({listing}); name them by --green-band and --nir-band")
+        problems.append(f"one band cannot be two ({listing}); name them with --green-band and --nir-band")
     if problems:
         raise CallError(one_message(problems))
     lacking = [name for name, band in bands.items() if not band]

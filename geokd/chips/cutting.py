@@ -92,7 +92,9 @@ def checked_bands(info: SceneInfo, bidx: tuple[int, ...] | None) -> tuple[int, .
         raise CallError(f"--bidx {asked} is not among the scene's bands 1..{len(there)}")
     types = sorted({info.dtypes[band - 1] for band in bidx})
     if len(types) > 1:
-        raise SceneError(f"the scene's bands are of different types ({', '.join(types)}); keep those of one by --bidx")
+        raise SceneError(
+            f"the scene's bands are of different types ({', '.join(types)}); keep those of one with --bidx"
+        )
     return bidx
 
 

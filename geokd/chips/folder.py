@@ -25,13 +25,13 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise CallError(f"{folder} is a file, not a folder to write chips into; choose another one by -o/--output")
+        raise CallError(f"{folder} is a file, not a folder to write chips into; choose another one with -o/--output")
     settle(folder, [MANIFEST])
     if _is_empty(folder):
         return
     if not overwrite:
         raise CallError(
-            f"{folder} is not empty; choose another folder by -o/--output, or replace its chips by --overwrite"
+            f"{folder} is not empty; choose another folder with -o/--output, or replace its chips with --overwrite"
         )
     former_chips(folder)
 
@@ -54,7 +54,7 @@ def former_chips(folder: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CallError(
             f"{folder} holds no {MANIFEST} that lists its chips, so none can be replaced;"
-            " choose another folder by -o/--output"
+            " choose another folder with -o/--output"
         ) from error
     return [*names, MANIFEST]
 

@@ -83,7 +83,7 @@ def train(
     from geokd.training.train import train as train_student
 
     if init is not None and recipe is not None:
-        raise click.UsageError("--init makes its own recipe: leave --recipe out, or change keys by --set")
+        raise click.UsageError("--init makes its own recipe: leave --recipe out, or change keys with --set")
     resolved: Recipe | DenseRecipe
     if is_table(chips):
         if init is not None:

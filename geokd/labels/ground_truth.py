@@ -110,7 +110,7 @@ def read_ground_truth(path: str | Path, field: str | None, grid: SceneGrid, *oth
         field = next((name for name in USUAL_FIELDS if name in fields), None)
         if field is None:
             raise CallError(
-                f"{path} has neither a field {' nor '.join(USUAL_FIELDS)}; name the one with the classes by --field, of"
+                f"{path} has neither a field {' nor '.join(USUAL_FIELDS)}; give the one with the classes with --field:"
                 f" {', '.join(fields) or 'none at all'}"
             )
     layer = read_layer(Path(path), grid, field, *others, points=True).in_parts()
@@ -197,8 +197,8 @@ def laid_over(
     with open_scene(str(path)) as dataset:
         if not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) or dataset.crs is None:
             raise SceneError(
-                f"{path} is no raster of classes to hold a map against: its first band is {dataset.dtypes[0]} and its"
-                f" CRS {dataset.crs or 'unknown'}; it should be of whole numbers, with a CRS"
+                f"{path} is no raster of classes to compare a map with: its first band is"
+                f" {dataset.dtypes[0]} and its CRS {dataset.crs or 'unknown'}; it needs whole numbers and a CRS"
             )
         if [colour.name for colour in dataset.colorinterp[:3]] == ["red", "green", "blue"]:
             raise SceneError(

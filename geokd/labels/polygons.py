@@ -105,7 +105,7 @@ class ReferencePolygons:
 
 
 def read_reference(path: str | Path, field: str, group_field: str | None, grid: SceneGrid) -> ReferencePolygons:
-    """Read polygons to hold a map against, those that touch the scene.
+    """Read polygons to compare a map with, those that touch the scene.
 
     Parameters
     ----------

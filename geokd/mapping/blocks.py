@@ -290,7 +290,7 @@ def _own_lines(grid: AnyGrid, block: PatchBlock, shown: Rectangle) -> Iterator[t
 
 
 def _familiar_step(grid: PatchGrid) -> int:
-    """Every how many patches that lie apart one is held against the chips of training."""
+    """Every how many patches that lie apart one is compared with the chips of training."""
     cells = grid.cell_grid
     apart = cells.height * cells.width / grid.cells_per_patch**2
     return max(1, math.ceil(math.sqrt(apart / _FAMILIAR_PATCHES)))

@@ -81,7 +81,7 @@ def run_jobs(
     jobs : sequence of MappingJob
         All of the same options.
     on_error : {"fail", "skip"}
-        When a scene fails: begin no other, or go on.
+        When a scene fails: begin no other, or continue with the others.
     progress : Progress
         Is told how many blocks of all scenes are done, and how many there are; and, as messages, the address of the
         dashboard and which workers are left out.

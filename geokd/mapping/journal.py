@@ -187,12 +187,12 @@ def check_journal(path: Path, run: Mapping[str, Any]) -> None:
         other = json.loads(line)
         before = {key: other[key] for key in ("format", *run)}
     except (ValueError, KeyError, TypeError) as error:
-        raise CallError(f"{path} is not a journal of this version of geokd; start anew by --overwrite") from error
+        raise CallError(f"{path} is not a journal of this version of geokd; start anew with --overwrite") from error
     now = {"format": _FORMAT, **run}
     changed = [f"{key} was {before[key]}, is {now[key]}" for key in now if before[key] != now[key]]
     raise CallError(
         f"{path} holds an interrupted run of another kind: {'; '.join(changed)}. Repeat the call as it was, or start"
-        " anew by --overwrite"
+        " anew with --overwrite"
     )
 
 
@@ -257,4 +257,4 @@ def _refuse_link(path: Path, error: OSError) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path}: {error.strerror}; make room or choose another folder by -o/--output")
+    return OutputError(f"cannot write {path}: {error.strerror}; make room or choose another folder with -o/--output")

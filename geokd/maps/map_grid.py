@@ -130,7 +130,7 @@ def _same_length(grid: SceneGrid, crs: CRS) -> float:
     if grid.crs.is_geographic or crs.is_geographic:
         raise CallError(
             f"the cells of the first map are measured in {grid.crs.units_factor[0]}s, {crs.to_string()} counts in"
-            f" {crs.units_factor[0]}s; say how large cells are to be by --resolution"
+            f" {crs.units_factor[0]}s; give the cell size with --resolution"
         )
     return min(grid.pixel_size_m) / float(crs.linear_units_factor[1])
 
@@ -152,7 +152,7 @@ def _covered(grid: SceneGrid, cells: Affine, crs: CRS) -> tuple[int, int, int, i
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise CallError(
             f"a map in {grid.crs.to_string() if grid.crs else 'no CRS'} cannot be placed in {crs.to_string()}; choose"
-            " another one by --crs"
+            " another one with --crs"
         )
     col, row = ~cells @ (x, y)
     starts = (math.ceil(row.min() - 0.5), math.ceil(col.min() - 0.5))

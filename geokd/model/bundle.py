@@ -281,7 +281,7 @@ def resolve_model(model: str | Path) -> Path:
         if path.name == str(model) and shipped.is_file():
             return shipped
         if (path / "run.json").is_file():
-            raise BundleError(f"{model} is the folder of a run, no model; make one of it by geokd export {model}")
+            raise BundleError(f"{model} is the folder of a run, no model; make one of it with geokd export {model}")
     names = ", ".join(shipped_models()) or "none"
     raise BundleError(f"no model {str(model)!r}: it is neither a file nor one of the bundles that ship ({names})")
 
@@ -309,7 +309,7 @@ def load_bundle(model: str | Path) -> Bundle:
         raise BundleError(f"{path} is not an ONNX file: {error}") from error
     if "geokd" not in metadata:
         raise BundleError(
-            f"{path} is an ONNX file but no geokd bundle: it has no 'geokd' metadata; make one by geokd export"
+            f"{path} is an ONNX file but no geokd bundle: it has no 'geokd' metadata; make one with geokd export"
         )
     try:
         bundle = _from_json(graph, parse_json(metadata["geokd"]))
@@ -319,7 +319,7 @@ def load_bundle(model: str | Path) -> Bundle:
     try:
         restated(graph)
     except UnfitError as error:
-        raise BundleError(f"{path} {error}; make a bundle by geokd export") from error
+        raise BundleError(f"{path} {error}; make a bundle with geokd export") from error
     except ValueError as error:
         raise BundleError(f"the network in {path} cannot be read: {error}; export it again") from error
     return bundle

@@ -1,4 +1,4 @@
-"""Whether a scene is one the student knows: its patches held against chips as of training. Pure numpy.
+"""Whether a scene is one the student knows: its patches compared with chips of training. Pure numpy.
 
 The chips are those for validation, which come from where those of training do but were not learned from. A patch is
 unfamiliar if the squared Mahalanobis distance of its features from those of these chips, varied as in training, is
@@ -127,7 +127,7 @@ def find_drift(
         warnings.append(
             f"in {100 * unsure:.0f} % of the patches the model is less sure than in 95 % of the chips it learnt from"
             f" (confidence below {100 * known.confidence_limit:.0f} %): look at the confidence raster, and leave out"
-            " unsure cells by --min-confidence"
+            " unsure cells with --min-confidence"
         )
     return Drift(len(features), share, unsure, tuple(warnings))
 

@@ -84,12 +84,12 @@ def choose_bands(
     if "palette" in colours:
         raise SceneError(
             f"its values are numbers of colours in a palette, the model takes {len(wanted)} bands ({names}); give each"
-            " colour a band of its own by gdal_translate -expand rgb, if its colours are those"
+            " colour a band of its own with gdal_translate -expand rgb, if its colours are those"
         )
     if len(images) < len(wanted):
         raise SceneError(
             f"it has {count} band{'s' * (count > 1)} ({listing}), the model takes {len(wanted)} ({names});"
-            " stack the missing bands, for instance by gdalbuildvrt -separate, or name a file for each with --bands"
+            " stack the missing bands, for instance with gdalbuildvrt -separate, or name a file for each with --bands"
         )
     raise SceneError(
         f"its bands ({listing[:300]}) do not show which are {names}; name them in this order, for instance --bidx 3,2,1"

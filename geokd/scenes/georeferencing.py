@@ -19,7 +19,7 @@ AREAL_TOLERANCE = 0.02
 """Share by which a projection may stretch areas, or skewed pixels shrink; UTM stays below 0.1 % in its zone."""
 
 _EARTH_RADIUS_M = 6_378_137.0
-_MEND_PLACE = "give it the transform and the system it should have by gdal_edit.py -a_ullr and -a_srs"
+_MEND_PLACE = "give it the transform and the system it should have with gdal_edit.py -a_ullr and -a_srs"
 _BLURRED = 2.0  # times the contract's pixel, from which on resampling would make up what is not there
 _ROUNDING = 1e-6  # degrees
 _RADIUS_TOLERANCE = 0.01  # as a share; all ellipsoids and spheres in use are nearer
@@ -36,23 +36,23 @@ def grid_problems(info: SceneInfo, contract: InputContract) -> list[str]:
         size_x, size_y = grid.pixel_size_m
         stretch = areal_stretch(grid)
     except (CRSError, ProjError) as error:
-        return [f"its coordinate reference system has no known unit ({error}); reproject it by gdalwarp -t_srs"]
+        return [f"its coordinate reference system has no known unit ({error}); reproject it with gdalwarp -t_srs"]
     if grid.squareness < 1 - AREAL_TOLERANCE:
         return [
             f"its pixels are no rectangles, their sides stand at {math.degrees(math.asin(grid.squareness)):.0f}"
-            f" degrees; bring it onto a grid by gdalwarp -t_srs EPSG:{utm_epsg(grid)} {warp} utm.tif"
+            f" degrees; bring it onto a grid with gdalwarp -t_srs EPSG:{utm_epsg(grid)} {warp} utm.tif"
         ]
     if abs(stretch - 1) > AREAL_TOLERANCE:
         return [
             f"its projection shows areas {stretch:.3g} times their size here, so pixels and areas would be wrong;"
-            f" reproject it by gdalwarp -t_srs EPSG:{utm_epsg(grid)} {warp} utm.tif"
+            f" reproject it with gdalwarp -t_srs EPSG:{utm_epsg(grid)} {warp} utm.tif"
         ]
     if all(abs(size / target - 1) <= RESOLUTION_TOLERANCE for size in (size_x, size_y)):
         return []
     measured = f"its pixels measure {size_x:.4g} x {size_y:.4g} m, the model takes {target:g} m give or take"
     measured += f" {100 * RESOLUTION_TOLERANCE:g} %"
     to_utm = f"-t_srs EPSG:{utm_epsg(grid)} " if grid.crs.is_geographic else ""
-    remedy = f"; resample it with --resample {target:g}, or by gdalwarp {to_utm}{warp} resampled.tif"
+    remedy = f"; resample it with --resample {target:g}, or with gdalwarp {to_utm}{warp} resampled.tif"
     if min(size_x, size_y) > _BLURRED * target:
         remedy = ": what it looks for is not to be seen in them; take a finer scene, or resample it all the same with"
         remedy += f" --resample {target:g}"
@@ -80,18 +80,18 @@ def _unplaced(info: SceneInfo, path: str, warp: str) -> str:
     if info.placing != "transform":
         by = " -rpc" if info.placing == "rational polynomials" else ""
         return (
-            f"its pixels lie where {info.placing} say, not on a grid; bring it onto one by gdalwarp{by} -t_srs"
+            f"its pixels lie where {info.placing} say, not on a grid; bring it onto one with gdalwarp{by} -t_srs"
             f" EPSG:32618 {warp} utm.tif, with the UTM zone of the place"
         )
     if info.grid.crs is None:
         return (
-            "it has no coordinate reference system; assign the right one, for instance by gdal_edit.py -a_srs"
+            "it has no coordinate reference system; assign the right one, for instance with gdal_edit.py -a_srs"
             f" EPSG:32618 {path}"
         )
     if info.grid.transform == Affine.identity():
         return (
             "it does not say where its pixels lie, for it has no transform; take the file it was made from, or give its"
-            f" corners by gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM {path}"
+            f" corners with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM {path}"
         )
     return ""
 

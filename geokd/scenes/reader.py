@@ -212,7 +212,7 @@ def _check_storage(plan: ScenePlan, most_bytes: float) -> int:
     problems = []
     if len(dtypes) > 1:
         problems.append(
-            f"its bands are of different types ({', '.join(dtypes)}); bring them to one by gdal_translate -ot Float32"
+            f"its bands are of different types ({', '.join(dtypes)}); bring them to one with gdal_translate -ot Float32"
             f" {path} one_type.tif"
         )
     most_bytes = min(most_bytes, _MOST_BLOCK_BYTES)
@@ -221,7 +221,7 @@ def _check_storage(plan: ScenePlan, most_bytes: float) -> int:
         problems.append(
             f"{f'its source {block.path}' if virtual else 'it'} is stored in blocks of {block.height:,} x"
             f" {block.width:,} pixels that unpack to {block.size_bytes / 2**20:,.0f} MiB each, more than"
-            f" {most_bytes / 2**20:,.0f}; cut it up by gdal_translate -co TILED=YES {shlex.quote(block.path)}"
+            f" {most_bytes / 2**20:,.0f}; cut it up with gdal_translate -co TILED=YES {shlex.quote(block.path)}"
             f" tiled.tif{' and make the virtual raster of that' if virtual else ''}{memory}"
         )
     if problems:

@@ -52,7 +52,7 @@ def choose_values(
         return _bytes_as_they_are(info, contract, options, bidx)
     if scaling is None:
         raise SceneError(
-            f"its values are {info.dtype}, the model takes 8-bit values; stretch it by gdal_translate -ot Byte -scale"
+            f"its values are {info.dtype}, the model takes 8-bit values; stretch it with gdal_translate -ot Byte -scale"
             f" {shlex.quote(info.path)} bytes.tif"
         )
     scale, offset, why, warning = _reflectance(info, options, bidx)
@@ -149,11 +149,12 @@ def _tags(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> tupl
     if not all(math.isfinite(tag) for tags in tagged for tag in tags):
         if len(said) < 2:
             raise SceneError(
-                "its scale and offset tags are no finite numbers; say what holds by --value-scale and --value-offset"
+                "its scale and offset tags are no finite numbers; state the right ones with --value-scale and"
+                " --value-offset"
             )
         tagged = {(1.0, 0.0)}
     if len(tagged) > 1 and len(said) < 2:
         raise SceneError(
-            "its bands have different scale and offset tags; say which holds by --value-scale and --value-offset"
+            "its bands have different scale and offset tags; state the right ones with --value-scale and --value-offset"
         )
     return next(iter(tagged))

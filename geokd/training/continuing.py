@@ -245,7 +245,9 @@ def _unlabelled(
             lacking = error
     if not found:
         how = f"no patches without a label, on which the old student would be followed: {lacking}"
-        progress(f"warning: {how}; without them more is forgotten: give a scene, or a folder of chips, by --unlabelled")
+        progress(
+            f"warning: {how}; without them more is forgotten: give a scene, or a folder of chips, with --unlabelled"
+        )
         return None, None, f"; {how}"
     patches = reduce(join, found)
     patches = replace(patches, labels=np.full(len(patches.labels), NO_LABEL))

@@ -245,10 +245,10 @@ def _read_run(folder: Path) -> dict[str, Any]:
     if facts.get("teacher_only"):
         raise CallError(
             f"the run in {folder} is the teacher of an ablation and has no student; give the folder of one of the"
-            " students, LOSS/seed-N beside it, and take this teacher along by --teacher"
+            " students, LOSS/seed-N beside it, and take this teacher along with --teacher"
         )
     if not facts.get("complete"):
-        raise CallError(f"the run in {folder} is not finished; finish it by geokd train ... -o {folder} --resume")
+        raise CallError(f"the run in {folder} is not finished; finish it with geokd train ... -o {folder} --resume")
     missing = sorted(_RUN_KEYS - set(facts))
     if missing:
         raise TrainingError(

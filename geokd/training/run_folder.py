@@ -66,7 +66,7 @@ def claimed_run(folder: Path) -> Iterator[None]:
         claim = Claim.take(folder, ["run.json"])
     except OutputError as error:
         why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
-        raise TrainingError(f"cannot make the folder {folder}: {why}; choose another one by -o/--output") from error
+        raise TrainingError(f"cannot make the folder {folder}: {why}; choose another one with -o/--output") from error
     with claim:
         yield
 

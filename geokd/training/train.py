@@ -119,7 +119,7 @@ def train(
     check_output(Path(output), chips, resume=resume)  # before the work of reading
     if resolved.teacher.from_bundle is None:
         if unlabelled:
-            raise CallError("--unlabelled is for going on with a bundle by --init; leave it out")
+            raise CallError("--unlabelled is for training a bundle further with --init; leave it out")
         data = read_training_data(chips, resolved, validation, progress)
     else:
         data = read_corrected_data(chips, resolved, validation, unlabelled, progress)

@@ -115,7 +115,7 @@ def cover_teacher(part: Path, python: str) -> Row | None:
         print(f"left out: the cover teacher, as it needs {NETWORK} and {TOOL}")
         return None
     if not has(python, "tensorflow", "rasterio"):
-        print(f"left out: the cover teacher, as {python} has no TensorFlow and rasterio; name one by --tensorflow")
+        print(f"left out: the cover teacher, as {python} has no TensorFlow and rasterio; name one with --tensorflow")
         return None
     loop = Path(__file__).with_name("cover_teacher_loop.py")
     with tempfile.TemporaryDirectory() as folder:
@@ -130,7 +130,7 @@ def cover_teacher(part: Path, python: str) -> Row | None:
 def torchgeo(part: Path, model: str, python: str) -> Row | None:
     """Run TorchGeo's loop on a part of the scene; None if it cannot be."""
     if not has(python, "torchgeo", "requests", "torch", "geokd"):
-        print(f"left out: TorchGeo, as {python} lacks torchgeo, requests or geokd[train]; name one by --torchgeo")
+        print(f"left out: TorchGeo, as {python} lacks torchgeo, requests or geokd[train]; name one with --torchgeo")
         return None
     return told_by([python, "-m", "tests.benchmarks.dense_torchgeo_loop", part.parent, model])
 

@@ -163,7 +163,7 @@ def test_a_broken_model_and_a_missing_one(model: Path, chips: Path, tmp_path: Pa
 def test_figures_are_not_replaced_unasked(model: Path, chips: Path, tmp_path: Path, turns: list[str]) -> None:
     target = tmp_path / "figures.json"
     target.write_text("mine")
-    with pytest.raises(CallError, match="figures.json already; replace it by --overwrite"):
+    with pytest.raises(CallError, match="figures.json already; replace it with --overwrite"):
         geokd.compare([model, model], chips, target)
     assert not turns
     assert target.read_text() == "mine"

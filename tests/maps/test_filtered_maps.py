@@ -170,7 +170,7 @@ def test_probabilities_of_a_former_map_do_not_outlive_it(patchy: Path, model: Pa
     assert raster.exists()  # the map is the same: they belong to it
     run(patchy, model, tmp_path, stride_px=8, overwrite=True)
     assert not any(path.exists() for path in (raster, side_file, first.outputs["probability_style"]))
-    with pytest.raises(CallError, match="already; replace them by --overwrite"):
+    with pytest.raises(CallError, match="already; replace them with --overwrite"):
         run(patchy, model, tmp_path, stride_px=8, resume=True, probabilities=True)
 
 
@@ -179,7 +179,7 @@ def test_a_map_of_other_filters_is_another_map(patchy: Path, model: Path, tmp_pa
     again = run(patchy, model, tmp_path, stride_px=STRIDE, smooth_cells=3, resume=True)
     assert again.manifest.to_json()["filters"]["changed_cells"] > 0
     for other in ({"smooth_cells": 5}, {"smooth_cells": 3, "min_area_ha": 1.0}, {}):
-        with pytest.raises(CallError, match="already; replace them by --overwrite"):
+        with pytest.raises(CallError, match="already; replace them with --overwrite"):
             run(patchy, model, tmp_path, stride_px=STRIDE, resume=True, **other)
 
 

@@ -249,7 +249,7 @@ def test_one_problem_is_one_sentence(tmp_path: Path) -> None:
     assert "1 map is nothing to join" in refused([a])
     assert "is to be called" in refused([a, b], "out.tif")
     assert "one of the maps" in refused([a, b], "b_landuse.tif", overwrite=True)
-    assert "by --resolution" in refused([a, b], grid=StatedGrid("EPSG:4326"))
+    assert "with --resolution" in refused([a, b], grid=StatedGrid("EPSG:4326"))
     assert "areas 1.6" in refused([a, b], grid=StatedGrid("EPSG:3857", 100.0))
     assert "more than 2,147,483,647" in refused([a, b], grid=StatedGrid(None, 1e-3))
     with pytest.raises(CallError, match="no coordinate reference system"):

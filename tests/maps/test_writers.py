@@ -235,7 +235,7 @@ def test_outputs_appear_together_or_not_at_all(tmp_path: Path) -> None:
         assert not (target / "a").exists()
     assert sorted(p.name for p in target.iterdir()) == ["a", "b"]
     with (
-        pytest.raises(CallError, match=r"holds a, b already; replace them by --overwrite"),
+        pytest.raises(CallError, match=r"holds a, b already; replace them with --overwrite"),
         staged(target, ("a", "b"), overwrite=False),
     ):
         raise AssertionError

@@ -35,7 +35,7 @@ def _bundle(**changes: object) -> Bundle:
 
 def test_the_folder_of_a_run_is_told_from_a_model(tmp_path: Path) -> None:
     (tmp_path / "run.json").touch()
-    with pytest.raises(BundleError, match="is the folder of a run, no model; make one of it by geokd export"):
+    with pytest.raises(BundleError, match="is the folder of a run, no model; make one of it with geokd export"):
         resolve_model(tmp_path)
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import geokd
+from tests.products import SIDE_PX, land, write_safe
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -68,6 +70,10 @@ def clone_for(page: str, clones: dict[str, Path], tmp_path_factory: pytest.TempP
         for name in ("geokd", "recipes", "sample_data", "tests"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", folder)
+        if page == "quickstart":
+            bands = land()
+            seen = np.full((SIDE_PX // 2, SIDE_PX // 2), 4, np.uint8)  # vegetation, in the scene classification
+            write_safe(folder, "2A", "05.11", {name: bands[name] for name in ("B02", "B03", "B04", "B08")}, seen)
     return clones[page]
 
 

@@ -229,7 +229,7 @@ def other_input(folder: Path, old: Path) -> None:
             RecipeError,
             "the recipe that continues with .* as changed cannot be used: .*did you mean 'epochs'",
         ),
-        (no_bundle, CallError, "--unlabelled is for going on with a bundle by --init"),
+        (no_bundle, CallError, "--unlabelled is for training a bundle further with --init"),
         (other_input, CallError, r"\[input\] of the recipe is not that of the bundle"),
     ],
 )

@@ -313,7 +313,7 @@ def test_a_graph_without_names_gives_no_weights(exported: ExportResult) -> None:
 
 
 def test_wrong_calls(run: Path, exported: ExportResult, tmp_path: Path) -> None:
-    with pytest.raises(CallError, match="already; replace them by --overwrite"):
+    with pytest.raises(CallError, match="already; replace them with --overwrite"):
         export(run)
     before = exported.int8.read_bytes()
     assert export(run, overwrite=True).int8.read_bytes() == before  # and the same bytes again

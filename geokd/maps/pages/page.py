@@ -93,7 +93,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]], numbers: Iterable[
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> Html:
-    """Return names and what they stand for."""
+    """Return names and their values."""
     return element("dl", *(joined((element("dt", name), element("dd", value))) for name, value in pairs if value))
 
 

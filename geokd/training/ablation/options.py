@@ -19,7 +19,7 @@ class AblationOptions:
         Runs of each kind; their seeds count up from the recipe's.
     losses : tuple of str
         Terms joined by `+`, weighted as the recipe has them, or by 1 where it has 0. The first is what the others are
-        held against.
+        compared with.
     fractions : tuple of float
         Fractions of the training chips whose labels are used, 0.000001 to 1, each part of the larger ones.
     unlabelled : bool
