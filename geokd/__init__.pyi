@@ -29,6 +29,8 @@ from .mapping.classify import classify as classify
 from .mapping.info import ModelInfo as ModelInfo
 from .mapping.info import RasterInfo as RasterInfo
 from .mapping.info import info as info
+from .mapping.many import SceneOutcome as SceneOutcome
+from .mapping.many import classify_many as classify_many
 from .mapping.options import ClassifyOptions as ClassifyOptions
 from .mapping.scene_run import ClassifyResult as ClassifyResult
 from .maps.composite import CompositeOptions as CompositeOptions

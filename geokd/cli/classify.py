@@ -14,10 +14,11 @@ from geokd.errors import GeokdError
 from geokd.text import without_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from geokd.mapping.classify import OnError
     from geokd.mapping.jobs import MappingJob
+    from geokd.mapping.options import OnError
     from geokd.mapping.scene_run import ClassifyResult
     from geokd.maps.manifest import Filtered
 
@@ -85,43 +86,30 @@ def classify(
 
     With --json, one line of JSON a scene goes to stdout: what the .json file holds.
     """
+    from geokd.mapping.many import plan_call, run_call
     from geokd.mapping.options import ClassifyOptions
-    from geokd.mapping.planning import plan_jobs, plan_what_can_be
 
     scenes = _named(scenes, choices.pop("bands"))
     choices["min_confidence_of"] = dict(choices["min_confidence_of"])
     options = ClassifyOptions(engine="processes" if choices.pop("processes") else "threads", **choices)
-    errors: dict[str, GeokdError] = {}
-    if on_error == "skip":
-        jobs, errors = plan_what_can_be(scenes, model, output, options)
-    else:
-        jobs = plan_jobs(scenes, model, output, options)
-    from geokd.mapping.classify import run_jobs  # after the checks: the writers take a second to import
-    from geokd.mapping.index import check_index, index_entry, write_index
-
-    with_index = options.report and len(scenes) > 1
-    if with_index:
-        check_index(output, options)
-    entries = {path: index_entry(path, error) for path, error in errors.items()} if with_index else {}
-    for job in jobs:
+    call = plan_call(scenes, model, output, options, on_error)
+    for job in call.jobs:
         _announce(job, quiet=quiet, verbose=verbose)
+    errors, mapped = dict(call.refused), False
     command = without_secrets(shlex.join(["geokd", *sys.argv[1:]]))
     try:
         with _Bar(shown=not quiet and sys.stderr.isatty() and not talks_json()) as bar:
-            for job, outcome in run_jobs(jobs, on_error=on_error, progress=bar, command=command):
-                if with_index:
-                    entries[job.plan.path] = index_entry(job.plan.path, outcome)
+            for job, outcome in run_call(call, progress=bar, command=command):
                 if isinstance(outcome, GeokdError):
                     errors[job.plan.path] = outcome
                 else:
+                    mapped = True
                     _report(job, outcome, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt:
-        _say_what_is_kept(jobs)
+        _say_what_is_kept(call.jobs)
         raise
-    if with_index:
-        written = write_index([without_secrets(scene) for scene in scenes], entries, output, options)
-        if written is not None and not quiet:
-            echo(f"{written} leads to the reports", err=True)
+    if call.has_index and mapped and not quiet:
+        echo(f"{output / call.index_name} leads to the reports", err=True)
     if errors:
         raise _summed_up(errors, len(scenes))
 
@@ -150,7 +138,7 @@ def _report(job: "MappingJob", result: "ClassifyResult", *, as_json: bool, quiet
         echo(json.dumps(result.manifest.to_json(), allow_nan=False))
 
 
-def _say_what_is_kept(jobs: "list[MappingJob]") -> None:
+def _say_what_is_kept(jobs: "Sequence[MappingJob]") -> None:
     kept = [job.plan.path for job in jobs if job.journal.exists()]
     if kept:
         echo(f"\nWhat is done of {', '.join(kept)} is kept; continue with --resume and the same call.", err=True)

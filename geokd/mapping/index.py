@@ -8,8 +8,9 @@ from geokd.errors import GeokdError
 from geokd.files import write_bytes
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.scene_run import ClassifyResult
+from geokd.maps.names import INDEX_NAME
 from geokd.maps.pages.quicklook import draw_thumbnail
-from geokd.maps.pages.report_index import INDEX_NAME, MARK, THUMBNAIL_PX, IndexEntry, index_page
+from geokd.maps.pages.report_index import MARK, THUMBNAIL_PX, IndexEntry, index_page
 
 _HEAD_BYTES = 2000  # within which a page says what made it
 
@@ -36,7 +37,7 @@ def index_entry(path: str, outcome: ClassifyResult | GeokdError) -> IndexEntry:
 
 def write_index(
     scenes: Sequence[str], entries: Mapping[str, IndexEntry], folder: Path, options: ClassifyOptions
-) -> Path | None:
+) -> None:
     """Write the index of a call; none where no scene was mapped.
 
     Parameters
@@ -56,11 +57,10 @@ def write_index(
         If it cannot be written.
     """
     if all(entry.error for entry in entries.values()):
-        return None
+        return
     listed = [entries.get(scene, IndexEntry(scene, error="it was not begun")) for scene in scenes]
     with staged(folder, [INDEX_NAME], overwrite=_may_replace(folder, options)) as temporary:
         write_bytes(temporary / INDEX_NAME, index_page(listed))
-    return folder / INDEX_NAME
 
 
 def _may_replace(folder: Path, options: ClassifyOptions) -> bool:

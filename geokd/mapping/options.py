@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import Legend
@@ -11,6 +11,9 @@ from geokd.mapping.cores import available_cores
 from geokd.mapping.crew import Crew, Engine
 from geokd.scenes.acquisition import stated_acquisition
 from geokd.scenes.options import AreaOptions, SceneOptions
+
+OnError = Literal["fail", "skip"]
+"""When one of several scenes fails: begin no other, or continue with the others."""
 
 _MOST_SMOOTH_CELLS = 99
 

@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+INDEX_NAME = "index.html"
+"""File name of the page that leads to the reports of several scenes."""
+
 # Fields of OutputNames that are written only if they are asked for.
 _ON_REQUEST = {
     "polygons": ("polygons",),

@@ -398,3 +398,24 @@ def test_a_mixture_of_two_maps_is_not_called_finished(tmp_path: Path, model: Pat
     assert again.manifest.to_json()["run"]["resumed_blocks"] == 0
     (tmp_path / "a" / "scene_landuse.qml").write_text("a style of mine")
     assert geokd.classify(scene, model, tmp_path / "a", ClassifyOptions(resume=True)).manifest == again.manifest
+
+
+def test_many_scenes_in_one_call(scene: Path, model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.tif"
+    shutil.copy(scene, other)
+    missing = tmp_path / "missing.tif"
+    done = geokd.classify_many(
+        [scene, missing, other], model, tmp_path / "out", ClassifyOptions(report=True), on_error="skip"
+    )
+    assert [outcome.scene for outcome in done] == [str(scene), str(missing), str(other)]
+    assert isinstance(done[1].error, CallError)
+    for outcome in (done[0], done[2]):
+        assert outcome.result is not None
+        assert outcome.error is None
+        assert outcome.result.outputs["class_raster"].is_file()
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "fields_report.html" in page
+    assert "other_report.html" in page
+    with pytest.raises(CallError, match="no such file"):
+        geokd.classify_many([scene, missing], model, tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -11,9 +11,6 @@ from geokd.maps.pages.page import Html, element, page, picture, section, table
 from geokd.maps.pages.panels import percent
 from geokd.maps.pages.report import area_table, link, warnings_box
 
-INDEX_NAME = "index.html"
-"""Its file name."""
-
 MARK = b'<meta name="generator" content="geokd">'
 """What tells a page of this package from others."""
 
