@@ -12,9 +12,9 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.assessment.area_estimation import Estimate, StratifiedSample, paired_difference
 from geokd.assessment.assess import NONE, former_classes, read_labelled
 from geokd.assessment.matching import ClassMatch, match_classes, read_table
+from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample, paired_difference
 from geokd.errors import CallError, ChipError, SceneError
 from geokd.labels.cell_labels import CellDesign
 from geokd.labels.ground_truth import GroundTruth, is_vector

@@ -8,11 +8,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geokd.assessment.area_estimation import StratifiedSample
 from geokd.assessment.figures import figures_of_census, figures_of_polygons, figures_of_sample
 from geokd.assessment.matching import ClassMatch, match_classes, read_table
-from geokd.assessment.plan import SampleGoals
-from geokd.assessment.precision import precision_of
+from geokd.assessment.samples.area_estimation import StratifiedSample
+from geokd.assessment.samples.plan import SampleGoals
+from geokd.assessment.samples.precision import precision_of
 from geokd.errors import CallError, ChipError
 from geokd.labels.cell_labels import CellDesign, read_cell_design
 from geokd.labels.cell_names import NONE_OF_THESE

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.assessment.area_estimation import Estimate, StratifiedSample
 from geokd.assessment.reference import share_over_groups
+from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample
 from geokd.statistics.metrics import kappa
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geokd.assessment.doubt import Candidates
-from geokd.assessment.sample import check_cell_file
+from geokd.assessment.samples.sample import check_cell_file
 from geokd.commit import staged
 from geokd.documents import Record
 from geokd.errors import CallError, SceneError

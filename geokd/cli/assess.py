@@ -12,8 +12,8 @@ from geokd.cli.talk import echo
 
 if TYPE_CHECKING:
     from geokd.assessment.against import MapComparison
-    from geokd.assessment.area_estimation import Estimate
-    from geokd.assessment.change import ChangeReport
+    from geokd.assessment.samples.area_estimation import Estimate
+    from geokd.assessment.samples.change import ChangeReport
 
 
 @click.command()
@@ -47,7 +47,7 @@ def assess(class_map: str, reference: str, as_json: bool, **choices: Any) -> Non
     """
     from geokd.assessment.against import compare_maps
     from geokd.assessment.assess import assess as hold
-    from geokd.assessment.change import assess_change
+    from geokd.assessment.samples.change import assess_change
 
     against, later = choices.pop("against"), choices.pop("later")
     if against is not None or later is not None:

@@ -12,8 +12,8 @@ from geokd.cli.table import aligned
 from geokd.cli.talk import echo
 
 if TYPE_CHECKING:
-    from geokd.assessment.plan import SamplePlan
-    from geokd.assessment.sample import Sample
+    from geokd.assessment.samples.plan import SamplePlan
+    from geokd.assessment.samples.sample import Sample
 
 
 @click.command()
@@ -68,9 +68,9 @@ def sample(class_map: str, points: int | None, output: Path | None, as_json: boo
     the class that you see in each square from the list of the field "reference", without looking at the map; then
     `geokd assess MAP FILE.gpkg`. In place of N, say how narrow intervals are to be: `--accuracy-within 3`.
     """
-    from geokd.assessment.plan import PlanOptions, plan_sample
-    from geokd.assessment.sample import SampleOptions
-    from geokd.assessment.sample import sample as draw
+    from geokd.assessment.samples.plan import PlanOptions, plan_sample
+    from geokd.assessment.samples.sample import SampleOptions
+    from geokd.assessment.samples.sample import sample as draw
 
     goals = goals_of(choices.pop("accuracy_within"), choices.pop("area_within"))
     expected, minutes, plan_only = dict(choices.pop("expected")), choices.pop("minutes"), choices.pop("plan_only")

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from geokd.mapping.crew import Crew
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.overlapping import Mosaic
+from geokd.mapping.workers.crew import Crew
 from geokd.maps.class_map import confidence_histogram
 from geokd.maps.manifest import (
     BandRecord,

@@ -8,13 +8,13 @@ from pathlib import Path
 from geokd.errors import GeokdError
 from geokd.mapping.assembly import assemble
 from geokd.mapping.blocks import BlockResult, BlockTask, classify_block
-from geokd.mapping.crew import Crew
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.options import ClassifyOptions, OnError
 from geokd.mapping.overlapping import Mosaic
-from geokd.mapping.parallel import run_tasks
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import ClassifyResult, SceneRun, block_tasks
+from geokd.mapping.workers.crew import Crew
+from geokd.mapping.workers.parallel import run_tasks
 from geokd.model.bundle import AUTO_MODEL
 from geokd.progress import Progress, silent
 

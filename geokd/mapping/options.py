@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import Legend
-from geokd.mapping.cores import available_cores
-from geokd.mapping.crew import Crew, Engine
+from geokd.mapping.workers.cores import available_cores
+from geokd.mapping.workers.crew import Crew, Engine
 from geokd.scenes.acquisition import stated_acquisition
 from geokd.scenes.options import AreaOptions, SceneOptions
 

@@ -13,10 +13,10 @@ from geokd.errors import GeokdError, SceneError
 from geokd.mapping.account import describe_map, peak_memory_mb
 from geokd.mapping.assembly import assemble, probability_parts
 from geokd.mapping.blocks import BlockResult, BlockTask
-from geokd.mapping.crew import Answer
 from geokd.mapping.jobs import MappingJob, source_identity
 from geokd.mapping.journal import Journal
 from geokd.mapping.overlapping import Mosaic
+from geokd.mapping.workers.crew import Answer
 from geokd.maps.class_map import ClassMap
 from geokd.maps.geotiff import read_class_map
 from geokd.maps.manifest import Manifest, RunRecord, read_manifest

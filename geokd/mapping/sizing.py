@@ -6,7 +6,7 @@ The figures are those of CPython 3.11 on Linux with the libraries loaded and a s
 import math
 
 from geokd.errors import CallError
-from geokd.mapping.crew import Crew
+from geokd.mapping.workers.crew import Crew
 from geokd.scenes.grid import AnyGrid, DenseGrid, SceneGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.scene_info import SceneInfo

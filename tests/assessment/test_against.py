@@ -11,7 +11,7 @@ from affine import Affine
 from click.testing import CliRunner
 
 import geokd
-from geokd.assessment.area_estimation import paired_difference
+from geokd.assessment.samples.area_estimation import paired_difference
 from geokd.cli import main
 from geokd.errors import CallError, ChipError, SceneError
 from geokd.legend.classes import Legend

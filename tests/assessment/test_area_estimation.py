@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from geokd.assessment.area_estimation import Estimate, StratifiedSample
+from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample
 from geokd.statistics.intervals import wilson
 
 # Olofsson et al. 2014, tables 8 and 9 and section 5: deforestation, forest gain, stable forest, stable non-forest

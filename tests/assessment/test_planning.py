@@ -13,9 +13,16 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 import geokd
-from geokd.assessment.area_estimation import StratifiedSample
-from geokd.assessment.planning import Goal, expected_mixture, fewest_units, half_width, times_as_many, units_at_best
-from geokd.assessment.sampling import allocate
+from geokd.assessment.samples.area_estimation import StratifiedSample
+from geokd.assessment.samples.planning import (
+    Goal,
+    expected_mixture,
+    fewest_units,
+    half_width,
+    times_as_many,
+    units_at_best,
+)
+from geokd.assessment.samples.sampling import allocate
 from geokd.cli import main
 from geokd.errors import CallError
 from geokd.maps.manifest import write_document

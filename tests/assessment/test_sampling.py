@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geokd.assessment.sampling import Draw, allocate, usual_least
+from geokd.assessment.samples.sampling import Draw, allocate, usual_least
 
 
 def shared_out(cells: list[int], total: int, least: int) -> list[int]:

@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geokd.mapping.blocks import cut_patches
-from geokd.mapping.cores import available_cores
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import block_tasks
+from geokd.mapping.workers.cores import available_cores
 from geokd.model.engine import open_student
 from geokd.scenes.reader import mirrored, read_window
 from tests.benchmarks.scene import SIDE_PX

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from torchgeo.datasets import RasterDataset, stack_samples
 from torchgeo.samplers import GridGeoSampler
 
-from geokd.mapping.cores import available_cores
+from geokd.mapping.workers.cores import available_cores
 from geokd.model.bundle import Bundle, golden_cells, load_bundle, resolve_model
 from geokd.training.dense.network import DenseNetwork
 from geokd.training.initial_weights import read_weights

@@ -12,9 +12,9 @@ from pathlib import Path
 from distributed import LocalCluster
 
 from geokd.mapping.classify import run_jobs
-from geokd.mapping.cores import available_cores
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import plan_jobs
+from geokd.mapping.workers.cores import available_cores
 from tests.benchmarks.scene import large_scene
 
 ROUNDS = 3

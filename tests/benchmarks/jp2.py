@@ -18,9 +18,9 @@ import rasterio
 from rasterio.windows import Window
 
 from geokd.mapping.classify import run_jobs
-from geokd.mapping.cores import available_cores
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import plan_jobs
+from geokd.mapping.workers.cores import available_cores
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "eastern_shore.tif"
 BANDS = {"red": 1, "green": 2, "blue": 3, "nir": 4}

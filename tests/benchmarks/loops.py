@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from geokd.mapping.classify import run_jobs
-from geokd.mapping.cores import available_cores
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import plan_jobs
+from geokd.mapping.workers.cores import available_cores
 from geokd.model.bundle import load_bundle, resolve_model
 from geokd.training.initial_weights import build_student, read_weights
 from geokd.training.recipe_file import recipe_from_json

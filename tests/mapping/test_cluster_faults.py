@@ -13,9 +13,9 @@ import pytest
 
 import geokd
 from geokd.errors import CallError, SceneError
-from geokd.mapping.crew import Crew
 from geokd.mapping.options import ClassifyOptions
-from geokd.mapping.parallel import run_tasks
+from geokd.mapping.workers.crew import Crew
+from geokd.mapping.workers.parallel import run_tasks
 from tests.tiny import three_fields, write_scene
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

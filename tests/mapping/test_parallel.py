@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from geokd.errors import CallError, GeokdError, SceneError
-from geokd.mapping import parallel
-from geokd.mapping.cores import available_cores
-from geokd.mapping.crew import Crew
-from geokd.mapping.parallel import TASKS_AHEAD, run_tasks
+from geokd.mapping.workers import parallel
+from geokd.mapping.workers.cores import available_cores
+from geokd.mapping.workers.crew import Crew
+from geokd.mapping.workers.parallel import TASKS_AHEAD, run_tasks
 
 TASKS = list(range(7))
 
@@ -155,7 +155,7 @@ def until_there_are_workers(call: Callable[[], object], file: Path, seconds: flo
 
 
 def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geokd.mapping.running_cluster._PROBE_SECONDS", 0.5)
+    monkeypatch.setattr("geokd.mapping.workers.running_cluster._PROBE_SECONDS", 0.5)
     with pytest.raises(CallError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
         list(run_tasks(square, TASKS, Crew(1, scheduler="tcp://127.0.0.1:9")))
 

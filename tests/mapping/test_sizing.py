@@ -15,8 +15,8 @@ from rasterio.crs import CRS
 
 from geokd.cli import main
 from geokd.errors import CallError
-from geokd.mapping.crew import Crew
 from geokd.mapping.sizing import fit_blocks
+from geokd.mapping.workers.crew import Crew
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.grid import PatchGrid, SceneGrid
 from geokd.scenes.options import SceneOptions

@@ -41,8 +41,8 @@ RANKS = {
 }
 # Libraries, and the only modules that may import them.
 ROOMS = {
-    "distributed": ("geokd.mapping.quiet_dask",),
-    "dask": ("geokd.mapping.quiet_dask",),
+    "distributed": ("geokd.mapping.workers.quiet_dask",),
+    "dask": ("geokd.mapping.workers.quiet_dask",),
     "onnxruntime": ("geokd.model.engine", "geokd.model.trial_run", "geokd.training.quantisation"),
     "onnx": ("geokd.training.",),
     "torch": ("geokd.training.",),

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from geokd.assessment.area_estimation import Estimate, StratifiedSample
 from geokd.assessment.matching import ClassMatch
-from geokd.assessment.plan import SampleGoals
-from geokd.assessment.planning import Goal, times_as_many
+from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample
+from geokd.assessment.samples.plan import SampleGoals
+from geokd.assessment.samples.planning import Goal, times_as_many
 from geokd.errors import CallError
 
 _STEPS = (0.1, 0.05, 0.04, 0.03, 0.02, 0.01)

@@ -2,7 +2,8 @@
 
 Every way is the same loop: tasks are handed to a cluster as its workers come free, and results are taken as they come.
 The cluster is one in this process, one of processes on this machine, or one that runs already:
-:mod:`geokd.mapping.cluster` opens it. Importing Dask takes longer than mapping a small scene, so work begins in place.
+:mod:`geokd.mapping.workers.cluster` opens it. Importing Dask takes longer than mapping a small scene, so work begins in
+place.
 """
 
 import time
@@ -12,11 +13,11 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from geokd.errors import GeokdError, named
-from geokd.mapping.crew import Answer, Crew, answer
+from geokd.mapping.workers.crew import Answer, Crew, answer
 from geokd.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from geokd.mapping.cluster import Cluster
+    from geokd.mapping.workers.cluster import Cluster
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,7 +69,7 @@ def run_tasks(
         first = next(waiting)
     except StopIteration:
         return
-    from geokd.mapping.cluster import open_cluster
+    from geokd.mapping.workers.cluster import open_cluster
 
     with open_cluster(crew) as cluster:
         if crew.dashboard:

@@ -48,8 +48,8 @@ class Goal:
 def half_width(goal: Goal, units: NDArray[np.float64], cells: NDArray[np.int64] | None = None) -> float:
     """Half the width that the 95 % interval of a figure is expected to have, as a share.
 
-    The intervals of the strata are Wilson's, combined as in :mod:`geokd.assessment.area_estimation`, so that a stratum
-    in which no error is expected counts, too.
+    The intervals of the strata are Wilson's, combined as in :mod:`geokd.assessment.samples.area_estimation`, so that a
+    stratum in which no error is expected counts, too.
 
     Parameters
     ----------

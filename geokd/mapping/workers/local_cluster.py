@@ -10,8 +10,8 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from geokd.errors import GeokdError
-from geokd.mapping.crew import Crew
-from geokd.mapping.quiet_dask import dask, distributed
+from geokd.mapping.workers.crew import Crew
+from geokd.mapping.workers.quiet_dask import dask, distributed
 
 _CLOSE_SECONDS = 3.0
 _DEATHS = 3  # of worker processes at a task, after which it is no accident

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.assessment.enlarging import read_former
 from geokd.assessment.pairing import PairedMaps, pair_maps
-from geokd.assessment.sampling import LEAST, Draw, allocate, usual_least
+from geokd.assessment.samples.enlarging import read_former
+from geokd.assessment.samples.sampling import LEAST, Draw, allocate, usual_least
 from geokd.commit import staged
 from geokd.documents import Record
 from geokd.errors import CallError, one_message

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.assessment.area_estimation import Estimate, StratifiedSample, paired_difference
 from geokd.assessment.assess import NONE, read_labelled
 from geokd.assessment.pairing import MappedChange, mapped_change
+from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample, paired_difference
 from geokd.errors import CallError, ChipError
 from geokd.labels.cell_labels import CellDesign
 from geokd.labels.cell_names import FIELD, FIELD_LATER

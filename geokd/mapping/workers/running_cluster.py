@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from geokd.errors import CallError, one_message
-from geokd.mapping.quiet_dask import distributed
+from geokd.mapping.workers.quiet_dask import distributed
 
 _CONNECT_SECONDS = 10
 _PROBE_SECONDS = 5

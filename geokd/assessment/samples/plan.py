@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.assessment.planning import Goal, expected_mixture, fewest_units, half_width, units_at_best
-from geokd.assessment.sampling import LEAST, allocate, usual_least
+from geokd.assessment.samples.planning import Goal, expected_mixture, fewest_units, half_width, units_at_best
+from geokd.assessment.samples.sampling import LEAST, allocate, usual_least
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import Legend
 from geokd.maps.map_file import MapFile, Strata, count_cells, open_map

@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from geokd.errors import CallError, GeokdError, named
-from geokd.mapping.crew import Answer, Crew, answer
-from geokd.mapping.local_cluster import close, start_cluster
-from geokd.mapping.quiet_dask import distributed
-from geokd.mapping.running_cluster import check_workers, connect
+from geokd.mapping.workers.crew import Answer, Crew, answer
+from geokd.mapping.workers.local_cluster import close, start_cluster
+from geokd.mapping.workers.quiet_dask import distributed
+from geokd.mapping.workers.running_cluster import check_workers, connect
 
 T = TypeVar("T")
 R = TypeVar("R")
