@@ -146,7 +146,7 @@ def train_on(
         raise
     except OSError as error:
         then = "continue with --resume" if (folder / "run.json").is_file() else "start again"
-        raise TrainingError(f"cannot write into {folder}: {error}; mend that, then {then}") from error
+        raise TrainingError(f"cannot write into {folder}: {error}; solve that, then {then}") from error
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             "the GPU's memory does not hold chips, the teacher's answers and a batch; lower student.batch_size and"

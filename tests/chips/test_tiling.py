@@ -401,7 +401,7 @@ def test_folders_that_tile_did_not_write_are_never_cleared(field: Path, tmp_path
     if manifest is not None:
         (folder / "chips.json").write_text(manifest)
     before = files_of(tmp_path)
-    with pytest.raises(CallError, match=r"holds no chips\.json that tells"):
+    with pytest.raises(CallError, match=r"holds no chips\.json that lists"):
         tile(field, folder, options=TileOptions(patch_px=8, overwrite=True))
     assert files_of(tmp_path) == before
 

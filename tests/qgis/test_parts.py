@@ -155,7 +155,7 @@ def test_a_process_runs_to_its_end_and_is_heard() -> None:
 def test_a_stop_ends_the_process_and_its_workers(
     stubborn: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("geokd.qgis.plugin.child._PATIENCE_S", 1.0)
+    monkeypatch.setattr("geokd.qgis.plugin.child._PATIENCE_S", 5.0)
     code = f"""
 import os, signal, subprocess, sys, time
 {"signal.signal(signal.SIGINT, signal.SIG_IGN)" if stubborn else ""}
@@ -212,7 +212,7 @@ def test_every_option_of_classify_is_offered() -> None:
     offered = {p.option for p in TOOL["classify"].parameters}
     options = {p.opts[-1] for p in commands_of(TOOL["classify"]).values() if isinstance(p, click.Option)}
     left = options - offered
-    assert left == {"--bands", "--where", "--json", "--quiet", "--verbose", "--progress"}
+    assert left == {"--bands", "--where", "--min-confidence-of", "--json", "--quiet", "--verbose", "--progress"}
 
 
 def test_arguments_of_classify() -> None:

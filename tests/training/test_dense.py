@@ -360,7 +360,7 @@ def test_the_template_is_a_recipe(tmp_path: Path) -> None:
         ({"input": {"patch_px": 100}}, "multiple of 32"),
         ({"input": {"value_scaling": {"maximum": [1, 2]}}}, "2 maxima for 4 bands"),
         ({"variation": {"marsh_share": 0.5}}, "marsh_class"),
-        ({"loss": {"kl": 0.0}}, "nothing to learn from"),
+        ({"loss": {"kl": 0.0}}, "nothing to train on"),
         ({"student": {"int8_epochs": 11}}, "more than all"),
         ({"colour": 1}, "unknown key"),
     ],

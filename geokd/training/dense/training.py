@@ -65,7 +65,7 @@ def train_dense_on(
         raise
     except OSError as error:
         then = "continue with --resume" if (folder / "run.json").is_file() else "start again"
-        raise TrainingError(f"cannot write into {folder}: {error}; mend that, then {then}") from error
+        raise TrainingError(f"cannot write into {folder}: {error}; solve that, then {then}") from error
 
 
 def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, progress: Progress) -> dict[str, Any]:
