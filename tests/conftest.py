@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import settings
 from tests.tiny import dense_bundle, three_fields, tiny_bundle, write_scene
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave the cores to tests side by side
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # tests in the background: what they start would not hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("geokd", deadline=None)  # a busy machine is no error
 settings.load_profile("geokd")
 

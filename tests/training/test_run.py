@@ -203,7 +203,7 @@ def test_recipes_that_contradict_themselves_or_the_chips(chips: Path, tmp_path: 
 
 def test_a_folder_that_cannot_be_made_is_no_wrong_call(chips: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(TrainingError, match=r"cannot make the folder .*file/run: .*; choose another one by -o"):
+    with pytest.raises(TrainingError, match=r"cannot make the folder .*file/run: .*; choose another one with -o"):
         train(chips, tmp_path / "file" / "run", tiny_recipe(), progress=Lines())
 
 
