@@ -1,6 +1,10 @@
 """Train a dense student on with marsh by a rule: water to it, but brighter in the near infrared than in the green.
 
     python recipes/marsh_rule.py OUTPUT [--steps 80] [--rate 5e-4]
+    python recipes/marsh_rule.py --judge SCENE POLYGONS.gpkg ...
+
+With --judge nothing is trained: of each kind of land in interpreted polygons, the share of the pixels is printed that
+the rule makes wetland, from top-of-atmosphere SCENE as it is and as surface reflectance under a standard atmosphere.
 
 GEOKD_DATA holds the chips and scenes of Sentinel-2. The labels are the probabilities of `sentinel2-landuse-fp32`
 itself; where it sees water and (green - nir) / (green + nir) of surface reflectance is below 0 (McFeeters 1996) in
@@ -12,9 +16,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio.features import rasterize
 from round_dense import as_bytes, read
 from scipy.ndimage import binary_opening
 
@@ -41,12 +47,16 @@ STEPS_OF_ONE = 250
 def main() -> None:
     """Label, train, export."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, nargs="?")
+    parser.add_argument("--judge", type=Path, nargs="+", metavar="SCENE POLYGONS")
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--rate", type=float, default=5e-4)
     call = parser.parse_args()
-    call.output.mkdir(parents=True, exist_ok=True)
     bundle, table = load_bundle(resolve_model(TEACHER)), ""
+    if call.judge:
+        judge(bundle, *call.judge)
+        return
+    call.output.mkdir(parents=True, exist_ok=True)
     for name, share, side, top in SOURCES:
         scene = Path(os.environ["GEOKD_DATA"]) / name
         labels = (call.output / Path(name).name).resolve()
@@ -68,19 +78,9 @@ def main() -> None:
 
 def label(bundle: Bundle, scene: Path, labels: Path, *, top: bool) -> None:
     """Write the student's probabilities, and wetland where the rule says so."""
-    reflectance, side = read(scene, bundle.contract), bundle.contract.patch_px
-    air, through = (a[:, None, None] for a in standard_atmosphere(wavelengths_nm(bundle.contract.bands)))
-    ground = (reflectance - air) / through if top else reflectance
-    run, names = open_graph(bundle.graph), bundle.legend.names
-    pixels = as_bytes(reflectance, bundle.contract)
-    shape = pixels.shape[1:]
-    shares = np.zeros((len(names), *shape), np.float32)
-    for row in starts(shape[0], side):
-        for col in starts(shape[1], side):
-            logits = run(pixels[np.newaxis, :, row : row + side, col : col + side])[0] / bundle.temperature
-            exact = np.exp(logits - logits.max(axis=0))
-            shares[:, row : row + side, col : col + side] = exact / exact.sum(axis=0)
-    marsh = by_rule(shares, ground, names)
+    reflectance, names = read(scene, bundle.contract), bundle.legend.names
+    shares = answers(bundle, reflectance)
+    marsh = by_rule(shares, at_surface(bundle, reflectance) if top else reflectance, names)
     shares[:, marsh] = 0
     shares[names.index("Wetland"), marsh] = 1
     print(f"{scene.name}: {marsh.sum():,} pixels become wetland")
@@ -90,6 +90,46 @@ def label(bundle: Bundle, scene: Path, labels: Path, *, top: bool) -> None:
         dataset.write(np.rint(STEPS_OF_ONE * shares).astype(np.uint8))
         dataset.descriptions = names
         dataset.scales = (1 / STEPS_OF_ONE,) * len(names)
+
+
+def judge(bundle: Bundle, scene: Path, *polygons: Path) -> None:
+    """Print which share of the pixels of each kind of land the rule makes wetland."""
+    reflectance, names = read(scene, bundle.contract), bundle.legend.names
+    shares = answers(bundle, reflectance)
+    frame = geopandas.pd.concat([geopandas.read_file(path) for path in polygons])
+    kinds = sorted(set(frame["land_use"]))
+    with rasterio.open(scene) as dataset:
+        shapes = zip(
+            frame.to_crs(dataset.crs).geometry, (1 + kinds.index(kind) for kind in frame["land_use"]), strict=True
+        )
+        place = rasterize(shapes, dataset.shape, transform=dataset.transform)
+    before = shares.argmax(axis=0) == names.index("Wetland")
+    for values, ground in (("top of atmosphere", reflectance), ("surface", at_surface(bundle, reflectance))):
+        after = before | by_rule(shares, ground, names)
+        for number, kind in enumerate(kinds, 1):
+            there = place == number
+            was, now = (100 * wetland[there].mean() for wetland in (before, after))
+            print(f"{values}: {kind} {now:.1f} % (without the rule {was:.1f}), n = {there.sum():,} pixels")
+
+
+def answers(bundle: Bundle, reflectance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the student's probabilities, float32 (classes, rows, cols)."""
+    run, side = open_graph(bundle.graph), bundle.contract.patch_px
+    pixels = as_bytes(reflectance, bundle.contract)
+    shape = pixels.shape[1:]
+    shares = np.zeros((len(bundle.legend), *shape), np.float32)
+    for row in starts(shape[0], side):
+        for col in starts(shape[1], side):
+            logits = run(pixels[np.newaxis, :, row : row + side, col : col + side])[0] / bundle.temperature
+            exact = np.exp(logits - logits.max(axis=0))
+            shares[:, row : row + side, col : col + side] = exact / exact.sum(axis=0)
+    return shares
+
+
+def at_surface(bundle: Bundle, reflectance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn top-of-atmosphere reflectance (bands, rows, cols) into that of the surface, under a standard atmosphere."""
+    air, through = (a[:, None, None] for a in standard_atmosphere(wavelengths_nm(bundle.contract.bands)))
+    return np.asarray((reflectance - air) / through, np.float32)
 
 
 def by_rule(shares: NDArray[np.float32], ground: NDArray[np.float32], names: tuple[str, ...]) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from geokd.assessment.matching import ClassMatch, match_classes, read_table
 from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample, paired_difference
 from geokd.errors import CallError, ChipError, SceneError
 from geokd.labels.cell_labels import CellDesign
-from geokd.labels.ground_truth import GroundTruth, is_vector
+from geokd.labels.ground_truth import GroundTruth, check_class_raster, is_vector
 from geokd.legend.classes import NODATA, UNCLASSIFIED
 from geokd.maps.map_file import MapFile, class_names, count_cells, open_map
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
@@ -87,8 +87,8 @@ def compare_maps(
 ) -> MapComparison:
     """Find out which of two maps is better, from labelled points: a paired comparison with a 95 % interval.
 
-    Only points at which one map alone is right tell anything. The maps may differ in grid, resolution, CRS, extent and
-    legend; they are compared where both have a class. Classes that either map does not tell apart are judged as one.
+    Only points at which one map alone is right count. The maps may differ in grid, resolution, CRS, extent and
+    legend; they are compared where both have a class. Classes that either map does not distinguish are judged as one.
 
     Parameters
     ----------
@@ -241,11 +241,7 @@ def _classes_at(path: str | Path, truth: GroundTruth, source: MapFile) -> list[s
     """
     names = class_names(path)
     with open_scene(str(path)) as dataset:
-        if not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) or dataset.crs is None:
-            raise SceneError(
-                f"{path} is no raster of classes: its first band is {dataset.dtypes[0]} and its CRS"
-                f" {dataset.crs or 'unknown'}; it should be of whole numbers, with a CRS"
-            )
+        check_class_raster(dataset, path)
         assert source.grid.crs is not None
         places = shapely.get_x(truth.geometries).tolist(), shapely.get_y(truth.geometries).tolist()
         x, y = rasterio.warp.transform(source.grid.crs, dataset.crs, *places)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @area_within_option
 @o.json_option
 def assess(class_map: str, reference: str, as_json: bool, **choices: Any) -> None:
-    """Hold MAP, a <scene>_landuse.tif, against REFERENCE: points, polygons or a raster of classes.
+    """Compare MAP, a <scene>_landuse.tif, with REFERENCE: points, polygons or a raster of classes.
 
     Prints overall, user's and producer's accuracy with 95 % intervals, and the confusion matrix. A random sample, such
     as `geokd sample` draws, gives the area of each class corrected for the map's errors, too, and how many points more

@@ -109,7 +109,7 @@ def classify(
         _say_what_is_kept(call.jobs)
         raise
     if call.has_index and mapped and not quiet:
-        echo(f"{output / call.index_name} leads to the reports", err=True)
+        echo(f"{call.index} leads to the reports", err=True)
     if errors:
         raise _summed_up(errors, len(scenes))
 

@@ -13,18 +13,9 @@ from geokd.cli.talk import echo
 
 @click.command()
 @click.argument("maps", nargs=-1, required=True, metavar="MAP...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="Class raster to write, <stem>_landuse.tif; the other files of a map come beside it.",
-)
-@click.option("--crs", metavar="CRS", help="CRS of the composite, as EPSG:32618. Default: that of the first map.")
-@click.option(
-    "--resolution", type=float, metavar="SIDE", help="Side of a cell in units of the CRS. Default: the first map's."
-)
+@o.map_output_option
+@o.crs_option
+@o.resolution_option
 @click.option("--sources", is_flag=True, help="Write <stem>_sources.tif, too: which map is the surest of each cell.")
 @o.polygons_option
 @o.overwrite_option
@@ -35,7 +26,7 @@ def composite(
     """Join maps of several dates of one place, each a <scene>_landuse.tif of geokd classify --probabilities, into one.
 
     Each cell gets the class of the highest mean probability over the dates on which it was seen. Cells under clouds
-    that --mask left out are taken from the other dates. <stem>_dates.tif tells on how many dates each cell was seen.
+    that --mask left out are taken from the other dates. <stem>_dates.tif shows on how many dates each cell was seen.
     """
     from geokd.maps.composite import CompositeOptions
     from geokd.maps.composite import composite as join

@@ -18,7 +18,7 @@ _GRACE_SECONDS = 8.0
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """End the process some seconds after Ctrl-C, if it has not ended by itself.
+    """Let Ctrl-C end the process within 8 s, whatever runs in this context.
 
     The first Ctrl-C raises KeyboardInterrupt, so that what is begun is put in order; further ones are ignored, as they
     would disturb that. Python sees it only between two of its own steps, and a model may run for minutes in one: so a

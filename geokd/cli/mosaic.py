@@ -17,26 +17,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("maps", nargs=-1, required=True, metavar="MAP...")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="Class raster to write, <stem>_landuse.tif; the other files of a map come beside it.",
-)
+@o.map_output_option
 @click.option(
     "--by",
     type=click.Choice(["probability", "confidence"]),
     help="What decides where maps overlap; default: probability if all maps have them and none was filtered.",
 )
-@click.option("--crs", metavar="CRS", help="CRS of the mosaic, such as EPSG:32618; default: that of the first map.")
-@click.option(
-    "--resolution",
-    type=float,
-    metavar="SIDE",
-    help="Side of a cell in units of the CRS; default: that of the first map.",
-)
+@o.crs_option
+@o.resolution_option
 @click.option("--sources", is_flag=True, help="Write <stem>_sources.tif, too: from which map each cell comes.")
 @o.polygons_option
 @o.overwrite_option

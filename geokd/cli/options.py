@@ -176,6 +176,21 @@ simplify_option = click.option(
     metavar="METRES",
     help="Simplify the outlines of polygons, borders that they share alike; rasters stay as they are.",
 )
+map_output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Class raster to write, <stem>_landuse.tif; the other files of a map come beside it.",
+)
+crs_option = click.option("--crs", metavar="CRS", help="CRS of the map, such as EPSG:32618; default: the first map's.")
+resolution_option = click.option(
+    "--resolution",
+    type=float,
+    metavar="SIDE",
+    help="Side of a cell in units of the CRS; default: that of the first map.",
+)
 polygons_option = click.option(
     "--no-polygons",
     "polygons",
@@ -231,7 +246,7 @@ on_error_option = click.option(
     help="When a scene fails: stop, or continue with the others.",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
-verbose_option = click.option("-v", "--verbose", is_flag=True, help="Say what every option came to, too.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Print the value of every option, too.")
 
 
 @contextmanager

@@ -195,15 +195,7 @@ def laid_over(
         If there is no such raster, or it cannot be used.
     """
     with open_scene(str(path)) as dataset:
-        if not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) or dataset.crs is None:
-            raise SceneError(
-                f"{path} is no raster of classes to compare a map with: its first band is"
-                f" {dataset.dtypes[0]} and its CRS {dataset.crs or 'unknown'}; it needs whole numbers and a CRS"
-            )
-        if [colour.name for colour in dataset.colorinterp[:3]] == ["red", "green", "blue"]:
-            raise SceneError(
-                f"{path} is a picture of red, green and blue, not a raster of classes; take what it was drawn from"
-            )
+        check_class_raster(dataset, path)
         try:
             with _laid_over(dataset, grid) as rasters:
                 for window, codes, areas in windows:
@@ -215,6 +207,25 @@ def laid_over(
                     yield window, codes, areas, values, (codes != nodata) & ~left
         except GdalErrors as error:
             raise SceneError(f"{path} cannot be read: {gdal_reason(error)}; copy or download it again") from error
+
+
+def check_class_raster(dataset: DatasetReader, path: str | Path) -> None:
+    """Refuse a raster whose first band cannot hold classes.
+
+    Raises
+    ------
+    SceneError
+        If its values are no whole numbers, it has no CRS, or it is a picture.
+    """
+    if not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) or dataset.crs is None:
+        raise SceneError(
+            f"{path} is no raster of classes to compare a map with: its first band is {dataset.dtypes[0]} and its CRS"
+            f" {dataset.crs or 'unknown'}; it needs whole numbers and a CRS"
+        )
+    if [colour.name for colour in dataset.colorinterp[:3]] == ["red", "green", "blue"]:
+        raise SceneError(
+            f"{path} is a picture of red, green and blue, not a raster of classes; take what it was drawn from"
+        )
 
 
 @contextmanager

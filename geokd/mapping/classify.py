@@ -39,7 +39,7 @@ def classify(
         Folder for the outputs; it is made if need be.
     options : ClassifyOptions, optional
     progress : Progress
-        Is told how many blocks are done, and how many there are.
+        Is called with the number of blocks that are done and their total.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def run_jobs(
     on_error : {"fail", "skip"}
         When a scene fails: begin no other, or continue with the others.
     progress : Progress
-        Is told how many blocks of all scenes are done, and how many there are; and, as messages, the address of the
+        Is called with the number of blocks of all scenes that are done and their total; messages are the address of the
         dashboard and which workers are left out.
     command : str, optional
         The command line, where there is one, for the manifests.

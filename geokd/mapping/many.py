@@ -48,9 +48,9 @@ class ScenesCall:
         return self.options.report and len(self.scenes) > 1
 
     @property
-    def index_name(self) -> str:
-        """File name of this page."""
-        return INDEX_NAME
+    def index(self) -> Path:
+        """Where this page is written."""
+        return self.folder / INDEX_NAME
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def classify_many(
     on_error : {"fail", "skip"}
         When a scene fails: begin no other, or continue with the others.
     progress : Progress
-        Is told how many blocks of all scenes are done, and how many there are.
+        Is called with the number of blocks of all scenes that are done and their total.
 
     Returns
     -------

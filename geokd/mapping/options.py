@@ -17,15 +17,15 @@ OnError = Literal["fail", "skip"]
 
 _MOST_SMOOTH_CELLS = 99
 
-# The run itself knows what scene and model make of the first; the others shape neither cells nor outlines.
-_OF_SCENE = frozenset(
+# Scene and model decide what the first come to, which the run records; the others shape neither cells nor outlines.
+_NOT_IN_FINGERPRINT = frozenset(
     [
         *("stride_px", "bidx", "value_scale", "value_offset", "nodata", "mask", "resample_m", "min_valid_share"),
         *("aoi", "where", "bbox"),
+        *("workers", "engine", "scheduler", "dashboard", "block_px", "memory_mb", "overwrite", "resume"),
+        *("polygons", "probabilities", "report"),
     ]
 )
-_OF_RUN = frozenset(["workers", "engine", "scheduler", "dashboard", "block_px", "memory_mb", "overwrite", "resume"])
-_OF_OUTPUTS = frozenset(("polygons", "probabilities", "report"))
 
 
 @dataclass(frozen=True)
@@ -211,12 +211,11 @@ class ClassifyOptions:
 
     @property
     def of_the_map(self) -> dict[str, Any]:
-        """The options that shape the map beyond what the model answers about the scene: all that are not named below.
+        """The options that shape the map beyond what the model answers about the scene: all but those listed above.
 
-        An option that comes up anew counts, so that --resume never takes another map for this one.
+        A new option counts until it is listed, so that --resume never takes another map for this one.
         """
-        left_out = _OF_SCENE | _OF_RUN | _OF_OUTPUTS
-        chosen = {name: value for name, value in vars(self).items() if name not in left_out}
+        chosen = {name: value for name, value in vars(self).items() if name not in _NOT_IN_FINGERPRINT}
         return chosen | {"min_confidence_of": dict(self.min_confidence_of)}
 
     @property

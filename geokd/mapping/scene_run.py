@@ -182,16 +182,16 @@ class SceneRun:
         job, bundle = self.job, self.job.bundle
         kept = job.options.probabilities
         return MapProduct(
-            mosaic.class_map,
-            job.outputs,
-            job.info.title,
-            f"Land use by the model {bundle.name} ({bundle.precision})",
-            {"GEOKD_MODEL": bundle.name, "GEOKD_MODEL_SHA256": bundle.sha256, "GEOKD_SCENE": job.info.title},
-            lambda write_seconds: describe_map(job, mosaic, self._took(mosaic, write_seconds)),
-            [derived_from(path, job.folder) for path in job.info.named_files],
-            _scene_picture(job, mosaic),
-            job.options.simplify_m,
-            probability_parts(job, self.blocks, journal.read) if kept else None,
+            class_map=mosaic.class_map,
+            outputs=job.outputs,
+            title=job.info.title,
+            subtitle=f"Land use by the model {bundle.name} ({bundle.precision})",
+            tags={"GEOKD_MODEL": bundle.name, "GEOKD_MODEL_SHA256": bundle.sha256, "GEOKD_SCENE": job.info.title},
+            describe=lambda write_seconds: describe_map(job, mosaic, self._took(mosaic, write_seconds)),
+            made_of=[derived_from(path, job.folder) for path in job.info.named_files],
+            picture=_scene_picture(job, mosaic),
+            simplify_m=job.options.simplify_m,
+            percent=probability_parts(job, self.blocks, journal.read) if kept else None,
         )
 
     def _took(self, mosaic: Mosaic, write_seconds: float) -> RunRecord:

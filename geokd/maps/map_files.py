@@ -39,7 +39,7 @@ class Sources:
     names: Sequence[str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MapProduct:
     """All that the files of a map are made of.
 

@@ -128,13 +128,13 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
     with staged(path.parent, outputs.values(), overwrite=options.overwrite, former=names) as folder:
         class_map, numbers, taken, dates = _join(plan, options)
         product = MapProduct(
-            class_map,
-            outputs,
-            path.name.removesuffix(ENDING),
-            f"{'Composite' if options.dates else 'Mosaic'} of {len(plan.maps)} maps by {plan.by}",
-            {"GEOKD_MOSAIC_OF": ", ".join(source.name for source in plan.maps)},
-            lambda _: _describe(plan, class_map, taken, options, outputs),
-            [source.link(path.parent) for source in plan.maps],
+            class_map=class_map,
+            outputs=outputs,
+            title=path.name.removesuffix(ENDING),
+            subtitle=f"{'Composite' if options.dates else 'Mosaic'} of {len(plan.maps)} maps by {plan.by}",
+            tags={"GEOKD_MOSAIC_OF": ", ".join(source.name for source in plan.maps)},
+            describe=lambda _: _describe(plan, class_map, taken, options, outputs),
+            made_of=[source.link(path.parent) for source in plan.maps],
             percent=_percent(plan) if by_probability else None,
             sources=None if numbers is None else Sources(numbers, [source.name for source in plan.maps]),
             dates=dates,

@@ -109,13 +109,13 @@ def style_map(legend: str | Path, class_map: str | Path, output: str | Path, *, 
     with staged(path.parent, outputs.values(), overwrite=overwrite, former=names) as folder:
         made = _restyle(restyled)
         product = MapProduct(
-            made,
-            outputs,
-            path.name.removesuffix(ENDING),
-            f"Classes by {Path(legend).name}",
-            {"GEOKD_STYLED_FROM": source.name},
-            lambda _: _describe(restyled, made, legend, outputs),
-            [source.link(path.parent)],
+            class_map=made,
+            outputs=outputs,
+            title=path.name.removesuffix(ENDING),
+            subtitle=f"Classes of {Path(legend).name}",
+            tags={"GEOKD_STYLED_FROM": source.name},
+            describe=lambda _: _describe(restyled, made, legend, outputs),
+            made_of=[source.link(path.parent)],
             simplify_m=was.simplify_m,
             percent=None if bare else _percent(restyled),
         )

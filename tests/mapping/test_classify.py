@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import geokd
 from geokd.errors import BundleError, CallError, GeokdError, SceneError
-from geokd.mapping.options import _OF_OUTPUTS, _OF_RUN, _OF_SCENE, ClassifyOptions
+from geokd.mapping.options import _NOT_IN_FINGERPRINT, ClassifyOptions
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import ClassifyResult, block_tasks
 from geokd.maps.manifest import read_manifest
@@ -190,7 +190,7 @@ def run(scene: Path, model: Path, folder: Path, **options: Any) -> ClassifyResul
 
 def test_every_option_of_the_map_is_in_its_fingerprint(scene: Path, model: Path, tmp_path: Path) -> None:
     fields = {field.name for field in dataclasses.fields(ClassifyOptions)}
-    assert fields > _OF_SCENE | _OF_RUN | _OF_OUTPUTS
+    assert fields > _NOT_IN_FINGERPRINT
 
     def fingerprint(**options: Any) -> str:
         (job,) = plan_jobs([scene], model, tmp_path, ClassifyOptions(**options))
@@ -207,9 +207,16 @@ def test_every_option_of_the_map_is_in_its_fingerprint(scene: Path, model: Path,
             {"resample_m": 11.0},
             {"bbox": (-77.0, 37, -76.13, 38)},
         ),
-        *({"min_valid_share": 0.5}, {"min_confidence": 0.4}, {"smooth_cells": 3}, {"min_area_ha": 1.0}),
+        *(
+            {"min_valid_share": 0.5},
+            {"min_confidence": 0.4},
+            {"min_confidence_of": {"Lake": 0.4}},
+            {"smooth_cells": 3},
+            {"min_area_ha": 1.0},
+        ),
         *({"simplify_m": 5.0}, {"acquired": "2020-01-01"}, {"value_scale": 2.0}),
     ]
+    assert fields - _NOT_IN_FINGERPRINT <= {name for options in others for name in options}
     assert len({plain, *(fingerprint(**options) for options in others)}) == len(others) + 1
 
 

@@ -114,7 +114,16 @@ def test_a_map_comes_up_named_and_coloured_with_nodata_transparent(tmp_path: Pat
     class_map = ClassMap(codes, confidence, grid, legend)
     outputs = names.chosen(polygons=True)
     manifest = Manifest(legend=legend.classes, outputs=outputs, **areas_of(class_map))
-    write_map(MapProduct(class_map, outputs, "a", "b", {}, lambda _: manifest, []), tmp_path, tmp_path)
+    product = MapProduct(
+        class_map=class_map,
+        outputs=outputs,
+        title="a",
+        subtitle="b",
+        tags={},
+        describe=lambda _: manifest,
+        made_of=[],
+    )
+    write_map(product, tmp_path, tmp_path)
     answer = opened(tmp_path, names)
     assert answer["classes"]["entries"] == [
         [0, "Ackerland & <Wiese>", "#f2d45c"],

@@ -184,7 +184,7 @@ class _Counted:
 
     def _notes(self) -> Iterator[str]:
         for name in self.change.match.joined:
-            yield f"{name} are one class, since a map or the labels do not tell them apart"
+            yield f"{name} are one class, since a map or the labels do not distinguish them"
         lacking = (self._units == 0) & (self.design.areas_ha > 0)
         if lacking.any():
             names = self.design.strata or self.design.names

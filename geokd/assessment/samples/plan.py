@@ -2,20 +2,20 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geokd.assessment.samples.planning import Goal, expected_mixture, fewest_units, half_width, units_at_best
 from geokd.assessment.samples.sampling import LEAST, allocate, usual_least
+from geokd.documents import Record
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import Legend
 from geokd.maps.map_file import MapFile, Strata, count_cells, open_map
 
-_EXPECTED = 0.8  # user's accuracy where nothing tells any
+_EXPECTED = 0.8  # user's accuracy where none is known
 _AT_MOST = 0.9  # of what a model's confidence makes expected: too high an expectation plans too few points
 
 
@@ -66,7 +66,7 @@ class SampleGoals:
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What a plan goes by.
+    """What a plan is based on.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class PlanOptions:
 
 
 @dataclass(frozen=True)
-class ClassPlan:
+class ClassPlan(Record):
     """What is planned for a class of the map.
 
     Parameters
@@ -129,7 +129,7 @@ class ClassPlan:
 
 
 @dataclass(frozen=True)
-class PlannedGoal:
+class PlannedGoal(Record):
     """A goal, and what the plan comes to.
 
     Parameters
@@ -149,8 +149,8 @@ class PlannedGoal:
 
 
 @dataclass(frozen=True)
-class SamplePlan:
-    """How many points are to be drawn, and what they are expected to tell.
+class SamplePlan(Record):
+    """How many points are to be drawn, and the intervals that they are expected to give.
 
     Parameters
     ----------
@@ -177,10 +177,6 @@ class SamplePlan:
     goals: tuple[PlannedGoal, ...]
     notes: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON object."""
-        return asdict(self)
-
 
 def plan_sample(
     class_map: str | Path,
@@ -198,9 +194,9 @@ def plan_sample(
     class_map : path
         A class raster `<stem>_landuse.tif`.
     goals : SampleGoals, optional
-        All are reached. Without, `points` must be given.
+        All are reached. If there are none, `points` must be given.
     points : int, optional
-        As many points; the plan tells what they reach.
+        So many points; the plan says which widths they reach.
     options : PlanOptions, optional
 
     Returns

@@ -1,9 +1,8 @@
-"""How wide the intervals of a labelled sample are, and how many points more would make them narrower."""
+"""How wide the intervals of a labelled sample are, and how many more points would make them narrower."""
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from geokd.assessment.matching import ClassMatch
 from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample
 from geokd.assessment.samples.plan import SampleGoals
 from geokd.assessment.samples.planning import Goal, times_as_many
+from geokd.documents import Record
 from geokd.errors import CallError
 
 _STEPS = (0.1, 0.05, 0.04, 0.03, 0.02, 0.01)
@@ -18,7 +18,7 @@ _SHOWN = 2
 
 
 @dataclass(frozen=True)
-class Precision:
+class Precision(Record):
     """The width of an interval, and what a narrower one would take.
 
     Parameters
@@ -39,16 +39,13 @@ class Precision:
     wanted: float
     more_points: int | None
 
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON object."""
-        return asdict(self)
-
 
 def precision_of(sample: StratifiedSample, match: ClassMatch, goals: SampleGoals | None) -> list[Precision]:
-    """Tell how wide intervals are, and how many points more would make them as narrow as is wanted.
+    """Return how wide intervals are, and how many more points would make them as narrow as is wanted.
 
-    Shares of the strata are taken to be those of the sample, and further points to be shared out as its own. Without
-    goals, the next smaller widths of 10, 5, 4, 3, 2 and 1 points of the overall accuracy are told.
+    Shares of the strata are taken to be those of the sample, and further points to be shared out as its own. If there
+    are no goals, rows for the overall accuracy are returned, for the two next smaller half-widths of 10, 5, 4, 3, 2
+    and 1 percentage points.
 
     Parameters
     ----------
