@@ -4,12 +4,12 @@ A key that a file leaves out takes the default written here (:mod:`geokd.trainin
 recipe is stored in the run and in the bundle, so nothing that shaped a student is lost.
 """
 
-import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from geokd.documents import Record
 from geokd.model.contract import ValueScaling
 
 Stage = Literal["teacher", "student"]
@@ -36,13 +36,8 @@ def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
     return {"range": (low, high)}
 
 
-class AnyRecipe:
-    """Base of recipes, which are frozen dataclasses: what a run of training records and compares."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the resolved recipe as a JSON object, for :func:`geokd.training.recipe_file.recipe_from_json`."""
-        document: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
-        return document
+class AnyRecipe(Record):
+    """Base of recipes: what a run of training records and compares."""
 
     @property
     def sha256(self) -> str:
