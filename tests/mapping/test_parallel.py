@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from geokd.mapping.workers.crew import Crew
 from geokd.mapping.workers.parallel import TASKS_AHEAD, run_tasks
 
 TASKS = list(range(7))
+TAKEN_AHEAD = len(TASKS) + 1  # of work in place, to see whether Dask is worth starting
 
 
 def square(number: int) -> int:
@@ -46,8 +48,10 @@ def crew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cre
     if request.param == "cluster":
         return Crew(1, scheduler=request.getfixturevalue("cluster"))
     if request.param == "in place":
+        monkeypatch.setattr(parallel, "_LEAST_SECONDS", parallel._WORTH_SECONDS / TAKEN_AHEAD)
         return Crew(3)
-    monkeypatch.setattr(parallel, "_IN_PLACE_SECONDS", -1)
+    monkeypatch.setattr(parallel, "_WORTH_SECONDS", 0)
+    import_module(parallel._CLUSTER)
     count, kind = request.param.split()
     return Crew(int(count), "processes" if kind == "processes" else "threads")
 
@@ -76,7 +80,20 @@ def test_tasks_are_taken_only_as_workers_come_free(crew: Crew) -> None:
     for _ in range(10):
         next(results)
     results.close()
-    assert 10 <= len(taken) <= 10 + 3 * TASKS_AHEAD
+    assert 10 <= len(taken) <= 10 + 3 * TASKS_AHEAD + TAKEN_AHEAD
+
+
+@pytest.mark.parametrize(("tasks", "with_dask"), [(5, False), (500, True)])
+def test_dask_is_imported_only_where_it_saves_time(tasks: int, with_dask: bool) -> None:
+    program = f"""
+import sys, time
+from geokd.mapping.workers.crew import Crew
+from geokd.mapping.workers.parallel import run_tasks
+done = [answer.result() for _, answer in run_tasks(time.sleep, [0.02] * {tasks}, Crew(8))]
+print(len(done), "distributed" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert ran.stdout.split() == [str(tasks), str(with_dask)]
 
 
 @pytest.mark.parametrize("task", ["task-1", ("a", "b"), [1, "task-0"], {"x": 1}])

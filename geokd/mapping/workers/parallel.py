@@ -1,15 +1,21 @@
-"""Spreading a function over tasks: in place for a moment, then by Dask.
+"""Spreading a function over tasks: in place at first, then with Dask if enough of them are left.
 
 Every way is the same loop: tasks are handed to a cluster as its workers come free, and results are taken as they come.
 The cluster is one in this process, one of processes on this machine, or one that runs already:
 :mod:`geokd.mapping.workers.cluster` opens it. Importing Dask takes longer than mapping a small scene, so work begins in
-place.
+place, and goes on there while Dask is imported.
 """
 
+import math
+import sys
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
+from itertools import chain, islice
 from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from geokd.errors import GeokdError, named
@@ -25,7 +31,9 @@ R = TypeVar("R")
 TASKS_AHEAD = 2
 """Tasks that each worker is given at a time."""
 
-_IN_PLACE_SECONDS = 0.5  # about what Dask takes to start
+_CLUSTER = "geokd.mapping.workers.cluster"
+_WORTH_SECONDS = 3.0  # of work left for one thread, from which Dask, which takes up to 1 s to start, saves time
+_LEAST_SECONDS = 1e-3  # that a task is taken to last, so that few are taken ahead
 _LOOK_SECONDS = 2.0  # between two looks at the workers
 _TRIES = 3  # workers on which a task may fail
 
@@ -35,7 +43,8 @@ def run_tasks(
 ) -> Generator[tuple[T, Answer[R]], None, None]:
     """Call `function` on each of `tasks`; yield each task with its answer, in whatever order they finish.
 
-    Tasks are taken only as workers come free, :data:`TASKS_AHEAD` for each, so there may be any number of them. Tasks
+    Tasks are taken only as workers come free, :data:`TASKS_AHEAD` for each, so there may be any number of them; before
+    Dask is started, a few seconds' work of them is taken ahead, to see whether it is worth starting. Tasks
     of a worker that died are run again; a task that failed on a worker of a running cluster is tried on others. When
     the generator is closed, no further task is begun.
 
@@ -58,13 +67,7 @@ def run_tasks(
     """
     waiting = iter(tasks)
     if crew.in_this_process and not crew.dashboard:
-        began = time.monotonic()
-        for task in waiting:
-            yield task, answer(function, task)
-            if crew.workers > 1 and time.monotonic() - began > _IN_PLACE_SECONDS:
-                break
-        else:
-            return
+        waiting = yield from _in_place(function, waiting, crew)
     try:
         first = next(waiting)
     except StopIteration:
@@ -75,6 +78,41 @@ def run_tasks(
         if crew.dashboard:
             progress(f"Dask's dashboard: {cluster.dashboard}")
         yield from _Loop(function, _after(first, waiting), cluster, progress).answers()
+
+
+def _in_place(
+    function: Callable[[T], R], tasks: Iterator[T], crew: Crew
+) -> Generator[tuple[T, Answer[R]], None, Iterator[T]]:
+    """Do tasks one by one; return those that are left, none if they would not be done sooner with Dask."""
+    ahead: deque[T] = deque()
+    loading: Thread | None = None
+    began = time.monotonic()
+    for done, task in enumerate(_taken(ahead, tasks), 1):
+        yield task, answer(function, task)
+        if loading is not None:
+            if not loading.is_alive():
+                break
+        elif crew.workers > 1:
+            worth = math.ceil(_WORTH_SECONDS / max((time.monotonic() - began) / done, _LEAST_SECONDS))
+            ahead.extend(islice(tasks, max(0, worth - len(ahead))))
+            if len(ahead) >= worth:
+                if _CLUSTER in sys.modules:
+                    break
+                loading = Thread(target=import_module, args=(_CLUSTER,))
+                loading.start()
+    return chain(ahead, tasks)
+
+
+def _taken(ahead: deque[T], others: Iterator[T]) -> Iterator[T]:
+    """Yield what was taken ahead first."""
+    while True:
+        if ahead:
+            yield ahead.popleft()
+        else:
+            try:
+                yield next(others)
+            except StopIteration:
+                return
 
 
 def _after(first: T, others: Iterator[T]) -> Iterator[T]:
