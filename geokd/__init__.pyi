@@ -2,6 +2,7 @@
 
 from .assessment.against import MapComparison as MapComparison
 from .assessment.against import compare_maps as compare_maps
+from .assessment.assess import Assessment as Assessment
 from .assessment.assess import assess as assess
 from .assessment.compare import Comparison as Comparison
 from .assessment.compare import compare as compare

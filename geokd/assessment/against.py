@@ -1,10 +1,9 @@
 """Which of two maps is better: both compared with the same labelled points."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import rasterio.warp
@@ -12,9 +11,10 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.assessment.assess import NONE, former_classes, read_labelled
+from geokd.assessment.labelled import NONE, former_classes, read_labelled
 from geokd.assessment.matching import ClassMatch, match_classes, read_table
 from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample, paired_difference
+from geokd.documents import Record
 from geokd.errors import CallError, ChipError, SceneError
 from geokd.labels.cell_labels import CellDesign
 from geokd.labels.ground_truth import GroundTruth, check_class_raster, is_vector
@@ -27,7 +27,7 @@ _FOUND = NormalDist().inv_cdf(0.8)  # a real difference is found in 80 % of samp
 
 
 @dataclass(frozen=True)
-class MapComparison:
+class MapComparison(Record):
     """Two maps compared with the same random sample.
 
     Parameters
@@ -67,15 +67,6 @@ class MapComparison:
     better: str | None
     points_for_decision: int | None
     notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON object."""
-        figures = {
-            name: None if value is None else value.to_json()
-            for name, value in vars(self).items()
-            if name in ("accuracy", "other_accuracy", "difference", "differing")
-        }
-        return asdict(self) | figures
 
 
 def compare_maps(
@@ -226,9 +217,9 @@ def _share(
 
 def _for_decision(difference: Estimate, points: int) -> int | None:
     """Points with which 80 % of samples show a difference: n ((1.96 + 0.84) s / d)^2, s its standard error with n."""
-    if difference.value == 0 or not difference.standard_error:
+    if difference.estimate == 0 or not difference.standard_error:
         return None
-    return math.ceil(points * ((_SURE + _FOUND) * difference.standard_error / difference.value) ** 2)
+    return math.ceil(points * ((_SURE + _FOUND) * difference.standard_error / difference.estimate) ** 2)
 
 
 def _classes_at(path: str | Path, truth: GroundTruth, source: MapFile) -> list[str]:

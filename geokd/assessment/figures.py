@@ -1,9 +1,6 @@
-"""The figures of an assessment, as JSON objects: from a random sample, from polygons, from a whole reference map.
+"""The figures of an assessment: from a random sample, from polygons, from a whole reference map."""
 
-A figure is {estimate, standard_error, interval_95}, or None where it cannot be estimated. Matrices have the map in rows
-and the reference in columns, as Olofsson et al. 2014 have them.
-"""
-
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +11,25 @@ from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample
 from geokd.statistics.metrics import kappa
 
 
-def figures_of_sample(sample: StratifiedSample, area_ha: float) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Figures of a map; each is None where it cannot be estimated.
+
+    Matrices have the map in rows and the reference in columns, as Olofsson et al. 2014 have them: units, and shares of
+    the area. Accuracies are of the classes 0..K-1 that map and reference share, areas (ha) of all classes of the
+    reference.
+    """
+
+    confusion_matrix: tuple[tuple[int, ...], ...]
+    area_matrix: tuple[tuple[float, ...], ...] | None
+    overall_accuracy: Estimate | None
+    users_accuracy: tuple[Estimate | None, ...]
+    producers_accuracy: tuple[Estimate | None, ...]
+    area_ha: tuple[Estimate | None, ...]
+    kappa: float | None
+
+
+def figures_of_sample(sample: StratifiedSample, area_ha: float) -> Figures:
     """Return the figures of a random sample: accuracies of the area, and the area of each class of the reference.
 
     Parameters
@@ -23,19 +38,19 @@ def figures_of_sample(sample: StratifiedSample, area_ha: float) -> dict[str, Any
     area_ha : float
         Of all its strata.
     """
-    return {
-        "confusion_matrix": sample.counts.sum(axis=0).tolist(),
-        "area_matrix": sample.area_matrix().tolist(),
-        "overall_accuracy": _json(sample.overall_accuracy()),
-        "users_accuracy": [_json(sample.users_accuracy(k)) for k in range(sample.classes)],
-        "producers_accuracy": [_json(sample.producers_accuracy(k)) for k in range(sample.classes)],
-        "area_ha": [_json(sample.area_share(k).times(area_ha)) for k in range(sample.counts.shape[2])],
-        "kappa": kappa(sample.area_matrix(), sample.classes),
-    }
+    return Figures(
+        confusion_matrix=_rows(sample.counts.sum(axis=0)),
+        area_matrix=_rows(sample.area_matrix()),
+        overall_accuracy=sample.overall_accuracy(),
+        users_accuracy=tuple(sample.users_accuracy(k) for k in range(sample.classes)),
+        producers_accuracy=tuple(sample.producers_accuracy(k) for k in range(sample.classes)),
+        area_ha=tuple(sample.area_share(k).times(area_ha) for k in range(sample.counts.shape[2])),
+        kappa=kappa(sample.area_matrix(), sample.classes),
+    )
 
 
-def figures_of_polygons(cells: NDArray[np.int64], truth: NDArray[np.int64], classes: int, kinds: int) -> dict[str, Any]:
-    """Return the figures of the cells in polygons; intervals are over polygons, areas cannot be told.
+def figures_of_polygons(cells: NDArray[np.int64], truth: NDArray[np.int64], classes: int, kinds: int) -> Figures:
+    """Return the figures of the cells in polygons; intervals are over polygons, areas cannot be estimated.
 
     Parameters
     ----------
@@ -52,20 +67,20 @@ def figures_of_polygons(cells: NDArray[np.int64], truth: NDArray[np.int64], clas
     np.add.at(confusion.T, truth, cells)
     own = np.where(truth < classes, cells[np.arange(len(cells)), np.minimum(truth, classes - 1)], 0)
     judged = cells[:, :classes].sum(axis=1)
-    return {
-        "confusion_matrix": confusion.tolist(),
-        "area_matrix": None,
-        "overall_accuracy": _over_polygons(own, judged),
-        "users_accuracy": [_over_polygons(np.where(truth == k, cells[:, k], 0), cells[:, k]) for k in range(classes)],
-        "producers_accuracy": [
+    return Figures(
+        confusion_matrix=_rows(confusion),
+        area_matrix=None,
+        overall_accuracy=_over_polygons(own, judged),
+        users_accuracy=tuple(_over_polygons(np.where(truth == k, cells[:, k], 0), cells[:, k]) for k in range(classes)),
+        producers_accuracy=tuple(
             _over_polygons(cells[truth == k, k], cells[truth == k].sum(axis=1)) for k in range(classes)
-        ],
-        "area_ha": [None] * kinds,
-        "kappa": kappa(confusion.astype(np.float64), classes),
-    }
+        ),
+        area_ha=(None,) * kinds,
+        kappa=kappa(confusion.astype(np.float64), classes),
+    )
 
 
-def figures_of_census(cells: NDArray[np.int64], areas_ha: NDArray[np.float64], classes: int) -> dict[str, Any]:
+def figures_of_census(cells: NDArray[np.int64], areas_ha: NDArray[np.float64], classes: int) -> Figures:
     """Return the figures of a reference that is known cell by cell: shares of the area, without intervals.
 
     Parameters
@@ -77,27 +92,25 @@ def figures_of_census(cells: NDArray[np.int64], areas_ha: NDArray[np.float64], c
         Classes 0..classes-1 are the same in both.
     """
     right = np.diagonal(areas_ha)[:classes]
-    return {
-        "confusion_matrix": cells.tolist(),
-        "area_matrix": (areas_ha / areas_ha.sum()).tolist(),
-        "overall_accuracy": _known(right.sum(), areas_ha[:classes].sum()),
-        "users_accuracy": [_known(right[k], areas_ha[k].sum()) for k in range(classes)],
-        "producers_accuracy": [_known(right[k], areas_ha[:, k].sum()) for k in range(classes)],
-        "area_ha": [_known(areas_ha[:, k].sum(), 1.0) for k in range(areas_ha.shape[1])],
-        "kappa": kappa(areas_ha, classes),
-    }
+    return Figures(
+        confusion_matrix=_rows(cells),
+        area_matrix=_rows(areas_ha / areas_ha.sum()),
+        overall_accuracy=_known(right.sum(), areas_ha[:classes].sum()),
+        users_accuracy=tuple(_known(right[k], areas_ha[k].sum()) for k in range(classes)),
+        producers_accuracy=tuple(_known(right[k], areas_ha[:, k].sum()) for k in range(classes)),
+        area_ha=tuple(_known(areas_ha[:, k].sum(), 1.0) for k in range(areas_ha.shape[1])),
+        kappa=kappa(areas_ha, classes),
+    )
 
 
-def _json(estimate: Estimate | None) -> dict[str, Any] | None:
-    return None if estimate is None else estimate.to_json()
+def _rows(matrix: NDArray[Any]) -> tuple[tuple[Any, ...], ...]:
+    return tuple(map(tuple, matrix.tolist()))
 
 
-def _over_polygons(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> dict[str, Any] | None:
+def _over_polygons(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> Estimate | None:
     share = share_over_groups(hits, counts)
-    if share is None:
-        return None
-    return {"estimate": share[0], "standard_error": None, "interval_95": [share[1], share[2]]}
+    return None if share is None else Estimate(share[0], None, share[1:])
 
 
-def _known(part: float, whole: float) -> dict[str, Any] | None:
-    return {"estimate": float(part / whole), "standard_error": None, "interval_95": None} if whole else None
+def _known(part: float, whole: float) -> Estimate | None:
+    return Estimate(float(part / whole), None, None) if whole else None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.assessment.assess import raster_names
+from geokd.assessment.labelled import raster_names
 from geokd.assessment.matching import ClassMatch, match_classes, read_table
 from geokd.errors import CallError
 from geokd.labels.ground_truth import Pair, Shared, laid_over, pairs_with_raster

@@ -12,8 +12,10 @@ from geokd.cli.talk import echo
 
 if TYPE_CHECKING:
     from geokd.assessment.against import MapComparison
+    from geokd.assessment.assess import Assessment
     from geokd.assessment.samples.area_estimation import Estimate
     from geokd.assessment.samples.change import ChangeReport
+    from geokd.assessment.samples.precision import Precision
 
 
 @click.command()
@@ -56,29 +58,26 @@ def assess(class_map: str, reference: str, as_json: bool, **choices: Any) -> Non
             raise click.UsageError("Give one of --against, --later, and --accuracy-within or --area-within.")
     if later is not None:
         change = assess_change(class_map, reference, later, **choices)
-        for note in [_left_out(change.left_out), *change.notes]:
-            if note:
-                echo(f"  {note}", err=True)
-        echo(json.dumps(change.to_json(), indent=2, allow_nan=False) if as_json else _changes(change))
-        return
-    if against is not None:
+        _print(change, _changes(change), as_json=as_json)
+    elif against is not None:
         compared = compare_maps(class_map, reference, against, **choices)
-        for note in [_left_out(compared.left_out), *compared.notes]:
-            if note:
-                echo(f"  {note}", err=True)
-        echo(json.dumps(compared.to_json(), indent=2, allow_nan=False) if as_json else _comparison(compared))
-        return
-    goals = goals_of(choices.pop("accuracy_within"), choices.pop("area_within"))
-    figures = hold(class_map, reference, goals=goals, **choices)
-    for note in [_left_out(figures["left_out"]), *figures["notes"]]:
+        _print(compared, _comparison(compared), as_json=as_json)
+    else:
+        goals = goals_of(choices.pop("accuracy_within"), choices.pop("area_within"))
+        assessment = hold(class_map, reference, goals=goals, **choices)
+        _print(assessment, _tables(assessment), as_json=as_json)
+
+
+def _print(found: "ChangeReport | MapComparison | Assessment", text: str, *, as_json: bool) -> None:
+    for note in [_left_out(found.left_out), *found.notes]:
         if note:
             echo(f"  {note}", err=True)
-    echo(json.dumps(figures, indent=2, allow_nan=False) if as_json else _tables(figures))
+    echo(json.dumps(found.to_json(), indent=2, allow_nan=False) if as_json else text)
 
 
 def _changes(change: "ChangeReport") -> str:
     def hectares(estimate: "Estimate", *, sign: str = "") -> str:
-        return f"{estimate.value:{sign},.1f} ({estimate.low:{sign},.1f} to {estimate.high:{sign},.1f})"
+        return f"{estimate.estimate:{sign},.1f} ({estimate.low:{sign},.1f} to {estimate.high:{sign},.1f})"
 
     head = ["class", "gained ha, 95 % interval", "mapped", "lost ha, 95 % interval", "mapped", "net ha, 95 % interval"]
     rows = [
@@ -104,11 +103,11 @@ def _comparison(compared: "MapComparison") -> str:
     low, high = 100 * compared.difference.low, 100 * compared.difference.high
     lines = [f"{compared.path} against {compared.other}: {compared.points:,} points where both have a class"]
     for name, accuracy in (("first", compared.accuracy), ("other", compared.other_accuracy)):
-        lines.append(f"overall accuracy of the {name} map {_percent(None if accuracy is None else accuracy.to_json())}")
+        lines.append(f"overall accuracy of the {name} map {_percent(accuracy)}")
     lines += [
-        f"difference {100 * compared.difference.value:+.1f} points ({low:+.1f} to {high:+.1f}); only the first is right"
-        f" at {compared.only_first_right:,} points, only the other at {compared.only_other_right:,}",
-        f"one map alone is right in {_percent(compared.differing.to_json())} of the area",
+        f"difference {100 * compared.difference.estimate:+.1f} points ({low:+.1f} to {high:+.1f}); only the first is"
+        f" right at {compared.only_first_right:,} points, only the other at {compared.only_other_right:,}",
+        f"one map alone is right in {_percent(compared.differing)} of the area",
     ]
     wanted = compared.points_for_decision
     if compared.better is not None:
@@ -128,66 +127,65 @@ def _left_out(left_out: dict[str, int]) -> str:
     return f"left out: {', '.join(reasons)}" if reasons else ""
 
 
-def _tables(figures: dict[str, Any]) -> str:
-    what = {"points": "points", "polygons": "cells", "raster": "cells"}[figures["reference"]["kind"]]
-    width = max(len(name) for name in [*figures["map_classes"], *figures["reference_classes"], "map \\ reference"])
-    rows = figures["per_class"]
+def _tables(found: "Assessment") -> str:
+    what = {"points": "points", "polygons": "cells", "raster": "cells"}[found.reference.kind]
+    width = max(len(name) for name in [*found.map_classes, *found.reference_classes, "map \\ reference"])
+    rows = found.per_class
     lines = [
-        f"{figures['map']['path']} against {figures['reference']['path']}: {figures['units']:,} {what},"
-        f" {figures['reference']['design']}",
-        f"overall accuracy {_percent(figures['overall_accuracy'])}",
-        *(_more(row) for row in figures["precision"]),
+        f"{found.map.path} against {found.reference.path}: {found.units:,} {what}, {found.reference.design}",
+        f"overall accuracy {_percent(found.overall_accuracy)}",
+        *(_more(row) for row in found.precision),
         "",
         f"{'class':<{width}}  {_HEAD}",
         *(
-            f"{row['name']:<{width}}  {_percent(row['users_accuracy']):>23}  {_percent(row['producers_accuracy']):>23}"
-            f"  {row['mapped_area_ha']:>12,.1f}  {_hectares(row['area_ha'])}"
+            f"{row.name:<{width}}  {_percent(row.users_accuracy):>23}  {_percent(row.producers_accuracy):>23}"
+            f"  {row.mapped_area_ha:>12,.1f}  {_hectares(row.area_ha)}"
             for row in rows
         ),
     ]
-    if figures["none_of_these_area_ha"]:
-        lines.append(f"{'none of these':<{width}}  {'':>62}  {_hectares(figures['none_of_these_area_ha'])}")
-    if figures["unclassified_area_ha"]:
-        lines.append(f"{'unclassified':<{width}}  {'':>48}  {figures['unclassified_area_ha']:>12,.1f}")
-    numbers = [[f"{count:,}" for count in row] for row in figures["confusion_matrix"]]
+    if found.none_of_these_area_ha:
+        lines.append(f"{'none of these':<{width}}  {'':>62}  {_hectares(found.none_of_these_area_ha)}")
+    if found.unclassified_area_ha:
+        lines.append(f"{'unclassified':<{width}}  {'':>48}  {found.unclassified_area_ha:>12,.1f}")
+    numbers = [[f"{count:,}" for count in row] for row in found.confusion_matrix]
     columns = [max(len(text) for text in column) for column in zip(*numbers, strict=True)]
     columns = [max(size, len(str(k + 1))) for k, size in enumerate(columns)]
     heads = "  ".join(f"{k + 1:>{size}}" for k, size in enumerate(columns))
     lines += ["", f"{what}, map in rows, reference in columns:", f"{'':<{width + 4}}  {heads}"]
-    for k, (name, row) in enumerate(zip(figures["map_classes"], numbers, strict=True)):
+    for k, (name, row) in enumerate(zip(found.map_classes, numbers, strict=True)):
         cells = "  ".join(f"{text:>{size}}" for text, size in zip(row, columns, strict=True))
         lines.append(f"{k + 1:>2}  {name:<{width}}  {cells}")
-    if len(figures["reference_classes"]) > len(rows):
+    if len(found.reference_classes) > len(rows):
         lines.append(f"{len(rows) + 1:>2} in columns: none of these")
-    if figures["kappa"] is not None:
-        lines += ["", f"(kappa {figures['kappa']:.2f}, which adds nothing to the figures above)"]
+    if found.kappa is not None:
+        lines += ["", f"(kappa {found.kappa:.2f}, which adds nothing to the figures above)"]
     return "\n".join(lines)
 
 
-def _more(row: dict[str, Any]) -> str:
-    now = f"{row['figure']} is known within {100 * row['half_width']:.1f} %"
-    if row["more_points"] is None:
-        return f"  {now}; not even all cells make it {100 * row['wanted']:g} %"
-    if not row["more_points"]:
-        return f"  {now}, as wanted ({100 * row['wanted']:g} %)"
-    return f"  {now}; within {100 * row['wanted']:g} % with about {row['more_points']:,} points more"
+def _more(row: "Precision") -> str:
+    now = f"{row.figure} is known within {100 * row.half_width:.1f} %"
+    if row.more_points is None:
+        return f"  {now}; not even all cells make it {100 * row.wanted:g} %"
+    if not row.more_points:
+        return f"  {now}, as wanted ({100 * row.wanted:g} %)"
+    return f"  {now}; within {100 * row.wanted:g} % with about {row.more_points:,} points more"
 
 
 _COLUMNS = {"user's accuracy": 23, "producer's accuracy": 23, "mapped ha": 12, "area ha, 95 % interval": 34}
 _HEAD = "  ".join(f"{name:>{size}}" for name, size in _COLUMNS.items())
 
 
-def _percent(figure: dict[str, Any] | None) -> str:
+def _percent(figure: "Estimate | None") -> str:
     if figure is None:
         return "-"
-    interval = figure["interval_95"]
-    text = f"{100 * figure['estimate']:.1f} %"
+    interval = figure.interval_95
+    text = f"{100 * figure.estimate:.1f} %"
     return text if interval is None else f"{text} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
 
 
-def _hectares(figure: dict[str, Any] | None) -> str:
+def _hectares(figure: "Estimate | None") -> str:
     if figure is None:
         return f"{'-':>34}"
-    interval = figure["interval_95"]
-    text = f"{figure['estimate']:,.1f}"
+    interval = figure.interval_95
+    text = f"{figure.estimate:,.1f}"
     return f"{text if interval is None else f'{text} ({interval[0]:,.1f} to {interval[1]:,.1f})':>34}"

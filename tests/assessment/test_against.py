@@ -43,13 +43,13 @@ def test_every_cell_gives_the_true_difference(class_map: Path, tmp_path: Path) -
     sample = sampled(class_map, tmp_path / "s.gpkg")
     compared = geokd.compare_maps(class_map, sample, write_map(tmp_path / "b.tif", worse(CODES)))
     assert compared.points == 390
-    assert compared.difference.value == pytest.approx(60 / 390)
+    assert compared.difference.estimate == pytest.approx(60 / 390)
     assert (compared.difference.low, compared.difference.high) == pytest.approx((60 / 390, 60 / 390), abs=1e-6)
     assert (compared.only_first_right, compared.only_other_right) == (60, 0)
     assert compared.accuracy is not None
     assert compared.other_accuracy is not None
-    assert compared.accuracy.value - compared.other_accuracy.value == pytest.approx(60 / 390)
-    assert compared.differing.value == pytest.approx(60 / 390)
+    assert compared.accuracy.estimate - compared.other_accuracy.estimate == pytest.approx(60 / 390)
+    assert compared.differing.estimate == pytest.approx(60 / 390)
     assert compared.better == "first"
 
 
@@ -64,7 +64,7 @@ def test_a_few_points_are_undecided_and_say_how_many_decide(class_map: Path, tmp
     assert compared.points_for_decision is not None
     assert compared.points_for_decision > 90
     same = geokd.compare_maps(class_map, sample, class_map)
-    assert same.difference.value == 0
+    assert same.difference.estimate == 0
     assert same.points_for_decision is None
     done = CliRunner().invoke(main, ["assess", str(class_map), str(sample), "--against", str(tmp_path / "b.tif")])
     assert done.exit_code == 0, done.output
@@ -93,7 +93,7 @@ def test_other_grid_crs_extent_and_legend(class_map: Path, tmp_path: Path) -> No
     compared = geokd.compare_maps(class_map, sample, path, match=table)
     assert compared.points == 200
     assert compared.left_out["not_in_both_maps"] == 190
-    assert compared.difference.value == pytest.approx(60 / 200)
+    assert compared.difference.estimate == pytest.approx(60 / 200)
     assert any("wood + field are judged as one class" in note for note in compared.notes)
     with rasterio.open(path) as dataset:
         profile = dataset.profile
@@ -106,7 +106,7 @@ def test_other_grid_crs_extent_and_legend(class_map: Path, tmp_path: Path) -> No
             target.write(warped.read())
     table.write_text("map_class,reference_class\nsea,11\nwood,10\nfield,10\n")
     degrees = geokd.compare_maps(class_map, sample, plain, match=table)
-    assert degrees.difference.value == pytest.approx(60 / 200, abs=0.03)
+    assert degrees.difference.estimate == pytest.approx(60 / 200, abs=0.03)
 
 
 def test_a_class_that_only_the_other_map_has(class_map: Path, tmp_path: Path) -> None:
@@ -163,10 +163,10 @@ def test_intervals_of_differences_cover_the_truth(
     for _ in range(repeats):
         drawn = np.array([draws.multinomial(k, [p, q, 1 - p - q]) for k, p, q in zip(n, first, second, strict=True)])
         found = paired_difference(drawn[:, 0], drawn[:, 1], n, share)
-        assert found.low <= found.value <= found.high
+        assert found.low <= found.estimate <= found.high
         assert found.standard_error is not None
         held += found.low <= truth <= found.high
-        plain += abs(found.value - truth) <= 1.96 * found.standard_error
+        plain += abs(found.estimate - truth) <= 1.96 * found.standard_error
     assert held / repeats >= 0.935, (held, plain)
     assert held >= plain - 20
 

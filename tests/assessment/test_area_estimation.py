@@ -32,7 +32,7 @@ OLOFSSON = StratifiedSample(by_class(COUNTS), 4, PIXELS * PIXEL_HA)
 def printed(estimate: Estimate | None, digits: int) -> str:
     assert estimate is not None
     assert estimate.standard_error is not None
-    return f"{estimate.value:.{digits}f} {1.96 * estimate.standard_error:.{digits}f}"
+    return f"{estimate.estimate:.{digits}f} {1.96 * estimate.standard_error:.{digits}f}"
 
 
 def test_olofsson_et_al_error_matrix() -> None:
@@ -73,7 +73,7 @@ def test_producers_variance_is_equation_7() -> None:
         rest = sum(PIXELS[i] ** 2 * shares[i, j] * (1 - shares[i, j]) / (units[i] - 1) for i in others)
         estimate = OLOFSSON.producers_accuracy(j)
         assert estimate is not None
-        assert estimate.value == pytest.approx(producers)
+        assert estimate.estimate == pytest.approx(producers)
         assert estimate.standard_error == pytest.approx(math.sqrt(own + producers**2 * rest) / true)
 
 
@@ -91,7 +91,7 @@ def test_stehman_example_of_strata_other_than_the_map() -> None:
     def rounded(estimate: Estimate | None) -> tuple[float, float]:
         assert estimate is not None
         assert estimate.standard_error is not None
-        return round(estimate.value, 3), round(estimate.standard_error, 3)
+        return round(estimate.estimate, 3), round(estimate.standard_error, 3)
 
     assert rounded(sample.area_share(0)) == (0.35, 0.082)
     assert rounded(sample.area_share(2)) == (0.20, 0.064)
@@ -121,14 +121,14 @@ def test_a_stratum_looked_at_whole_is_known() -> None:
     overall = known.overall_accuracy()
     assert overall is not None
     assert overall.standard_error == 0
-    assert (overall.low, overall.value, overall.high) == pytest.approx((0.9, 0.9, 0.9), abs=1e-6)
+    assert (overall.low, overall.estimate, overall.high) == pytest.approx((0.9, 0.9, 0.9), abs=1e-6)
 
 
 def test_no_error_seen_is_not_no_error() -> None:
     sample = StratifiedSample(by_class(np.array([[30, 0], [0, 30]])), 2, np.array([1.0, 9.0]))
     producers = sample.producers_accuracy(0)
     assert producers is not None
-    assert (producers.value, producers.standard_error, producers.high) == (1.0, 0.0, 1.0)
+    assert (producers.estimate, producers.standard_error, producers.high) == (1.0, 0.0, 1.0)
     assert producers.low < 0.6  # a tenth of the large stratum missed would look alike in one sample of 23
     assert sample.area_share(0).high > 0.15
 
@@ -141,12 +141,12 @@ def test_unclassified_cells_count_in_areas_only_and_foreign_classes_as_errors() 
     sample = StratifiedSample(counts, 2, np.array([10.0, 10.0, 20.0]))
     overall, users, producers = sample.overall_accuracy(), sample.users_accuracy(0), sample.producers_accuracy(0)
     assert overall is not None
-    assert overall.value == pytest.approx(18 / 20)
+    assert overall.estimate == pytest.approx(18 / 20)
     assert users is not None
-    assert users.value == pytest.approx(0.8)
+    assert users.estimate == pytest.approx(0.8)
     assert producers is not None
-    assert producers.value == pytest.approx(8 / (8 + 10))
-    assert [sample.area_share(k).value for k in range(3)] == pytest.approx([18 / 40, 21 / 40, 1 / 40])
+    assert producers.estimate == pytest.approx(8 / (8 + 10))
+    assert [sample.area_share(k).estimate for k in range(3)] == pytest.approx([18 / 40, 21 / 40, 1 / 40])
 
 
 def test_what_nothing_tells_of_is_none() -> None:
@@ -155,7 +155,7 @@ def test_what_nothing_tells_of_is_none() -> None:
     users = sample.users_accuracy(2)
     assert users is not None
     assert users.standard_error is None  # of one unit
-    assert 0 == users.value == users.low < users.high < 1
+    assert 0 == users.estimate == users.low < users.high < 1
     nothing_classified = StratifiedSample(np.array([[[0], [4]]]), 1, np.ones(1))
     assert nothing_classified.overall_accuracy() is None
     assert nothing_classified.users_accuracy(0) is None
@@ -187,9 +187,9 @@ def test_intervals_hold_the_estimate_within_0_and_1(rows: list[list[int]], seed:
         estimates += [sample.users_accuracy(k), sample.producers_accuracy(k), sample.area_share(k)]
     for estimate in estimates:
         if estimate is not None:
-            assert -1e-9 <= estimate.low <= estimate.value + 1e-9
-            assert estimate.value - 1e-9 <= estimate.high <= 1 + 1e-9
-    assert sum(sample.area_share(k).value for k in range(3)) == pytest.approx(1)
+            assert -1e-9 <= estimate.low <= estimate.estimate + 1e-9
+            assert estimate.estimate - 1e-9 <= estimate.high <= 1 + 1e-9
+    assert sum(sample.area_share(k).estimate for k in range(3)) == pytest.approx(1)
     assert sample.area_matrix().sum() == pytest.approx(1)
 
 
@@ -217,7 +217,7 @@ def coverage(
         for kind, estimate, truth in judged:
             if estimate is not None and estimate.standard_error is not None:
                 ours.setdefault(kind, []).append(estimate.low <= truth <= estimate.high)
-                plain.setdefault(kind, []).append(abs(estimate.value - truth) <= 1.96 * estimate.standard_error)
+                plain.setdefault(kind, []).append(abs(estimate.estimate - truth) <= 1.96 * estimate.standard_error)
     return ({k: float(np.mean(v)) for k, v in ours.items()}, {k: float(np.mean(v)) for k, v in plain.items()})
 
 

@@ -65,7 +65,7 @@ def test_points_by_hand(class_map: Path, tmp_path: Path) -> None:
     cells += [(15, col, "wood") for col in range(4)] + [(15, 4, "0")] + [(17, col, 2) for col in range(5)]
     cells += [(19, 15, "sea"), (3, 3, None), (4, 4, " "), (50, 3, "sea")]
     points = write_points(tmp_path / "p.gpkg", [(r, c, None if t is None else str(t)) for r, c, t in cells], crs=4326)
-    told = geokd.assess(class_map, points)
+    told = geokd.assess(class_map, points).to_json()
     assert told["reference"]["kind"] == "points"
     assert told["units"] == 20
     assert told["left_out"] == {"unlabelled": 2, "outside_the_map": 1, "not_mapped": 1}
@@ -93,7 +93,7 @@ def test_a_sample_is_read_back_by_its_strata(class_map: Path, tmp_path: Path) ->
     path = tmp_path / "s #1 100%.gpkg"
     geokd.sample(class_map, 390, path, geokd.SampleOptions(min_per_class=2))  # every cell
     label(path, truth)
-    told = geokd.assess(class_map, path)
+    told = geokd.assess(class_map, path).to_json()
     assert told["reference"]["design"] == "stratified random sample"
     assert told["confusion_matrix"] == [[240, 60, 0], [0, 20, 0], [0, 0, 70]]
     assert told["overall_accuracy"]["standard_error"] == 0
@@ -117,7 +117,7 @@ def test_intervals_of_drawn_samples_hold_the_true_areas(tmp_path: Path) -> None:
         sample = tmp_path / f"{seed}.gpkg"
         geokd.sample(path, 120, sample, geokd.SampleOptions(seed=seed))
         label(sample, truth)
-        told = geokd.assess(path, sample)
+        told = geokd.assess(path, sample).to_json()
         for true, figure in zip(
             [*areas, accuracy], [*(row["area_ha"] for row in told["per_class"]), told["overall_accuracy"]], strict=True
         ):
@@ -134,7 +134,7 @@ def test_unlabelled_points_and_foreign_classes(class_map: Path, tmp_path: Path) 
     truth = CODES.astype(np.int64)
     truth[:5] = -1  # a quarter of the map is none of the classes
     label(path, truth, share=0.8)  # type: ignore[arg-type]
-    told = geokd.assess(class_map, path)
+    told = geokd.assess(class_map, path).to_json()
     assert told["left_out"]["unlabelled"] == 20
     assert "20 of 100 points of the sample are not labelled" in told["notes"][0]
     assert told["reference_classes"] == ["sea", "wood", "field", "none of these"]
@@ -153,7 +153,7 @@ def test_a_sample_holds_for_another_map_of_the_place(class_map: Path, tmp_path: 
     label(path, truth)
     other = write_map(tmp_path / "b_landuse.tif", np.where(CODES == 255, 255, truth).astype(np.uint8), LEGEND)
     write_document({"legend": LEGEND.to_json()}, tmp_path / "b_landuse.json")
-    told = geokd.assess(other, path)
+    told = geokd.assess(other, path).to_json()
     assert told["overall_accuracy"]["estimate"] == pytest.approx(1)
     assert "drawn from another map" in told["notes"][0]
     assert told["per_class"][2]["area_ha"]["estimate"] == pytest.approx(
@@ -169,7 +169,7 @@ def test_labels_mean_the_classes_of_the_map_they_were_drawn_from(class_map: Path
     legend = Legend(tuple(replace(LEGEND[old], value=new) for new, old in enumerate((2, 0, 1))))
     codes = np.choose(np.minimum(CODES, 3), [1, 2, 0, 255]).astype(np.uint8)
     write_document({"legend": legend.to_json()}, tmp_path / "b_landuse.json")
-    told = geokd.assess(write_map(tmp_path / "b_landuse.tif", codes, legend), path)
+    told = geokd.assess(write_map(tmp_path / "b_landuse.tif", codes, legend), path).to_json()
     assert told["map_classes"] == ["field", "sea", "wood"]
     assert told["overall_accuracy"]["estimate"] == 1
     other = Legend((replace(LEGEND[0], name="lake", title="Lake"), *LEGEND.classes[1:]))
@@ -193,7 +193,7 @@ def test_points_that_were_moved_are_refused(class_map: Path, tmp_path: Path) -> 
 
 def test_what_no_point_tells_of_is_left_out_and_said(class_map: Path, tmp_path: Path) -> None:
     cells = [(row, 3, "sea") for row in range(8)] + [(row, 5, "wood") for row in range(2)]
-    told = geokd.assess(class_map, write_points(tmp_path / "p.gpkg", cells))
+    told = geokd.assess(class_map, write_points(tmp_path / "p.gpkg", cells)).to_json()
     assert any("no point is labelled in wood, field, 23.1 % of the area" in note for note in told["notes"])
     assert told["per_class"][1]["producers_accuracy"] is None
     assert told["per_class"][2]["users_accuracy"] is None
@@ -209,7 +209,7 @@ def test_unclassified_cells(tmp_path: Path) -> None:
     drawn = geokd.sample(path, 80, sample).to_json()
     assert drawn["strata"][3]["points"] > 0
     label(sample, CODES)
-    told = geokd.assess(path, sample)
+    told = geokd.assess(path, sample).to_json()
     assert told["overall_accuracy"]["estimate"] == 1
     assert told["per_class"][2]["producers_accuracy"]["estimate"] == 0
     assert told["per_class"][2]["area_ha"]["estimate"] == pytest.approx(70 * CELL_HA)
@@ -227,7 +227,7 @@ def test_polygons_by_hand(class_map: Path, tmp_path: Path) -> None:
     labels = ["sea", "wood|field", "wood", "field", "sea", "sea", None]
     frame = geopandas.GeoDataFrame({"use": labels}, geometry=shapes, crs="EPSG:32618")
     frame.to_crs(4326).to_file(tmp_path / "p.gpkg")
-    told = geokd.assess(class_map, tmp_path / "p.gpkg", field="use")
+    told = geokd.assess(class_map, tmp_path / "p.gpkg", field="use").to_json()
     assert told["reference"]["kind"] == "polygons"
     assert told["left_out"] == {"unlabelled": 1, "without_a_mapped_cell": 3}
     assert told["map_classes"] == ["sea", "wood + field"]
@@ -265,7 +265,7 @@ def test_a_finer_raster_is_looked_up_at_the_centres(class_map: Path, tmp_path: P
     fine = np.full((140, 140), 9, np.uint8)
     fine[3::7, 3::7] = truth  # at the centres of the cells; 9 elsewhere
     path = write_raster(tmp_path / "r.tif", fine, UTM @ Affine.scale(1 / 7), "EPSG:32618", nodata=255)
-    told = geokd.assess(class_map, path)
+    told = geokd.assess(class_map, path).to_json()
     both = (CODES < 255) & (truth < 255)
     expected = [[int(((a == CODES) & (b == truth) & both).sum()) for b in range(3)] for a in range(3)]
     assert told["confusion_matrix"] == expected
@@ -287,7 +287,7 @@ def test_a_raster_of_another_crs_and_extent(class_map: Path, tmp_path: Path) -> 
         geokd.assess(class_map, path)
     table = tmp_path / "t.csv"
     table.write_text("map_class,reference_class\nOpen sea,water body\nwood,dry\nfield,dry\n", encoding="utf-8")
-    told = geokd.assess(class_map, path, match=table)
+    told = geokd.assess(class_map, path, match=table).to_json()
     expected = np.zeros((2, 2), int)
     rows, cols = np.nonzero(CODES < 255)
     x, y = UTM @ (cols + 0.5, rows + 0.5)
@@ -324,7 +324,7 @@ def test_a_field_must_be_known(class_map: Path, tmp_path: Path) -> None:
     points = write_points(tmp_path / "p.gpkg", [(0, 0, "sea")], field="kind")
     with pytest.raises(CallError, match="neither a field reference nor class; give .* --field: kind"):
         geokd.assess(class_map, points)
-    assert geokd.assess(class_map, points, field="kind")["units"] == 1
+    assert geokd.assess(class_map, points, field="kind").to_json()["units"] == 1
     with pytest.raises(CallError, match="has no field 'x'"):
         geokd.assess(class_map, points, field="x")
 
@@ -370,7 +370,7 @@ def test_the_command_prints_a_table_or_json(class_map: Path, tmp_path: Path) -> 
     assert result.stdout.splitlines()[-1].startswith("(kappa 0.")
     assert "left out: 1 unlabelled" in result.stderr
     as_json = CliRunner().invoke(main, [*call, "--json"])
-    assert json.loads(as_json.stdout) == geokd.assess(class_map, points, "class", table)
+    assert json.loads(as_json.stdout) == geokd.assess(class_map, points, "class", table).to_json()
     assert CliRunner().invoke(main, ["assess", str(class_map), str(points), "--field", "x"]).exit_code == 2
 
 
@@ -383,7 +383,7 @@ def test_a_sample_holds_for_the_map_as_it_is_restyled(class_map: Path, tmp_path:
     record = StyledRecord(map="a", legend_file="b", classes=new, by="class", notes=())
     manifest = Manifest(legend=legend.classes, styled=record)
     write_manifest(manifest, styled.with_suffix(".json"))
-    figures = geokd.assess(styled, tmp_path / "s.gpkg")
+    figures = geokd.assess(styled, tmp_path / "s.gpkg").to_json()
     assert figures["map_classes"] == ["sea", "Land"]
     assert figures["overall_accuracy"]["estimate"] == 1
     assert figures["per_class"][1]["area_ha"]["estimate"] == pytest.approx(90 * CELL_HA)

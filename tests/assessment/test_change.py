@@ -70,12 +70,12 @@ def test_every_cell_gives_the_true_change(maps: tuple[Path, Path], tmp_path: Pat
     told = geokd.assess_change(first, sample, later)
     assert told.points == both
     wood, sea = told.classes[1], told.classes[0]
-    assert wood.gained_ha.value == pytest.approx(40 * CELL_HA)
+    assert wood.gained_ha.estimate == pytest.approx(40 * CELL_HA)
     assert (wood.gained_ha.low, wood.gained_ha.high) == pytest.approx((40 * CELL_HA, 40 * CELL_HA), rel=1e-6)
     assert wood.mapped_gained_ha == pytest.approx(60 * CELL_HA)
-    assert sea.net_ha.value == pytest.approx(-40 * CELL_HA)
-    assert told.changed_ha.value == pytest.approx(40 * CELL_HA)
-    assert told.mapped_changed_ha > told.changed_ha.value
+    assert sea.net_ha.estimate == pytest.approx(-40 * CELL_HA)
+    assert told.changed_ha.estimate == pytest.approx(40 * CELL_HA)
+    assert told.mapped_changed_ha > told.changed_ha.estimate
     done = CliRunner().invoke(main, ["assess", str(first), str(sample), "--later", str(later)])
     assert done.exit_code == 0, done.output
     assert "changed 102.4 (102.4 to 102.4) ha" in done.output

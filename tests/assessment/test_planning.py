@@ -185,13 +185,13 @@ def test_assess_tells_how_many_points_more(class_map: Path, tmp_path: Path) -> N
     truth[:3] = 1
     geokd.sample(class_map, 60, tmp_path / "s.gpkg")
     label(tmp_path / "s.gpkg", truth)
-    told = geokd.assess(class_map, tmp_path / "s.gpkg")
+    told = geokd.assess(class_map, tmp_path / "s.gpkg").to_json()
     assert [row["figure"] for row in told["precision"]] == ["overall accuracy"] * 2
     low, high = told["overall_accuracy"]["interval_95"]
     assert told["precision"][0]["half_width"] == pytest.approx((high - low) / 2)
     assert 0 < told["precision"][0]["more_points"] < told["precision"][1]["more_points"]
     goals = geokd.SampleGoals(0.5, {"wood": 0.9})
-    wanted = geokd.assess(class_map, tmp_path / "s.gpkg", goals=goals)["precision"]
+    wanted = geokd.assess(class_map, tmp_path / "s.gpkg", goals=goals).to_json()["precision"]
     assert wanted[0]["more_points"] == 0
     assert wanted[1]["figure"] == "area of wood"
     with pytest.raises(CallError, match="no class lake is judged"):

@@ -46,7 +46,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     class_map = write_map(folder / "a_landuse.tif", codes, LEGEND.with_unclassified())
     geokd.sample(class_map, 20, folder / "sample.gpkg")
     opened = run_in_qgis(SCRIPT, folder / "sample.gpkg")
-    return opened, geokd.assess(class_map, folder / "sample.gpkg")
+    return opened, geokd.assess(class_map, folder / "sample.gpkg").to_json()
 
 
 def test_the_class_is_picked_from_a_list(labelled: tuple[dict[str, Any], dict[str, Any]]) -> None:

@@ -174,7 +174,9 @@ def test_assess_compares_all_cells_of_both_sides(tmp_path: Path) -> None:
     codes = np.zeros((8, 8), np.uint8)
     codes[:, 4:] = 1
     write_map(tmp_path / "m_landuse.tif", codes, LEGEND, Affine(0.01, 0, 179.96, 0, -0.01, -16.96), "EPSG:4326")
-    report = assess(tmp_path / "m_landuse.tif", write_halves(tmp_path / "truth.gpkg", [WEST_HALF, EAST_HALF]), "class")
+    report = assess(
+        tmp_path / "m_landuse.tif", write_halves(tmp_path / "truth.gpkg", [WEST_HALF, EAST_HALF]), "class"
+    ).to_json()
     assert report["units"] == 64
     assert report["overall_accuracy"]["estimate"] == 1
 

@@ -192,7 +192,7 @@ def test_a_reference_whose_classes_stand_in_a_table(table: str, class_map: Path,
     reference = write_reference(tmp_path / "truth.tif")
     Path(f"{reference}.aux.xml").write_text(table)
     assert set(NUMBERED) <= set(category_names(reference).items())
-    assert assess(class_map, reference)["overall_accuracy"]["estimate"] == 1
+    assert assess(class_map, reference).to_json()["overall_accuracy"]["estimate"] == 1
 
 
 def test_a_table_inside_an_erdas_file(class_map: Path, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_table_inside_an_erdas_file(class_map: Path, tmp_path: Path) -> None:
     found = category_names(tmp_path / "truth.img")
     if not found:
         pytest.skip("this GDAL writes no table into an .img by a copy")
-    assert assess(class_map, tmp_path / "truth.img")["overall_accuracy"]["estimate"] == 1
+    assert assess(class_map, tmp_path / "truth.img").to_json()["overall_accuracy"]["estimate"] == 1
 
 
 def test_a_reference_with_an_alpha_band_and_one_with_a_palette(class_map: Path, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_reference_with_an_alpha_band_and_one_with_a_palette(class_map: Path, 
         raster.write(CODES[np.newaxis])
         raster.write_colormap(1, {0: (0, 0, 255), 1: (0, 99, 0), 2: (250, 200, 80)})
     for name, units in (("alpha", 32), ("palette", 64)):
-        told = assess(class_map, tmp_path / f"{name}.tif")
+        told = assess(class_map, tmp_path / f"{name}.tif").to_json()
         assert told["units"] == units
         assert told["overall_accuracy"]["estimate"] == 1
 

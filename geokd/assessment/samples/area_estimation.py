@@ -18,10 +18,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from geokd.documents import Record
 
 _HALVINGS = 40  # of the range 0..1, to 1e-12
 _ALL_KNOWN = 1e18  # units that leave no doubt
@@ -30,25 +31,37 @@ _FEW = {1: 0.02532, 2: 0.24221, 3: 0.61867}
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A share, its standard error and 95 % interval.
+class Estimate(Record):
+    """A figure, its standard error and 95 % interval.
 
-    The standard error is None if a stratum has a single unit, which tells nothing of its spread.
+    Parameters
+    ----------
+    estimate : float
+    standard_error : float or None
+        None if it cannot be estimated, as where a stratum has a single unit.
+    interval_95 : tuple of float, or None
+        Lower and upper limit; None if nothing was left to chance.
     """
 
-    value: float
+    estimate: float
     standard_error: float | None
-    low: float
-    high: float
+    interval_95: tuple[float, float] | None
+
+    @property
+    def low(self) -> float:
+        """Lower limit of the interval; the estimate itself if there is none."""
+        return self.estimate if self.interval_95 is None else self.interval_95[0]
+
+    @property
+    def high(self) -> float:
+        """Upper limit of the interval; the estimate itself if there is none."""
+        return self.estimate if self.interval_95 is None else self.interval_95[1]
 
     def times(self, factor: float) -> "Estimate":
         """Return the estimate of a quantity `factor` times as large."""
         error = None if self.standard_error is None else self.standard_error * factor
-        return Estimate(self.value * factor, error, self.low * factor, self.high * factor)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return {estimate, standard_error, interval_95}."""
-        return {"estimate": self.value, "standard_error": self.standard_error, "interval_95": [self.low, self.high]}
+        interval = None if self.interval_95 is None else (self.low * factor, self.high * factor)
+        return Estimate(self.estimate * factor, error, interval)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +182,7 @@ class StratifiedSample:
 
         low = _crossing(lambda share: excess(share, hit_low, miss_high), 0.0, ratio)
         high = _crossing(lambda share: excess(share, hit_high, miss_low), 1.0, ratio)
-        return Estimate(ratio, error, low, high)
+        return Estimate(ratio, error, (low, high))
 
     def _standard_error(
         self, hit: NDArray[np.float64], miss: NDArray[np.float64], ratio: float, total: float
@@ -229,7 +242,7 @@ def paired_difference(
     unseen = 1.0 if cells is None else 1 - units / cells
     variance = weights**2 * unseen * (hit + miss - (hit - miss) ** 2) / np.maximum(units - 1, 1)
     error = None if (units < 2).any() else math.sqrt(max(float(variance.sum()), 0.0))
-    return Estimate(difference, error, max(low, -1.0), min(high, 1.0))
+    return Estimate(difference, error, (max(low, -1.0), min(high, 1.0)))
 
 
 def _effective(units: NDArray[np.int64], cells: NDArray[np.int64] | None) -> NDArray[np.float64]:

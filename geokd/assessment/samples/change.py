@@ -1,16 +1,16 @@
 """Areas that classes gained and lost between two dates, from a sample labelled for both."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.assessment.assess import NONE, read_labelled
+from geokd.assessment.labelled import NONE, read_labelled
 from geokd.assessment.pairing import MappedChange, mapped_change
 from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample, paired_difference
+from geokd.documents import Record
 from geokd.errors import CallError, ChipError
 from geokd.labels.cell_labels import CellDesign
 from geokd.labels.cell_names import FIELD, FIELD_LATER
@@ -18,7 +18,7 @@ from geokd.maps.map_file import open_map
 
 
 @dataclass(frozen=True)
-class ClassChange:
+class ClassChange(Record):
     """What a class gained and lost, in hectares: by the labels, with 95 % intervals, and by the cells of the maps."""
 
     name: str
@@ -30,7 +30,7 @@ class ClassChange:
 
 
 @dataclass(frozen=True)
-class ChangeReport:
+class ChangeReport(Record):
     """Change between two dates.
 
     Parameters
@@ -56,14 +56,6 @@ class ChangeReport:
     mapped_changed_ha: float
     classes: tuple[ClassChange, ...]
     notes: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON object."""
-        rows = [
-            {name: value.to_json() if isinstance(value, Estimate) else value for name, value in vars(row).items()}
-            for row in self.classes
-        ]
-        return asdict(self) | {"changed_ha": self.changed_ha.to_json(), "classes": rows}
 
 
 def assess_change(
