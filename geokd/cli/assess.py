@@ -72,7 +72,9 @@ def _print(found: "ChangeReport | MapComparison | Assessment", text: str, *, as_
     for note in [_left_out(found.left_out), *found.notes]:
         if note:
             echo(f"  {note}", err=True)
-    echo(json.dumps(found.to_json(), indent=2, allow_nan=False) if as_json else text)
+    echo(text, err=as_json)
+    if as_json:
+        echo(json.dumps(found.to_json(), indent=2, allow_nan=False))
 
 
 def _changes(change: "ChangeReport") -> str:

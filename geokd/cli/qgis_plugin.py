@@ -4,15 +4,15 @@ import importlib
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from geokd.cli import options as o
 from geokd.cli.talk import echo
 
-# Commands that the plugin offers: module and attribute are the same for each.
-_OFFERED = ("classify", "info", "mosaic", "style", "sample", "review", "assess", "robustness", "tile", "train")
+if TYPE_CHECKING:
+    from geokd.qgis.help_texts import HelpText
 
 
 @click.command(name="qgis-plugin")
@@ -33,6 +33,7 @@ def qgis_plugin(output: Path | None, install: bool, profile: str, entries: tuple
     The plugin runs this geokd in a process of its own; QGIS needs no Python package. It works in QGIS 3.22 to 4.
     """
     import geokd
+    from geokd.qgis.help_texts import texts_of_tools
     from geokd.qgis.packing import install_plugin, pack_plugin
 
     if install == (output is not None):
@@ -40,7 +41,7 @@ def qgis_plugin(output: Path | None, install: bool, profile: str, entries: tuple
     if install and entries:
         raise click.UsageError("--set is for --output")
     metadata = dict(_entry(text) for text in entries)
-    texts = command_help()
+    texts = texts_of_tools(command_help())
     if output is not None:
         size = pack_plugin(output, geokd.__version__, texts, metadata=metadata, overwrite=overwrite)
         echo(f"{output}  {size / 1e3:.0f} kB", err=True)
@@ -69,12 +70,15 @@ def own_executable() -> str:
     return str(Path(found).absolute()) if found else ""
 
 
-def command_help() -> dict[str, dict[str, Any]]:
-    """Return the help of the commands that the plugin offers: `text`, and `options` with the help of each."""
-    texts: dict[str, dict[str, Any]] = {}
-    for name in _OFFERED:
+def command_help() -> dict[str, "HelpText"]:
+    """Return the help of the commands that are tools of the plugin."""
+    from geokd.qgis.help_texts import HelpText
+    from geokd.qgis.plugin.tools import TOOLS
+
+    texts = {}
+    for name in dict.fromkeys(tool.command or tool.name for tool in TOOLS):  # also that of its module
         command: click.Command = getattr(importlib.import_module(f"geokd.cli.{name}"), name)
         options = {p.opts[-1]: p.help for p in command.params if isinstance(p, click.Option) and p.help}
         paragraphs = (command.help or "").split("\n\n")
-        texts[name] = {"text": "\n\n".join(" ".join(part.split()) for part in paragraphs), "options": options}
+        texts[name] = HelpText("\n\n".join(" ".join(part.split()) for part in paragraphs), options)
     return texts

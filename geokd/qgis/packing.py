@@ -7,13 +7,14 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from geokd.commit import staged
 from geokd.errors import CallError, OutputError
 from geokd.files import refused_by, write_bytes
+from geokd.qgis.help_texts import HelpText
 
 NAME = "geokd"
 """Of the plugin: its folder, and the first part of `geokd:classify`."""
@@ -23,12 +24,12 @@ _ENDINGS = (".py", ".txt", ".svg")
 _OLD_ENOUGH = (1980, 1, 1, 0, 0, 0)  # the time of all files of a zip: equal contents give equal bytes
 _RECORD = "executable.txt"
 
-CommandHelp = Mapping[str, Mapping[str, Any]]
-"""Of each command its `text`, and its `options` with the help of each."""
+Helps = Mapping[str, HelpText]
+"""Of each tool by its name."""
 
 
 def pack_plugin(
-    output: str | Path, version: str, help_texts: CommandHelp, *, metadata: Mapping[str, str], overwrite: bool = False
+    output: str | Path, version: str, help_texts: Helps, *, metadata: Mapping[str, str], overwrite: bool = False
 ) -> int:
     """Write the plugin as a zip file that QGIS installs.
 
@@ -39,7 +40,7 @@ def pack_plugin(
     version : str
         Of geokd, and of the plugin.
     help_texts : mapping
-        Help of the commands.
+        Help of the tools.
     metadata : mapping
         Entries of metadata.txt that are set, as `email` and `repository`.
     overwrite : bool
@@ -72,7 +73,7 @@ def pack_plugin(
     return len(content.getvalue())
 
 
-def install_plugin(version: str, help_texts: CommandHelp, executable: str, profile: str = "default") -> list[Path]:
+def install_plugin(version: str, help_texts: Helps, executable: str, profile: str = "default") -> list[Path]:
     """Put the plugin into a profile of QGIS, of every QGIS that has it; one that is there is replaced.
 
     Parameters
@@ -108,7 +109,7 @@ def install_plugin(version: str, help_texts: CommandHelp, executable: str, profi
     return folders
 
 
-def plugin_files(version: str, help_texts: CommandHelp, metadata: Mapping[str, str]) -> dict[str, bytes]:
+def plugin_files(version: str, help_texts: Helps, metadata: Mapping[str, str]) -> dict[str, bytes]:
     """Return the files of the plugin by name, sorted.
 
     Raises
@@ -122,7 +123,9 @@ def plugin_files(version: str, help_texts: CommandHelp, metadata: Mapping[str, s
         if path.suffix in _ENDINGS or path.name == "LICENSE"
     }
     found["metadata.txt"] = _with_entries(found["metadata.txt"].decode(), {**metadata, "version": version}).encode()
-    found["help.json"] = json.dumps(help_texts, indent=1, sort_keys=True).encode()
+    found["help.json"] = json.dumps(
+        {name: asdict(one) for name, one in help_texts.items()}, indent=1, sort_keys=True
+    ).encode()
     found.pop(_RECORD, None)
     return dict(sorted(found.items()))
 

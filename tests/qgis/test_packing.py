@@ -1,5 +1,6 @@
 """The plugin as a zip file and in a profile."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 import geokd
 from geokd.cli import main
 from geokd.cli.qgis_plugin import command_help
+from geokd.qgis.help_texts import texts_of_tools
 from geokd.qgis.plugin.tools import TOOLS
 
 
@@ -102,9 +104,19 @@ def test_bad_calls_say_what_to_do(home: Path, tmp_path: Path) -> None:
 
 
 def test_every_option_that_the_plugin_offers_has_help() -> None:
-    texts = command_help()
-    assert set(texts) == {tool.name for tool in TOOLS}
+    texts = texts_of_tools(command_help())
+    assert list(texts) == [tool.name for tool in TOOLS]
     for tool in TOOLS:
-        options = {p.option for p in tool.parameters if p.option}
-        assert options - set(texts[tool.name]["options"]) == set()
-        assert len(texts[tool.name]["text"]) > 40
+        assert set(texts[tool.name].options) == {p.name for p in tool.parameters if p.option}
+        assert all(texts[tool.name].options.values())
+        assert len(texts[tool.name].text) > 40
+
+
+def test_help_speaks_of_tools_and_labels_not_of_commands_and_options() -> None:
+    texts = texts_of_tools(command_help())
+    assert "“Write a report”, <scene>_report.html is a page" in texts["classify"].text
+    assert "--json" not in texts["classify"].text
+    assert "“Map land use” with “Write probabilities, one band for each class”" in texts["composite"].text
+    assert "then “Estimate accuracies and areas”" in texts["sample"].text
+    every = [part for text in texts.values() for part in (text.text, *text.options.values())]
+    assert [part for part in every if re.search(r"geokd [a-z]+\b|`|--[a-z]", part)] == []

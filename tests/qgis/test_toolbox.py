@@ -15,6 +15,7 @@ import rasterio
 import geokd
 from geokd.cli.qgis_plugin import command_help
 from geokd.maps.manifest import read_manifest
+from geokd.qgis.help_texts import texts_of_tools
 from geokd.qgis.packing import plugin_files
 from geokd.qgis.plugin.tools import TOOLS
 from tests.in_qgis import has_qgis, run_in_qgis
@@ -56,7 +57,7 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of plugins with this one in it."""
     folder = tmp_path_factory.mktemp("plugins")
     (folder / "geokd").mkdir()
-    for name, content in plugin_files(geokd.__version__, command_help(), {}).items():
+    for name, content in plugin_files(geokd.__version__, texts_of_tools(command_help()), {}).items():
         (folder / "geokd" / name).write_bytes(content)
     return folder
 
@@ -146,13 +147,15 @@ def test_errors_are_geokds_own_sentences(home: Path, path: str, maps: Path) -> N
 
 
 CHAIN = """
-scene, map_, out, labels = arguments
+scene, map_, out = arguments
 def run(name, **values):
     return processing.run("geokd:" + name, values, feedback=told)
 answer["sample"] = run("sample", MAP=map_, POINTS=40, OUTPUT=out + "/sample.gpkg")
 answer["review"] = run("review", MAP=map_, POINTS=9, SCENE=scene, OUTPUT="TEMPORARY_OUTPUT")
 west = str(pathlib.Path(map_).with_name("west_landuse.tif"))
 answer["mosaic"] = run("mosaic", MAPS=[map_, west], NAME="вместе", OUTPUT=out, BY="confidence", LOAD=False)
+answer["composite"] = run("composite", MAPS=[map_, west], NAME="год", OUTPUT=out, SOURCES=True, LOAD=False)
+answer["plan"] = run("plan", MAP=map_, ACCURACY_WITHIN=5, AREA_WITHIN="Forest=20, Pasture=50", OUTPUT=out + "/p.json")
 legend = pathlib.Path(out, "legend.csv")
 legend.write_text("from,title,color_hint\\nForest,Лес,00FF00\\n", encoding="utf-8")
 answer["style"] = run("style", MAP=map_, LEGEND=str(legend), NAME="styled", OUTPUT=out + "/styled", LOAD=False)
@@ -167,6 +170,16 @@ feature["kind"] = "meadow"
 layer.dataProvider().addFeatures([feature])
 QgsProject.instance().addMapLayer(layer)
 answer["tile"] = run("tile", SCENE=scene, LABELS=layer, FIELD="kind", PATCH=64, OUTPUT=out + "/chips")
+points = QgsVectorLayer(f"Point?crs={raster.crs().authid()}&field=seen:string", "points", "memory")
+for number in range(40):
+    feature = QgsFeature(points.fields())
+    side = raster.extent().width() / 41
+    at = QgsPointXY(raster.extent().xMinimum() + (number + 1) * side, raster.extent().yMinimum() + (number + 1) * side)
+    feature.setGeometry(QgsGeometry.fromPointXY(at))
+    feature["seen"] = "Forest"
+    points.dataProvider().addFeatures([feature])
+QgsProject.instance().addMapLayer(points)
+answer["against"] = run("assess", MAP=map_, REFERENCE=points, FIELD="seen", AGAINST=west)
 there = QgsReferencedRectangle(raster.extent(), raster.crs())
 answer["tile of an extent"] = run("tile", SCENE=scene, EXTENT=there, PATCH=64, OUTPUT=out + "/part")
 answer["info"] = run("info", SCENE=scene, OUTPUT="TEMPORARY_OUTPUT")
@@ -189,7 +202,6 @@ def test_every_other_tool_runs(plugins: Path, path: str, maps: Path, tmp_path: P
             maps / "восток 1.tif",
             maps / "восток 1_landuse.tif",
             tmp_path,
-            SAMPLE / "labels.gpkg",
         ),
         environment={"PATH": path},
         timeout_s=400,
@@ -198,6 +210,12 @@ def test_every_other_tool_runs(plugins: Path, path: str, maps: Path, tmp_path: P
     assert Path(answer["sample"]["OUTPUT"]).is_file()
     assert answer["review"]["OUTPUT"].endswith(".gpkg")
     assert answer["mosaic"]["LANDUSE"] == str(tmp_path / "вместе_landuse.tif")
+    assert answer["composite"]["DATES"] == str(tmp_path / "год_dates.tif")
+    assert Path(answer["composite"]["SOURCES_RASTER"]).is_file()
+    plan = json.loads((tmp_path / "p.json").read_text())
+    assert answer["plan"]["POINTS"] == plan["points"] > 100
+    assert [goal["name"] for goal in plan["goals"]] == ["overall accuracy", "area of Forest", "area of Pasture"]
+    assert any("difference +0.0 points" in line for line in answer["said"])
     assert Path(answer["style"]["POLYGONS_LAYER"]).is_file()
     assert answer["style model"]["MODEL_FILE"] == str(tmp_path / "model" / "own.onnx")
     assert answer["assess"]["OVERALL_ACCURACY"] == 1
@@ -208,7 +226,7 @@ def test_every_other_tool_runs(plugins: Path, path: str, maps: Path, tmp_path: P
     assert "Sentinel" in answer["info"]["DESCRIPTION"] or "B08" in answer["info"]["DESCRIPTION"]
     assert Path(answer["robustness"]["PICTURE"]).is_file()
     assert sorted(answer["helped"]) == sorted(f"geokd:{tool.name}" for tool in TOOLS)
-    assert any(line.startswith("Overall accuracy 100.0 %") for line in answer["said"])
+    assert any("overall accuracy 100.0 %" in line for line in answer["said"])
 
 
 def geokd_shifts() -> tuple[str, ...]:

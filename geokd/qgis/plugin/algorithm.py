@@ -21,7 +21,7 @@ from .child import Finished, News, read_documents, run
 from .definitions import Reader, output_definition, parameter_definition
 from .environment import cleaned
 from .loading import keep_style, load
-from .tools import Tool
+from .parameters import Tool
 
 
 class GeokdAlgorithm(QgsProcessingAlgorithm):
@@ -31,7 +31,7 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
     ----------
     tool : Tool
     help_texts : dict
-        `text` of the command and `options`, as `geokd qgis-plugin` wrote them.
+        `text` of the tool, and `options` with that of each parameter, as `geokd qgis-plugin` wrote them.
     """
 
     def __init__(self, tool: Tool, help_texts: dict[str, Any]) -> None:
@@ -72,9 +72,9 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
         options = self._help.get("options", {})
         paragraphs = [html.escape(text) for text in self._help.get("text", "").split("\n\n")]
         rows = [
-            f"<li><b>{html.escape(p.label)}</b> ({p.option}): {html.escape(options[p.option])}</li>"
+            f"<li><b>{html.escape(p.label)}</b> [{p.name}]: {html.escape(options[p.name])}</li>"
             for p in self._tool.parameters
-            if p.option in options
+            if p.name in options
         ]
         return "".join(f"<p>{text}</p>" for text in paragraphs if text) + (f"<ul>{''.join(rows)}</ul>" if rows else "")
 
@@ -86,7 +86,7 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
         """Declare parameters and outputs."""
         options = self._help.get("options", {})
         for p in self._tool.parameters:
-            self.addParameter(parameter_definition(p, options.get(p.option, "")))
+            self.addParameter(parameter_definition(p, options.get(p.name, "")))
         declared = {definition.name() for definition in self.outputDefinitions()}
         for output in self._tool.outputs:
             if output.name not in declared:
@@ -121,16 +121,16 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
             if any(p.name == "RESUME" for p in tool.parameters):
                 feedback.pushInfo("What is done is kept: continue with RESUME (Continue an interrupted run).")
             return {}
-        documents = read_documents(finished.stdout) if "--json" in tool.told else []
+        documents = read_documents(finished.stdout) if "--json" in tool.always else []
         if tool.name == "train":
             exported = self._run(["export", "--json", "--", str(values["OUTPUT"])], feedback)
             documents += read_documents(exported.stdout)
-        for line in results.told(tool, documents) if documents else finished.stdout.splitlines():
+        for line in [] if documents else finished.stdout.splitlines():
             feedback.pushInfo(line)
         found = results.outputs(tool, values, documents)
         if tool.name == "info":
             found["DESCRIPTION"] = finished.stdout
-        if tool.name in ("info", "assess") and values.get("OUTPUT"):
+        if tool.name in ("info", "plan", "assess") and values.get("OUTPUT"):
             text = results.as_text(documents) if documents else finished.stdout
             with open(str(values["OUTPUT"]), "w", encoding="utf-8") as file:
                 file.write(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from .tools import Parameter, Tool
+from .parameters import Parameter, Tool
 
 Value = object
 """A text, a number, a bool, or a list of texts; None if nothing is given."""
@@ -21,7 +21,7 @@ def missing(tool: Tool, values: Mapping[str, Value]) -> str:
 
 def command(tool: Tool, values: Mapping[str, Value]) -> list[str]:
     """Return the arguments of geokd, the command first."""
-    words = [tool.name, *tool.told]
+    words = [tool.command or tool.name, *tool.always]
     for parameter in tool.parameters:
         if parameter.option and parameter.name not in tool.arguments:
             words += _option(parameter, _as_written(tool, parameter, values))

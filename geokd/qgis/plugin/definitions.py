@@ -32,7 +32,7 @@ from qgis.core import (
 )
 
 from . import compat
-from .tools import Output, Parameter
+from .parameters import Output, Parameter
 
 if TYPE_CHECKING:
     from qgis.core import QgsProcessingAlgorithm, QgsProcessingContext, QgsProcessingFeedback

@@ -98,7 +98,7 @@ def _read_record() -> str:
 
 
 def _read_help() -> dict[str, dict[str, Any]]:
-    """Return the help of geokd's commands, as `geokd qgis-plugin` wrote it."""
+    """Return the help of the tools, as `geokd qgis-plugin` wrote it."""
     path = _HERE / "help.json"
     found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .tools import Tool
+from .parameters import Tool
 
 # Outputs of a tool, and the keys of the files in a manifest's "outputs".
 _FILES = {
@@ -19,6 +19,8 @@ _FILES = {
     "PROBABILITIES_RASTER": "probability_raster",
     "SUMMARY": "summary",
     "MANIFEST": "manifest",
+    "DATES": "date_raster",
+    "SOURCES_RASTER": "source_raster",
     "REPORT_PAGE": "report",
 }
 # In the order of the layer tree, the topmost first: name, kind, and whether it is shown at once.
@@ -48,10 +50,12 @@ def outputs(tool: Tool, values: Mapping[str, object], documents: Sequence[Mappin
     folder = str(values.get("OUTPUT") or "")
     first = documents[0] if documents else {}
     found: dict[str, object] = {"OUTPUT": folder} if folder else {}
-    if tool.name == "tile":
-        return {**found, "CHIPS": first.get("chips", 0)}
+    if tool.name in ("tile", "plan"):
+        name = "CHIPS" if tool.name == "tile" else "POINTS"
+        return {**found, name: first.get(name.lower())}
     if tool.name == "assess":
-        return {**found, "OVERALL_ACCURACY": (first.get("overall_accuracy") or {}).get("estimate")}
+        accuracy = first.get("overall_accuracy") or first.get("accuracy") or {}
+        return {**found, "OVERALL_ACCURACY": accuracy.get("estimate")}
     if tool.name == "train":
         models = [str(document[key]) for document in documents for key in ("int8", "fp32") if key in document]
         return {**found, **dict(zip(("MODEL", "MODEL_FP32"), models))}
@@ -83,25 +87,6 @@ def layers(values: Mapping[str, object], documents: Sequence[Mapping[str, Any]])
             if key in files:
                 found.append(Layer(os.path.join(folder, files[key]), f"{group} {name}", kind, group, shown))
     return found
-
-
-def told(tool: Tool, documents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the lines of a tool whose result is figures, for the log."""
-    if tool.name != "assess" or not documents:
-        return []
-    figures = documents[0]
-    lines = [f"Overall accuracy {_percent(figures.get('overall_accuracy'))}"]
-    for row in figures.get("per_class", ()):
-        users, producers = _percent(row["users_accuracy"]), _percent(row["producers_accuracy"])
-        lines.append(f"  {row['name']}: user's accuracy {users}, producer's accuracy {producers}")
-    return lines
-
-
-def _percent(figure: Mapping[str, Any] | None) -> str:
-    if not figure:
-        return "unknown"
-    text, interval = f"{100 * figure['estimate']:.1f} %", figure.get("interval_95")
-    return f"{text} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else text
 
 
 def as_text(documents: Sequence[Mapping[str, Any]]) -> str:
