@@ -274,6 +274,42 @@ def test_a_model_of_two_steps_and_a_batch(plugins: Path, path: str, maps: Path, 
     assert ["sentinel2-landuse-rgb" in text for text in answer["batch"]] == [False, True]
 
 
+MODEL_FILE = """
+file, scene, labels, out = arguments
+model = QgsProcessingModelAlgorithm()
+answer["read"] = [model.fromFile(file), model.displayName()]
+(figures,) = [d.name() for d in model.destinationParameterDefinitions() if d.name().endswith("Figures")]
+values = {"SCENE": scene, "REFERENCE": labels, "FIELD": "eurosat", "MIN_AREA": 0.5, "FOLDER": out}
+values[figures] = out + "/figures.json"
+answer["figures"] = processing.runAndLoadResults(model, values, feedback=told)[figures]
+answer["layers"] = sorted(layer.name() for layer in QgsProject.instance().mapLayers().values())
+"""
+
+
+def test_the_model_of_the_sample_data_runs(plugins: Path, path: str, tmp_path: Path) -> None:
+    answer = run_in_qgis(
+        *(LOADED + MODEL_FILE, plugins, SAMPLE / "map_and_assess.model3", SAMPLE / "eastern_shore.tif"),
+        *(SAMPLE / "labels.gpkg", tmp_path),
+        environment={"PATH": path},
+        timeout_s=300,
+    )
+    assert answer["read"] == [True, "Map and assess"]
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert answer["figures"] == str(tmp_path / "figures.json")
+    assert figures["overall_accuracy"]["estimate"] > 0.6
+    assert "eastern_shore land use" in answer["layers"]
+    assert read_manifest(tmp_path / "eastern_shore_landuse.json").options.min_area_ha == 0.5
+
+
+def test_the_model_of_the_sample_data_runs_in_qgis_process(home: Path, path: str, tmp_path: Path) -> None:
+    run = process(
+        *(home, path, "run", SAMPLE / "map_and_assess.model3", "--", f"SCENE={SAMPLE / 'eastern_shore.tif'}"),
+        *(f"REFERENCE={SAMPLE / 'labels.gpkg'}", "FIELD=eurosat", f"FOLDER={tmp_path}"),
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert (tmp_path / "eastern_shore_landuse.tif").is_file()
+
+
 POLLUTED = """
 scene, out = arguments
 for name in ("PYTHONHOME", "PYTHONPATH", "PROJ_LIB", "PROJ_DATA", "GDAL_DATA", "GDAL_DRIVER_PATH", "SSL_CERT_FILE"):
