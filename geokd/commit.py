@@ -5,7 +5,7 @@ folder, locked as long as the process lives, so that no other run writes the sam
 written beside it. When they are whole and on the disk, a record of all moves is written; the files of before are set
 aside, the new ones moved to their places, and the record is removed. If the process dies on the way, the next command
 that looks at the folder finds a claim that nobody holds: if there is a record, it puts all back as it was before; then
-it removes what that claim had made. Nothing is removed because of its name alone.
+it removes what that claim had made, and says so (:mod:`geokd.recovery`). Nothing is removed because of its name alone.
 
     FOLDER/.geokd/<32 hexadecimal digits>/claim.json   who writes which outputs
                                           new/         the outputs, until they are moved
@@ -15,30 +15,38 @@ it removes what that claim had made. Nothing is removed because of its name alon
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from io import FileIO
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from geokd.errors import CallError, GeokdError, OutputError, named, one_message
+from geokd.errors import CallError, GeokdError, OutputError, one_message
 from geokd.files import made_folders, put_folders_on_disk, put_on_disk, refused_by, unmake, written_whole
 from geokd.locks import Owner, lock, locked_folder
+from geokd.recovery import (
+    CLAIM,
+    MOVES,
+    NEW,
+    OLD,
+    WORK,
+    Moves,
+    identity,
+    move,
+    put_back,
+    remove_claim,
+    remove_empty,
+    settle,
+    settle_locked,
+)
 
-WORK = ".geokd"
-"""Folder in which outputs lie until they are all there."""
-
-_CLAIM, _MOVES, _NEW, _OLD = "claim.json", "moves.json", "new", "old"
-_PLACE = re.compile("[0-9a-f]{32}")
-_MARK = b'{"geokd_claim": 1, '
 _SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # GDAL reads them with a raster; those of the one replaced would lie
 _DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage that is open, and would replay them
-_MOST_NAMED, _MOST_SHOWN = 4, 40  # outputs, and characters of a name
+_MOST_SHOWN = 40  # characters of a name
 _USUAL_NAME_BYTES = 255
 
 
@@ -75,15 +83,15 @@ class Claim:
         made = made_folders(folder)
         try:
             with refused_by(folder), locked_folder(folder):
-                _settle(folder, names)
+                settle_locked(folder, names)
                 place = folder.resolve() / WORK / uuid4().hex
                 place.mkdir(parents=True)
-                file = (place / _CLAIM).open("xb", buffering=0)
+                file = (place / CLAIM).open("xb", buffering=0)
                 lock(file)
                 facts = {"geokd_claim": 1, **asdict(Owner.me()), "outputs": names}
                 file.write(json.dumps(facts).encode())
-                put_on_disk([place / _CLAIM])
-                put_folders_on_disk([place, place.parent])
+                put_on_disk([place / CLAIM])
+                put_folders_on_disk([place, place.parent, folder])
         except BaseException:
             unmake([folder / WORK, *made])
             raise
@@ -101,8 +109,8 @@ class Claim:
         """Let go of the outputs, and remove the folders that were made for nothing."""
         self._file.close()
         with suppress(GeokdError), locked_folder(self.folder):
-            if not (self._place / _MOVES).exists():  # else the next command puts back what is set aside
-                _remove(self._place)
+            if not (self._place / MOVES).exists():  # else the next command puts back what is set aside
+                remove_claim(self._place)
             unmake([self._place.parent, *self._made])
 
     @contextmanager
@@ -124,13 +132,13 @@ class Claim:
     @contextmanager
     def stage(self) -> Iterator[Path]:
         """Yield an empty folder on the same disk, from which :meth:`replace` takes the outputs; removed at the end."""
-        new = self._place / _NEW
+        new = self._place / NEW
         with refused_by(self.folder):
             new.mkdir()
         try:
             yield new
         finally:
-            if not (self._place / _MOVES).exists():
+            if not (self._place / MOVES).exists():
                 shutil.rmtree(new, ignore_errors=True)
 
     def replace(self, names: Sequence[str], outdated: Sequence[str] = ()) -> None:
@@ -145,24 +153,24 @@ class Claim:
         """
         folder, place = self.folder, self._place
         try:
-            moves = _Moves(_present(folder, [*names, *outdated], names), _identities(place / _NEW, names))
-            put_on_disk(place / _NEW / name for name in names)
-            with written_whole(place / _MOVES) as partial:
+            moves = Moves(
+                _present(folder, [*names, *outdated], names), {name: identity(place / NEW / name) for name in names}
+            )
+            put_on_disk(place / NEW / name for name in names)
+            with written_whole(place / MOVES) as partial:
                 partial.write_text(json.dumps(asdict(moves)), encoding="utf-8")
-            for source, target in moves.within(folder, place):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                source.replace(target)
-            put_folders_on_disk({target.parent for _, target in moves.within(folder, place)})
-            (place / _MOVES).unlink()
+            move(moves.aside(folder, place), place)
+            move(moves.into(folder, place), folder)
+            (place / MOVES).unlink()
         except BaseException as error:  # an interruption, too
-            _put_back(folder, place)
+            put_back(folder, place)
             if isinstance(error, OSError) and not isinstance(error, GeokdError):
                 raise _unmovable(folder, error, [*names, *outdated]) from error
             raise
         self._made = []
         put_folders_on_disk([place])
-        shutil.rmtree(place / _OLD, ignore_errors=True)
-        _remove_empty(folder, outdated)
+        shutil.rmtree(place / OLD, ignore_errors=True)
+        remove_empty(folder, outdated)
 
 
 @contextmanager
@@ -204,139 +212,6 @@ def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> Non
     names = sorted(names)
     settle(folder, names)
     _check(folder, names, overwrite=overwrite)
-
-
-def settle(folder: Path, names: Iterable[str] = ()) -> None:
-    """Put a folder in order in which a run was killed while it moved its outputs: those of before are put back.
-
-    Raises
-    ------
-    CallError
-        If another run is at work on some of the outputs `names`, or a file is in the way.
-    OutputError
-        If the folder cannot be written.
-    """
-    with refused_by(folder):
-        if os.path.isdir(folder / WORK):  # noqa: PTH112  it never raises, whatever the name
-            with locked_folder(folder):
-                _settle(folder, list(names))
-                unmake([folder / WORK])
-
-
-@dataclass(frozen=True)
-class _Moves:
-    """What is moved, by names below the folder.
-
-    Parameters
-    ----------
-    old : list of str
-        Set aside.
-    new : dict of str to [int, int]
-        Moved in: bytes and time of change (ns), by which a file is known again.
-    """
-
-    old: list[str]
-    new: dict[str, list[int]]
-
-    def within(self, folder: Path, place: Path) -> Iterator[tuple[Path, Path]]:
-        """Yield all moves in their order, from a path to a path."""
-        old = set(self.old)
-        for name in dict.fromkeys([*self.old, *self.new]):
-            if name in old:
-                yield folder / name, place / _OLD / name
-            if name in self.new:
-                yield place / _NEW / name, folder / name
-
-
-def _settle(folder: Path, names: list[str]) -> None:
-    """See :func:`settle`; nobody else does it meanwhile."""
-    if not (folder / WORK).is_dir():
-        return
-    for place in sorted((folder.resolve() / WORK).iterdir()):
-        if not _PLACE.fullmatch(place.name) or place.is_symlink() or not (place / _CLAIM).is_file():
-            with suppress(OSError):
-                place.rmdir()  # made in the last moment of a process; anything that holds something is not ours
-            continue
-        try:
-            file = (place / _CLAIM).open("r+b", buffering=0)
-        except OSError:
-            if (place / _MOVES).exists():
-                raise
-            continue  # on a disk that cannot be written, what is left there harms nobody
-        with file:
-            _settle_claim(folder, place, file, names)
-
-
-def _settle_claim(folder: Path, place: Path, file: FileIO, names: list[str]) -> None:
-    content = file.read()
-    if not content.startswith(_MARK[: len(content)]):
-        return  # somebody else's
-    try:
-        facts = json.loads(content)
-        owner, outputs = Owner(str(facts["host"]), int(facts["process"])), set(facts["outputs"])
-    except (ValueError, KeyError, TypeError):  # cut off before anything else was made
-        owner, outputs = Owner("", 0), set()
-    locked = lock(file)
-    if locked is False or (locked is None and owner.may_live):
-        both = sorted(outputs & set(names))
-        if both:
-            raise CallError(
-                f"another run ({owner}) is writing {named(both, _MOST_NAMED)} into {folder}; wait for it, or choose"
-                " another folder with -o/--output"
-                + (f". If it is not running, delete {place}" if locked is None else "")
-            )
-        return
-    _put_back(folder, place)
-    _remove(place)
-
-
-def _put_back(folder: Path, place: Path) -> None:
-    """Undo the moves of a claim, as far as they were made; it may be done again where it was interrupted.
-
-    Raises
-    ------
-    CallError
-        If somebody put another file where one of before is to be put back.
-    OutputError
-        If it cannot be done.
-    """
-    try:
-        facts = json.loads((place / _MOVES).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    moves, old = _Moves(facts["old"], facts["new"]), set(facts["old"])
-    ours = {name for name in moves.new if _is_moved(folder, place, name, moves.new[name], replaces=name in old)}
-    taken = [n for n in moves.old if n not in ours and os.path.lexists(place / _OLD / n) and (folder / n).exists()]
-    if taken:
-        raise CallError(
-            f"{folder / taken[0]} was written after a run was cut off that was about to replace it; move it away, then"
-            f" the file of before is put back, which lies in {place / _OLD}"
-        )
-    try:
-        for name in ours:
-            (folder / name).replace(place / _NEW / name)
-        for name in moves.old:
-            if os.path.lexists(place / _OLD / name):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (place / _OLD / name).replace(folder / name)
-        put_folders_on_disk({(folder / name).parent for name in [*moves.old, *ours]})
-        (place / _MOVES).unlink()
-    except OSError as error:
-        raise OutputError(
-            f"cannot put the files of before back into {folder}: {error.strerror}; they lie in {place / _OLD}, and the"
-            " next command that writes there puts them back"
-        ) from error
-    _remove_empty(folder, ours)
-
-
-def _is_moved(folder: Path, place: Path, name: str, identity: list[int], *, replaces: bool) -> bool:
-    """Whether a new file is at its place, and still the one that was moved there."""
-    path = folder / name
-    if os.path.lexists(place / _NEW / name) or not path.exists():
-        return False
-    if replaces and not os.path.lexists(place / _OLD / name):
-        return False
-    return _identity(path) == identity
 
 
 def _check(folder: Path, names: list[str], *, overwrite: bool) -> None:
@@ -388,35 +263,9 @@ def _present(folder: Path, names: Sequence[str], fresh: Sequence[str]) -> list[s
     return [*(name for name in sorted(sides) if os.path.lexists(folder / name)), *there]
 
 
-def _identity(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _identities(folder: Path, names: Sequence[str]) -> dict[str, list[int]]:
-    return {name: _identity(folder / name) for name in names}
-
-
 def _unmovable(folder: Path, error: OSError, names: Sequence[str]) -> OutputError:
     name = Path(error.filename or "").name
     what = folder / name if name in {PurePosixPath(path).name for path in names} else f"into {folder}"
     return OutputError(
         f"cannot write {what}: {error.strerror}; nothing was replaced, make room there or close it elsewhere first"
     )
-
-
-def _remove(place: Path) -> None:
-    """Remove a claim and all that it holds, the claim's own file last: it tells what the rest is."""
-    for part in (_NEW, _OLD):
-        shutil.rmtree(place / part, ignore_errors=True)
-    with suppress(OSError):
-        (place / f".{_MOVES}.partial").unlink(missing_ok=True)
-        (place / _CLAIM).unlink(missing_ok=True)
-        place.rmdir()
-
-
-def _remove_empty(folder: Path, names: Iterable[str]) -> None:
-    """Remove the folders of files that are gone, below `folder`, if nothing is left in them."""
-    for parent in {str(PurePosixPath(name).parent) for name in names} - {"."}:
-        with suppress(OSError):
-            (folder / parent).rmdir()

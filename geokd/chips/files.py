@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from geokd.commit import settle
 from geokd.errors import CallError, ChipError
+from geokd.recovery import settle
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _OTHER_PICTURES = (".gif", ".webp", ".bmp", ".jp2", ".avif", ".heic")

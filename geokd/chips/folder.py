@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from geokd.commit import WORK, Claim, settle
+from geokd.commit import Claim
 from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, OutputError
+from geokd.recovery import WORK, settle
 
 MANIFEST = "chips.json"
 

@@ -8,7 +8,7 @@ import click
 
 from geokd.cli.interrupts import INTERRUPTED, interruptible
 from geokd.cli.streams import FULL, prepare_streams, unheard
-from geokd.cli.talk import echo
+from geokd.cli.talk import echo, logged
 from geokd.errors import GeokdError
 from geokd.text import printable, without_secrets
 
@@ -65,7 +65,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with interruptible():
+            with interruptible(), logged():
                 return super().invoke(ctx)
         except GeokdError as error:
             _stop(ctx, f"Error: {error}", error.exit_code)

@@ -2,6 +2,9 @@
 
 import errno
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -30,6 +33,24 @@ def report(message: str, *, done: int = 0, total: int = 0) -> None:
         _print(json.dumps({"message": message, "done": done, "total": total}), err=True)
     elif message:
         _print(message, err=True)
+
+
+class _Talk(logging.Handler):
+    """Prints what the library logs, as everything else on stderr is printed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        echo(record.getMessage(), err=True)
+
+
+@contextmanager
+def logged() -> Iterator[None]:
+    """Print warnings that the library logs, as long as this context lasts."""
+    handler, log = _Talk(logging.WARNING), logging.getLogger("geokd")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _print(text: str, *, err: bool, nl: bool = True) -> None:

@@ -19,11 +19,12 @@ from typing import Any
 
 import torch
 
-from geokd.commit import WORK, Claim
+from geokd.commit import Claim
 from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, GeokdError, OutputError, TrainingError
 from geokd.files import PARTIAL, written_whole
 from geokd.model.seen_chips import SeenChips
+from geokd.recovery import WORK
 from geokd.training.recipe_file import recipe_from_json
 
 _LEFT_BY_A_FINISHED_RUN = ("student.safetensors", "student_validation.safetensors", "calibration.safetensors")

@@ -18,7 +18,6 @@ from click.testing import CliRunner, Result
 
 import geokd
 from geokd.cli import main
-from geokd.commit import WORK
 from geokd.errors import CallError, OutputError, SceneError
 from geokd.mapping.blocks import BlockResult, classify_block
 from geokd.mapping.classify import run_jobs
@@ -26,6 +25,7 @@ from geokd.mapping.journal import Journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import block_tasks
+from geokd.recovery import WORK
 from geokd.scenes.grid import PatchBlock
 from tests.tiny import three_fields, write_scene
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from geokd import commit, locks
-from geokd.commit import WORK, Claim, check_outputs, settle, staged
+from geokd import locks, recovery
+from geokd.commit import Claim, check_outputs, staged
 from geokd.errors import CallError, OutputError
+from geokd.recovery import WORK, settle
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that it forks")
 
@@ -182,6 +183,50 @@ def test_a_file_that_was_written_meanwhile_is_not_lost(tmp_path: Path) -> None:
     assert left(tmp_path) == OLD | {"mine too": "written after the kill"}
 
 
+def test_what_was_done_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    said: list[str] = []
+    for step in range(1, 200):
+        folder = tmp_path / str(step)
+        write(folder, OLD | MINE)
+        killed = killed_at(step, lambda folder=folder: replace_all(folder))  # type: ignore[misc]
+        caplog.clear()
+        settle(folder)
+        settle(folder)
+        assert len(caplog.messages) <= 1
+        for message in caplog.messages:
+            beginning, _, end = message.partition(") was cut off ")
+            assert beginning.startswith("Warning: an earlier run (process ")
+            assert str(folder) in end
+            end = end.replace(str(folder), "FOLDER")
+            assert ("of before are removed" in end) == (left(folder) == NEW)
+            said += [end] if said[-1:] != [end] else []
+        if not killed:
+            break
+    what = "its outputs (a.tif, a.tif.aux.xml, b, c and 3 more)"
+    assert said == [
+        f"while it wrote {what} for FOLDER: they are removed, all other files are as they were",
+        f"while {what} were moved into FOLDER: they are removed, and the files of before are back",
+        f"when {what} were all in FOLDER: they are kept, and the files of before are removed",
+    ]
+
+
+@pytest.mark.parametrize(
+    "record",
+    ["", "[]", '{"old": 3, "new": {}}', '{"old": ["../../mine"], "new": {}}', '{"old": [], "new": {"/mine": [1, 2]}}'],
+)
+def test_a_record_that_is_damaged_or_leads_elsewhere_moves_nothing(tmp_path: Path, record: str) -> None:
+    write(tmp_path, MINE)
+    Claim.take(tmp_path / "maps", ["a"])._file.close()  # a run that died
+    (place,) = (tmp_path / "maps" / WORK).iterdir()
+    (place / "moves.json").write_text(record)
+    before = contents(tmp_path)
+    with pytest.raises(
+        OutputError, match=r"moves.json is damaged, .*; move the files of before back from .*/old, then"
+    ):
+        settle(tmp_path / "maps")
+    assert contents(tmp_path) == before
+
+
 def test_what_cannot_be_put_back_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, OLD | MINE)
     with monkeypatch.context() as patch:
@@ -204,7 +249,7 @@ def test_what_cannot_be_put_back_waits(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_where_a_disk_knows_no_locks_the_process_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit, "lock", lambda _: None)
+    monkeypatch.setattr(recovery, "lock", lambda _: None)
     with Claim.take(tmp_path, ["a"]), pytest.raises(CallError, match=r"is writing a .* If it is not running, delete"):
         Claim.take(tmp_path, ["a"])
     gone = os.fork()
@@ -214,7 +259,7 @@ def test_where_a_disk_knows_no_locks_the_process_counts(tmp_path: Path, monkeypa
     monkeypatch.setattr(locks.Owner, "me", lambda: locks.Owner(os.uname().nodename, gone))
     left_over = Claim.take(tmp_path, ["a"])
     monkeypatch.undo()
-    monkeypatch.setattr(commit, "lock", lambda _: None)
+    monkeypatch.setattr(recovery, "lock", lambda _: None)
     Claim.take(tmp_path, ["a"]).release()
     left_over.release()
     assert list(tmp_path.iterdir()) == []
