@@ -30,7 +30,8 @@ from geokd.legend.classes import default_legend
 from geokd.model.bundle import Golden
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.model.onnx_file import varint
-from tests.tiny import CLASSES, PATCH_PX, three_fields, tiny_bundle, tiny_graph, write_scene
+from geokd.recovery import WORK
+from tests.tiny import CLASSES, PATCH_PX, dense_bundle, three_fields, tiny_bundle, tiny_graph, write_scene
 
 SIDE_PX = 48  # of the plain scene: three patches, twelve cells
 WEST_M, NORTH_M = 400_000.0, 4_200_000.0
@@ -561,6 +562,31 @@ def read_only_output(folder: Path) -> Call:
     return Call(plain(folder), output=folder / "there")
 
 
+def asked(*arguments: str) -> Callable[[Path], Call]:
+    """The plain scene, with options that cannot be meant."""
+    return lambda folder: Call(plain(folder), arguments=arguments)
+
+
+def cut_off_by(record: str) -> Callable[[Path], Call]:
+    """A folder in which a run died while it moved its outputs, with this record of the moves."""
+
+    def write(folder: Path) -> Call:
+        place = folder / "maps" / WORK / ("0" * 32)
+        place.mkdir(parents=True)
+        claim = {"geokd_claim": 1, "host": "elsewhere", "process": 1, "outputs": ["scene_landuse.tif"]}
+        (place / "claim.json").write_text(json.dumps(claim))
+        (place / "moves.json").write_text(record)
+        return Call(plain(folder), output=folder / "maps")
+
+    return write
+
+
+def old_journal(folder: Path) -> Call:
+    (folder / "maps").mkdir()
+    (folder / "maps" / ".scene.geokd-journal").write_text('{"format": 1}\n')
+    return Call(plain(folder), output=folder / "maps", arguments=("--resume",))
+
+
 # ---- Models
 
 
@@ -611,6 +637,23 @@ def said(*keys: str | int, value: Any) -> Callable[[Path], Call]:
         return model_file(with_metadata(whole, json.dumps(document)))(folder)
 
     return write
+
+
+def of_dense(changes: dict[str, Any]) -> Callable[[Path], Call]:
+    """A bundle of a dense student whose input is another than its file says."""
+
+    def write(folder: Path) -> Call:
+        whole = dense_bundle().onnx_bytes
+        document = document_of(whole)
+        document["input"] |= changes
+        return model_file(with_metadata(whole, json.dumps(document)))(folder)
+
+    return write
+
+
+def run_folder(folder: Path) -> Call:
+    (folder / "run.json").write_text("{}")
+    return Call(plain(folder), folder)
 
 
 def metadata_text(change: Callable[[str], str]) -> Callable[[Path], Call]:
@@ -1074,6 +1117,18 @@ CASES = [
     Case("output is read-only", read_only_output, "cannot write into", marks=(NOT_AS_ROOT,)),
 
     # Models
+    Case("stride that does not divide", asked("--stride", "5"), "a stride of 5 px does not divide .*; take one of", 2),
+    Case("confidence of no class", asked("--min-confidence-of", "sea=0.5"),
+         "--min-confidence-of names .*; the model's classes are bare, meadow, lake", 2),
+    Case("condition without an area", asked("--where", "a = 1"), "--where chooses features of --aoi FILE", 2),
+    Case("area and box", asked("--aoi", "a.gpkg", "--bbox", "0,0,1,1"), "--aoi and --bbox both name an area", 2),
+    Case("mask of words", asked("--mask", "scene.tif:cloud"), "scene.tif:cloud is no list of values like", 2),
+    Case("date of no day", asked("--acquired", "yesterday"), "'yesterday' is no date like 2016-01-12", 2),
+    Case("date of another age", asked("--acquired", "1492-10-12"), "'1492-10-12' is not within the years", 2),
+    Case("end before start", asked("--acquired", "2020-01-02/2020-01-01"), "it ends, .*, before it starts", 2),
+    Case("record of moves that is damaged", cut_off_by("{"), "moves.json is damaged, the record of a run that was cut"),
+    Case("record of moves to elsewhere", cut_off_by('{"old": ["../../../scene.tif"], "new": {}}'), "moves.json is dam"),
+    Case("journal of another version", old_journal, "is not a journal of this version of geokd; start anew with", 2),
     Case("no model", model_is("gone.onnx"), "neither a file nor one of the bundles"),
     Case("model with a name too long", model_is(TOO_LONG), "neither a file nor one of the bundles"),
     Case("model is a folder", model_folder, "neither a file nor one of the bundles"),
@@ -1131,6 +1186,45 @@ CASES = [
     Case("two networks in a file", model_bytes(two_networks), "twice in a model"),
     Case("model in the format of ONNX Runtime", model_bytes(lambda b: bytes([24, 0, 0, 0]) + b"ORTM" + b),
          "is not an ONNX file"),
+    Case("metadata: a value is left over", said("input", "bits", value=8), BROKEN + "the input contract has the keys"),
+    Case("metadata: no bands", said("input", "bands", value=[]), BROKEN),
+    Case("metadata: a band twice", said("input", "bands", value=["B04", "B04", "B02"]),
+         BROKEN + "bands .* must be named and distinct"),
+    Case("metadata: bands are a table", said("input", "bands", value={"B04": 1}), BROKEN + "bands .* must be a list"),
+    Case("metadata: patch of 7 pixels", said("input", "patch_px", value=7),
+         BROKEN + "patch_px 7 is no whole number of 8..4096"),
+    Case("metadata: pixels of 16 bits", said("input", "data_type", value="uint16"), BROKEN + ".* data_type uint8"),
+    Case("metadata: scaling by logarithm", said("input", "value_scaling", "type", value="log"),
+         BROKEN + "value_scaling must be of type min-max"),
+    Case("metadata: scaling of an empty range", said("input", "value_scaling", "maximum", value=0.0),
+         BROKEN + "value scaling from .* is an empty range"),
+    Case("metadata: scaling beyond a byte", said("input", "value_scaling", "output_maximum", value=256.0),
+         BROKEN + "value scaling to .* is not within 0..255"),
+    Case("metadata: a margin without cells", said("input", "margin_px", value=2), BROKEN + "the input contract"),
+    *[Case(f"metadata of a dense student: {name}", of_dense(change), BROKEN + sentence) for name, change, sentence in (
+        ("cells of 25 pixels", {"cell_px": 25}, "cell_px 25 must be a whole number from 1 to patch_px"),
+        ("cells of no size", {"cell_px": None}, "cell_px must be a whole number; leave it out for a patch student"),
+        ("cells that do not divide", {"cell_px": 5}, "cell_px 5 must divide patch_px 24 and margin_px"),
+        ("a negative margin", {"margin_px": -1}, "margin_px -1 must be a whole number, 0 or more"),
+        ("margins of all the patch", {"margin_px": 12}, "margin_px 12 on both sides leaves nothing of a patch"))],
+    Case("metadata: no classes", said("legend", value=[]), BROKEN + "a legend needs at least one class"),
+    Case("metadata: classes from 1", said("legend", 0, "value", value=1), BROKEN + "class values must be 0..2 in"),
+    Case("metadata: a class twice", said("legend", 0, "name", value="lake"), BROKEN + "class names repeat"),
+    Case("metadata: class of code 300", said("legend", 0, "value", value=300), BROKEN + "class value 300"),
+    Case("metadata: name of a class is a path", said("legend", 0, "name", value="../lake"),
+         BROKEN + "class name .* may hold letters"),
+    Case("metadata: a class without a title", said("legend", 0, "title", value=" "), BROKEN + "class .* empty title"),
+    Case("metadata: colour by name", said("legend", 0, "color_hint", value="blue"), BROKEN + ".* six digits RRGGBB"),
+    Case("metadata: a class of another key", said("legend", 0, "icon", value="tree"), BROKEN + "a legend row has"),
+    Case("metadata: familiarity of another form", said("familiarity", value={"chips": 5}),
+         BROKEN + "statistics have missing or unknown keys"),
+    Case("metadata: an unknown key", said("licence", value="MIT"), BROKEN + ".* missing or unknown"),
+    Case("model that starts with an unknown field", model_bytes(lambda b: b"\x00\x00" + b), "byte 0 starts no field"),
+    Case("model of an unknown wire type", model_bytes(lambda b: b"\x0b" + b), "has the unknown wire type 3"),
+    Case("model that breaks off a number", model_bytes(lambda b: b + b"\x08\xff"), "breaks off a number"),
+    Case("model that ends inside a field", model_bytes(lambda b: b + b"\x3a\x7f\x00"), "ends inside the field"),
+    Case("field of no ONNX", model_bytes(lambda b: b + b"\xba\x3e\x01\x00"), "unknown field 999 in a model"),
+    Case("folder of a run as model", run_folder, "is the folder of a run, no model; make one of it with geokd export"),
     Case("unknown operator", graph(unknown_operator), "cannot load"),
     Case("two inputs", graph(two_inputs), "2 inputs"),
     Case("logits are NaN", graph(answers_no_number), "finite"),

@@ -76,10 +76,10 @@ class Familiarity:
         ValueError, TypeError, KeyError
             If the document is not such a one.
         """
-        low, high = document["brightness_limits"]
         unknown = set(document) ^ set(cls.__dataclass_fields__)
         if unknown:
             raise ValueError(f"statistics have missing or unknown keys: {', '.join(sorted(unknown))}")
+        low, high = document["brightness_limits"]
         return cls(
             int(document["chips"]),
             tuple(float(v) for v in document["mean"]),

@@ -132,7 +132,7 @@ def _layer(path: Path, wanted: str) -> str:
     SceneError
         If it is no vector file.
     """
-    refuse_silent(path)
+    refuse_silent(path, wanted)
     try:
         layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     except pyogrio.errors.DataSourceError as error:

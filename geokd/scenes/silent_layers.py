@@ -8,6 +8,7 @@ from pathlib import Path
 
 from geokd.errors import CallError, ChipError
 from geokd.scenes.databases import database_read
+from geokd.scenes.layer_trial import try_to_read
 
 _SQLITE = b"SQLite format 3\x00"
 _RECURSIVE = re.compile(r"\bRECURSIVE\b", re.IGNORECASE)
@@ -15,29 +16,38 @@ _SOURCE = re.compile(r"<SrcDataSource[^>]*>([^<]*)<")
 _MOST_BYTES = 2**24  # of a virtual layer's description
 
 
-def refuse_silent(path: Path) -> None:
+def refuse_silent(path: Path, layer: str = "") -> None:
     """Refuse a vector file that GDAL might wait for, or compute, without end.
+
+    Parameters
+    ----------
+    path : Path
+    layer : str
+        What is to be read of it; empty: its only layer.
 
     Raises
     ------
     CallError
         If it is a pipe, socket or device, or made of one.
     ChipError
-        If a view or a virtual layer in it is defined by recursion, which may have no end.
+        If a view or a virtual layer in it is defined by recursion, which may have no end, or takes too long to be read.
     """
     _refuse_pipe(path, "")
     if not path.is_file():
         return
-    head = b""
+    head, definitions = b"", list[str]()
     with suppress(OSError), path.open("rb") as file:
         head = file.read(_MOST_BYTES if path.suffix.lower() == ".vrt" else len(_SQLITE))
     if head.startswith(_SQLITE):
-        _refuse_recursion(path, _views(path))
+        definitions = _views(path)
     elif b"<OGRVRTDataSource" in head:
         text = head.decode(errors="replace")
-        _refuse_recursion(path, [text])
+        definitions = [text]
         for source in _SOURCE.findall(text):
             _refuse_pipe(path.parent / source.strip(), f"{path} is made of ")
+    if definitions:
+        _refuse_recursion(path, definitions)
+        try_to_read(path, layer)
 
 
 def _refuse_pipe(path: Path, why: str) -> None:

@@ -22,6 +22,7 @@ from geokd.scenes.silent_layers import refuse_silent
 from geokd.scenes.turns import geometries_towards, unwrapped
 
 _LOG = logging.getLogger("geokd")
+_UNREADABLE = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ShapelyError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +141,7 @@ def read_features(path: Path, layer: str, where: str | None = None) -> tuple[NDA
         raise CallError(
             f"{where!r} is no condition on the fields of {path} ({fields}): {error}; write it like \"name = 'x'\""
         ) from error
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ShapelyError) as error:
+    except _UNREADABLE as error:
         raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
     lies = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
     return np.asarray(geometries, object)[lies], about["crs"]
@@ -175,7 +176,9 @@ def _read(path: Path, layer: str, wanted: Mapping[str, str]) -> tuple[VectorLaye
     encoding = guessed_encoding(path)
     if encoding:
         _LOG.warning(
-            "%s does not tell the encoding of its texts (there is no .cpg): they are read as %s", path, encoding
+            "Warning: %s does not tell the encoding of its texts (there is no .cpg): they are read as %s",
+            path,
+            encoding,
         )
     try:
         about, _, coded, columns = pyogrio.raw.read(path, layer=layer, columns=list(wanted), encoding=encoding)
@@ -185,7 +188,7 @@ def _read(path: Path, layer: str, wanted: Mapping[str, str]) -> tuple[VectorLaye
             f"the texts in {path} are not in the encoding that it declares ({error}); write it anew in UTF-8, with"
             " ogr2ogr -lco ENCODING=UTF-8 or QGIS"
         ) from error
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ShapelyError) as error:
+    except (*_UNREADABLE, pyogrio.errors.FeatureError) as error:
         raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
     fields = {wanted[str(name)]: values for name, values in zip(about["fields"], columns, strict=True)}
     features = VectorLayer(np.asarray(geometries, object), fields)

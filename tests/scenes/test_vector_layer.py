@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from geokd.errors import CallError, ChipError
+from geokd.scenes import layer_trial
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.vector_layer import VectorLayer, only_layer, read_layer
 
@@ -83,6 +84,37 @@ def test_layers_without_end_are_not_read(tmp_path: Path) -> None:
     virtual.write_text(layer.format("/vsistdin/"))
     with pytest.raises(CallError, match="is made of .*/vsistdin"):
         only_layer(virtual)
+
+
+@pytest.mark.parametrize(
+    ("view", "refusal"),
+    [
+        ("SELECT a.fid AS fid, a.geom AS geom FROM t a, t b, t c, t d, t e", "takes more than 1 s of a processor or 4"),
+        (
+            "SELECT fid, geom, (SELECT count(*) FROM t a, t b, t c WHERE a.fid + b.fid < c.fid - t.fid) AS n FROM t",
+            "more than 1 s",
+        ),
+        ("SELECT fid, geom, hex(zeroblob(900000000)) AS n FROM t", "is no vector file, or a broken one|takes more"),
+        ("SELECT fid, geom, fid AS n FROM t WHERE fid < 5", ""),
+    ],
+)
+def test_views_end_soon_or_are_refused(
+    view: str, refusal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "views.gpkg"
+    square = shapely.box(4e5, 4.19e6, 4.1e5, 4.2e6)
+    geopandas.GeoDataFrame({"use": ["a"] * 500}, geometry=[square] * 500, crs="EPSG:32618").to_file(path, layer="t")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"CREATE VIEW land AS {view}")
+        database.execute("UPDATE gpkg_contents SET table_name = 'land', identifier = 'land'")
+        database.execute("UPDATE gpkg_geometry_columns SET table_name = 'land'")
+        database.commit()
+    monkeypatch.setattr(layer_trial, "CPU_SECONDS", 1)
+    if refusal:
+        with pytest.raises(ChipError, match=refusal):
+            read_layer(path, GRID, "n")
+    else:
+        assert read_layer(path, GRID, "n").values("n") == [1, 2, 3, 4]
 
 
 def test_texts_in_another_encoding_than_declared(tmp_path: Path) -> None:
