@@ -74,7 +74,7 @@ def main(model: str, scene: str, *labels: str) -> None:
         [(cells & east, codes, group) for cells, codes, group in yardstick.polygons if (cells & east).any()],
         yardstick.notes,
     )
-    pixels, valid = unrounded(job.plan)
+    pixels, valid = unrounded(job.plan, job.seen)
     print(f"{'':32}{'':16}" + "".join(f"{figure:>26}" for figure in FIGURES))
     gains: dict[str, list[float]] = {}
     for name in ("as it is", *CHANGES):

@@ -14,13 +14,13 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
-from rasterio.windows import Window
 
 from geokd.assessment.shifts import SHIFTS
 from geokd.assessment.yardstick import MapFigures, YardstickOptions, judge_map, lay_yardstick
 from geokd.commit import staged
 from geokd.documents import Record
 from geokd.errors import CallError, SceneError
+from geokd.legend.classes import NODATA
 from geokd.mapping.account import record_drift, record_model, record_options
 from geokd.mapping.classify import make_map
 from geokd.mapping.jobs import MappingJob
@@ -32,8 +32,10 @@ from geokd.maps.pages.contact_sheet import Panel, write_contact_sheet
 from geokd.model.bundle import AUTO_MODEL
 from geokd.progress import Progress, silent
 from geokd.scenes.bands import true_colour, wavelengths_nm
+from geokd.scenes.grid import Rectangle
 from geokd.scenes.plan import ScenePlan
-from geokd.scenes.reader import describe_scene, read_preview, read_values
+from geokd.scenes.reader import describe_scene, read_values
+from geokd.scenes.scaling import to_reflectance
 
 LARGEST_PX = 40_000_000
 """Pixels of a scene that are changed as a whole, in memory."""
@@ -136,20 +138,19 @@ def robustness(
     names = (f"{stem}_robustness.json", f"{stem}_robustness.png")
     with staged(Path(output), names, overwrite=options.overwrite) as folder, tempfile.TemporaryDirectory() as temporary:
         (job,) = plan_jobs([scene], model, temporary, replace(options, overwrite=True))
-        if job.plan.grid.height * job.plan.grid.width > LARGEST_PX:
+        if job.seen.height * job.seen.width > LARGEST_PX:
             raise SceneError(
-                f"{scene} has {job.plan.grid.height} x {job.plan.grid.width} pixels, at most {LARGEST_PX:,} can be"
-                " changed in memory; cut a part with gdal_translate -srcwin"
+                f"the maps of {scene} take {job.seen.height} x {job.seen.width} pixels, at most {LARGEST_PX:,} can be"
+                " changed in memory; take a part of it with --aoi or --bbox"
             )
         yardstick = lay_yardstick(job, against)
-        pixels, valid = unrounded(job.plan)
+        pixels, valid = unrounded(job.plan, job.seen)
         mosaic = make_map(job)
         base = mosaic.class_map
         maps = {"as it is": judge_map(base, base, yardstick)}
         shifts = list(dict.fromkeys(against.shifts))
         progress("mapped: as it is", done=1, total=len(shifts) + 1)
-        preview, _ = read_preview(job.plan)
-        colours = np.ascontiguousarray(true_colour(preview, job.bundle.contract).transpose(1, 2, 0))
+        colours = np.ascontiguousarray(true_colour(mosaic.picture, job.bundle.contract).transpose(1, 2, 0))
         panels = [Panel("scene", job.bundle.name, colours), Panel("as it is", _note(maps["as it is"]), base.codes)]
         wavelengths = wavelengths_nm(job.bundle.contract.bands)
         for name in shifts:
@@ -205,14 +206,13 @@ def _file_hash(path: Path) -> str | None:
     return sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def unrounded(plan: ScenePlan) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read the scene as the student sees it, neither rounded nor clipped, and which pixels are valid.
+def unrounded(plan: ScenePlan, part: Rectangle) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read a part of the scene as the student sees it, neither rounded nor clipped, and which pixels are valid.
 
     Pixels that are not valid take the mean of their band, so that changes of the scene do not take them for land.
     """
-    whole = Window(0, 0, plan.grid.width, plan.grid.height)
-    values, valid = read_values(plan, whole, plan.bidx)
-    pixels = values.astype(np.float32) * np.float32(plan.value_scale) + np.float32(plan.value_offset)
+    values, valid = read_values(plan, part.window, plan.bidx)
+    pixels = to_reflectance(values, plan.value_scales, plan.value_offsets)
     if plan.scaling is not None:
         for band, s in zip(pixels, plan.scaling.of_bands(len(pixels)), strict=True):
             band[:] = (band - np.float32(s.minimum)) * np.float32(s.slope) + np.float32(s.output_minimum)
@@ -222,9 +222,12 @@ def unrounded(plan: ScenePlan) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
 
 
 def _map_of(pixels: NDArray[np.float32], valid: NDArray[np.bool_], job: MappingJob, path: Path) -> ClassMap:
-    """Map changed pixels by the same road as the scene itself, through a file of bytes with an alpha band."""
+    """Map changed pixels by the same road as the scene itself, through a file of bytes with an alpha band.
+
+    They are those that the map's cells depend on, see :attr:`geokd.mapping.jobs.MappingJob.seen`.
+    """
     count, height, width = pixels.shape
-    grid = job.plan.grid
+    grid = job.seen.of(job.plan.grid)
     profile = {"driver": "GTiff", "dtype": "uint8", "count": count + 1, "height": height, "width": width}
     with rasterio.open(path, "w", **profile, crs=grid.crs, transform=grid.transform, tiled=True) as dataset:
         dataset.colorinterp = [*[ColorInterp.undefined] * count, ColorInterp.alpha]
@@ -237,7 +240,15 @@ def _map_of(pixels: NDArray[np.float32], valid: NDArray[np.bool_], job: MappingJ
         value_offset=None,
         nodata=None,
         mask=None,
+        aoi=None,
+        where=None,
+        bbox=None,
         overwrite=True,
     )
     (changed,) = plan_jobs([path], job.model, path.parent, options)
-    return make_map(changed).class_map
+    full = make_map(changed).class_map
+    codes, confidence = full.codes[job.seen_part].copy(), full.confidence[job.seen_part].copy()
+    if job.area is not None:
+        outside = ~job.area.holds(job.patches.cell_grid, *job.part.slices)
+        codes[outside] = confidence[outside] = NODATA
+    return ClassMap(codes, confidence, job.map_grid, full.legend, trusted=True)

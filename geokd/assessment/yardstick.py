@@ -10,7 +10,6 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from rasterio.windows import Window
 
 from geokd.assessment.reference import interval_over_groups, normalised_difference, share_around_cells
 from geokd.documents import Record
@@ -22,6 +21,7 @@ from geokd.maps.class_map import ClassMap
 from geokd.scenes.bands import find_band
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.reader import read_values
+from geokd.scenes.scaling import to_reflectance
 
 NDWI_WATER = 0.05
 NDVI_DENSE = 0.5
@@ -134,13 +134,14 @@ def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArra
         hint = "--green-band and --nir-band name them" if "red" not in lacking else "the model knows no red band"
         return {}, [f"no band is known to be {' or '.join(lacking)}, so water and vegetation are not judged; {hint}"]
     values, valid = _reflectance(job, tuple(bands.values()))
-    cell = job.patches.cell_px
+    cell, part = job.patches.cell_px, job.seen_part
     side = cell if job.bundle.contract.is_dense else job.patches.patch_px
     areas: dict[str, NDArray[np.bool_]] = {}
     notes = [f"red is band {bands['red']}, green {bands['green']}, near infrared {bands['near infrared']}"]
     water, vegetation = codes_like(legend, _WATER), codes_like(legend, _VEGETATION)
     if water:
         wet = share_around_cells(normalised_difference(values[1], values[2]) > NDWI_WATER, valid, cell, side)
+        wet = wet[part]
         areas |= {"water": wet >= _PURE_WATER, "land": wet <= _NO_WATER}
         notes.append(
             f"water is where NDWI > {NDWI_WATER:g} in {100 * _PURE_WATER:g} % of the {side} px around a cell, land"
@@ -150,7 +151,7 @@ def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArra
         notes.append("the legend has no class of water, so water is not judged")
     if vegetation:
         lush = share_around_cells(normalised_difference(values[2], values[0]) > NDVI_DENSE, valid, cell, side)
-        areas["vegetation"] = lush >= _DENSE
+        areas["vegetation"] = lush[part] >= _DENSE
         notes.append(
             f"dense green is where NDVI > {NDVI_DENSE:g} in {100 * _DENSE:g} % of the {side} px; vegetated classes are"
             f" {_names(legend, vegetation)}"
@@ -179,7 +180,7 @@ def _polygons(job: MappingJob, against: YardstickOptions) -> tuple[list[_Polygon
             )
             continue
         for polygon, accepted, group in zip(read.polygons, read.accepted, read.groups, strict=True):
-            cells = _cells_within(polygon, job.patches.cell_grid)
+            cells = _cells_within(polygon, job.map_grid)
             polygons.append((cells, [code for n in accepted if (code := legend.code_named(n)) is not None], group))
         if read.undecided:
             notes.append(f"{read.undecided} polygons of {path} accept no class and are not judged")
@@ -188,7 +189,7 @@ def _polygons(job: MappingJob, against: YardstickOptions) -> tuple[list[_Polygon
     small = sum(not cells.size for cells, _, _ in polygons)
     if small:
         remedy = "" if job.bundle.contract.is_dense else "; a smaller --stride may help"
-        notes.append(f"{small} polygons hold the centre of no cell and are not judged{remedy}")
+        notes.append(f"{small} polygons hold the centre of no cell of the map and are not judged{remedy}")
     return [p for p in polygons if p[0].size], notes
 
 
@@ -313,7 +314,7 @@ def judge_map(class_map: ClassMap, base: ClassMap, yardstick: Yardstick) -> MapF
 
 
 def _reflectance(job: MappingJob, bidx: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read whole bands, each by its own scale and offset tag, and which pixels are valid in all of them.
+    """Read bands about the map's cells, each by its own scale and offset, and which pixels are valid in all of them.
 
     Returns
     -------
@@ -322,13 +323,15 @@ def _reflectance(job: MappingJob, bidx: tuple[int, ...]) -> tuple[NDArray[np.flo
     bool array (height, width)
     """
     plan, info, first = job.plan, job.info, job.plan.bidx[0] - 1
-    whole = Window(0, 0, plan.grid.width, plan.grid.height)
+    read = dict(zip(plan.bidx, zip(plan.value_scales, plan.value_offsets, strict=True), strict=True))
     bands = []
-    everywhere = np.ones((plan.grid.height, plan.grid.width), np.bool_)
+    everywhere = np.ones((job.seen.height, job.seen.width), np.bool_)
     for band in bidx:  # one by one: they may be of different types, and a gap in one is a gap
-        values, valid = read_values(plan, whole, (band,))
-        scale = plan.value_scale * info.scales[band - 1] / info.scales[first]
-        offset = plan.value_offset + _REFLECTANCE * (info.offsets[band - 1] - info.offsets[first])
-        bands.append(values[0].astype(np.float32) * np.float32(scale) + np.float32(offset))
+        values, valid = read_values(plan, job.seen.window, (band,))
+        scale, offset = read.get(band) or (
+            plan.value_scales[0] * info.scales[band - 1] / info.scales[first],
+            plan.value_offsets[0] + _REFLECTANCE * (info.offsets[band - 1] - info.offsets[first]),
+        )
+        bands.append(to_reflectance(values[0], scale, offset))
         everywhere &= valid
     return np.stack(bands), everywhere

@@ -82,7 +82,7 @@ def read_chip(
                 else ""
             )
             raise ChipError(f"chip {name} holds nodata or masked pixels{why}; leave it out")
-        pixels = to_uint8(numbers, values.scale, values.offset, values.scaling)
+        pixels = to_uint8(numbers, values.scales, values.offsets, values.scaling)
         return pixels, _bounds_m(info.grid), (choice.note, values.note)
 
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 @o.nodata_option
 @o.mask_option
 @o.resample_option
+@o.aoi_option
+@o.where_option
+@o.bbox_option
 @o.min_confidence_option
 @o.workers_option
 @o.overwrite_option

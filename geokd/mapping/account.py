@@ -2,6 +2,7 @@
 
 import datetime
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,10 @@ def record_options(job: MappingJob) -> OptionsRecord:
         cell_px=job.patches.cell_px,
         margin_px=job.patches.margin_px,
         bidx=tuple(job.plan.bidx),
-        value_scale=job.plan.value_scale,
-        value_offset=job.plan.value_offset,
+        value_scale=_one_or_each(job.plan.value_scales),
+        value_offset=_one_or_each(job.plan.value_offsets),
         value_scaling=None if scaling is None else scaling.to_json(),
-        nodata=_nodata(job),
+        nodata=_one_or_each([json_number(value) for value in job.plan.nodata.of(job.plan.bidx)]),
         mask=None if asked.mask is None else without_secrets(asked.mask),
         resample_m=asked.resample_m,
         aoi=asked.aoi,
@@ -146,9 +147,8 @@ def record_options(job: MappingJob) -> OptionsRecord:
     )
 
 
-def _nodata(job: MappingJob) -> Any:
-    """Return the nodata value of the bands that are read; of several, a list."""
-    values = [json_number(value) for value in job.plan.nodata.of(job.plan.bidx)]
+def _one_or_each(values: Sequence[Any]) -> Any:
+    """Return what holds of each band that is read: one value where all are alike."""
     return values[0] if len(set(map(str, values))) == 1 else tuple(values)
 
 

@@ -74,6 +74,25 @@ class MappingJob:
         return self.part.times(self.patches.cell_px, self.plan.grid)
 
     @cached_property
+    def seen(self) -> Rectangle:
+        """The pixels of the scene that the map's cells depend on, from a corner of the lattice of patches on."""
+        step, reach, scene = self.patches.stride_px, self.patches.patch_px, self.plan.grid
+
+        def along(start: int, stop: int, size: int) -> tuple[int, int]:
+            return max(0, start - reach) // step * step, min(size, stop + reach)
+
+        return Rectangle(
+            *along(self.shown.row_start, self.shown.row_stop, scene.height),
+            *along(self.shown.col_start, self.shown.col_stop, scene.width),
+        )
+
+    @cached_property
+    def seen_part(self) -> tuple[slice, slice]:
+        """Rows and columns of the map's cells, counted from the first one that lies in the pixels seen."""
+        side = self.patches.cell_px
+        return self.part.within(self.seen.row_start // side, self.seen.col_start // side)
+
+    @cached_property
     def blocks(self) -> tuple[PatchBlock, ...]:
         """The blocks that are read: all, or those that have a say in a cell of the area."""
         every = self.patches.blocks(*self.blocks_px)

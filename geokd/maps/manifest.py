@@ -93,8 +93,8 @@ class OptionsRecord(Record):
     cell_px: int | None = None
     margin_px: int | None = None
     bidx: tuple[int, ...] = ()
-    value_scale: float | None = None
-    value_offset: float | None = None
+    value_scale: float | tuple[float, ...] | None = None
+    value_offset: float | tuple[float, ...] | None = None
     value_scaling: dict[str, Any] | None = None
     nodata: float | str | tuple[float | str | None, ...] | None = None
     mask: str | None = None

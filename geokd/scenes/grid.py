@@ -113,6 +113,11 @@ class Rectangle:
         return self.col_stop - self.col_start
 
     @property
+    def window(self) -> Window:
+        """The same as a window of rasterio's."""
+        return Window(self.col_start, self.row_start, self.width, self.height)
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """Rows and columns as slices."""
         return slice(self.row_start, self.row_stop), slice(self.col_start, self.col_stop)

@@ -25,8 +25,8 @@ class ScenePlan:
     grid : SceneGrid
     bidx : tuple of int
         Bands, 1-based, in the contract's order.
-    value_scale, value_offset : float
-        Reflectance x 10,000 = DN * value_scale + value_offset.
+    value_scales, value_offsets : tuple of float
+        Of each of these bands: reflectance x 10,000 = DN * scale + offset.
     scaling : ValueScaling or None
         None: bytes pass through.
     nodata : Nodata
@@ -47,8 +47,8 @@ class ScenePlan:
     path: str
     grid: SceneGrid
     bidx: tuple[int, ...]
-    value_scale: float
-    value_offset: float
+    value_scales: tuple[float, ...]
+    value_offsets: tuple[float, ...]
     scaling: ValueScaling | None
     nodata: Nodata
     notes: tuple[str, ...]
@@ -112,10 +112,10 @@ def _plan(info: SceneInfo, contract: InputContract, options: SceneOptions, probl
         path=info.path,
         grid=info.grid,
         bidx=choice.bidx,
-        value_scale=values.scale,
-        value_offset=values.offset,
+        value_scales=values.scales,
+        value_offsets=values.offsets,
         scaling=values.scaling,
-        nodata=Nodata(nodata, zero_is_data=values.offset >= 0),
+        nodata=Nodata(nodata, zero_is_data=min(values.offsets) >= 0),
         notes=(*info.notes, choice.note, values.note, _nodata_note(info, options, choice.bidx)),
         warnings=(values.warning,) if values.warning else (),
         virtual=info.virtual,
@@ -136,10 +136,11 @@ def plan_chips(info: SceneInfo, bidx: tuple[int, ...], nodata: float | None = No
     """
     offsets = [info.offsets[band - 1] for band in bidx]
     told = info.told_values.offset if info.told_values is not None else 0.0
+    ones, zeros = (1.0,) * len(bidx), (0.0,) * len(bidx)
     values = Nodata(
         info.nodata if nodata is None else (nodata,) * len(info.nodata), zero_is_data=min([*offsets, told]) >= 0
     )
-    return ScenePlan(info.path, info.grid, bidx, 1.0, 0.0, None, values, (), virtual=info.virtual, files=info.files)
+    return ScenePlan(info.path, info.grid, bidx, ones, zeros, None, values, (), virtual=info.virtual, files=info.files)
 
 
 def _nodata_note(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> str:

@@ -146,7 +146,7 @@ def read_window(
     top, left = int(rows.min()), int(cols.min())
     inside = Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1)
     values, valid = read_values(plan, inside, plan.bidx, dataset)
-    pixels = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
+    pixels = to_uint8(values, plan.value_scales, plan.value_offsets, plan.scaling)
     if inside == window:  # as most are; one that starts at the last row has this size too, but mirrored rows
         return pixels, valid
     return pixels[:, rows - top][:, :, cols - left], valid[rows - top][:, cols - left]
@@ -177,7 +177,7 @@ def read_values(
 def read_preview(plan: ScenePlan, longest_px: int = _PREVIEW_PX) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Read the whole scene, thinned to at most `longest_px` a side: uint8 pixels (C, h, w) and valid (h, w)."""
     values, valid = _thinned(plan, longest_px)
-    return to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling), valid
+    return to_uint8(values, plan.value_scales, plan.value_offsets, plan.scaling), valid
 
 
 def mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """From a scene's digital numbers (DN) to the bytes a student sees. Pure arithmetic."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,17 +12,20 @@ from geokd.model.contract import ValueScaling
 _LOOKUP_BITS = 16
 _LOOKUP_PART = 65_536
 
+PerBand = float | tuple[float, ...]
+"""One number for all bands, or one for each."""
+
 
 def to_uint8(
-    values: NDArray[Any], value_scale: float, value_offset: float, scaling: ValueScaling | None
+    values: NDArray[Any], value_scale: PerBand, value_offset: PerBand, scaling: ValueScaling | None
 ) -> NDArray[np.uint8]:
     """Stretch DN to bytes as `gdal_translate -scale` does: linear, rounded half up, clipped to 0..255.
 
     Parameters
     ----------
     values : array (band, ...), integer or float; of any shape where all bands are stretched alike
-    value_scale, value_offset : float
-        Reflectance x 10,000 = DN * value_scale + value_offset.
+    value_scale, value_offset : float or tuple of float
+        Reflectance x 10,000 = DN * value_scale + value_offset, of all bands or of each.
     scaling : ValueScaling or None
         None passes uint8 values through.
 
@@ -32,21 +36,36 @@ def to_uint8(
     Raises
     ------
     ValueError
-        If `scaling` is None and the values are not uint8, or there are not as many maxima as bands.
+        If `scaling` is None and the values are not uint8, or there are not as many maxima, scales or offsets as bands.
     """
     if scaling is None:
         if values.dtype != np.uint8:
             raise ValueError(f"values of type {values.dtype} need a scaling")
         return np.asarray(values, np.uint8)
-    if isinstance(scaling.maximum, tuple):
-        pixels = np.empty(values.shape, np.uint8)
-        for band, own in enumerate(scaling.of_bands(len(values))):
-            pixels[band] = to_uint8(values[band], value_scale, value_offset, own)
-        return pixels
+    if any(isinstance(part, tuple) for part in (value_scale, value_offset, scaling.maximum)):
+        bands = len(values)
+        each = list(zip(_each(value_scale, bands), _each(value_offset, bands), scaling.of_bands(bands), strict=True))
+        if any(own != each[0] for own in each):
+            return np.stack([to_uint8(band, *own) for band, own in zip(values, each, strict=True)])
+        value_scale, value_offset, scaling = each[0]
+    assert not isinstance(value_scale, tuple), "one number for all bands"
+    assert not isinstance(value_offset, tuple), "one number for all bands"
     if values.dtype.kind in "iu" and values.dtype.itemsize * 8 <= _LOOKUP_BITS:
         table = _table(values.dtype.str, value_scale, value_offset, scaling)
         return _look_up(table, np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}"))
     return _stretch(values, value_scale, value_offset, scaling)
+
+
+def to_reflectance(values: NDArray[Any], value_scale: PerBand, value_offset: PerBand) -> NDArray[np.float32]:
+    """Return reflectance x 10,000 = DN * value_scale + value_offset, of all bands or of each (first axis)."""
+    scale, offset = (
+        np.reshape(np.array(part, np.float32), (-1,) + (1,) * (values.ndim - 1)) for part in (value_scale, value_offset)
+    )
+    return np.asarray(values.astype(np.float32) * scale + offset, np.float32)
+
+
+def _each(part: PerBand, bands: int) -> Sequence[float]:
+    return part if isinstance(part, tuple) else (part,) * bands
 
 
 def _look_up(table: NDArray[np.uint8], places: NDArray[Any]) -> NDArray[np.uint8]:
@@ -59,7 +78,7 @@ def _look_up(table: NDArray[np.uint8], places: NDArray[Any]) -> NDArray[np.uint8
     return pixels
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _table(dtype: str, value_scale: float, value_offset: float, scaling: ValueScaling) -> NDArray[np.uint8]:
     """Stretch every value that a short integer type has, in the order of their bits."""
     kind = np.dtype(dtype)

@@ -146,7 +146,7 @@ def _unpack(plan: ScenePlan, dataset: DatasetReader, place: tuple[int, int], til
     (row, col), (high, wide) = place, tile_px
     height, width = min(high, plan.grid.height - row * high), min(wide, plan.grid.width - col * wide)
     values, valid = read_values(plan, Window(col * wide, row * high, width, height), plan.bidx, dataset)
-    return to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling), valid
+    return to_uint8(values, plan.value_scales, plan.value_offsets, plan.scaling), valid
 
 
 def _overlap(start: int, length: int, first: int, stop: int) -> slice:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geokd.scenes.collars import Collar
 from geokd.scenes.plan import ScenePlan
-from geokd.scenes.scaling import to_uint8
+from geokd.scenes.scaling import to_reflectance, to_uint8
 from geokd.scenes.sensors import LANDSAT_OLI, LANDSAT_TM, SENTINEL_2
 
 _BASELINE_OFFSET_DN = 1000
@@ -98,14 +98,14 @@ def _undeclared(look: Look) -> Iterator[str]:
 def _offsets(plan: ScenePlan, values: NDArray[Any], sensor: str | None, *, known: bool) -> Iterator[str]:
     """Warn of an offset that seems to be forgotten, or taken off twice."""
     darkest = float(np.percentile(values, _DARKEST))
-    if plan.value_offset < 0:
-        below = float((values * plan.value_scale + plan.value_offset < 0).mean())
+    if min(plan.value_offsets) < 0:
+        below = float((to_reflectance(values, plan.value_scales, plan.value_offsets) < 0).mean())
         if below > _MOST_BELOW_ZERO:
             yield (
                 f"{100 * below:.0f} % of the values come to a reflectance below 0; if the offset was taken off already,"
                 " give --value-offset 0"
             )
-    elif known or plan.value_offset != 0:
+    elif known or any(plan.value_offsets):
         return
     elif darkest >= _LANDSAT_DN and sensor in (None, LANDSAT_OLI, LANDSAT_TM):
         yield (
@@ -122,7 +122,7 @@ def _offsets(plan: ScenePlan, values: NDArray[Any], sensor: str | None, *, known
 def _ends_of_stretch(plan: ScenePlan, values: NDArray[Any]) -> Iterator[str]:
     """Warn of values that the stretch to bytes removes."""
     made_by = "how they were stretched to 8 bits" if plan.scaling is None else "--value-scale and --value-offset"
-    stretched = to_uint8(values, plan.value_scale, plan.value_offset, plan.scaling)
+    stretched = to_uint8(values, plan.value_scales, plan.value_offsets, plan.scaling)
     if stretched.size and (stretched == stretched[:, :1]).all():
         yield "all valid pixels are alike: there is nothing to see in the scene"
     elif stretched.size and (stretched == 255).mean() > 0.5:

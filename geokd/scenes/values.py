@@ -2,12 +2,16 @@
 
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from geokd.errors import SceneError
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.scene_info import SceneInfo
+
+_ScaleOffset = tuple[float, float]
+_UNTAGGED = (1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,8 @@ class ValueChoice:
 
     Parameters
     ----------
-    scale, offset : float
-        Reflectance x 10,000 = DN * scale + offset.
+    scales, offsets : tuple of float
+        Of each band that is read: reflectance x 10,000 = DN * scale + offset.
     scaling : ValueScaling or None
         None: bytes pass through.
     note : str
@@ -25,8 +29,8 @@ class ValueChoice:
         What may be wrong with it, or empty.
     """
 
-    scale: float
-    offset: float
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
     scaling: ValueScaling | None
     note: str
     warning: str = ""
@@ -37,8 +41,8 @@ def choose_values(
 ) -> ValueChoice:
     """Decide how DN become bytes.
 
-    Scale and offset are each the user's; else those of the product's metadata, or of the file's scale and offset tags;
-    else what processing baseline or sensor tell, by tags or names; else 1 and 0.
+    Scale and offset are each the user's; else those of the product's metadata, or of the file's scale and offset tags,
+    of each band its own; else what processing baseline or sensor tell, by tags or names; else 1 and 0.
 
     Raises
     ------
@@ -55,17 +59,16 @@ def choose_values(
             f"its values are {info.dtype}, the model takes 8-bit values; stretch it with gdal_translate -ot Byte -scale"
             f" {shlex.quote(info.path)} bytes.tif"
         )
-    scale, offset, why, warning = _reflectance(info, options, bidx)
-    if not (math.isfinite(scale) and math.isfinite(offset) and scale > 0):
-        raise SceneError(
-            f"value scale {scale:g} must be positive and value offset {offset:g} finite; say what holds by"
-            " --value-scale and --value-offset"
-        )
-    note = (
-        f"reflectance x 10,000 = DN x {scale:g} {'-' if offset < 0 else '+'} {abs(offset):g}, {why}; it is stretched"
-        f" from {scaling}"
-    )
-    return ValueChoice(scale, offset, scaling, note, warning)
+    each, why, warning = _reflectance(info, options, bidx)
+    for scale, offset in each:
+        if not (math.isfinite(scale) and math.isfinite(offset) and scale > 0):
+            raise SceneError(
+                f"value scale {scale:g} must be positive and value offset {offset:g} finite; say what holds by"
+                " --value-scale and --value-offset"
+            )
+    note = f"reflectance x 10,000 = {_formula(each, contract.bands)}, {why}; it is stretched from {scaling}"
+    scales, offsets = zip(*each, strict=True)
+    return ValueChoice(scales, offsets, scaling, note, warning)
 
 
 def values_are_known(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> bool:
@@ -95,7 +98,7 @@ def _bytes_as_they_are(
         note += f", as a true-colour picture stretched like the chips (reflectance x 10,000 of {scaling})"
     elif values_are_known(info, options, bidx):
         note += "; the scale and offset of its tags or product are not used, since the model takes no reflectance"
-    return ValueChoice(1.0, 0.0, None, note)
+    return ValueChoice((1.0,) * len(bidx), (0.0,) * len(bidx), None, note)
 
 
 def _said(options: SceneOptions) -> list[str]:
@@ -104,8 +107,18 @@ def _said(options: SceneOptions) -> list[str]:
     return [name for name, value in given.items() if value is not None]
 
 
-def _reflectance(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> tuple[float, float, str, str]:
-    """Return scale and offset from DN to reflectance x 10,000, by what they were decided, and a warning or "".
+def _formula(each: Sequence[_ScaleOffset], bands: Sequence[str]) -> str:
+    """Write how DN become reflectance x 10,000; of each band, where they differ."""
+    formulas = [f"DN x {scale:g} {'-' if offset < 0 else '+'} {abs(offset):g}" for scale, offset in each]
+    if len(set(formulas)) == 1:
+        return formulas[0]
+    return ", ".join(f"{formula} in {band}" for formula, band in zip(formulas, bands, strict=False))
+
+
+def _reflectance(
+    info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]
+) -> tuple[tuple[_ScaleOffset, ...], str, str]:
+    """Return scale and offset of each band to reflectance x 10,000, by what they were decided, and a warning or "".
 
     Raises
     ------
@@ -113,19 +126,24 @@ def _reflectance(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) 
         If the file's tags leave it open.
     """
     said = _said(options)
-    tag_scale, tag_offset = _tags(info, options, bidx)
-    has_tags = (tag_scale, tag_offset) != (1.0, 0.0)
+    tags = _tags(info, options, bidx)
+    has_tags = any(own != _UNTAGGED for own in tags)
     told = None if has_tags else info.told_values
     if info.dtype.startswith("float") and not has_tags and told is None and options.value_scale is None:
         raise SceneError(
             f"its values are {info.dtype} without scale tags, so their unit is unknown; give --value-scale 10000 for"
             " reflectance 0..1, or --value-scale 1 for reflectance x 10,000"
         )
-    scale, offset = (tag_scale * 1e4, tag_offset * 1e4) if has_tags else (1.0, 0.0)  # tags give reflectance
+    each = tuple((scale * 1e4, offset * 1e4) if has_tags else (1.0, 0.0) for scale, offset in tags)  # of reflectance
     if told is not None:
-        scale, offset = told.scale, told.offset
-    scale = scale if options.value_scale is None else options.value_scale
-    offset = offset if options.value_offset is None else options.value_offset
+        each = ((told.scale, told.offset),) * len(bidx)
+    each = tuple(
+        (
+            scale if options.value_scale is None else options.value_scale,
+            offset if options.value_offset is None else options.value_offset,
+        )
+        for scale, offset in each
+    )
     reasons = [f"as {' and '.join(said)} say{'s' * (len(said) == 1)}"] if said else []
     if len(said) < 2 and has_tags:
         told_by = info.product.values_from if info.product is not None else ""
@@ -133,28 +151,27 @@ def _reflectance(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) 
     elif len(said) < 2 and told is not None:
         reasons.append(f"by {told.why}")
     warning = told.warning if told is not None and not said else ""
-    return scale, offset, " and ".join(reasons) or "the default, since the file states no scale or offset", warning
+    return each, " and ".join(reasons) or "the default, since the file states no scale or offset", warning
 
 
-def _tags(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> tuple[float, float]:
-    """Return the scale and offset that the metadata give for all bands that are read.
+def _tags(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> tuple[_ScaleOffset, ...]:
+    """Return the scale and offset that the metadata give for each band that is read.
 
     Raises
     ------
     SceneError
-        If they differ, or are no numbers, and the user does not say what holds.
+        If some bands have none, or they are no numbers, and the user does not say what holds.
     """
-    said = _said(options)
-    tagged = {(info.scales[b - 1], info.offsets[b - 1]) for b in bidx}
-    if not all(math.isfinite(tag) for tags in tagged for tag in tags):
-        if len(said) < 2:
-            raise SceneError(
-                "its scale and offset tags are no finite numbers; state the right ones with --value-scale and"
-                " --value-offset"
-            )
-        tagged = {(1.0, 0.0)}
-    if len(tagged) > 1 and len(said) < 2:
-        raise SceneError(
-            "its bands have different scale and offset tags; state the right ones with --value-scale and --value-offset"
+    tags = tuple((info.scales[b - 1], info.offsets[b - 1]) for b in bidx)
+    without = [str(b) for b, own in zip(bidx, tags, strict=True) if own == _UNTAGGED]
+    broken = not all(math.isfinite(tag) for own in tags for tag in own)
+    if broken or 0 < len(without) < len(bidx):
+        if len(_said(options)) == 2:
+            return (_UNTAGGED,) * len(bidx)
+        what = (
+            "its scale and offset tags are no finite numbers"
+            if broken
+            else f"its bands have scale and offset tags, except band {' and '.join(without)}"
         )
-    return next(iter(tagged))
+        raise SceneError(f"{what}; state the right ones with --value-scale and --value-offset")
+    return tags

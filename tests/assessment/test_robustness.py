@@ -9,12 +9,14 @@ import shapely
 from click.testing import CliRunner
 from PIL import Image
 
-from geokd.assessment.robustness import RobustnessOptions, robustness
+from geokd.assessment.robustness import RobustnessOptions, _map_of, robustness, unrounded
 from geokd.assessment.yardstick import _VEGETATION, _WATER, codes_like
 from geokd.cli import main
 from geokd.errors import CallError, ChipError
 from geokd.legend.classes import default_legend
+from geokd.mapping.classify import make_map
 from geokd.mapping.options import ClassifyOptions
+from geokd.mapping.planning import plan_jobs
 from tests.tiny import write_scene
 
 SHIFTS = ("haze", "gain 1.25")
@@ -84,6 +86,31 @@ def test_without_near_infrared_or_labels_maps_are_still_compared(model: Path, sc
     assert 0 <= figures["changed"] < 0.2
     assert document["worst"] == {}
     assert any("no band is known to be near infrared" in note for note in document["notes"])
+
+
+def test_an_area_is_judged_as_the_part_of_the_whole(model: Path, labels: Path, tmp_path: Path) -> None:
+    """Of changes that act pixel by pixel, the maps of an area are the part of those of the whole scene."""
+    random = np.random.default_rng(1)
+    pixels = random.integers(200, 1500, (4, 10, 16), dtype=np.uint16).repeat(40, 1).repeat(40, 2)
+    scene = write_scene(tmp_path / "scene.tif", pixels, ("B04", "B03", "B02", "B08"))
+    area = shapely.Polygon([(4e5 + 10 * x, 4.2e6 - 10 * y) for x, y in [(250, 130), (420, 140), (330, 260)]])
+    geopandas.GeoDataFrame({"name": ["a"]}, geometry=[area], crs="EPSG:32618").to_file(tmp_path / "area.gpkg")
+    against = RobustnessOptions(shifts=("haze", "gain 0.8"))
+    for stride in (4, 16):
+        options = ClassifyOptions(stride, aoi=str(tmp_path / "area.gpkg"), bidx=(1, 2, 3))
+        (job,) = plan_jobs([scene], model, tmp_path, options)
+        assert job.seen.height * job.seen.width < 160 * 320
+        pixels_seen, valid = unrounded(job.plan, job.seen)
+        (whole,) = plan_jobs([scene], model, tmp_path, ClassifyOptions(stride, bidx=(1, 2, 3)))
+        expected = make_map(whole).class_map.codes[job.part.slices]
+        made = _map_of(pixels_seen, valid, job, tmp_path / "changed.tif")
+        within = job.area.holds(job.patches.cell_grid, *job.part.slices) if job.area else None
+        np.testing.assert_array_equal(made.codes, np.where(within, expected, 255))
+        figures = robustness(scene, model, tmp_path / f"out{stride}", options, against)
+        assert sum(figures.maps["haze"].cells.values()) <= within.sum() * 3
+        assert figures.maps["as it is"].changed == 0
+        with Image.open(tmp_path / f"out{stride}" / "scene_robustness.png") as picture:
+            assert picture.width > 3 * 380
 
 
 def test_wrong_calls(model: Path, lake: Path, labels: Path, tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ LEFT_OUT = {
     ("train", "--dense-template"): "likewise",
 } | {
     (command, "--where"): "a layer is filtered, or its features selected, in QGIS"
-    for command in ("classify", "info", "tile")
+    for command in ("classify", "info", "robustness", "tile")
 }
 
 

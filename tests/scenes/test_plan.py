@@ -108,9 +108,21 @@ def test_bands_that_cannot_be_told_are_refused(
 )
 def test_values(fields: dict[str, object], options: SceneOptions, scale: float, offset: float, stretched: bool) -> None:
     plan = fix_plan(scene_info(**fields), CONTRACT, options)
-    assert plan.value_scale == pytest.approx(scale)
-    assert plan.value_offset == pytest.approx(offset)
+    assert plan.value_scales == pytest.approx((scale,) * 3)
+    assert plan.value_offsets == pytest.approx((offset,) * 3)
     assert plan.scaling == (CONTRACT.value_scaling if stretched else None)
+
+
+def test_each_band_has_its_own_scale_and_offset() -> None:
+    info = scene_info(scales=(1e-4, 2e-4, 1e-4, 1.0), offsets=(-0.1, 0.0, -0.1, 0.0))
+    plan = fix_plan(info, CONTRACT, SceneOptions())
+    assert plan.value_scales == pytest.approx((1, 2, 1))
+    assert plan.value_offsets == pytest.approx((-1000, 0, -1000))
+    note = "= DN x 1 - 1000 in B04, DN x 2 + 0 in B03, DN x 1 - 1000 in B02, by the file's scale and offset tags;"
+    assert note in plan.notes[1]
+    said = fix_plan(info, CONTRACT, SceneOptions(value_offset=0))
+    assert said.value_scales == pytest.approx((1, 2, 1))
+    assert said.value_offsets == (0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +132,12 @@ def test_values(fields: dict[str, object], options: SceneOptions, scale: float, 
         ({"dtype": "float32"}, CONTRACT, SceneOptions(value_offset=0), ["float32", "--value-scale 10000"]),
         ({"dtype": "complex64"}, CONTRACT, SceneOptions(), ["complex64"]),
         ({}, BYTES_ONLY, SceneOptions(), ["uint16", "gdal_translate -ot Byte -scale"]),
-        ({"scales": (1e-4, 1.0, 1.0, 1.0)}, CONTRACT, SceneOptions(), ["different", "--value-scale"]),
+        (
+            {"scales": (1e-4, 1.0, 1.0, 1.0)},
+            CONTRACT,
+            SceneOptions(),
+            ["have scale and offset tags, except band 2 and 3", "--value-scale"],
+        ),
         ({}, CONTRACT, SceneOptions(value_scale=0), ["must be positive"]),
         ({}, CONTRACT, SceneOptions(value_offset=float("nan")), ["finite"]),
     ],

@@ -17,6 +17,7 @@ from geokd.errors import CallError, SceneError
 from geokd.mapping.classify import classify
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.scene_run import ClassifyResult
+from geokd.maps.manifest import read_manifest
 from geokd.scenes.bands import find_band
 from geokd.scenes.products.stac import _of_item
 from geokd.scenes.reader import describe_scene
@@ -367,3 +368,64 @@ def test_an_item_without_names_is_refused(tmp_path: Path) -> None:
     item = write_item(tmp_path, {"data": {"href": "a.tif", "type": "image/tiff"}})
     with pytest.raises(SceneError, match=r"no asset whose bands have a name .*it has data: name files with --bands"):
         describe_scene(item)
+
+
+# ---- Bands of different scale
+
+
+DIFFERENT = {"B04": (1e-4, -0.1), "B03": (5e-5, 0.0), "B02": (2.5e-5, -0.0025)}
+
+
+def differently_scaled(folder: Path, form: str) -> Path:
+    """Write the seen land with another scale and offset in each band: one file, a file a band, or a STAC item."""
+    dn = {}
+    for band, (scale, offset) in DIFFERENT.items():
+        dn[band] = np.round((seen_land()[band] / 1e4 - offset) / scale).astype(np.uint16)
+        dn[band][:24, :24] = 0
+    if form == "one file":
+        path = plain_scene(folder / "scene.tif", dn, *RGB, nodata=0)
+        with rasterio.open(path, "r+") as raster:
+            raster.scales, raster.offsets = zip(*DIFFERENT.values(), strict=True)
+        return path
+    assets = {}
+    for band, (scale, offset) in DIFFERENT.items():
+        path = write_band(folder / "bands" / f"{band}.tif", dn[band], 10, nodata=0)
+        if form == "band files":
+            with rasterio.open(path, "r+") as raster:
+                raster.scales, raster.offsets = (scale,), (offset,)
+        told = {"raster:bands": [{"scale": scale, "offset": offset, "nodata": 0}]}
+        assets[COLOURS[band]] = {"href": f"bands/{band}.tif", "type": "image/tiff"} | told
+    return folder / "bands" if form == "band files" else write_item(folder, assets, "S2B_18SVG_20220726_0_L2A")
+
+
+@pytest.mark.parametrize("form", ["one file", "band files", "STAC item"])
+def test_bands_of_different_scale_give_the_map_of_their_reflectance(
+    tmp_path: Path, model: Path, plain: ClassifyResult, form: str
+) -> None:
+    made = mapped(differently_scaled(tmp_path, form), model, tmp_path / "out")
+    assert same_map(made, plain)
+    assert made.manifest.options.value_scale == pytest.approx((1, 0.5, 0.25))
+    assert made.manifest.options.value_offset == pytest.approx((-1000, 0, -25))
+    note = "DN x 1 - 1000 in B04, DN x 0.5 + 0 in B03, DN x 0.25 - 25 in B02, by "
+    assert any(note in sentence for sentence in made.manifest.notes)
+    (path,) = (tmp_path / "out").glob("*_landuse.json")
+    assert read_manifest(path).options == made.manifest.options
+
+
+def test_a_landsat_product_of_different_scales(tmp_path: Path, model: Path) -> None:
+    product = write_landsat(tmp_path, 2, landsat_dn(2))
+    (metadata,) = product.glob("*_MTL.txt")
+    metadata.write_text(metadata.read_text().replace("MULT_BAND_3 = 2.75e-05", "MULT_BAND_3 = 5.5e-05"))
+    made = mapped(product, model, tmp_path / "out", resample_m=10)
+    assert made.manifest.options.value_scale == pytest.approx((0.275, 0.55, 0.275))
+    assert made.manifest.options.value_offset == pytest.approx(-2000)
+
+
+def test_a_band_without_scale_among_others_that_have_one_is_refused(tmp_path: Path, model: Path) -> None:
+    path = differently_scaled(tmp_path, "one file")
+    with rasterio.open(path, "r+") as raster:
+        raster.scales, raster.offsets = (1e-4, 1.0, 1e-4), (-0.1, 0.0, -0.1)
+    with pytest.raises(
+        SceneError, match="have scale and offset tags, except band 2; state the right ones with --value"
+    ):
+        mapped(path, model, tmp_path / "out")

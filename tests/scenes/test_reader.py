@@ -345,8 +345,8 @@ def test_hints_know_the_sensor(tmp_path: Path, name: str, low: int, said: list[s
 )
 def test_the_stretch_of_a_true_colour_image_is_undone(tmp_path: Path, name: str, saturation: int) -> None:
     plan = plan_of(write_scene(tmp_path / name, noise(50, 50), photometric="RGB"))
-    assert plan.value_scale + plan.value_offset == pytest.approx(0)
-    assert 255 * plan.value_scale + plan.value_offset == pytest.approx(saturation)
+    assert plan.value_scales[0] + plan.value_offsets[0] == pytest.approx(0)
+    assert 255 * plan.value_scales[0] + plan.value_offsets[0] == pytest.approx(saturation)
     assert plan.scaling is not None
     assert bool(plan.warnings) is (saturation == 2000)
 

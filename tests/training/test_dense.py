@@ -183,6 +183,38 @@ def test_a_sheet_of_chips_is_cut(tmp_path: Path) -> None:
     assert set(data.sources[0].held_out.mean(axis=(1, 2))) <= {0.0, 1.0}
 
 
+def test_labels_outside_an_area_are_not_used(tmp_path: Path) -> None:
+    """The scene is a lake in the west and a field in the east; the area begins in the middle of the lake."""
+    east = box(4e5 + 5 * SIDE, 4.2e6 - 10 * SIDE, 4e5 + 10 * SIDE, 4.2e6)
+    frame = geopandas.GeoDataFrame({"name": ["east", "north"]}, geometry=[east, east.buffer(300)], crs="EPSG:32618")
+    frame.to_crs("EPSG:4326").to_file(tmp_path / "areas.gpkg", layer="areas")
+    table = make_table(tmp_path, aoi="areas.gpkg:areas", where="name = 'east'")
+    (tiles,) = read_dense_data(table, tiny_recipe(), silent).sources
+    assert not tiles.labels[..., : SIDE // 2 - 2].any()
+    assert tiles.labels[..., SIDE // 2 + 2 :].any(axis=1).all()
+    assert tiles.ground[..., : SIDE // 2].any(), "the pixels beside the area are still seen around those within"
+    west, south, east_side, north = frame.to_crs("EPSG:4326").total_bounds
+    (whole,) = read_dense_data(
+        make_table(tmp_path, bbox=[west, south, east_side, north]), tiny_recipe(), silent
+    ).sources
+    assert whole.labels.sum() > tiles.labels.sum()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"where": "a = 1"}, "where chooses features of aoi FILE"),
+        ({"bbox": [1, 2, 3]}, "bbox = .1, 2, 3. is not four numbers"),
+        ({"bbox": [1, 3, 2, 2]}, "bbox 1,3,2,2 is no box"),
+        ({"bbox": [1, 2, 3, 4], "aoi": "a.gpkg"}, "both name an area"),
+        ({"bbox": [1, 2, 3, 4], "chips_px": 64}, "chips of a sheet lie in no area"),
+    ],
+)
+def test_areas_that_cannot_be(tmp_path: Path, fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(CallError, match=said):
+        read_sources(make_table(tmp_path, **fields))
+
+
 def test_what_cannot_be_learned_from_is_said(tmp_path: Path) -> None:
     table = make_table(tmp_path / "a")
     with pytest.raises(RecipeError, match="no rule says what becomes of the label '1'"):

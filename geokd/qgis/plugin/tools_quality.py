@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from .parameters import (
     ACCURACY_WITHIN,
+    AOI,
     AREA_WITHIN,
     AS_JSON,
     EXPECT,
+    EXTENT,
     FOLDER,
     LABELS,
     LATER,
@@ -124,6 +126,8 @@ ROBUSTNESS = Tool(
         LABELS,
         P("FIELD", "field", "Field of accepted classes", "--field", of="LABELS"),
         P("SHIFTS", "lines", "Simulated changes, separated by commas (default: all)", "--shift"),
+        AOI,
+        EXTENT,
         MASK,
         P("GROUP_FIELD", "field", "Field to group by", "--group-field", of="LABELS", advanced=True),
         P("GREEN_BAND", "integer", "Number of the green band", "--green-band", advanced=True, limits=(1,)),

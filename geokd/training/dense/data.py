@@ -20,12 +20,14 @@ from geokd.legend.classes import LandUseClass, Legend, default_legend
 from geokd.maps.map_file import class_names
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.progress import Progress
+from geokd.scenes.area import read_area
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.plan import plan_any_grid
 from geokd.scenes.reader import describe_scene, read_values
+from geokd.scenes.scaling import to_reflectance
 from geokd.training.dense.arrays import WHOLE, DenseData, LabelledTiles
 from geokd.training.dense.atmosphere import standard_atmosphere
 from geokd.training.dense.legend_rules import Shares, becomes_of, sharpened, student_shares
@@ -147,7 +149,10 @@ def _own_labels(
 
 
 def _reflectance(source: Source, contract: InputContract) -> tuple[Shares, NDArray[np.bool_], SceneGrid]:
-    """Read the contract's bands of a scene as reflectance x 10,000, float32 (C, h, w), and which pixels are valid."""
+    """Read the contract's bands of a scene as reflectance x 10,000, float32 (C, h, w), and which pixels are used.
+
+    These are the valid ones within the area that the source names.
+    """
     info = describe_scene(str(source.scene))
     options = SceneOptions(value_scale=source.value_scale, value_offset=source.value_offset)
     try:
@@ -162,9 +167,10 @@ def _reflectance(source: Source, contract: InputContract) -> tuple[Shares, NDArr
     numbers, valid = read_values(plan, Window(0, 0, info.grid.width, info.grid.height), plan.bidx)
     if source.chips_px:  # what is left of a sheet after its last chip
         valid &= (numbers != 0).any(axis=0)
-    reflectance = np.nan_to_num(
-        numbers.astype(np.float32) * np.float32(plan.value_scale) + np.float32(plan.value_offset)
-    )
+    area = read_area(source.area, info.grid, info.path)
+    if area is not None:
+        valid &= area.holds(info.grid, slice(0, info.grid.height), slice(0, info.grid.width))
+    reflectance = np.nan_to_num(to_reflectance(numbers, plan.value_scales, plan.value_offsets))
     if plan.scaling is None:  # a picture, stretched as the student's input
         for band, s in zip(reflectance, _scaling(contract), strict=True):
             band[:] = (band - s.output_minimum) / s.slope + s.minimum

@@ -1,19 +1,25 @@
 """The table of labelled scenes that a dense student learns from: a TOML or CSV file, one entry for each scene."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from geokd.documents import csv_rows, parse_toml, read_text
 from geokd.errors import CallError, one_message
+from geokd.scenes.options import AreaOptions
 from geokd.training.recipe_file import expanded
 
 Values = Literal["surface reflectance", "top of atmosphere"]
 Kind = Literal["codes", "shares", "polygons"]
 
-_NUMBERS: dict[str, type] = {"share": float, "chips_px": int, "value_scale": float, "value_offset": float}
+_NUMBERS: dict[str, Callable[[Any], Any]] = {
+    "share": float,
+    "chips_px": int,
+    "value_scale": float,
+    "value_offset": float,
+}
 _TEMPLATE = 'scene = "scene.tif", labels = "labels.tif", kind = "codes"'
 
 
@@ -40,6 +46,8 @@ class Source:
         Side of the chips where both files are sheets of square chips that do not belong together; 0: one scene.
     value_scale, value_offset : float or None
         Reflectance x 10,000 = DN * value_scale + value_offset; None: as the scene's tags say.
+    aoi, where, bbox
+        The area whose labels are used, as :class:`geokd.scenes.options.AreaOptions` has it. None: the whole scene.
     """
 
     scene: Path
@@ -51,6 +59,14 @@ class Source:
     chips_px: int = 0
     value_scale: float | None = None
     value_offset: float | None = None
+    aoi: str | None = None
+    where: str | None = None
+    bbox: tuple[float, float, float, float] | None = None
+
+    @property
+    def area(self) -> AreaOptions:
+        """The part of the scene whose labels are used."""
+        return AreaOptions(self.aoi, self.where, self.bbox)
 
 
 def is_table(path: str | Path) -> bool:
@@ -105,11 +121,12 @@ def _source(row: Mapping[str, Any], where: str, folder: Path, problems: list[str
         problems.append(f"{where}: unknown {', '.join(unknown)}; known are {', '.join(known)}")
     values: dict[str, Any] = {}
     for key, value in row.items():
-        kind = _NUMBERS.get(key)
+        kind = _box if key == "bbox" else _NUMBERS.get(key, str)
         try:
-            values[key] = str(value) if kind is None else kind(value)
+            values[key] = kind(value)
         except (ValueError, TypeError):
-            problems.append(f"{where}: {key} = {value!r} is not a number")
+            wanted = "four numbers: west, south, east, north" if key == "bbox" else "a number"
+            problems.append(f"{where}: {key} = {value!r} is not {wanted}")
     for key in ("scene", "labels"):
         if key not in values:
             problems.append(f"{where}: {key} is missing")
@@ -130,5 +147,34 @@ def _source(row: Mapping[str, Any], where: str, folder: Path, problems: list[str
         problems.append(f"{where}: chips_px = {values['chips_px']} is outside 16..1024")
     if values.get("kind") == "polygons" and values.get("chips_px"):
         problems.append(f"{where}: a sheet of chips cannot have polygons as labels; give a raster of labels")
+    _check_area(values, where, folder, problems)
     known_values = {key: value for key, value in values.items() if key in known}
     return Source(**known_values) if len(problems) == before else None
+
+
+def _check_area(values: dict[str, Any], where: str, folder: Path, problems: list[str]) -> None:
+    """Make the path of an area absolute; add what is wrong with the area to `problems`."""
+    aoi = values.get("aoi")
+    if aoi is not None:
+        named = expanded(aoi)
+        values["aoi"] = str(named if named.is_absolute() else folder / named)
+    try:
+        area = AreaOptions(values.get("aoi"), values.get("where"), values.get("bbox"))
+    except CallError as error:
+        problems.append(f"{where}: {str(error).replace('--', '')}")
+        return
+    if area != AreaOptions() and values.get("chips_px"):
+        problems.append(f"{where}: chips of a sheet lie in no area; leave aoi and bbox out")
+
+
+def _box(value: Any) -> tuple[float, ...]:
+    """Read a list of four numbers, or a text of them with commas or blanks between.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is none.
+    """
+    parts = value.replace(",", " ").split() if isinstance(value, str) else value
+    west, south, east, north = (float(part) for part in parts)
+    return west, south, east, north
