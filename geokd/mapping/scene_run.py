@@ -1,7 +1,7 @@
 """One scene on its way through the workers, from the tasks of its blocks to its files, and what comes of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from geokd.maps.pages.panels import ScenePicture
 from geokd.maps.stac_links import derived_from
 from geokd.model.engine import let_students_rest
 from geokd.scenes.bands import true_colour
-from geokd.scenes.tiles import TILES
+from geokd.scenes.tiles import TILES, blocks_abreast
 
 _LARGE_CELLS = 4_000_000  # of a map; before a larger one is put together, what its blocks took is given back
 
@@ -219,11 +219,11 @@ def block_tasks(job: MappingJob, scene: int = 0, run: str | None = None) -> Iter
     if path.exists():
         plan = replace(plan, path=str(path.resolve()))
     run = run or uuid4().hex
-    for number, block in enumerate(job.blocks):
+    for number in _reading_order(job):
         yield BlockTask(
             plan,
             job.patches,
-            block,
+            job.blocks[number],
             number,
             scene,
             job.model,
@@ -235,6 +235,19 @@ def block_tasks(job: MappingJob, scene: int = 0, run: str | None = None) -> Iter
             shown=None if job.area is None else job.shown,
             run=run,
         )
+
+
+def _reading_order(job: MappingJob) -> Sequence[int]:
+    """Return the numbers of the blocks: row by row, in strips so narrow that tiles are kept from row to row."""
+    every = range(len(job.blocks))
+    if job.kept_tile_px is None or not job.blocks:
+        return every
+    cols = max(block.cols for block in job.blocks)
+    window = job.patches.block_window(max(job.blocks, key=lambda block: block.rows * block.cols))
+    abreast = blocks_abreast(
+        (window.height, window.width), cols * job.patches.stride_px, job.kept_tile_px, len(job.plan.bidx)
+    )
+    return sorted(every, key=lambda number: job.blocks[number].col_start // (abreast * cols))
 
 
 def _outputs(job: MappingJob) -> dict[str, Path]:

@@ -50,7 +50,7 @@ def open_scene(path: str, name: str = "") -> Iterator[DatasetReader]:
     if not path.startswith("<VRTDataset"):
         _check_path(path)
     _check_proj()
-    with rasterio.Env.from_defaults(GDAL_CACHEMAX=GDAL_CACHE_BYTES, **_patience()):
+    with rasterio.Env.from_defaults(GDAL_CACHEMAX=GDAL_CACHE_BYTES, **_settings()):
         try:
             dataset = rasterio.open(path)
         except GdalErrors as error:
@@ -125,9 +125,14 @@ def _check_proj() -> None:
         raise SceneError(f"PROJ finds no coordinate systems: {gdal_reason(error)}{cause}") from error
 
 
-def _patience() -> dict[str, int]:
-    """How long GDAL waits for servers, unless the user said so; by itself it would wait for ever."""
+def _settings() -> dict[str, int]:
+    """Return settings of GDAL's, unless the user said otherwise.
+
+    By itself GDAL would wait for servers for ever, and unpack each tile of JPEG 2000 with as many threads as there are
+    cores, though there are as many workers.
+    """
     limits = {
+        "GDAL_NUM_THREADS": 1,
         "GDAL_HTTP_CONNECTTIMEOUT": SILENCE_S,
         "GDAL_HTTP_LOW_SPEED_TIME": SILENCE_S,
         "GDAL_HTTP_LOW_SPEED_LIMIT": 1,  # bytes a second

@@ -18,12 +18,12 @@ from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import mirrored, read_values
 from geokd.scenes.scaling import to_uint8
 
-CACHE_BYTES = 64_000_000
+CACHE_BYTES = 96_000_000
 """What tiles may take in a process."""
 
 _TILE_PX = (64, 2048)  # sides of tiles that are worth keeping
 
-_Tile = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+_Tile = tuple[NDArray[np.uint8], NDArray[np.bool_] | None]  # None: all are valid
 
 
 class TileCache:
@@ -84,7 +84,7 @@ class TileCache:
                         slice(own[0].start + row * high - top, own[0].stop + row * high - top),
                         slice(own[1].start + col * wide - left, own[1].stop + col * wide - left),
                     )
-                    pixels[:, *place], valid[place] = tile[:, *own], known[own]
+                    pixels[:, *place], valid[place] = tile[:, *own], True if known is None else known[own]
         if Window(left, top, right - left, bottom - top) == window:
             return pixels, valid
         return pixels[:, rows - top][:, :, cols - left], valid[rows - top][:, cols - left]
@@ -136,6 +136,23 @@ class TileCache:
             self._held -= _size(self._tiles.pop(key).result())
 
 
+def blocks_abreast(window_px: tuple[int, int], step_px: int, tile_px: tuple[int, int], bands: int) -> int:
+    """Return how many blocks may lie in a row so that the tiles of a row are still kept when the next one is read.
+
+    Parameters
+    ----------
+    window_px : tuple of int
+        Height and width of a block's window.
+    step_px : int
+        From a block to its right neighbour.
+    tile_px : tuple of int
+    bands : int
+    """
+    down, across = (side / tile + 1 for side, tile in zip(window_px, tile_px, strict=True))
+    most_across = CACHE_BYTES / (tile_px[0] * tile_px[1] * bands) / down
+    return max(1, 1 + int((most_across - across) * tile_px[1] / step_px))
+
+
 def worth_keeping(storage_px: tuple[int, int], width: int) -> bool:
     """Whether a scene of so many columns is stored in tiles, not in rows, and these are neither tiny nor huge."""
     least, greatest = _TILE_PX
@@ -146,7 +163,8 @@ def _unpack(plan: ScenePlan, dataset: DatasetReader, place: tuple[int, int], til
     (row, col), (high, wide) = place, tile_px
     height, width = min(high, plan.grid.height - row * high), min(wide, plan.grid.width - col * wide)
     values, valid = read_values(plan, Window(col * wide, row * high, width, height), plan.bidx, dataset)
-    return to_uint8(values, plan.value_scales, plan.value_offsets, plan.scaling), valid
+    pixels = to_uint8(values, plan.value_scales, plan.value_offsets, plan.scaling)
+    return pixels, None if valid.all() else valid
 
 
 def _overlap(start: int, length: int, first: int, stop: int) -> slice:
@@ -155,7 +173,7 @@ def _overlap(start: int, length: int, first: int, stop: int) -> slice:
 
 
 def _size(tile: _Tile) -> int:
-    return tile[0].nbytes + tile[1].nbytes
+    return tile[0].nbytes + (0 if tile[1] is None else tile[1].nbytes)
 
 
 TILES = TileCache()

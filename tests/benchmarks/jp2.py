@@ -1,48 +1,68 @@
-"""A map of a Sentinel-2 product in JPEG 2000, against decoding its bands alone.
+"""A map of a Sentinel-2 product in JPEG 2000, against decoding its bands and running the network alone.
 
-    python -m tests.benchmarks.jp2 [SIDE_PX [WORKERS]]
+    python -m tests.benchmarks.jp2 [SIDE_PX [WORKERS [ROUNDS]]]
 
 The bands are written as products have them: one lossless file each, in tiles of 1024 pixels. Decoding alone reads each
-tile of the bands once, in as many threads. Both are measured in turns; the quotient of each turn counts.
+tile of the bands once, in as many threads; the network alone runs on as many patches as the map has. All are measured
+in turns, by the clock and in processor time, which tells more where other work goes on beside. It counts, too, how
+often a tile is unpacked for the map.
 """
 
 import statistics
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 from rasterio.windows import Window
 
+import geokd.scenes.tiles
 from geokd.mapping.classify import run_jobs
+from geokd.mapping.jobs import MappingJob
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.workers.cores import available_cores
+from tests.benchmarks.dense import Spent, network, seconds
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "eastern_shore.tif"
 BANDS = {"red": 1, "green": 2, "blue": 3, "nir": 4}
-TILE_PX, ROUNDS = 1024, 3
+TILE_PX = 1024
 
 
-def main(side_px: int = 10_980, workers: int = 0) -> None:
-    """Measure in turns, and print the quotients."""
-    workers = workers or available_cores()
+def main(side_px: int = 10_980, workers: int = 0, rounds: int = 3) -> None:
+    """Measure in turns, and print seconds (and processor seconds) and the quotients."""
+    options = ClassifyOptions(workers=workers or available_cores(), polygons=False, overwrite=True)
     with tempfile.TemporaryDirectory() as folder:
         files = {
             name: write_band(Path(folder, f"T18SVG_{name}.jp2"), number, side_px) for name, number in BANDS.items()
         }
-        print(f"{side_px} x {side_px} px, {len(files)} bands, {workers} workers", flush=True)
+        print(f"{side_px} x {side_px} px, {len(files)} bands, {options.crew.workers} workers", flush=True)
         scene = ",".join(f"{name}={path}" for name, path in files.items())
         quotients = []
-        for _ in range(ROUNDS):
-            alone = decode(list(files.values()), side_px, workers)
-            mapped = classify(scene, Path(folder, "maps"), workers)
-            quotients.append(mapped / alone)
-            print(f"decode {alone:.1f} s, geokd classify {mapped:.1f} s, {mapped / alone:.3f}", flush=True)
-        print(f"median {statistics.median(quotients):.3f}")
+        for _ in range(rounds):
+            (job,) = plan_jobs([scene], "sentinel2-landuse", Path(folder, "alone"), options)
+            decoding, running = decode(list(files.values()), side_px, job), network(job)
+            mapping, unpacked = classify(scene, Path(folder, "maps"), options)
+            against = [
+                (part[0] / part[1], part[0] / (part[1] + part[2]))
+                for part in zip(mapping, decoding, running, strict=True)
+            ]
+            quotients.append(against)
+            print(
+                f"decode {_shown(decoding)}, network {_shown(running)}, geokd classify {_shown(mapping)};"
+                f" tiles unpacked {unpacked / (-(-side_px // TILE_PX)) ** 2:.2f} times",
+                flush=True,
+            )
+        for number, what in enumerate(("by the clock", "processor")):
+            alone, both = (statistics.median(part[number][place] for part in quotients) for place in (0, 1))
+            print(f"{what}: {alone:.2f} times decoding, {both:.2f} times decoding and network")
+
+
+def _shown(spent: Spent) -> str:
+    return f"{spent.wall:.1f} s (processor {spent.processor:.1f})"
 
 
 def write_band(path: Path, number: int, side_px: int) -> Path:
@@ -62,7 +82,7 @@ def write_band(path: Path, number: int, side_px: int) -> Path:
     return path
 
 
-def decode(files: list[Path], side_px: int, workers: int) -> float:
+def decode(files: list[Path], side_px: int, job: MappingJob) -> Spent:
     """Seconds to read each tile of each band once, nothing else."""
     starts = range(0, side_px, TILE_PX)
     parts = [(path, Window(col, row, TILE_PX, TILE_PX)) for row in starts for col in starts for path in files]
@@ -71,20 +91,25 @@ def decode(files: list[Path], side_px: int, workers: int) -> float:
         with rasterio.Env(GDAL_NUM_THREADS=1), rasterio.open(part[0]) as band:
             band.read(1, window=part[1], boundless=False)
 
-    start = time.perf_counter()
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(read, parts))
-    return time.perf_counter() - start
+    return seconds(read, parts, job)
 
 
-def classify(scene: str, folder: Path, workers: int) -> float:
-    """Seconds of the whole run, from opening to the last file."""
-    start = time.perf_counter()
-    options = ClassifyOptions(workers=workers, polygons=False, overwrite=True)
+def classify(scene: str, folder: Path, options: ClassifyOptions) -> tuple[Spent, int]:
+    """Seconds of the whole run, from opening to the last file, and how many tiles were unpacked."""
+    unpack, count = geokd.scenes.tiles._unpack, 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        return unpack(*arguments)
+
+    geokd.scenes.tiles._unpack = counted
+    start, before = time.perf_counter(), time.process_time()
     for _, outcome in run_jobs(plan_jobs([scene], "sentinel2-landuse", folder, options)):
         if isinstance(outcome, Exception):
             raise outcome
-    return time.perf_counter() - start
+    geokd.scenes.tiles._unpack = unpack
+    return Spent(time.perf_counter() - start, time.process_time() - before), count
 
 
 if __name__ == "__main__":

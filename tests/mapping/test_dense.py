@@ -375,6 +375,34 @@ def test_tiles_are_unpacked_once_and_let_go_of(
     assert roomy._held == 0
 
 
+def test_blocks_are_read_in_strips_if_a_row_of_tiles_cannot_be_kept(
+    dense_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiled: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64}
+    scene = write_scene(tmp_path / "s.tif", three_fields(640, 640), photometric="RGB", **tiled)
+    unpack, count = tiles._unpack, 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        return unpack(*arguments)
+
+    monkeypatch.setattr(tiles, "_unpack", counted)
+    monkeypatch.setattr(tiles, "CACHE_BYTES", 20 * 64 * 64 * 3)
+    monkeypatch.setattr(tiles.TILES, "_most", tiles.CACHE_BYTES)
+    made, counts = [], []
+    for abreast in (tiles.blocks_abreast, lambda *_: 1_000):
+        monkeypatch.setattr(scene_run, "blocks_abreast", abreast)
+        count = 0
+        (job,) = plan_jobs([scene], dense_model, tmp_path / "none", ClassifyOptions(block_px=120, workers=1))
+        assert len({task.number for task in scene_run.block_tasks(job)}) == len(job.blocks)
+        made.append(make_map(job).class_map.codes)
+        counts.append(count)
+    np.testing.assert_array_equal(*made)
+    assert counts[0] < 140
+    assert counts[1] > 150
+
+
 def test_the_map_is_the_same_if_memory_is_given_back_before_it_is_put_together(
     scene: Path, dense_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from geokd.files import write_bytes
 from geokd.legend.classes import NODATA, Legend
 from geokd.maps.pages.panels import GREY, INK, font
+from geokd.maps.pages.quicklook import drawn_title
 
 _PANEL_PX, _GAP_PX, _CAPTION_PX, _COLUMNS = 380, 18, 54, 5
 _SWATCH_PX, _KEY_STEP_PX = 20, 230
@@ -54,16 +55,17 @@ def write_contact_sheet(panels: list[Panel], legend: Legend, path: Path) -> None
     draw = ImageDraw.Draw(sheet)
     for number, panel in enumerate(panels):
         x, y = _GAP_PX + number % across * step_x, _GAP_PX + number // across * step_y
-        draw.text((x, y), panel.title, INK, font(19))
-        draw.text((x, y + 25), panel.note, GREY, font(16))
+        draw.text((x, y), panel.title, INK, font(19, panel.title))
+        draw.text((x, y + 25), panel.note, GREY, font(16, panel.note))
         colours = palette[panel.picture] if panel.picture.ndim == 2 else panel.picture
         how = Image.Resampling.NEAREST if panel.picture.ndim == 2 else Image.Resampling.BOX
         sheet.paste(Image.fromarray(colours).resize(size, how), (x, y + _CAPTION_PX))
     for number, label in enumerate(legend):
         x = _GAP_PX + number % keys_across * _KEY_STEP_PX
         y = down * step_y + _GAP_PX + number // keys_across * 30
+        title = drawn_title(label)
         draw.rectangle((x, y, x + _SWATCH_PX, y + _SWATCH_PX), fill=label.rgb, outline=GREY)
-        draw.text((x + _SWATCH_PX + 8, y + _SWATCH_PX // 2), label.title, INK, font(16), anchor="lm")
+        draw.text((x + _SWATCH_PX + 8, y + _SWATCH_PX // 2), title, INK, font(16, title), anchor="lm")
     content = io.BytesIO()
     sheet.save(content, "PNG", optimize=True)
     write_bytes(path, content.getvalue())

@@ -3,13 +3,15 @@
 import contextlib
 import importlib.util
 import math
+import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFont
+from PIL import Image, ImageFont, features
 
 from geokd.legend.classes import NODATA, Legend
 from geokd.scenes.grid import SceneGrid
@@ -136,6 +138,13 @@ def percent(share: float) -> str:
 _PROBE_PX = 22
 _OWN_FONT = ""  # which Pillow brings along; it has hardly a letter beyond ASCII
 _OTHER_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf")
+_FONT_FOLDERS = (  # of Linux, macOS and Windows
+    *("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts"),
+    *("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
+    *("C:/Windows/Fonts", "~/AppData/Local/Microsoft/Windows/Fonts"),
+)
+_MOST_FONTS = 2_000
+_SHAPED = ((0x0590, 0x0DFF), (0x0F00, 0x109F), (0x1780, 0x17FF))  # written from the right, or letters join or move
 _FONTS_OF_SCRIPTS = ("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "PingFang.ttc")
 
 
@@ -152,9 +161,11 @@ def can_draw(text: str) -> bool:
 @cache
 def _font_of(text: str) -> str | None:
     """Name the first font that has all letters of a text."""
+    if any(first <= ord(letter) <= last for first, last in _SHAPED for letter in text) and not features.check("raqm"):
+        return None
     if _has_letters(_OWN_FONT, text):
         return _OWN_FONT
-    return next((name for name in _fonts() if _has_letters(name, text)), None)
+    return next((name for name in chain(_fonts(), _font_files()) if _has_letters(name, text)), None)
 
 
 @cache
@@ -170,6 +181,17 @@ def _fonts() -> tuple[str, ...]:
     return tuple(found)
 
 
+@cache
+def _font_files() -> tuple[str, ...]:
+    """List all font files of this machine, upright ones of usual weight first."""
+    folders = (Path(folder).expanduser() for folder in _FONT_FOLDERS)
+    files = (
+        file for folder in folders for file in folder.rglob("*") if file.suffix.lower() in (".ttf", ".otf", ".ttc")
+    )
+    styled = re.compile(r"bold|italic|oblique|light|thin|black|cond", re.IGNORECASE)
+    return tuple(sorted(map(str, islice(files, _MOST_FONTS)), key=lambda file: (bool(styled.search(file)), file)))
+
+
 def _font_of_matplotlib(origin: str) -> str:
     return str(Path(origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf")
 
@@ -181,5 +203,8 @@ def _font(name: str, size: int) -> _Font:
 
 @cache
 def _has_letters(name: str, text: str) -> bool:
-    box = bytes(_font(name, _PROBE_PX).getmask("\uffff"))
-    return all(c.isspace() or c < "\x7f" or bytes(_font(name, _PROBE_PX).getmask(c)) != box for c in set(text))
+    try:
+        box = bytes(_font(name, _PROBE_PX).getmask("\uffff"))
+        return all(c.isspace() or c < "\x7f" or bytes(_font(name, _PROBE_PX).getmask(c)) != box for c in set(text))
+    except OSError:  # a broken file, or a kind of font that FreeType does not know
+        return False

@@ -126,11 +126,11 @@ def _draw(class_map: ClassMap, scene: ScenePicture | None, title: str, subtitle:
 
 def notes_of_letters(legend: Legend) -> list[str]:
     """Say which classes the pictures of a map call otherwise, since no font here has all letters of their titles."""
-    lacking = [f"{c.title} as {_written(c)}" for c in legend if not can_draw(c.title)]
+    lacking = [f"{c.title} as {drawn_title(c)}" for c in legend if not can_draw(c.title)]
     return [f"no font here has all letters of some titles, so pictures show {', '.join(lacking)}"] if lacking else []
 
 
-def _written(land_use: LandUseClass) -> str:
+def drawn_title(land_use: LandUseClass) -> str:
     """Return the title; where no font has its letters without their accents or, at last, the number of the class."""
     bare = unicodedata.normalize("NFKD", land_use.title)
     bare = "".join(letter for letter in bare if not unicodedata.combining(letter))
@@ -147,7 +147,7 @@ def _legend_entries(class_map: ClassMap, *, all_valid: bool) -> list[_Entry]:
     """List the classes that occur, the largest first, then the hatch where anything is not mapped."""
     present = sorted((row for row in class_areas(class_map) if row.cells), key=lambda row: -row.area_ha)
     entries = [
-        _Entry(_written(class_map.legend[row.value]), percent(row.share_percent), class_map.legend[row.value].rgb)
+        _Entry(drawn_title(class_map.legend[row.value]), percent(row.share_percent), class_map.legend[row.value].rgb)
         for row in present
     ]
     if not (all_valid and class_map.cell_counts().sum() == class_map.codes.size):
