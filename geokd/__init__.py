@@ -1,6 +1,6 @@
 """Land-use maps from raster scenes with small, distilled networks.
 
-Each command of `geokd` but `qgis-plugin` is a view of one function here, of the same name.
+Each command of `geokd` except `qgis-plugin` calls the function of the same name here.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ __all__ = [*_names, "__version__"]  # noqa: PLE0604  all are strings
 
 
 def __getattr__(name: str) -> Any:
-    """Import a function when it is first asked for: `import geokd` alone loads nothing heavy."""
+    """Import a function when it is first used: `import geokd` alone loads nothing heavy."""
     if name == "__version__":
         from importlib.metadata import version
 

@@ -1,11 +1,11 @@
-"""Outputs that come into a folder together, or not at all: whatever ends the process, and whenever.
+"""Outputs that appear in a folder together, or not at all, whenever and however the process ends.
 
-A command claims the outputs that it is to write. The claim is a file in the hidden folder `.geokd` of the outputs'
-folder, locked as long as the process lives, so that no other run writes the same ones meanwhile. The outputs are
-written beside it. When they are whole and on the disk, a record of all moves is written; the files of before are set
-aside, the new ones moved to their places, and the record is removed. If the process dies on the way, the next command
-that looks at the folder finds a claim that nobody holds: if there is a record, it puts all back as it was before; then
-it removes what that claim had made, and says so (:mod:`geokd.recovery`). Nothing is removed because of its name alone.
+A command claims the outputs that it will write. The claim is a file in the hidden folder `.geokd` of the outputs'
+folder, locked as long as the process lives, so that no other run writes the same outputs. They are written beside the
+claim. When they are complete and on the disk, a record of all moves is written; the old files are set aside, the new
+ones moved to their places, and the record is removed. If the process dies before that, the next command that looks at
+the folder finds a claim without a lock: if there is a record, it restores the old files; then it removes the files of
+that claim, with a warning (:mod:`geokd.recovery`). No file is removed because of its name alone.
 
     FOLDER/.geokd/<32 hexadecimal digits>/claim.json   who writes which outputs
                                           new/         the outputs, until they are moved
@@ -44,23 +44,23 @@ from geokd.recovery import (
     settle_locked,
 )
 
-_SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # GDAL reads them with a raster; those of the one replaced would lie
+_SIDE_FILES = (".aux.xml", ".ovr", ".msk")  # GDAL reads them with a raster; those of the replaced one would be wrong
 _DATABASE_TRACES = ("-wal", "-journal")  # SQLite keeps them beside a GeoPackage that is open, and would replay them
 _MOST_SHOWN = 40  # characters of a name
 _USUAL_NAME_BYTES = 255
 
 
 class Claim:
-    """The right to write some outputs into a folder, until it is released or the process ends.
+    """The exclusive right to write some outputs into a folder, until it is released or the process ends.
 
     Made by :meth:`take`. As a context manager, it is released at the end.
 
     Parameters
     ----------
     folder, place : Path
-        Of the outputs, and of the claim.
+        The folder of the outputs, and that of the claim.
     file : FileIO
-        The claim's, locked.
+        The claim's file, locked.
     made : list of Path
         Folders that were made for it, the innermost first.
     """
@@ -70,12 +70,12 @@ class Claim:
 
     @classmethod
     def take(cls, folder: Path, names: Iterable[str]) -> Self:
-        """Claim the outputs `names` of `folder`, which is made if need be.
+        """Claim the outputs `names` of `folder`, which is made if it does not exist.
 
         Raises
         ------
         CallError
-            If another run is at work on some of them.
+            If another run is writing some of them.
         OutputError
             If the folder cannot be written.
         """
@@ -106,10 +106,10 @@ class Claim:
         self.release()
 
     def release(self) -> None:
-        """Let go of the outputs, and remove the folders that were made for nothing."""
+        """Release the outputs, and remove folders that were made but not used."""
         self._file.close()
         with suppress(GeokdError), locked_folder(self.folder):
-            if not (self._place / MOVES).exists():  # else the next command puts back what is set aside
+            if not (self._place / MOVES).exists():  # else the next command restores the files set aside
                 remove_claim(self._place)
             unmake([self._place.parent, *self._made])
 
@@ -142,14 +142,14 @@ class Claim:
                 shutil.rmtree(new, ignore_errors=True)
 
     def replace(self, names: Sequence[str], outdated: Sequence[str] = ()) -> None:
-        """Move `names` from the stage into the folder, and what is `outdated` out of it: all, or nothing.
+        """Move `names` from the stage into the folder, and `outdated` files out of it, all or nothing.
 
-        Files of the same names are replaced; side files that GDAL or QGIS made for a raster go with it.
+        Files of the same names are replaced; side files that GDAL or QGIS made for a replaced raster are removed.
 
         Raises
         ------
         OutputError
-            If a file cannot be moved; all is as it was before.
+            If a file cannot be moved; the folder is then as before.
         """
         folder, place = self.folder, self._place
         try:
@@ -177,15 +177,14 @@ class Claim:
 def staged(folder: Path, names: Iterable[str], *, overwrite: bool, former: Iterable[str] = ()) -> Iterator[Path]:
     """Write the outputs `names` of `folder`, all or none.
 
-    Yields an empty temporary folder on the same disk; the body writes each output there under its final name. When
-    the body ends, all are moved to `folder` together. When it fails, nothing is left and what `folder` held stays as
-    it was. Files `former`, which an earlier run may have left, count as outputs that are replaced, by nothing if they
-    are not among `names`.
+    Yields an empty temporary folder on the same disk; the body writes each output there under its final name. When the
+    body ends, all are moved to `folder` together. When it fails, `folder` is left as it was. Files `former`, which an
+    earlier run may have left, are replaced, or removed if they are not among `names`.
 
     Raises
     ------
     CallError
-        As :func:`check_outputs`, at the start and, for files that came up meanwhile, at the end.
+        As for :func:`check_outputs`, at the start and, for files that appeared meanwhile, at the end.
     OutputError
         If `folder` cannot be made or written, or the body wrote other files than `names`.
     """
@@ -204,10 +203,10 @@ def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> Non
     Raises
     ------
     CallError
-        If `folder` is a file, an output is a folder or a GeoPackage open elsewhere, another run is at work on them, or
-        outputs exist and `overwrite` is False. One message names all of them.
+        If `folder` is a file, an output is a folder or a GeoPackage open in another program, another run is writing
+        them, or outputs exist and `overwrite` is False: all of them in one message.
     OutputError
-        If the folder cannot be looked into.
+        If the folder cannot be read.
     """
     names = sorted(names)
     settle(folder, names)
@@ -215,11 +214,11 @@ def check_outputs(folder: Path, names: Iterable[str], *, overwrite: bool) -> Non
 
 
 def _check(folder: Path, names: list[str], *, overwrite: bool) -> None:
-    """As :func:`check_outputs`, of the folder as it is."""
+    """As :func:`check_outputs`, for the current state of the folder."""
     longest = max(names, key=lambda name: len(os.fsencode(name)), default="")
     if len(os.fsencode(longest)) > _most_name_bytes(folder):
         raise CallError(
-            f"an output in {folder} would be called {longest[:_MOST_SHOWN]}..., {len(os.fsencode(longest))} bytes, too"
+            f"an output in {folder} would be named {longest[:_MOST_SHOWN]}..., {len(os.fsencode(longest))} bytes, too"
             f" long a name for this disk ({_most_name_bytes(folder)}); give the scene or the output a shorter name"
         )
     with refused_by(folder):
@@ -229,7 +228,7 @@ def _check(folder: Path, names: list[str], *, overwrite: bool) -> None:
         raise CallError(f"{folder} is a file, not a folder to write outputs into; choose another one with -o/--output")
     folders = [name for name in present if (folder / name).is_dir()]
     problems = [
-        f"{folder / name} is a folder where an output is to be written; rename it or choose another with -o/--output"
+        f"{folder / name} is a folder, but an output has this name; rename it or choose another folder with -o/--output"
         for name in folders
     ]
     problems += [
@@ -249,7 +248,7 @@ def _check(folder: Path, names: list[str], *, overwrite: bool) -> None:
 
 
 def _most_name_bytes(folder: Path) -> int:
-    """Return how long names of files may be, by the nearest folder that is there."""
+    """Return how long file names may be, according to the nearest folder that exists."""
     for parent in (folder, *folder.absolute().parents):
         with suppress(OSError, AttributeError, ValueError):  # not on Windows
             return os.pathconf(parent, "PC_NAME_MAX")
@@ -257,7 +256,7 @@ def _most_name_bytes(folder: Path) -> int:
 
 
 def _present(folder: Path, names: Sequence[str], fresh: Sequence[str]) -> list[str]:
-    """List what is to be set aside: files of these names, and side files of rasters that no fresh ones replace."""
+    """List the files to set aside: those of these names, and side files of rasters that no new ones replace."""
     there = [name for name in dict.fromkeys(names) if os.path.lexists(folder / name)]
     sides = {f"{name}{end}" for name in there if name.endswith(".tif") for end in _SIDE_FILES} - {*fresh, *there}
     return [*(name for name in sorted(sides) if os.path.lexists(folder / name)), *there]
@@ -267,5 +266,5 @@ def _unmovable(folder: Path, error: OSError, names: Sequence[str]) -> OutputErro
     name = Path(error.filename or "").name
     what = folder / name if name in {PurePosixPath(path).name for path in names} else f"into {folder}"
     return OutputError(
-        f"cannot write {what}: {error.strerror}; nothing was replaced, make room there or close it elsewhere first"
+        f"cannot write {what}: {error.strerror}; nothing was replaced; make room there, or close it elsewhere"
     )

@@ -1,4 +1,4 @@
-"""Small documents that somebody else wrote, read within bounds, and plain words for what is wrong with them."""
+"""Small documents from users, read with limits on their size, and plain messages for what is wrong with them."""
 
 import csv
 import errno
@@ -21,8 +21,7 @@ _DIGITS = re.compile(r"Exceeds the limit \((\d+) digits\)")
 class Record:
     """Base of frozen dataclasses that are written as JSON: results of commands, and what manifests hold.
 
-    Field names are the keys of the JSON object; None is null, tuples are arrays, times are written as RFC 3339 has
-    them.
+    Field names are the keys of the JSON object; None is null, tuples are arrays, times are written as in RFC 3339.
     """
 
     def to_json(self) -> dict[str, Any]:
@@ -30,25 +29,25 @@ class Record:
         return dict(_plain(msgspec.to_builtins(self, enc_hook=_number)))
 
     def evolve(self, **fields: Any) -> Self:
-        """Return the same with other values of some fields."""
+        """Return a copy with other values of some fields."""
         return replace(self, **fields)  # type: ignore[type-var]  # subclasses are dataclasses
 
 
 def _number(value: Any) -> Any:
-    """Return a number of numpy as one of Python's.
+    """Convert a numpy number to a Python number.
 
     Raises
     ------
     TypeError
-        If it is anything else that JSON does not know.
+        If it is of another type that JSON does not have.
     """
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
 def _plain(value: Any) -> Any:
-    """Return a JSON value with lists for tuples, which compare equal to what is read of a file."""
+    """Return a JSON value with lists for tuples, so that it compares equal to one that was read from a file."""
     if isinstance(value, dict):
         return {key: _plain(entry) for key, entry in value.items()}
     return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
@@ -58,7 +57,7 @@ R = TypeVar("R", bound=Record)
 
 
 def read_record(document: object, kind: type[R]) -> R:
-    """Turn a JSON object into a record; keys it does not know are left out.
+    """Convert a JSON object to a record; unknown keys are ignored.
 
     Raises
     ------
@@ -74,18 +73,18 @@ def read_record(document: object, kind: type[R]) -> R:
 
 
 def read_text(path: str | Path) -> str:
-    """Read a text file in UTF-8, with a byte-order mark or without.
+    """Read a text file in UTF-8, with or without a byte-order mark.
 
     Raises
     ------
     OSError
-        If it cannot be read, is too large, or is a pipe or device, which might never answer.
+        If it cannot be read, is too large, or is a pipe or device, which might never end.
     UnicodeDecodeError
     """
     path = Path(path)
     status = path.stat()
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise OSError(errno.EINVAL, "it is no file, but a pipe, socket or device; write it to a file first", str(path))
+        raise OSError(errno.EINVAL, "it is a pipe, socket or device, not a file; write it to a file first", str(path))
     if status.st_size > _MOST_BYTES:
         raise OSError(errno.EFBIG, f"it has {status.st_size:,} bytes, more than {_MOST_BYTES:,}", str(path))
     return path.read_bytes().decode("utf-8-sig")
@@ -94,24 +93,24 @@ def read_text(path: str | Path) -> str:
 def csv_rows(text: str) -> list[list[str]]:
     """Parse a table of comma-separated values; semicolons or tabs if its first line has more of these.
 
-    Spreadsheets write semicolons where the comma is decimal.
+    Spreadsheets write semicolons where the comma is the decimal separator.
 
     Raises
     ------
     csv.Error
-        If it is none.
+        If it is not one.
     """
     first = text.partition("\n")[0]
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count)))
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON as its standard has it, so without NaN and infinities.
+    """Parse strict JSON: NaN and infinities are refused.
 
     Raises
     ------
     ValueError
-        If it is none, too deep, or holds numbers of thousands of digits.
+        If it is invalid, nested too deeply, or has numbers of thousands of digits.
     """
     try:
         return json.loads(text, parse_constant=_no_number)
@@ -127,7 +126,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If it is none, too deep, or holds numbers of thousands of digits.
+        If it is invalid, nested too deeply, or has numbers of thousands of digits.
     """
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
@@ -138,7 +137,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def _no_number(constant: str) -> NoReturn:
-    raise ValueError(f"it holds {constant}, which is no number in JSON")
+    raise ValueError(f"it holds {constant}, which is not a JSON number")
 
 
 def _plainly(error: ValueError) -> ValueError:

@@ -1,7 +1,7 @@
-"""What can go wrong, by kind.
+"""The errors of geokd, by kind.
 
-Every error carries one sentence for the user: what, the value, the limit, the remedy. Each is also the builtin
-exception a Python caller would expect, so `except OSError` around :func:`geokd.classify` does what it says.
+Every error has one sentence for the user: what, the value, the limit, the remedy. Each is also the builtin exception a
+Python caller would expect, so `except OSError` works around :func:`geokd.classify`.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from geokd.text import without_secrets
 
 
 class GeokdError(Exception):
-    """Anything geokd refuses or fails at; `exit_code` is what the command line answers with."""
+    """Base of all errors of geokd; `exit_code` is the exit code of the command line."""
 
     exit_code: int = 1
 
@@ -49,7 +49,7 @@ class TrainingError(GeokdError, RuntimeError):
 
 
 def together(errors: Sequence[GeokdError]) -> GeokdError:
-    """Make one error of those of one validation: a CallError if one of them is, else of the first's kind."""
+    """Combine the errors of one validation: into a CallError if one of them is, else into one of the first's kind."""
     if len(errors) == 1:
         return errors[0]
     kind = CallError if any(isinstance(error, CallError) for error in errors) else type(errors[0])
@@ -67,6 +67,6 @@ def one_message(problems: list[str], most: int | None = None) -> str:
 
 
 def named(items: list[str], most: int, separator: str = ", ") -> str:
-    """Name the first `most` of some things, and count the others."""
+    """List the first `most` of some items, and count the others."""
     others = f" and {len(items) - most} more" if len(items) > most else ""
     return f"{separator.join(items[:most])}{others}"

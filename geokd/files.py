@@ -1,6 +1,6 @@
-"""Single files that appear whole or not at all, and last; and what the system says when it refuses one.
+"""Single files that appear complete or not at all and survive a power failure; and system errors in plain words.
 
-Several files that belong together come by :mod:`geokd.commit`.
+For several files that belong together see :mod:`geokd.commit`.
 """
 
 import os
@@ -13,17 +13,17 @@ from pathlib import Path
 from geokd.errors import OutputError
 
 PARTIAL = ".partial"
-"""Suffix of a file that is being written; one is left where the process was killed."""
+"""Suffix of a file that is being written; one remains if the process was killed."""
 
-_MANY = 64  # files: so many are not put on the disk one by one, but with everything else that is to go there
+_MANY = 64  # files: more than this are not synchronised one by one, but with everything else
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Have a file written beside `path`, then put it in its place; if that fails, remove it.
+    """Write a file beside `path`, then move it into place; if that fails, remove it.
 
     Yields the path to write to, in the same folder; hidden, and with the suffix PARTIAL. When this returns, the file
-    outlasts a power failure.
+    survives a power failure.
     """
     partial = path.with_name(f".{path.name}{PARTIAL}")
     try:
@@ -38,12 +38,12 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def put_on_disk(paths: Iterable[Path]) -> None:
-    """Wait until the content of files is on the disk, so that it outlasts a power failure.
+    """Wait until the content of files is on the disk, so that it survives a power failure.
 
     Raises
     ------
     OSError
-        If the system cannot put it there, as where a disk is full that took the content into its cache.
+        If the system cannot write it, for example because a disk is full that accepted the content into its cache.
     """
     paths = list(paths)
     if len(paths) > _MANY and hasattr(os, "sync"):
@@ -58,7 +58,7 @@ def put_on_disk(paths: Iterable[Path]) -> None:
 
 
 def put_folders_on_disk(folders: Iterable[Path]) -> None:
-    """Wait until the names in folders are on the disk, where the system can be asked to."""
+    """Wait until the names in folders are on the disk, where the system supports it."""
     for folder in folders:
         with suppress(OSError):  # Windows, and some network drives
             descriptor = os.open(folder, os.O_RDONLY)
@@ -107,10 +107,10 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def plainly_named(path: Path) -> Iterator[Path]:
-    """Have a file written under a name that GDAL and SQLite take for no more than a name; then move it to `path`.
+    """Write a file under a name that GDAL and SQLite treat as nothing but a name; then move it to `path`.
 
-    Yields a path in a new folder beside `path`; or, where the name of that folder is no plain one either, in the
-    system's folder for temporary files.
+    Yields a path in a new folder beside `path`; or, if the name of that folder is not plain either, in the system's
+    folder for temporary files.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def plainly_named(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def refused_by(folder: Path) -> Iterator[None]:
-    """Say which folder it was that the system refused.
+    """Convert a system error into one that names the folder.
 
     Raises
     ------

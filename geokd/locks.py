@@ -1,4 +1,4 @@
-"""Locks that the system lets go of when a process dies, and what is done where there are none."""
+"""Locks that the system releases when a process dies, and what happens where there are none."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from typing import Self
 from geokd.errors import CallError
 
 _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
-_PATIENCE_S = 60.0  # for what takes moments, unless thousands of files are put back
+_PATIENCE_S = 60.0  # for work that takes moments, unless thousands of files are restored
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Owner:
 
     @classmethod
     def me(cls) -> Self:
-        """Return this one."""
+        """Return this process."""
         return cls(platform.node(), os.getpid())
 
     @property
     def may_live(self) -> bool:
-        """Whether it runs on this machine; of other machines it is not known, and taken to be so."""
+        """Whether it runs on this machine; a process of another machine is assumed to run."""
         if self.host != platform.node() or sys.platform == "win32":
             return True
         try:
@@ -54,13 +54,13 @@ class Owner:
 
 
 def lock(file: FileIO | int) -> bool | None:
-    """Lock an open file, or a folder, for this process; False: another has it; None: this disk knows no locks."""
+    """Lock an open file, or a folder, for this process; False: another has it; None: this disk has no locks."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
             descriptor = file if isinstance(file, int) else file.fileno()
-            os.lseek(descriptor, 2**30, os.SEEK_SET)  # beyond the content, which others may read
+            os.lseek(descriptor, 2**30, os.SEEK_SET)  # beyond the content, which other processes may read
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
             os.lseek(descriptor, 0, os.SEEK_SET)
         else:
@@ -74,12 +74,12 @@ def lock(file: FileIO | int) -> bool | None:
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for it out of a folder, for moments; where a folder cannot be locked, nothing is.
+    """Lock a folder for a moment against other processes that lock it, too; without effect where folders have no locks.
 
     Raises
     ------
     CallError
-        If another process does not let go of it.
+        If another process does not release it.
     """
     descriptor = None
     with suppress(OSError):  # Windows opens no folders

@@ -1,4 +1,4 @@
-"""Progress of long work, told in one way by all of the library."""
+"""Progress of long work, in one form for the whole library."""
 
 import sys
 from typing import Protocol
@@ -7,26 +7,25 @@ from geokd.text import printable
 
 
 class Progress(Protocol):
-    """Takes news of long work: a line for people, how much is done, or both.
+    """Receives the progress of long work: a line of text, how much is done, or both.
 
-    Whoever gives one to a function of geokd is called in the thread that called the function.
+    It is called in the thread that called the function of geokd.
     """
 
     def __call__(self, message: str, /, *, done: int = 0, total: int = 0) -> None:
-        """Take one piece of news.
+        """Receive one report.
 
         Parameters
         ----------
         message : str
-            A line for people; empty if only `done` changed.
+            A line of text; empty if only `done` changed.
         done, total : int
-            Equal parts of the present stage that are done, and all of them (blocks, epochs, maps); a total of 0 if
-            that is not known.
+            Equal parts of the current stage that are done, and their total (blocks, epochs, maps); 0 if unknown.
         """
 
 
 def silent(message: str, *, done: int = 0, total: int = 0) -> None:
-    """Pass over progress."""
+    """Ignore progress."""
 
 
 def to_stderr(message: str, *, done: int = 0, total: int = 0) -> None:

@@ -1,7 +1,7 @@
-"""Folders in which a run was cut off: put in order by the next command that looks at them.
+"""Recovery of folders in which a run was interrupted, by the next command that looks at them.
 
-See :mod:`geokd.commit` for what lies where. A claim that nobody holds is what is left of a process that died. If it has
-a record of moves, they are undone; then what it had made is removed, and one sentence says so.
+See :mod:`geokd.commit` for the files. A claim without a lock belongs to a process that died. If it has a record of
+moves, they are undone; then its files are removed, with a warning.
 """
 
 import json
@@ -21,10 +21,10 @@ from geokd.files import PARTIAL, put_folders_on_disk, refused_by, unmake
 from geokd.locks import Owner, lock, locked_folder
 
 WORK = ".geokd"
-"""Folder in which outputs lie until they are all there."""
+"""Folder in which outputs lie until all are written."""
 
 CLAIM, MOVES, NEW, OLD = "claim.json", "moves.json", "new", "old"
-"""What a claim's folder holds."""
+"""Content of a claim's folder."""
 
 MARK = b'{"geokd_claim": 1, '
 """First bytes of a claim's file."""
@@ -35,12 +35,12 @@ _LOG = logging.getLogger("geokd")
 
 
 def settle(folder: Path, names: Iterable[str] = ()) -> None:
-    """Put a folder in order in which a run was killed while it moved its outputs: those of before are put back.
+    """Restore the old files of a folder in which a run was killed while it moved its outputs.
 
     Raises
     ------
     CallError
-        If another run is at work on some of the outputs `names`, or a file is in the way.
+        If another run is writing some of the outputs `names`, or a file is in the way.
     OutputError
         If the folder cannot be written.
     """
@@ -53,14 +53,14 @@ def settle(folder: Path, names: Iterable[str] = ()) -> None:
 
 @dataclass(frozen=True)
 class Moves:
-    """What is moved, by names below the folder.
+    """Files that are moved, by their paths below the folder.
 
     Parameters
     ----------
     old : list of str
         Set aside.
     new : dict of str to [int, int]
-        Moved in: bytes and time of change (ns), by which a file is known again.
+        Moved in: size in bytes and modification time (ns), by which a file is recognised.
     """
 
     old: list[str]
@@ -86,13 +86,13 @@ class Moves:
             inside = False
         if not inside:
             raise OutputError(
-                f"{path} is damaged, the record of a run that was cut off while it moved its outputs; move the files of"
-                f" before back from {path.with_name(OLD)}, then delete {path.parent}"
+                f"{path} is damaged, the record of a run that was interrupted while it moved its outputs; move the old"
+                f" files back from {path.with_name(OLD)}, then delete {path.parent}"
             )
         return cls(old, new)
 
     def aside(self, folder: Path, place: Path) -> list[tuple[Path, Path]]:
-        """List the moves that set files of before aside, from a path to a path."""
+        """List the moves that set old files aside, from a path to a path."""
         return [(folder / name, place / OLD / name) for name in self.old]
 
     def into(self, folder: Path, place: Path) -> list[tuple[Path, Path]]:
@@ -107,14 +107,14 @@ def settle_locked(folder: Path, names: list[str]) -> None:
     for place in sorted((folder.resolve() / WORK).iterdir()):
         if not _PLACE.fullmatch(place.name) or place.is_symlink() or not (place / CLAIM).is_file():
             with suppress(OSError):
-                place.rmdir()  # made in the last moment of a process; anything that holds something is not ours
+                place.rmdir()  # made just before a process died; a folder with content is not ours
             continue
         try:
             file = (place / CLAIM).open("r+b", buffering=0)
         except OSError:
             if (place / MOVES).exists():
                 raise
-            continue  # on a disk that cannot be written, what is left there harms nobody
+            continue  # on a read-only disk, leftovers do no harm
         with file:
             _settle_claim(folder, place, file, names)
 
@@ -122,11 +122,11 @@ def settle_locked(folder: Path, names: list[str]) -> None:
 def _settle_claim(folder: Path, place: Path, file: FileIO, names: list[str]) -> None:
     content = file.read()
     if not content.startswith(MARK[: len(content)]):
-        return  # somebody else's
+        return  # of another program
     try:
         facts = json.loads(content)
         owner, outputs = Owner(str(facts["host"]), int(facts["process"])), set(facts["outputs"])
-    except (ValueError, KeyError, TypeError):  # cut off before anything else was made
+    except (ValueError, KeyError, TypeError):  # interrupted before anything else was made
         owner, outputs = Owner("", 0), set()
     locked = lock(file)
     if locked is False or (locked is None and owner.may_live):
@@ -147,7 +147,7 @@ def _settle_claim(folder: Path, place: Path, file: FileIO, names: list[str]) -> 
 
 
 def _what_is_done(place: Path) -> str:
-    """Return the end of the sentence on what a claim left and what is done about it; empty if it left nothing."""
+    """Return the end of the sentence on what a claim left and how it is handled; empty if it left nothing."""
     if (place / MOVES).exists():
         return "while its outputs ({what}) were moved into {folder}: they are removed, and the files of before are back"
     if any(path.is_file() for path in (place / OLD).rglob("*")):
@@ -158,12 +158,12 @@ def _what_is_done(place: Path) -> str:
 
 
 def put_back(folder: Path, place: Path) -> None:
-    """Undo the moves of a claim, as far as they were made; it may be done again where it was interrupted.
+    """Undo the moves of a claim, as far as they were made; may be repeated after an interruption.
 
     Raises
     ------
     CallError
-        If somebody put another file where one of before is to be put back.
+        If another file lies where an old one is to be restored.
     OutputError
         If it cannot be done.
     """
@@ -176,8 +176,8 @@ def put_back(folder: Path, place: Path) -> None:
     taken = [n for n in moves.old if n not in ours and os.path.lexists(place / OLD / n) and (folder / n).exists()]
     if taken:
         raise CallError(
-            f"{folder / taken[0]} was written after a run was cut off that was about to replace it; move it away, then"
-            f" the file of before is put back, which lies in {place / OLD}"
+            f"{folder / taken[0]} was written after an interrupted run had set the old file aside; move it away, then"
+            f" the next command restores the old file from {place / OLD}"
         )
     try:
         move([(folder / name, place / NEW / name) for name in ours], place)
@@ -185,8 +185,8 @@ def put_back(folder: Path, place: Path) -> None:
         (place / MOVES).unlink()
     except OSError as error:
         raise OutputError(
-            f"cannot put the files of before back into {folder}: {error.strerror}; they lie in {place / OLD}, and the"
-            " next command that writes there puts them back"
+            f"cannot restore the old files in {folder}: {error.strerror}; they lie in {place / OLD}, and the"
+            " next command that writes there restores them"
         ) from error
     remove_empty(folder, ours)
 
@@ -219,13 +219,13 @@ def _is_moved(folder: Path, place: Path, name: str, known: list[int], *, replace
 
 
 def identity(path: Path) -> list[int]:
-    """Return bytes and time of change (ns) of a file, by which it is known again."""
+    """Return size in bytes and modification time (ns) of a file, by which it is recognised."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
 
 
 def remove_claim(place: Path) -> None:
-    """Remove a claim and all that it holds, the claim's own file last: it tells what the rest is."""
+    """Remove a claim and its files, the claim's own file last, because it describes the rest."""
     for part in (NEW, OLD):
         shutil.rmtree(place / part, ignore_errors=True)
     with suppress(OSError):
@@ -238,7 +238,7 @@ def remove_claim(place: Path) -> None:
 
 
 def remove_empty(folder: Path, names: Iterable[str]) -> None:
-    """Remove the folders of files that are gone, below `folder`, if nothing is left in them."""
+    """Remove the folders of removed files, below `folder`, if they are empty."""
     for parent in {str(PurePosixPath(name).parent) for name in names} - {"."}:
         with suppress(OSError):
             (folder / parent).rmdir()

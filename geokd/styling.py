@@ -1,4 +1,4 @@
-"""`geokd style`: of maps, which mapping knows, and of models, which training knows; so it stands above both."""
+"""`geokd style` for maps and for models; it uses both mapping and training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 def style(
     legend: str | Path, target: str | Path, output: str | Path, *, overwrite: bool = False
 ) -> "Manifest | StyledModel":
-    """Write a map or a model anew with an analyst's own names, colours and classes.
+    """Write a map or a model with the user's own class names, colours and merged classes.
 
     Parameters
     ----------
     legend : path
-        A `.toml`, `.csv` or `.qml`; see :func:`geokd.legend.file.read_legend_file`. Classes that it does not mention
-        stay as they are.
+        A `.toml`, `.csv` or `.qml`; see :func:`geokd.legend.file.read_legend_file`. Classes that it does not mention do
+        not change.
     target : path
-        A class raster `<stem>_landuse.tif`, or a bundle or the name of one that ships.
+        A class raster `<stem>_landuse.tif`, or a bundle or the name of a shipped one.
     output : path
-        What to write: `<stem>_landuse.tif`, with the other files of a map beside it, or `<name>.onnx`.
+        File to write: `<stem>_landuse.tif`, with the other files of a map beside it, or `<name>.onnx`.
     overwrite : bool
         Whether outputs that exist are replaced.
 
     Returns
     -------
     Manifest or StyledModel
-        Of :func:`geokd.maps.style.style_map` or :func:`geokd.training.style_model.style_model`.
+        As from :func:`geokd.maps.style.style_map` or :func:`geokd.training.style_model.style_model`.
 
     Raises
     ------
     CallError, SceneError, BundleError, OutputError
-        As these.
+        As for these.
     """
     if is_model(target):
         from geokd.training.style_model import style_model
@@ -48,7 +48,7 @@ def style(
 
 
 def template(target: str | Path) -> str:
-    """Return the legend of a map or a model as TOML, to be changed by hand.
+    """Return the legend of a map or a model as TOML, to be edited.
 
     Raises
     ------

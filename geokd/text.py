@@ -1,10 +1,10 @@
-"""Text made harmless for who sees it: terminals obey escapes, spreadsheets formulas, and addresses hold secrets."""
+"""Making text safe to show: control characters for terminals, formulas for spreadsheets, secrets in addresses."""
 
 import re
 from pathlib import PurePath, PurePosixPath
 from urllib.parse import unquote
 
-# Control characters but for tab and new line, those that turn the direction of writing round, and halves of letters.
+# Control characters except tab and new line, changes of writing direction, and lone surrogates.
 _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 
@@ -17,20 +17,20 @@ _PASSWORD = re.compile(r"(\b(?:password|passwd|pwd)\s*=\s*)(?:'[^']*'|[^\s;,'\"]
 
 
 def printable(text: str) -> str:
-    r"""Return `text` with every character that a terminal would obey as its escape in JSON, `\u001b`."""
+    r"""Return `text` with control characters as JSON escapes, `\u001b`."""
     return _COMMANDS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def table_cell(text: str) -> str:
-    """Return `text` as a cell of a table: what a spreadsheet would take for a formula begins with an apostrophe."""
+    """Return `text` as a cell of a table: formulas of spreadsheets get an apostrophe in front."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 
 def without_secrets(text: str) -> str:
-    """Return `text` with addresses that open nothing to who reads them.
+    """Return `text` without the secrets of addresses.
 
-    What follows the `?` of a URL or of one of GDAL's virtual paths (signatures, tokens, keys), user and password before
-    its host, and the password of a database are left out.
+    The query of a URL or of a GDAL virtual path (signatures, tokens, keys), user and password before the host, and the
+    password of a database are removed.
     """
     text = _OPTIONS_OF_VSI.sub(_without_options, text)
     return _PASSWORD.sub(r"\1***", _USER.sub(r"\1", _SIGNED.sub(r"\1", text)))

@@ -161,7 +161,7 @@ def shuffled(n: int, size: int, generator: torch.Generator) -> tuple[torch.Tenso
 
 
 def judge(student: Network, east: Half, job: MappingJob, yardstick: Yardstick) -> dict[str, Any]:
-    """Map the eastern half and hold it against what is known of it."""
+    """Map the eastern half and compare it with reference data."""
     logits, _ = predict(student, east.pixels, bf16=False)
     probabilities = np.full((*job.patches.shape, len(job.bundle.legend)), np.nan, np.float32)
     probabilities[east.rows, east.cols] = torch.softmax(logits / job.bundle.temperature, dim=1).numpy()

@@ -5,7 +5,7 @@
 Trains one student for each row and seed with equal steps, exports and maps it, and judges its map of SCENE in the
 polygons of sample_data. What is there already is not made again. The rows: `hard`, the most probable class of the
 teachers' labels (cross-entropy); `kl`, their probabilities; `cosine`, logits like theirs; `kl+cosine`; `cover`, the
-cover teacher alone, whose nine covers are judged by kinds of land that these can tell apart.
+cover teacher alone, whose nine covers are judged by kinds of land that these can distinguish.
 """
 
 import argparse

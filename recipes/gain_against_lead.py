@@ -1,4 +1,4 @@
-"""What a student gains by a teacher, against how far the teacher is ahead of the student that learns alone.
+"""Gain of a student from a teacher, against the teacher's lead over the student trained on labels only.
 
     python recipes/gain_against_lead.py PICTURE ABLATION.json [ABLATION.json ...]
 

@@ -2,7 +2,7 @@
 
     python recipes/initial_weights.py CHIPS VALIDATION OUT FRACTION WEIGHTS WEIGHTS...
 
-FRACTION of the labels is used; WEIGHTS are `imagenet` and names or paths of fp32 bundles, each held against the
+FRACTION of the labels is used; WEIGHTS are `imagenet` and names or paths of fp32 bundles, each compared with the
 first. OUT keeps the runs, one folder for each; what is there is gone on with.
 """
 

@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def label(bundle: Bundle, scene: Path, labels: Path, *, top: bool) -> None:
-    """Write the student's probabilities, and wetland where the rule says so."""
+    """Write the student's probabilities, and wetland according to the rule."""
     reflectance, names = read(scene, bundle.contract), bundle.legend.names
     shares = answers(bundle, reflectance)
     marsh = by_rule(shares, at_surface(bundle, reflectance) if top else reflectance, names)

@@ -29,7 +29,7 @@ student() { # NAME CHANGE...: train, export and judge one student
   fi
 }
 
-measure() { # NAME CHANGE...: go on from the student of flips and turns
+measure() { # NAME CHANGE...: start from the student of flips and turns
   local name=$1
   shift
   student "$name" "${plain[@]}" "student.initial_weights=$out/flips/flips-fp32.onnx" student.epochs=3 \

@@ -54,7 +54,7 @@ def main(class_map: str, clip: str, scene: str, out: str) -> None:
             folder = Path(out, f"{way.replace(' ', '-')}-{seed}")
             write_chips(clip, source, cells, truth, folder / "chips")
             recipe = geokd.continuing_recipe("eurosat-rgb", [f"seed={seed}"])
-            geokd.train(folder / "chips", folder / "run", recipe, unlabelled=[clip], say=lambda _: None)
+            geokd.train(folder / "chips", folder / "run", recipe, unlabelled=[clip], progress=lambda *_, **__: None)
             right = (codes[cells] == truth[cells]).mean()
             model = str(geokd.export(folder / "run").int8)
             judge(

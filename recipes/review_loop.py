@@ -2,7 +2,7 @@
 
     python recipes/review_loop.py BEFORE_landuse.tif AFTER_landuse.tif REVIEW.gpkg LABELS.gpkg [LABELS.gpkg ...]
 
-Holds two maps of a scene against interpreted polygons, without the cells of which a patch overlaps the chip of a
+Compares two maps of a scene with interpreted polygons, without the cells of which a patch overlaps the chip of a
 labelled cell. Intervals are percentile bootstraps over polygons, of the difference over pairs.
 """
 
@@ -46,7 +46,9 @@ def main(before: str, after: str, review: str, *labels: str) -> None:
         of_group = counts if group is None else counts[groups == group]
         print(
             "| "
-            + " | ".join([group or "**all**", str(len(of_group)), f"{int(of_group[:, 0].sum())}", *told(of_group)])
+            + " | ".join(
+                [group or "**all**", str(len(of_group)), f"{int(of_group[:, 0].sum())}", *figures_of(of_group)]
+            )
             + " |"
         )
     means = [[counts[groups == g][:, k].sum() / counts[groups == g][:, 0].sum() for g in set(groups)] for k in (1, 2)]
@@ -80,7 +82,7 @@ def of_names(names: tuple[str, ...], legend: Legend) -> list[int]:
     return [legend.names.index(name) for name in names]
 
 
-def told(counts: NDArray[np.float64]) -> list[str]:
+def figures_of(counts: NDArray[np.float64]) -> list[str]:
     """Agreement before, after, and the difference in points, of polygons (N, 3): cells, right before, right after."""
     drawn = counts[np.random.default_rng(0).integers(0, len(counts), (RESAMPLES, len(counts)))].sum(axis=1)
     shares, all_of = drawn[:, 1:] / drawn[:, :1], counts.sum(axis=0)

@@ -65,7 +65,7 @@ def read(path: Path, contract: InputContract) -> NDArray[np.float32]:
 
 
 def as_bytes(reflectance: NDArray[np.float32], contract: InputContract) -> NDArray[np.uint8]:
-    """Stretch reflectance (C, h, w) as the contract says."""
+    """Stretch reflectance (C, h, w) according to the contract."""
     assert contract.value_scaling is not None
     scalings = contract.value_scaling.of_bands(len(contract.bands))
     bands = [s.output_minimum + s.slope * (band - s.minimum) for band, s in zip(reflectance, scalings, strict=True)]

@@ -3,7 +3,7 @@
     python recipes/rounding.py FP32_BUNDLE CALIBRATION FOLDER
 
 CALIBRATION is the calibration.safetensors of the run, FOLDER holds chips or patches in whatever folders; if
-these bear the names of classes, it is told how often each way is right.
+these bear the names of classes, prints how often each way is right.
 """
 
 import sys
@@ -23,7 +23,7 @@ from geokd.training.quantisation import Preparation, correct_biases, equalise, q
 
 WAYS: dict[str, tuple[Preparation, ...]] = {
     "rounding alone": (),
-    "like ranges": (equalise,),
+    "similar ranges": (equalise,),
     "biases": (correct_biases,),
     "both": (equalise, correct_biases),
 }

@@ -1,4 +1,4 @@
-"""Whether familiarity, confidence and conformal sets tell where a dense map is wrong.
+"""Whether familiarity, confidence and conformal sets show where a dense map is wrong.
 
     python recipes/trust_by_cell.py SCENE CHIPS EUROSAT LABELS CLIP.gpkg AROUND.gpkg [--model sentinel2-landuse-fp32]
 
@@ -6,7 +6,7 @@ SCENE holds the bands of the model, CHIPS a sheet of training chips of 64 x 64 p
 with their classes a line each in LABELS, CLIP and AROUND interpreted polygons (labels.gpkg and labels_around.gpkg of
 sample_data). Pixels of the polygons are judged on the scene as it is and under simulated changes:
 
-- AUC of each measure for telling wrong pixels from right ones, 95 % interval by the bootstrap over polygons: 1 -
+- AUC of each measure for separating wrong pixels from right ones, 95 % interval by the bootstrap over polygons: 1 -
   confidence; familiarity, the Mahalanobis distance and the distance to the nearest training pixel in the features of
   the student's last layer; the dissimilarity index of CAST (Meyer and Pebesma 2021, Methods in Ecology and Evolution
   12, 1620-1633) over the bands.
@@ -140,7 +140,7 @@ def training(looker: Looker, path: Path) -> tuple[Array, Array]:
 
 
 class Measures:
-    """What may tell that a pixel is strange."""
+    """Measures that may show that a pixel is unusual."""
 
     def __init__(self, features: Array, bands: Array) -> None:
         self._mean, self._spread = features.mean(axis=0), features.std(axis=0) + 1e-3
@@ -220,7 +220,7 @@ def chip_scores(looker: Looker, path: Path, labels: Path) -> Array:
 
 
 def print_aucs(change: str, looked: Looked, measures: Measures) -> None:
-    """Print how well each measure tells wrong pixels."""
+    """Print how well each measure detects wrong pixels."""
     print(f"\n{change}: {100 * looked.wrong.mean():.1f} % of {len(looked.wrong):,} pixels are wrong")
     for name, values in measures.of(looked.confidence, looked.features, looked.bands).items():
 

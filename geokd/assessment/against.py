@@ -1,4 +1,4 @@
-"""Which of two maps is better: both compared with the same labelled points."""
+"""Which of two maps is better, judged with the same labelled points."""
 
 import math
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ class MapComparison(Record):
     better : {"first", "other"} or None
         The better map; None if the interval contains 0.
     points_for_decision : int or None
-        Labelled points in all, drawn alike, of which 80 % of samples would show a difference as large as this one; None
-        if no difference is seen.
+        Number of labelled points with which 80 % of samples of the same design would show a difference as large as this
+        one; None if the samples show no difference.
     notes : tuple of str
     """
 
@@ -78,7 +78,7 @@ def compare_maps(
 ) -> MapComparison:
     """Find out which of two maps is better, from labelled points: a paired comparison with a 95 % interval.
 
-    Only points at which one map alone is right count. The maps may differ in grid, resolution, CRS, extent and
+    Only points at which exactly one map is right count. The maps may differ in grid, resolution, CRS, extent and
     legend; they are compared where both have a class. Classes that either map does not distinguish are judged as one.
 
     Parameters
@@ -88,12 +88,13 @@ def compare_maps(
     sample : path
         Labelled points, a sample of :func:`geokd.sample` or other random points.
     other_map : path
-        Another class raster of geokd, or any raster of whole numbers; values without a name are named by their number.
+        Another class raster of geokd, or any raster of integers; values without a class name are called by their
+        number.
     field : str, optional
-        The attribute with the class, as of :func:`geokd.assess`.
+        The attribute with the class, as in :func:`geokd.assess`.
     match : path, optional
-        A CSV file with the columns map_class and reference_class, as of :func:`geokd.assess`, for classes of the labels
-        and of the other map alike.
+        A CSV file with the columns map_class and reference_class, as in :func:`geokd.assess`, for classes of the labels
+        and of the other map.
 
     Returns
     -------
@@ -107,10 +108,10 @@ def compare_maps(
     """
     source = open_map(class_map)
     if not is_vector(sample):
-        raise CallError(f"{sample} holds no points; maps are compared by the labelled points of a random sample")
+        raise CallError(f"{sample} holds no points; two maps are compared with the labelled points of a random sample")
     truth, design = read_labelled(source, sample, field)
     if not truth.are_points:
-        raise CallError(f"{sample} holds polygons; maps are compared by the labelled points of a random sample")
+        raise CallError(f"{sample} holds polygons; two maps are compared with the labelled points of a random sample")
     table = former_classes(source) if match is None else read_table(Path(match))
     table = [*table, *([("", NONE)] if design else [])]
     others = _classes_at(other_map, truth, source)
@@ -122,7 +123,7 @@ def compare_maps(
 
 @dataclass(frozen=True, eq=False)
 class _Points:
-    """Points, (N,) each: code of the first map, whether a point is labelled and used, and who is right there."""
+    """Points, (N,) each: code of the first map, whether a point is labelled and used, and which map is right there."""
 
     codes: NDArray[np.int64]
     labelled: NDArray[np.bool_]
@@ -134,7 +135,7 @@ class _Points:
 
 
 def _judged(source: MapFile, truth: GroundTruth, others: list[str], match: ClassMatch) -> _Points:
-    """Find who is right at each point."""
+    """Find which map is right at each point."""
     foreign = len(match.names)
     rows, cols, inside = source.cells_of(shapely.get_x(truth.geometries), shapely.get_y(truth.geometries))
     codes = np.full(len(truth.texts), NODATA, np.int64)
@@ -168,7 +169,7 @@ def _compared(source: MapFile, other: str, sample: str, points: _Points, design:
     notes = list(points.notes)
     if design is None or points.strata is None:
         strata, areas, cells = points.codes, count_cells(source).areas_ha, None
-        notes.append("the points are taken for a random sample; of points chosen otherwise intervals do not hold")
+        notes.append("the points are treated as a random sample; if they are not, intervals are not valid")
         strata = np.where(used, strata, 0)
     else:
         strata, areas, cells = points.strata, design.areas_ha, design.cells
@@ -187,7 +188,7 @@ def _compared(source: MapFile, other: str, sample: str, points: _Points, design:
     difference = paired_difference(won, lost, units, weights, inside)
     missing = 100 * areas[~present].sum() / areas.sum()
     if missing > 0:
-        notes.append(f"no point can be used in {missing:.1f} % of the area: figures are of the rest")
+        notes.append(f"no point can be used in {missing:.1f} % of the area: figures are for the rest")
     decided = "first" if difference.low > 0 else "other" if difference.high < 0 else None
     return MapComparison(
         source.path,
@@ -216,7 +217,7 @@ def _share(
 
 
 def _for_decision(difference: Estimate, points: int) -> int | None:
-    """Points with which 80 % of samples show a difference: n ((1.96 + 0.84) s / d)^2, s its standard error with n."""
+    """Points with which 80 % of samples show a difference d: n ((1.96 + 0.84) s / d)^2, s its standard error."""
     if difference.estimate == 0 or not difference.standard_error:
         return None
     return math.ceil(points * ((_SURE + _FOUND) * difference.standard_error / difference.estimate) ** 2)
@@ -228,7 +229,7 @@ def _classes_at(path: str | Path, truth: GroundTruth, source: MapFile) -> list[s
     Raises
     ------
     CallError, SceneError
-        If there is no such raster, or it cannot be used.
+        If the raster does not exist or cannot be used.
     """
     names = class_names(path)
     with open_scene(str(path)) as dataset:

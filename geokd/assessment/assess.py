@@ -18,9 +18,9 @@ from geokd.text import without_secrets
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceUsed(Record):
-    """What a map was compared with: path, kind, how it was drawn, and the judged class of each of its class names.
+    """The reference: path, kind, how it was drawn, and the judged class of each of its class names.
 
-    The class is None where a name is of no class.
+    The class is None if a name means "unknown".
     """
 
     path: str
@@ -33,8 +33,8 @@ class ReferenceUsed(Record):
 class ClassFigures(Record):
     """A judged class: units (points or cells) of it in map and reference, accuracies (fractions) and areas (ha).
 
-    Estimates are None where they cannot be made: accuracies of a class that the units do not show, areas from chosen
-    polygons.
+    Estimates are None where they are not possible: accuracies of a class without units, areas from polygons chosen by
+    hand.
     """
 
     name: str
@@ -57,15 +57,15 @@ class Assessment(Record):
     units : int
         Points or cells that are compared.
     left_out : dict of str to int
-        Points, polygons or cells that are not, by reason.
+        Points, polygons or cells that are not compared, by reason.
     overall_accuracy : Estimate or None
         Share of the classified area that is right.
     per_class : tuple of ClassFigures
     none_of_these_area_ha : Estimate or None
-        Area of what the map has no class of.
+        Area of land that belongs to none of the map's classes.
     unclassified_area_ha : float
     map_classes, reference_classes : tuple of str
-        The judged classes, last of all "unclassified" and "none of these" if there are any.
+        The judged classes; "unclassified" and "none of these" come last, if there are any.
     confusion_matrix : tuple of tuples of int
         Units by class in the map (rows) and in the reference.
     area_matrix : tuple of tuples of float, or None
@@ -73,7 +73,7 @@ class Assessment(Record):
     kappa : float or None
     notes : tuple of str
     precision : tuple of Precision
-        Widths of intervals and the points that narrower ones take; empty where nothing was drawn at random.
+        Widths of intervals and the points that narrower ones need; empty for a reference that is not a random sample.
     """
 
     map: MapUsed
@@ -100,7 +100,7 @@ def assess(
     match: str | Path | None = None,
     goals: SampleGoals | None = None,
 ) -> Assessment:
-    """Hold a map against a reference: confusion matrix, accuracies, areas corrected for the map's errors.
+    """Compare a map with a reference: confusion matrix, accuracies, error-adjusted areas.
 
     Parameters
     ----------
@@ -109,14 +109,14 @@ def assess(
     reference : path
         Labelled points, above all a sample of :func:`geokd.sample`; polygons; or a raster of classes on any grid.
     field : str, optional
-        The attribute with the class, by name, title or value; several that would be accepted separated by `|`. Without,
-        `reference` or else `class`.
+        The attribute with the class, by name, title or value; several acceptable classes are separated by `|`. Default:
+        `reference`, or else `class`.
     match : path, optional
         A CSV file with the columns map_class and reference_class. Classes that it joins are judged as one; an empty
-        map_class is for what the map has no class of. Without, classes go by their names, those of a map from before it
-        was restyled (:func:`geokd.style`) too.
+        map_class marks a class that the map does not have. Default: classes are matched by name, also by the names that
+        a restyled map (:func:`geokd.style`) had before.
     goals : SampleGoals, optional
-        Intervals of a wanted width, of which `precision` tells how many points more they take.
+        Intervals of a wanted width; `precision` lists how many additional points they need.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def _assessment(source: MapFile, reference: str, judgement: Judgement, precision
     match, figures, kinds = judgement.match, judgement.figures, len(judgement.match.names)
     reference_classes = (*match.names, *([NONE] if match.has_foreign else []))
     notes = list(judgement.notes)
-    notes += [f"{name} are judged as one class, since the reference does not distinguish them" for name in match.joined]
+    notes += [f"{name} are judged as one class, as the reference does not distinguish them" for name in match.joined]
     if match.has_unclassified:
         notes.append("unclassified cells count in areas and producer's accuracy, not in overall accuracy")
     classes = {text: None if k is None else reference_classes[k] for text, k in match.of_reference.items()}

@@ -1,4 +1,4 @@
-"""Models side by side on the same chips: how large, how fast, how good, and how far they agree."""
+"""Models side by side on the same chips: size, speed, accuracy and agreement."""
 
 import os
 from collections.abc import Sequence
@@ -34,12 +34,12 @@ from geokd.statistics.metrics import (
 )
 
 ROUNDS = 5
-"""Times that the speed of each model is measured, in turn with the others: what else the machine does hits all."""
+"""How often the speed of each model is measured, in turn with the others, so that other load affects all alike."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedModel(Accuracy):
-    """A model among others.
+    """One of the compared models.
 
     Parameters of the network, size of the bundle, multiply-adds for one patch of patch_px; chips per second, the median
     of several rounds in which the models took turns, of the network alone in one thread; times as fast as the first,
@@ -71,7 +71,7 @@ class ComparedModel(Accuracy):
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedChips(Record):
-    """The chips: path, how many, and notes on what was chosen in reading them and on models trained on them."""
+    """The chips: path, number, and notes on how they were read and on models that were trained on them."""
 
     path: str
     n: int
@@ -110,15 +110,15 @@ def compare(
     Parameters
     ----------
     models : sequence of paths
-        Bundles, or names of some that ship; two at least. Each gets the chips as its own contract asks for them.
+        Bundles, or names of shipped ones; at least two. Each gets the chips as its own contract requires.
     chips : path
-        Folder or zip archive with one sub-folder a class, as :func:`geokd.evaluate` takes it.
+        Folder or zip archive with one sub-folder a class, as for :func:`geokd.evaluate`.
     output : path, optional
         JSON file to write the figures to.
     overwrite : bool
         Replace it if it exists.
     progress : Progress
-        Takes a line about what is measured next; models are its parts.
+        Is called with a line about what is measured next, the number of models done and their total.
 
     Returns
     -------
@@ -129,10 +129,9 @@ def compare(
     BundleError
         If a model is missing or broken.
     CallError
-        If there are fewer than two models, or not all know the same classes, or `output` exists already, or there are
-        no such chips.
+        If there are fewer than two models, their classes differ, `output` exists already, or the chips do not exist.
     ChipError
-        If the chips cannot be read, or a folder is no class of the models.
+        If the chips cannot be read, or a folder is not a class of the models.
     OutputError
         If the file cannot be written.
     """
@@ -151,7 +150,7 @@ def compare(
     judged: list[_Judged] = []
     first: NDArray[np.int64] | None = None
     for done, (model, student) in enumerate(zip(models, students, strict=True)):
-        progress(f"classifying {len(index):,} chips by {model}", done=done, total=len(models) + 1)
+        progress(f"classifying {len(index):,} chips with {model}", done=done, total=len(models) + 1)
         read_as = read[student.bundle.contract]
         logits, truth = _logits(student, read_as.pixels, legend), codes[read_as.labels]
         same = None if first is None else agreement(logits.argmax(axis=1), first, truth, legend.names)
@@ -181,10 +180,10 @@ def compare(
 def _check_classes(models: Sequence[str | Path], bundles: list[Bundle]) -> None:
     """Refuse models that cannot be compared."""
     if len(bundles) < 2:
-        raise CallError(f"{len(bundles)} model is nothing to compare: give two at least; geokd evaluate measures one")
+        raise CallError(f"{len(bundles)} model cannot be compared: give at least two; geokd evaluate measures one")
     first = bundles[0].legend.names
     problems = [
-        f"{model} knows other classes ({', '.join(bundle.legend.names)}) than {models[0]} ({', '.join(first)})"
+        f"{model} has other classes ({', '.join(bundle.legend.names)}) than {models[0]} ({', '.join(first)})"
         for model, bundle in zip(models, bundles, strict=True)
         if set(bundle.legend.names) != set(first)
     ]
@@ -210,7 +209,7 @@ class _Judged(NamedTuple):
 def _compared(
     model: str | Path, bundle: Bundle, judged: _Judged, speed: dict[str, Any], legend: Legend
 ) -> ComparedModel:
-    """Say what a model is, how large, how fast and how good."""
+    """Describe a model: size, speed and accuracy."""
     side = bundle.contract.patch_px
     layers = trace_layers(bundle.graph, (len(bundle.contract.bands), side, side))
     confusion = confusion_matrix(judged.truth, judged.logits.argmax(axis=1), len(legend))

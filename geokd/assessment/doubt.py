@@ -1,4 +1,4 @@
-"""Choosing the cells of a map that are most worth a look: in doubt, spread out, of all classes. Pure numpy."""
+"""Choosing the cells of a map for review: uncertain, spread out, from all classes. Pure numpy."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,16 @@ _SHRINK = 0.8
 
 
 class Candidates:
-    """Keeps the most doubtful cell of each class in each tile of a map, as its windows pass by.
+    """Keeps the most uncertain cell of each class in each tile of a map, window by window.
 
-    So memory holds some candidates for each cell to be chosen, not the map.
+    Memory holds a few candidates for each cell to be chosen, not the whole map.
 
     Parameters
     ----------
     cells : int64 array (K,)
-        Cells of each class in the whole map: tiles of a class are the smaller, the fewer they are.
+        Cells of each class in the whole map; rare classes get smaller tiles.
     total : int
-        Cells that are to be chosen of it in the end.
+        Number of cells to be chosen.
     """
 
     def __init__(self, cells: NDArray[np.int64], total: int) -> None:
@@ -29,15 +29,15 @@ class Candidates:
         self._kept: list[NDArray[np.int64]] = []
 
     def pass_by(self, start: tuple[int, int], codes: NDArray[np.uint8], margins: NDArray[np.uint8]) -> None:
-        """Look at a window of the map that begins with the cell (row, col) `start`, a multiple of 1024 each.
+        """Add a window of the map that begins with the cell (row, col) `start`, each a multiple of 1024.
 
         Parameters
         ----------
         start : tuple of int
         codes : uint8 array (rows, cols)
-            Of classes; others are passed over.
+            Codes of classes; other codes are ignored.
         margins : uint8 array (rows, cols)
-            Lead of the likeliest class over the next; the lower, the more doubtful.
+            Lead of the likeliest class over the next; the lower, the more uncertain.
         """
         for code, side in enumerate(self._tile_side):
             rows, cols = np.nonzero(codes == code)
@@ -49,15 +49,15 @@ class Candidates:
             self._kept.append(found.astype(np.int64))
 
     def choose(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Choose cells; the map must have as many.
+        """Choose `total` cells; the map must have at least as many.
 
         Half of them are shared out evenly over the classes, rare ones first, the rest goes to the lowest margins. The
-        distance that is kept between them gives way where a class lies too close together.
+        minimum distance between them is reduced where the cells of a class lie close together.
 
         Returns
         -------
         rows, cols, codes : int64 arrays (total,)
-            In an order of use: the most doubtful of each class, then the second of each, and so on.
+            The most uncertain of each class first, then the second of each, and so on.
         """
         rows, cols, codes, doubt = np.concatenate(self._kept, axis=1)
         order = np.lexsort((cols, rows, doubt))

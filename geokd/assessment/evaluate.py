@@ -1,4 +1,4 @@
-"""How well a model does on labelled chips."""
+"""Accuracy of a model on labelled chips."""
 
 import time
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class ModelUsed(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ChipsUsed(Record):
-    """Labelled chips: their path, a hash of all, what was chosen in reading them.
+    """Labelled chips: their path, a hash of all, and notes on how they were read.
 
     `seen_before` counts those that the model was trained on, None if its bundle has no record of these.
     """
@@ -65,12 +65,12 @@ class Evaluation(Accuracy):
 
 
 def evaluate(model: str | Path, chips: str | Path) -> Evaluation:
-    """Classify labelled chips and compare. A dense student answers with the mean over the cells of a chip.
+    """Classify labelled chips and compare with their labels. A dense student answers with the mean over a chip's cells.
 
     Parameters
     ----------
     model : path
-        A bundle, or the name of one that ships.
+        A bundle, or the name of a shipped one.
     chips : path
         Folder or zip archive with one sub-folder a class. Folders are matched with the legend by name or title,
         whatever the case.
@@ -84,7 +84,7 @@ def evaluate(model: str | Path, chips: str | Path) -> Evaluation:
     BundleError
         If the model is missing or broken.
     CallError, ChipError
-        If there are no such chips, or they cannot be read, or a folder is no class of the model: all in one message.
+        If the chips do not exist or cannot be read, or a folder is not a class of the model: all in one message.
     """
     path = resolve_model(model)
     bundle = load_bundle(path)
@@ -126,23 +126,23 @@ def match_classes(folders: tuple[str, ...], legend: Legend) -> NDArray[np.int64]
     Raises
     ------
     ChipError
-        If a folder is no class of the legend, or two folders are the same one: all of them in one message.
+        If a folder is not a class of the legend, or two folders mean the same one: all of them in one message.
     """
     found = [legend.code_named(folder) for folder in folders]
     strangers = [folder for folder, code in zip(folders, found, strict=True) if code is None]
     if strangers:
         raise ChipError(
-            f"the chip folders {', '.join(strangers)} are no classes of the model, which knows"
+            f"the chip folders {', '.join(strangers)} are not classes of the model, which has"
             f" {', '.join(legend.names)}; rename or leave them out"
         )
     twice = [folder for folder, code in zip(folders, found, strict=True) if found.count(code) > 1]
     if twice:
-        raise ChipError(f"the chip folders {', '.join(twice)} mean the same class of the model; put them together")
+        raise ChipError(f"the chip folders {', '.join(twice)} mean the same class of the model; merge them")
     return np.array(found, np.int64)
 
 
 def absence_notes(codes: NDArray[np.int64], legend: Legend) -> list[str]:
-    """Name the classes of the legend that no folder is of, as :func:`match_classes` found them."""
+    """List the classes of the legend that have no folder, given the codes from :func:`match_classes`."""
     absent = [c.name for c in legend if c.value not in codes]
     if not absent:
         return []
@@ -150,12 +150,12 @@ def absence_notes(codes: NDArray[np.int64], legend: Legend) -> list[str]:
 
 
 def count_seen(bundle: Bundle, chips: Chips) -> int | None:
-    """Count the chips that a model, or what it was made from, learned from; None if it does not tell."""
+    """Count the chips that a model, or the model it was made from, was trained on; None if there is no record."""
     return None if bundle.seen_chips is None else bundle.seen_chips.count(chips.picture_hashes)
 
 
 def seen_notes(model: str, seen_before: int | None, count: int) -> list[str]:
-    """Say that a model is examined on what it learned."""
+    """Describe that a model is evaluated on chips it was trained on."""
     if not seen_before:
         return []
     return [

@@ -15,7 +15,7 @@ from geokd.statistics.metrics import kappa
 class Figures:
     """Figures of a map; each is None where it cannot be estimated.
 
-    Matrices have the map in rows and the reference in columns, as Olofsson et al. 2014 have them: units, and shares of
+    Matrices have the map in rows and the reference in columns, as in Olofsson et al. 2014: units, and shares of
     the area. Accuracies are of the classes 0..K-1 that map and reference share, areas (ha) of all classes of the
     reference.
     """

@@ -1,4 +1,4 @@
-"""A map compared with points, polygons or another map: units counted by class, and the figures of them."""
+"""A map compared with points, polygons or another map: units counted by class, and their figures."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ Kind = Literal["points", "polygons", "raster"]
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """A comparison: how the reference was drawn, figures of the judged classes, and what each of these covers."""
+    """A comparison: how the reference was drawn, figures of the judged classes, and the area of each."""
 
     kind: Kind
     design: str
@@ -38,7 +38,7 @@ class Judgement:
 def by_points(
     source: MapFile, truth: GroundTruth, match: ClassMatch, strata: Strata, design: CellDesign | None
 ) -> Judgement:
-    """Compare a map with labelled points: a sample of :func:`geokd.sample`, or other points taken for random ones.
+    """Compare a map with labelled points: a sample of :func:`geokd.sample`, or other points treated as random.
 
     Raises
     ------
@@ -63,8 +63,8 @@ def by_points(
     if design is None:
         layers, areas, cells = codes, strata.areas_ha, None
         notes.append(
-            "the points are taken for a random sample, of the whole map or of each of its classes, and are weighted by"
-            " the classes' areas; of points chosen otherwise neither areas nor intervals hold"
+            "the points are treated as a random sample of the map or of each of its classes, and are weighted with"
+            " the classes' areas; if they are not, neither areas nor intervals are valid"
         )
     else:
         layers, areas, cells = truth.others["stratum"].astype(np.int64), design.areas_ha, design.cells
@@ -75,22 +75,22 @@ def by_points(
     present: NDArray[np.bool_] = counts.sum(axis=(1, 2)) > 0
     if design and left_out["unlabelled"]:
         notes.append(
-            f"{left_out['unlabelled']} of {len(labels)} points of the sample are not labelled; figures take them to be"
-            " like the others of their class"
+            f"{left_out['unlabelled']} of {len(labels)} points of the sample are not labelled; they are assumed to be"
+            " like the labelled points of their class"
         )
     if areas[~present].sum() > 0:
         names = source.legend.names if design is None else design.strata or design.names
         lacking = [name for name, has, area in zip(names, present, areas, strict=True) if not has and area > 0]
         share = 100 * areas[~present].sum() / areas.sum()
         notes.append(
-            f"no point is labelled in {', '.join(lacking)}, {share:.1f} % of the area: figures are of the rest"
+            f"no point is labelled in {', '.join(lacking)}, {share:.1f} % of the area: figures are for the rest"
         )
     sample = StratifiedSample(
         counts[present], len(match.names), areas[present], None if cells is None else cells[present]
     )
     figures = figures_of_sample(sample, float(areas[present].sum()))
     mapped_ha = _judged(strata.areas_ha, match)
-    unseen = (mapped_ha > 0) & (counts.sum(axis=(0, 2)) == 0)  # how much of such a class is mapped right is unknown
+    unseen = (mapped_ha > 0) & (counts.sum(axis=(0, 2)) == 0)  # the share mapped right is unknown
     producers = zip(figures.producers_accuracy, unseen, strict=False)
     figures = replace(figures, producers_accuracy=tuple(None if lacking else figure for figure, lacking in producers))
     words = "stratified random sample" if design else "random sample, weighted by the map's classes"
@@ -104,10 +104,10 @@ def _design_notes(
     codes: NDArray[np.int64],
     mapped: NDArray[np.bool_],
 ) -> list[str]:
-    """Say what is unusual about a sample that was drawn from strata."""
+    """Describe what is unusual about a sample that was drawn from strata."""
     if map_hash(source) != design.map_sha256:
         return [
-            "the sample was drawn from another map; its classes are the strata, and areas are of what that map covers"
+            "the sample was drawn from another map: the strata are that map's classes, and areas refer to its extent"
         ]
     if design.strata:
         return []
@@ -150,8 +150,8 @@ def by_polygons(
     kinds = len(match.names) + match.has_foreign
     figures = figures_of_polygons(np.array(cells), np.array(labels), len(match.names), kinds)
     notes = [
-        "polygons that somebody chose are no random sample: figures are of the cells in them, not of the map, and areas"
-        " cannot be corrected by them; intervals are over polygons, since cells of one are alike"
+        "polygons chosen by hand are not a random sample: figures describe the cells in them, not the map, and areas"
+        " cannot be corrected; intervals are over polygons, because cells of one polygon resemble each other"
     ]
     words = f"{len(cells)} polygons"
     return Judgement("polygons", words, match, figures, _judged(strata.areas_ha, match), left_out, notes)
@@ -167,7 +167,7 @@ def by_raster(source: MapFile, reference: str | Path, table: list[tuple[str, str
     """
     pairs = pairs_with_raster(reference, source.grid, source.windows(), NODATA)
     if not pairs:
-        raise ChipError(f"{reference} has no value at the centre of any mapped cell; does it lie elsewhere?")
+        raise ChipError(f"{reference} has no value at the centre of any mapped cell; do they show the same place?")
     names, notes = raster_names(reference, pairs)
     match = match_classes(source.legend, names.values(), table, str(reference))
     shape = (len(match.names) + match.has_unclassified, len(match.names) + match.has_foreign)
@@ -183,8 +183,8 @@ def by_raster(source: MapFile, reference: str | Path, table: list[tuple[str, str
     if not cells.any():
         raise ChipError(f"{reference} has no class at the centre of any mapped cell")
     notes.append(
-        "every cell with a value in the reference counts, at its centre: nothing is left to chance, so there are no"
-        " intervals; figures and areas are of these cells, and take the reference to be right"
+        "every cell with a value in the reference counts, at its centre: nothing is sampled, so there are no"
+        " intervals; figures and areas describe these cells and assume that the reference is right"
     )
     compared = areas.sum(axis=1)
     left_out = {"unlabelled": unknown}
@@ -193,7 +193,7 @@ def by_raster(source: MapFile, reference: str | Path, table: list[tuple[str, str
 
 
 def _judged(areas_ha: NDArray[np.float64], match: ClassMatch) -> NDArray[np.float64]:
-    """Sum what the codes of a map cover by judged class."""
+    """Sum the areas of a map's codes by judged class."""
     kinds = len(match.names) + match.has_unclassified
     return np.asarray(np.bincount(np.array(match.of_map), areas_ha, minlength=kinds), np.float64)
 

@@ -10,7 +10,7 @@ from geokd.errors import CallError, one_message
 from geokd.legend.classes import UNCLASSIFIED, Legend
 
 SEPARATOR = "|"
-"""Stands between the classes that an interpreter would accept."""
+"""Separates the classes that an interpreter would accept."""
 
 _COLUMNS = ["map_class", "reference_class"]
 
@@ -28,8 +28,8 @@ class ClassMatch:
     of_map : tuple of int
         For each code of the map, the index of its judged class; `len(names)` for unclassified.
     of_reference : dict of str to int or None
-        For each class of the reference likewise; `len(names)` for one that is no class of the map, None for one that
-        says that nothing is known.
+        For each class of the reference likewise; `len(names)` for one that is not a class of the map, None for one that
+        means "unknown".
     joined : tuple of str
         Names that mean several classes of the map.
     """
@@ -41,7 +41,7 @@ class ClassMatch:
 
     @property
     def has_foreign(self) -> bool:
-        """Whether the reference has classes that the map has not."""
+        """Whether the reference has classes that the map does not have."""
         return len(self.names) in self.of_reference.values()
 
     @property
@@ -60,9 +60,9 @@ def match_classes(
     legend : Legend
         Of the map.
     reference : iterable of str
-        Names, titles or values; several that would be accepted are separated by `|`.
+        Names, titles or values; several acceptable ones are separated by `|`.
     table : sequence of (str, str)
-        Class of the map, class of the reference; goes before names. An empty class of the map says that it has none.
+        Class of the map, class of the reference; takes precedence over names. An empty class of the map: it has none.
     source : str
         What messages call the reference.
 
@@ -94,7 +94,7 @@ def read_table(path: Path) -> list[tuple[str, str]]:
     Raises
     ------
     CallError
-        If it is no such table.
+        If it is not such a table.
     """
     try:
         rows = [row for row in csv_rows(read_text(path)) if any(cell.strip() for cell in row)]
@@ -106,13 +106,13 @@ def read_table(path: Path) -> list[tuple[str, str]]:
 
 
 def _refuse(legend: Legend, in_table: list[str], strangers: list[str], source: str) -> None:
-    problems, known = [], f"no classes of the map, which knows {', '.join(legend.names)}"
+    problems, known = [], f"not classes of the map, which has {', '.join(legend.names)}"
     if in_table:
         problems.append(f"the table names {', '.join(dict.fromkeys(in_table))}, {known}; correct it")
     if strangers:
         problems.append(
             f"{source} holds {', '.join(strangers)}, {known}; define them with --match FILE.csv with the columns"
-            " map_class and reference_class, an empty map_class for what the map has no class of"
+            " map_class and reference_class, with an empty map_class where the map has no such class"
         )
     if problems:
         raise CallError(one_message(problems))

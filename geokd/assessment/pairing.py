@@ -1,4 +1,4 @@
-"""Maps of two dates laid over each other: the strata of a sample of change."""
+"""Maps of two dates, overlaid: the strata of a sample of change."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class PairedMaps(MapFile):
 
 @dataclass(frozen=True, eq=False)
 class MappedChange:
-    """What two maps have changed by.
+    """The changes between two maps.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class MappedChange:
     names: dict[int, str]
 
     def kinds(self, pair: Pair) -> tuple[int, int] | None:
-        """Judged class before and after; None where a map says nothing."""
+        """Judged class before and after; None where a map has no class."""
         before, after = self.match.of_map[pair.code], self.match.of_reference.get(self.names[pair.value])
         if before >= len(self.match.names) or after is None:
             return None
@@ -77,7 +77,7 @@ class MappedChange:
 def mapped_change(
     first: MapFile, later: str | Path, match: str | Path | None, labels: tuple[str, ...] = ()
 ) -> MappedChange:
-    """Count the changes between two maps, whose classes and those of labels are brought together.
+    """Count the changes between two maps, whose classes and those of the labels are matched.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def mapped_change(
     """
     pairs = pairs_with_raster(later, first.grid, first.windows(), NODATA)
     if not pairs:
-        raise CallError(f"{first.path} and {later} share no cell that both have mapped; do they lie elsewhere?")
+        raise CallError(f"{first.path} and {later} have no mapped cell in common; do they show the same place?")
     names, _ = raster_names(later, pairs)
     table = [] if match is None else read_table(Path(match))
     known = {name for name in (*names.values(), *labels) if name and name.casefold() != UNCLASSIFIED}
@@ -94,12 +94,12 @@ def mapped_change(
 
 
 def pair_maps(first: MapFile, later: str | Path, match: str | Path | None) -> PairedMaps:
-    """Lay a map of a later date over another; changes that cover little are one stratum.
+    """Overlay a map with one of a later date; changes that cover little area share one stratum.
 
     Raises
     ------
     CallError, SceneError
-        As :func:`mapped_change`.
+        As for :func:`mapped_change`.
     """
     change = mapped_change(first, later, match)
     titles = [*change.match.names, "other"]

@@ -1,4 +1,4 @@
-"""What a map is compared with where no reference map exists: spectral indices and polygons. Pure numpy."""
+"""Reference data where no reference map exists: spectral indices and polygons. Pure numpy."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _RESAMPLES = 1000
 def normalised_difference(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float32]:
     """(one - other) / (one + other), of values below 0 as if they were 0, and 0 where both are 0.
 
-    Reflectance below 0, as dark water has it after an atmospheric correction, would turn the index round.
+    Reflectance below 0, as over dark water after atmospheric correction, would invert the index.
 
     NDWI with green and near infrared (McFeeters 1996, Int. J. Remote Sensing 17, 1425-1432), NDVI with near infrared
     and red (Rouse et al. 1974).
@@ -65,7 +65,8 @@ def share_around_cells(
 def interval_over_groups(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[float, float] | None:
     """95 % interval of sum(hits) / sum(counts) by the percentile bootstrap over groups; None of a single group.
 
-    Cells of one polygon are alike, so polygons are drawn anew, not cells (Efron and Tibshirani 1993, chapter 13).
+    Cells of one polygon resemble each other, so polygons are resampled, not cells (Efron and Tibshirani 1993, chapter
+    13).
 
     Parameters
     ----------
@@ -82,8 +83,8 @@ def interval_over_groups(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> 
 def share_over_groups(hits: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[float, float, float] | None:
     """Return sum(hits) / sum(counts) and its 95 % interval over groups; None where nothing is counted.
 
-    Where groups do not differ, being all hit or all missed or one alone, drawing them anew tells nothing: then the
-    interval is Wilson's with each group as one observation.
+    Where groups do not differ, all hit, all missed or a single one, resampling them shows no spread: then the interval
+    is Wilson's with each group as one observation.
 
     Parameters
     ----------

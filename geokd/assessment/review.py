@@ -1,4 +1,4 @@
-"""Choosing the cells of a map that are most worth a look, for somebody to confirm or correct them."""
+"""Choosing the cells of a map that are most worth a look, to be confirmed or corrected by an analyst."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from geokd.maps.input_maps import InputMap, find_map
 from geokd.maps.map_file import MapUsed, count_cells, map_hash
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
-NO_SAMPLE = "they are no random sample: neither accuracies nor areas can be estimated from them"
-_DESCRIPTION = f"Cells in which a land-use map is in doubt, to be confirmed or corrected for geokd tile; {NO_SAMPLE}"
+NO_SAMPLE = "they are not a random sample: neither accuracies nor areas can be estimated from them"
+_DESCRIPTION = f"Cells in which a land-use map is uncertain, to be confirmed or corrected for geokd tile; {NO_SAMPLE}"
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class ReviewOptions:
     Parameters
     ----------
     scene : str or None
-        The scene that the map was made from, for the pictures; None: where the map's manifest says.
+        The scene that the map was made from, for the pictures. None: the path in the map's manifest.
     overwrite : bool
-        Whether a review in which nobody has looked at anything is replaced.
+        Whether an existing review is replaced if no cell of it was looked at.
     """
 
     scene: str | None = None
@@ -45,14 +45,14 @@ class ReviewOptions:
 
 @dataclass(frozen=True, eq=False)
 class _Doubts:
-    """What a map says of some cells, beside its class; (N,) each.
+    """What a map contains for some cells besides the class; (N,) each.
 
     Parameters
     ----------
     margins, confidence : int32 arrays
         Percent. The margin is the lead of the likeliest class over the next or, without probabilities, the confidence.
     likeliest, second : int64 arrays or None
-        The likeliest class, and the likeliest of the others than the map's; None without probabilities.
+        The likeliest class, and the likeliest class other than the map's; None without probabilities.
     """
 
     margins: NDArray[np.int32]
@@ -74,7 +74,7 @@ class ReviewedClass(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Review(Record):
-    """Cells chosen for review: the file written, the map, and what they were chosen by ("margin" or "confidence")."""
+    """Cells chosen for review: the file written, the map, and the measure used ("margin" or "confidence")."""
 
     output: str
     map: MapUsed
@@ -87,8 +87,9 @@ class Review(Record):
 def review(class_map: str | Path, points: int, output: str | Path, options: ReviewOptions | None = None) -> Review:
     """Choose the cells of a map that are most worth a look, and write them as a GeoPackage to be corrected in QGIS.
 
-    These are cells in which the likeliest class leads the next by least, spread out, and of all classes. By the
-    probabilities beside the map, or else by its confidence. `geokd.tile` cuts chips of those that were looked at.
+    These are cells with the smallest lead of the likeliest class over the next, spread out, from all classes. The lead
+    is taken from the probabilities beside the map, or else from its confidence. `geokd.tile` cuts chips around those
+    that were looked at.
 
     Parameters
     ----------
@@ -106,9 +107,9 @@ def review(class_map: str | Path, points: int, output: str | Path, options: Revi
     Raises
     ------
     CallError
-        If there is no such map, the number of points is out of range, or the output exists or holds labels.
+        If the map does not exist, the number of points is out of range, or the output exists or holds labels.
     SceneError
-        If the map or what lies beside it cannot be read.
+        If the map or a file beside it cannot be read.
     OutputError
         If the output cannot be written.
     """
@@ -137,8 +138,8 @@ def review(class_map: str | Path, points: int, output: str | Path, options: Revi
     if by == "confidence":
         notes.insert(
             0,
-            "cells of low confidence are chosen, since no probabilities lie beside the map; geokd classify"
-            " --probabilities writes them, and then those count in which two classes are nearly as likely",
+            "cells of low confidence are chosen, because the map has no probabilities; geokd classify"
+            " --probabilities writes them, and then cells are chosen in which two classes are almost equally likely",
         )
     return Review(
         output=str(path),
@@ -160,7 +161,7 @@ def review(class_map: str | Path, points: int, output: str | Path, options: Revi
 
 
 def _columns(source: InputMap, codes: NDArray[np.int64], doubts: _Doubts, pictures: list[str]) -> dict[str, Column]:
-    """Columns of a review: the class, the map's until it is changed; whether it was looked at; what the map thinks."""
+    """Columns of a review: the class, the map's until it is changed; whether it was looked at; the map's confidence."""
     number = len(codes)
     nobody = np.ones(number, np.bool_)
     classes = (
@@ -206,7 +207,7 @@ class _Layers:
         return np.asarray(np.where(best[-1] == NODATA, NODATA, best[-1] - best[-2]), np.uint8)
 
     def at(self, rows: NDArray[np.int64], cols: NDArray[np.int64], codes: NDArray[np.int64]) -> _Doubts:
-        """Read what is said of some cells, of `codes` in the map."""
+        """Read the values of some cells, which have `codes` in the map."""
         margins, confidence = np.zeros(len(rows), np.int32), np.zeros(len(rows), np.int32)
         likeliest, second = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
         for number in np.lexsort((cols, rows)):
@@ -219,11 +220,11 @@ class _Layers:
                 own = codes[number] if codes[number] < len(percent) else likeliest[number]
                 percent[own] = -1
                 second[number] = percent.argmax()
-        told = self._probabilities is not None and self._probabilities.count > 1
-        return _Doubts(margins, confidence, likeliest if told else None, second if told else None)
+        several = self._probabilities is not None and self._probabilities.count > 1
+        return _Doubts(margins, confidence, likeliest if several else None, second if several else None)
 
     def check(self, codes: NDArray[np.uint8], margins: NDArray[np.uint8]) -> None:
-        """Refuse values that are not of this map.
+        """Refuse values that do not belong to this map.
 
         Raises
         ------

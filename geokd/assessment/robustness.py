@@ -1,6 +1,6 @@
-"""How well a student holds on a scene, and on the same scene as it might have been taken otherwise.
+"""Accuracy of a student on a scene, and on the same scene under simulated changes of air, sun and sensor.
 
-Three yardsticks that need no map of the place: water and dense vegetation by indices of the near infrared (which a
+Three references that need no map of the place: water and dense vegetation from indices of the near infrared (which a
 student of red, green and blue never sees), polygons that a person has interpreted, and the student's own map, from
 which that of a changed scene should not differ.
 """
@@ -43,12 +43,12 @@ LARGEST_PX = 40_000_000
 
 @dataclass(frozen=True)
 class RobustnessOptions(YardstickOptions):
-    """What to hold the maps against, and which changes to simulate.
+    """What to compare the maps with, and which changes to simulate.
 
     Parameters
     ----------
     labels, field, group_field, green_band, nir_band
-        As :class:`geokd.assessment.yardstick.YardstickOptions`.
+        As in :class:`geokd.assessment.yardstick.YardstickOptions`.
     shifts : tuple of str
         Names of simulated changes, of :data:`geokd.assessment.shifts.SHIFTS`.
 
@@ -77,7 +77,7 @@ class LabelsUsed(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Loss(Record):
-    """The change that costs most of a figure, and how much; a fraction."""
+    """The change that lowers a figure most, and by how much; a fraction."""
 
     change: str
     loss: float
@@ -87,7 +87,7 @@ class Loss(Record):
 class Robustness(Record):
     """Figures of the map of a scene as it is, the first of `maps`, and under simulated changes.
 
-    `worst` has, for each figure, the change that costs most.
+    `worst` has, for each figure, the change that lowers it most.
     """
 
     scene: str
@@ -111,17 +111,17 @@ def robustness(
     *,
     progress: Progress = silent,
 ) -> Robustness:
-    """Map a scene as it is and as it might have been taken otherwise, and hold the maps against what is known.
+    """Map a scene as it is and under simulated changes, and compare the maps with reference data.
 
     Writes `<scene>_robustness.json` and `.png` (all maps beside the scene) into the folder `output`.
 
     Parameters
     ----------
     scene, model, output, options
-        As :func:`geokd.mapping.classify.classify`.
+        As for :func:`geokd.mapping.classify.classify`.
     against : RobustnessOptions, optional
     progress : Progress
-        Takes the name of each map when it is made; maps are its parts.
+        Is called with the name of each map when it is made, the number of maps done and their total.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def robustness(
     Raises
     ------
     CallError, SceneError, BundleError, ChipError, OutputError
-        As :func:`geokd.mapping.classify.classify`; also if the scene is too large to be changed in memory.
+        As for :func:`geokd.mapping.classify.classify`; also if the scene is too large to be changed in memory.
     """
     options, against = options or ClassifyOptions(), against or RobustnessOptions()
     stem = describe_scene(scene).name
@@ -179,7 +179,7 @@ _BETTER_HIGH = {"water_recall": 1, "false_water": -1, "vegetation_recall": 1, "a
 
 
 def _worst(maps: dict[str, MapFigures]) -> dict[str, Loss]:
-    """For each figure, the change that costs most: its name and by how much the figure gets worse."""
+    """For each figure, the change that lowers it most: its name and by how much."""
     base, *changed = maps.items()
     worst: dict[str, Loss] = {}
     for figure, sign in _BETTER_HIGH.items():
@@ -209,7 +209,7 @@ def _file_hash(path: Path) -> str | None:
 def unrounded(plan: ScenePlan, part: Rectangle) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Read a part of the scene as the student sees it, neither rounded nor clipped, and which pixels are valid.
 
-    Pixels that are not valid take the mean of their band, so that changes of the scene do not take them for land.
+    Invalid pixels get the mean of their band, so that simulated changes do not treat them as land.
     """
     values, valid = read_values(plan, part.window, plan.bidx)
     pixels = to_reflectance(values, plan.value_scales, plan.value_offsets)
@@ -222,7 +222,7 @@ def unrounded(plan: ScenePlan, part: Rectangle) -> tuple[NDArray[np.float32], ND
 
 
 def _map_of(pixels: NDArray[np.float32], valid: NDArray[np.bool_], job: MappingJob, path: Path) -> ClassMap:
-    """Map changed pixels by the same road as the scene itself, through a file of bytes with an alpha band.
+    """Map changed pixels in the same way as the scene itself, from an 8-bit file with an alpha band.
 
     They are those that the map's cells depend on, see :attr:`geokd.mapping.jobs.MappingJob.seen`.
     """

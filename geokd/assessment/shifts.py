@@ -1,7 +1,7 @@
 """Simulated changes of how a scene was taken. Pure numpy.
 
-Each takes and returns the scene as the student would see it were it not rounded: float32 (C, rows, cols) in byte steps,
-not clipped. Amounts are for Sentinel-2 stretched as EuroSAT is, 0..2750 to 1..255, where a byte step is reflectance
+Each takes and returns the scene as the student sees it, but not rounded: float32 (C, rows, cols) in byte steps,
+not clipped. Amounts are for Sentinel-2 stretched like EuroSAT, 0..2750 to 1..255, where a byte step is reflectance
 0.00108.
 """
 
@@ -24,7 +24,7 @@ def _by_wavelength(ends: tuple[float, float], nm: Sequence[float]) -> Pixels:
 
 
 def haze(pixels: Pixels, nm: Sequence[float]) -> Pixels:
-    """Draw a bright, slightly blue veil of 12 % over the scene."""
+    """Add thin, slightly blue haze of 12 % to the scene."""
     return pixels + np.float32(0.12) * (_by_wavelength(HAZE, nm) - pixels)
 
 
@@ -35,7 +35,7 @@ def molecular_light(pixels: Pixels, nm: Sequence[float], blue: float) -> Pixels:
 
 
 def surface_reflectance(pixels: Pixels, nm: Sequence[float]) -> Pixels:
-    """Correct the atmosphere, as from Level-1C to Level-2A: its own light off, the ground's made whole.
+    """Correct the atmosphere, as from Level-1C to Level-2A: subtract path radiance, divide by transmittance.
 
     Rayleigh reflectance 0.05 in the blue, as between 490 nm and the sun in middle heights; transmittance 0.94 to 0.88.
     """
@@ -64,7 +64,7 @@ def coarser(pixels: Pixels) -> Pixels:
 
 
 def sharper(pixels: Pixels) -> Pixels:
-    """Sharpen, as averages of pixels of half the side are: add half of what a 3 x 3 mean takes away."""
+    """Sharpen, like pixels of half the side: add half of the difference from a 3 x 3 mean."""
     padded = np.pad(pixels, ((0, 0), (1, 1), (1, 1)), mode="edge")
     rows, cols = pixels.shape[1:]
     total: Pixels = np.zeros_like(pixels)
@@ -92,7 +92,7 @@ def noise(pixels: Pixels, steps: float) -> Pixels:
 
 
 def band_gain(pixels: Pixels, nm: Sequence[float], red: float, blue: float) -> Pixels:
-    """Give each band a gain of its own, linear in wavelength from the red to the blue."""
+    """Apply a different gain to each band, linear in wavelength from the red to the blue."""
     return pixels * _by_wavelength((red, blue), nm)
 
 

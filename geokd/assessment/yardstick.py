@@ -1,4 +1,4 @@
-"""What a map is compared with: the near infrared, which students of colours never see, and interpreted polygons."""
+"""Reference data: the near infrared, which students of red, green and blue never see, and interpreted polygons."""
 
 import math
 import re
@@ -31,13 +31,13 @@ _VEGETATION = re.compile(
     r"forest|wood(land)?|tree|herb(aceous)?|vegetation|pasture|meadow|(crop|grass|farm|shrub)(land)?|field"
     r"|agricultur(e|al)|orchard|vineyard|scrub"
 )
-_REFLECTANCE = 10_000  # what reflectance is counted in
+_REFLECTANCE = 10_000  # reflectance is multiplied by this
 _NOT = {"no", "non", "not", "without"}
 
 
 @dataclass(frozen=True)
 class YardstickOptions:
-    """What to hold maps against.
+    """What to compare maps with.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class YardstickOptions:
     group_field : str or None
         Their attribute to group by.
     green_band, nir_band : int or None
-        1-based; None: by the file's descriptions or colours.
+        Band numbers from 1; None: found by the file's band descriptions or colours.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class YardstickOptions:
     def __post_init__(self) -> None:
         below = [f"{band}" for band in (self.green_band, self.nir_band) if band is not None and band < 1]
         if below:
-            raise CallError(f"the band {' and '.join(below)} cannot be: bands are numbered from 1")
+            raise CallError(f"the band {' and '.join(below)} does not exist: bands are numbered from 1")
 
 
 _Polygon = tuple[NDArray[np.int64], list[int], str]
@@ -82,7 +82,7 @@ class Yardstick:
     polygons : list of (int64 array (n,), list of int, str)
         Of each polygon its cells, counted row by row, the accepted codes and its group.
     notes : tuple of str
-        How these came about, and what cannot be judged.
+        How these were derived, and what cannot be judged.
     """
 
     areas: dict[str, NDArray[np.bool_]]
@@ -91,12 +91,12 @@ class Yardstick:
 
 
 def lay_yardstick(job: MappingJob, against: YardstickOptions) -> Yardstick:
-    """Collect what maps of a scene are compared with.
+    """Collect the reference data of a scene.
 
     Raises
     ------
     CallError, ChipError
-        If a band or a field is not there, or the polygons are unusable or of classes that the model does not know.
+        If a band or a field does not exist, or the polygons are unusable or of classes that the model does not have.
     SceneError
         If the scene cannot be read.
     """
@@ -106,7 +106,7 @@ def lay_yardstick(job: MappingJob, against: YardstickOptions) -> Yardstick:
 
 
 def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArray[np.bool_]], list[str]]:
-    """Cells of pure water, of land and of dense green by the near infrared, and how they were told."""
+    """Cells of pure water, of land and of dense vegetation from the near infrared, and notes on how they were found."""
     legend, colours = job.bundle.legend, job.info.colours
     bands = {
         "red": _band(job, "red"),
@@ -114,7 +114,7 @@ def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArra
         "near infrared": against.nir_band or _band(job, "nir"),
     }
     problems = [
-        f"{job.plan.path} has no band {band} to be {name}, its bands are 1..{len(colours)}"
+        f"{job.plan.path} has no band {band} to use as {name}; its bands are 1..{len(colours)}"
         for name, band in bands.items()
         if band > len(colours)
     ]
@@ -131,7 +131,7 @@ def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArra
         raise CallError(one_message(problems))
     lacking = [name for name, band in bands.items() if not band]
     if lacking:
-        hint = "--green-band and --nir-band name them" if "red" not in lacking else "the model knows no red band"
+        hint = "--green-band and --nir-band name them" if "red" not in lacking else "the model has no red band"
         return {}, [f"no band is known to be {' or '.join(lacking)}, so water and vegetation are not judged; {hint}"]
     values, valid = _reflectance(job, tuple(bands.values()))
     cell, part = job.patches.cell_px, job.seen_part
@@ -153,7 +153,7 @@ def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArra
         lush = share_around_cells(normalised_difference(values[2], values[0]) > NDVI_DENSE, valid, cell, side)
         areas["vegetation"] = lush[part] >= _DENSE
         notes.append(
-            f"dense green is where NDVI > {NDVI_DENSE:g} in {100 * _DENSE:g} % of the {side} px; vegetated classes are"
+            f"dense vegetation is where NDVI > {NDVI_DENSE:g} in {100 * _DENSE:g} % of the {side} px; its classes are"
             f" {_names(legend, vegetation)}"
         )
     else:
@@ -162,7 +162,7 @@ def _areas(job: MappingJob, against: YardstickOptions) -> tuple[dict[str, NDArra
 
 
 def _polygons(job: MappingJob, against: YardstickOptions) -> tuple[list[_Polygon], list[str]]:
-    """Of each interpreted polygon its cells, the accepted codes and its group; and what is not judged."""
+    """For each interpreted polygon its cells, the accepted codes and its group; and notes on what is not judged."""
     legend, notes = job.bundle.legend, []
     polygons: list[_Polygon] = []
     problems: list[GeokdError] = []
@@ -176,20 +176,20 @@ def _polygons(job: MappingJob, against: YardstickOptions) -> tuple[list[_Polygon
         if strangers:
             names = ", ".join(legend.names)
             problems.append(
-                CallError(f"{path} accepts {', '.join(strangers)}, no classes of the model, which knows {names}")
+                CallError(f"{path} accepts {', '.join(strangers)}, not classes of the model, which has {names}")
             )
             continue
         for polygon, accepted, group in zip(read.polygons, read.accepted, read.groups, strict=True):
             cells = _cells_within(polygon, job.map_grid)
             polygons.append((cells, [code for n in accepted if (code := legend.code_named(n)) is not None], group))
         if read.undecided:
-            notes.append(f"{read.undecided} polygons of {path} accept no class and are not judged")
+            notes.append(f"{read.undecided} polygons of {path} have no class and are not judged")
     if problems:
         raise together(problems)
     small = sum(not cells.size for cells, _, _ in polygons)
     if small:
         remedy = "" if job.bundle.contract.is_dense else "; a smaller --stride may help"
-        notes.append(f"{small} polygons hold the centre of no cell of the map and are not judged{remedy}")
+        notes.append(f"{small} polygons contain no cell centre of the map and are not judged{remedy}")
     return [p for p in polygons if p[0].size], notes
 
 
@@ -208,7 +208,7 @@ def _cells_within(polygon: shapely.Geometry, grid: SceneGrid) -> NDArray[np.int6
 
 
 def codes_like(legend: Legend, pattern: re.Pattern[str]) -> list[int]:
-    """Codes of the classes whose name or title holds a whole word that matches, in lower case, singular or plural."""
+    """Codes of the classes whose name or title contains one of the words, in lower case, singular or plural."""
 
     def has(text: str) -> bool:
         words = [part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", text)]  # SeaLake: sea, lake
@@ -219,7 +219,7 @@ def codes_like(legend: Legend, pattern: re.Pattern[str]) -> list[int]:
 
 
 def _band(job: MappingJob, name: str) -> int:
-    """1-based number of the scene's band of this name, first of all the one that the student is given as such; or 0."""
+    """Return the number, from 1, of the scene's band of this name, first of all the one that the student uses; or 0."""
     taken = find_band(job.bundle.contract.bands, name)
     if taken:
         return job.plan.bidx[taken - 1]
@@ -241,12 +241,12 @@ class GroupAgreement(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class MapFigures(Record):
-    """A map against a yardstick; fractions, None where a figure cannot be estimated.
+    """A map compared with reference data; fractions, None where a figure cannot be estimated.
 
     `water_recall`, of cells in pure water that are mapped as water; `false_water`, of cells without water;
-    `vegetation_recall`, of cells in dense green; `agreement`, of cells in interpreted polygons, with its 95 % interval
-    over polygons, its mean over groups and its parts by group; `changed`, of cells whose class is another than in the
-    unchanged scene; `cells` of each kind; the share of each class.
+    `vegetation_recall`, of cells in dense vegetation; `agreement`, of cells in interpreted polygons, with its 95 %
+    interval over polygons, its mean over groups and its parts by group; `changed`, of cells whose class is another than
+    in the unchanged scene; `cells` of each kind; the share of each class.
     """
 
     water_recall: float | None
@@ -263,7 +263,7 @@ class MapFigures(Record):
 
 
 def judge_map(class_map: ClassMap, base: ClassMap, yardstick: Yardstick) -> MapFigures:
-    """Hold a map against a yardstick, and against another map of the scene.
+    """Compare a map with reference data, and with another map of the scene.
 
     Returns
     -------
@@ -314,7 +314,7 @@ def judge_map(class_map: ClassMap, base: ClassMap, yardstick: Yardstick) -> MapF
 
 
 def _reflectance(job: MappingJob, bidx: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Read bands about the map's cells, each by its own scale and offset, and which pixels are valid in all of them.
+    """Read bands around the map's cells, each with its own scale and offset, and which pixels are valid in all of them.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Chips cut out of an open scene, each a GeoTIFF with all that the scene says of its bands and place."""
+"""Chips cut out of an open scene, each a GeoTIFF with the band metadata and georeferencing of the scene."""
 
 import re
 from collections import Counter
@@ -34,7 +34,7 @@ class ChipSource:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Number of patches that did not become chips, each counted once, by the first reason that holds.
+    """Number of patches that did not become chips, each counted once, by the first reason that applies.
 
     Parameters
     ----------
@@ -43,15 +43,15 @@ class LeftOut:
     not_labelled : int
         The labels of all classes together cover less than `min_cover`.
     mixed : int
-        Labels cover enough, but not those of one class; or those of two, where polygons overlap.
+        Labels cover enough, but no single class does; or two classes do, where polygons overlap.
     invalid_pixels : int
         They hold nodata, masked pixels or values that are not finite.
     none_of_these : int
-        Somebody found that they are of no class of the map.
+        They were labelled as none of the map's classes.
     repeated : int
         Another labelled cell has the same patch, as at the scene's edge.
     outside_area : int
-        They do not lie wholly within the area that was asked for.
+        They do not lie wholly within the area of interest.
     """
 
     past_the_edge: int
@@ -76,12 +76,12 @@ class LeftOut:
 
 
 def checked_bands(info: SceneInfo, bidx: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the bands to keep: those asked for, or all.
+    """Return the bands to keep: those requested, or all.
 
     Raises
     ------
     CallError
-        If there is no such band.
+        If a band does not exist.
     SceneError
         If they are of different types.
     """
@@ -99,14 +99,14 @@ def checked_bands(info: SceneInfo, bidx: tuple[int, ...] | None) -> tuple[int, .
 
 
 def images_of(info: SceneInfo, bidx: tuple[int, ...]) -> tuple[int, ...]:
-    """Return those bands that hold a picture, not alpha."""
+    """Return the bands that are not alpha."""
     return tuple(band for band in bidx if info.colours[band - 1] != "alpha")
 
 
 def cut_chips(
     source: ChipSource, wanted: Iterable[tuple[Window, str]], reasons: Counter[str], folder: Path
 ) -> tuple[list[str], LeftOut]:
-    """Write all chips below `folder`; return their paths in it, and how many patches came to none.
+    """Write all chips below `folder`; return their paths in it, and how many patches were left out.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def cut_chips(
         If a chip cannot be written.
     """
     chips: list[str] = []
-    stem = re.sub(r'[\\/:*?"<>|]', "_", source.info.name)  # of a URL or subdataset it may hold these
+    stem = re.sub(r'[\\/:*?"<>|]', "_", source.info.name)  # the name of a URL or subdataset may contain these
     scene = source.grid.scene_grid
     digits = len(str(max(scene.height, scene.width)))
     for window, class_name in wanted:
@@ -144,7 +144,7 @@ def _read_if_valid(source: ChipSource, window: Window) -> NDArray[np.generic] | 
 
 
 def _write_chip(path: Path, source: ChipSource, window: Window, values: NDArray[np.generic]) -> None:
-    """Write a chip with all that the scene says of its bands and its place."""
+    """Write a chip with the band metadata and georeferencing of the scene."""
     dataset, info, bands = source.dataset, source.info, [band - 1 for band in source.bidx]
     scales, offsets = _told_scales(info)
     scene = source.grid.scene_grid
@@ -175,9 +175,9 @@ def _write_chip(path: Path, source: ChipSource, window: Window, values: NDArray[
 
 
 def _told_scales(info: SceneInfo) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return scale and offset of each band to reflectance: by metadata or tags, else by what names tell."""
-    told, tagged = info.told_values, set(info.scales) != {1.0} or set(info.offsets) != {0.0}
-    if tagged or told is None or told.why == "":
+    """Return scale and offset of each band to reflectance: from metadata or tags, else from file names."""
+    known, tagged = info.known_values, set(info.scales) != {1.0} or set(info.offsets) != {0.0}
+    if tagged or known is None or known.why == "":
         return info.scales, info.offsets
     count = len(info.scales)
-    return (told.scale / 1e4,) * count, (told.offset / 1e4,) * count
+    return (known.scale / 1e4,) * count, (known.offset / 1e4,) * count

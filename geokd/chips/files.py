@@ -1,4 +1,4 @@
-"""Which chips there are in a folder or zip archive, and their bytes."""
+"""List of the chips in a folder or zip archive, and their bytes."""
 
 import os
 import stat
@@ -18,7 +18,7 @@ _LEFT_BY_SYSTEMS = ("__MACOSX",)
 
 @dataclass(frozen=True)
 class ChipIndex:
-    """Which chips there are.
+    """The chips of a folder or archive.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class ChipIndex:
     classes : tuple of str
         Names of the class folders, sorted.
     notes : tuple of str
-        What was passed over.
+        What was ignored.
     """
 
     root: Path
@@ -47,16 +47,15 @@ class ChipIndex:
 def index_chips(path: str | Path) -> ChipIndex:
     """List the chips below `path`.
 
-    Hidden files and folders are passed over, and folders that hold nothing like a picture. Single folders on the way
-    (`eurosat_rgb/train/`) are walked through, links followed.
+    Hidden files and folders are ignored, and folders without images. Folders that contain a single folder
+    (`eurosat_rgb/train/`) are entered; links are followed.
 
     Raises
     ------
     CallError
-        If there is no such folder or archive.
+        If the folder or archive does not exist.
     ChipError
-        If there are no class folders with images in it, or one of them has pictures of other formats alone or cannot be
-        read.
+        If it has no class folders with images, or one of them has only images of other formats or cannot be read.
     """
     root = Path(path)
     settle(root)
@@ -66,42 +65,40 @@ def index_chips(path: str | Path) -> ChipIndex:
     wanted = ", ".join(IMAGE_SUFFIXES)
     if not parents:
         if any("\\" in name for name in names):
-            raise ChipError(f"{root} holds names with \\ for /, which no folders are; unpack it, and name the folder")
-        raise ChipError(f"{root} holds no class folders with {wanted} images: one folder a class is expected")
+            raise ChipError(f"{root} holds names with \\ instead of /; unpack it, and name the folder")
+        raise ChipError(f"{root} has no class folders with {wanted} images; put the chips of each class into a folder")
     depths = Counter(len(parent.parts) for parent in parents)
     if len(depths) > 1:
-        raise ChipError(
-            f"{root} holds images at several depths ({dict(depths)}): put each class into one folder, side by side"
-        )
+        raise ChipError(f"{root} holds images at several depths ({dict(depths)}): put all class folders side by side")
     if len({parent.parent for parent in parents}) > 1:
         splits = ", ".join(sorted({str(parent.parent) for parent in parents}))
-        raise ChipError(f"{root} holds several chip folders ({splits}): name one of them")
+        raise ChipError(f"{root} has several chip folders ({splits}); name one of them")
     pictures = [name for name in names if name.lower().endswith(_OTHER_PICTURES)]
     above = next(iter(parents)).parent
     beside = {folder for folder in folders - parents if folder.parent == above}
     bare = sorted(str(folder) for folder in beside & {PurePosixPath(name).parent for name in pictures})
     if bare:
         raise ChipError(
-            f"{root} holds no pictures but {', '.join(_OTHER_PICTURES)} in {', '.join(bare)}: save these as {wanted},"
+            f"{root} has no images but {', '.join(_OTHER_PICTURES)} in {', '.join(bare)}: save these as {wanted},"
             " or move them away"
         )
     classes = tuple(sorted(parent.name for parent in parents))
     number = {name: i for i, name in enumerate(classes)}
     labelled = tuple(name for name in images if PurePosixPath(name).parent.parts)
     unplaced = [name for name in images if not PurePosixPath(name).parent.parts]
-    passed = [(unplaced, "images beside the class folders"), (pictures, f"images that are not {wanted}")]
-    passed.append((sorted(map(str, beside)), "folders without a picture"))
-    notes = tuple(f"passed over: {len(some)} {what}, {some[0]} first" for some, what in passed if some)
+    passed = [(unplaced, "images outside the class folders"), (pictures, f"images that are not {wanted}")]
+    passed.append((sorted(map(str, beside)), "folders without an image"))
+    notes = tuple(f"ignored: {len(some)} {what}, {some[0]} first" for some, what in passed if some)
     return ChipIndex(root, labelled, tuple(number[PurePosixPath(n).parent.name] for n in labelled), classes, notes)
 
 
 def index_unlabelled(path: str | Path, most: int) -> ChipIndex:
-    """List up to `most` images below `path`, evenly among all, in whatever folders, as if of one class.
+    """List up to `most` images below `path`, evenly chosen from all its folders, as if they were of one class.
 
     Raises
     ------
     CallError
-        If there is no such folder or archive, or no image in it.
+        If the folder or archive does not exist, or has no images.
     """
     root = Path(path)
     images = [name for name in _listing(root)[0] if name.lower().endswith(IMAGE_SUFFIXES)]
@@ -166,7 +163,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 
 MOST_FILE_BYTES = 2**28
 MOST_UNPACKED_BYTES = 2**29
-"""What a chip may have: 4096 x 4096 pixels of four bands of 8 bytes do."""
+"""Largest unpacked size of a chip: 4096 x 4096 pixels, four bands, 8 bytes each."""
 
 
 class ChipArchive:
@@ -184,15 +181,15 @@ class ChipArchive:
             self._zip.close()
 
     def read(self, name: str) -> bytes:
-        """Return the bytes of one file; a ChipError where they cannot be had, or are too many for a chip."""
+        """Return the bytes of one file; raise ChipError if it cannot be read or is too large for a chip."""
         try:
             if self._zip is not None:
                 with self._zip.open(name) as file:
-                    content = file.read(MOST_FILE_BYTES + 1)  # whatever the archive says of its size
+                    content = file.read(MOST_FILE_BYTES + 1)  # whatever size the archive gives
             else:
                 path = self._root / name
-                if not stat.S_ISREG(path.stat().st_mode):  # it might never answer
-                    raise ChipError(f"chip {name} is no file, but a pipe, socket, device or folder; take it away")
+                if not stat.S_ISREG(path.stat().st_mode):  # reading it might never end
+                    raise ChipError(f"chip {name} is a pipe, socket, device or folder, not a file; remove it")
                 with path.open("rb") as file:
                     content = file.read(MOST_FILE_BYTES + 1)
         except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
@@ -203,7 +200,7 @@ class ChipArchive:
 
 
 def check_size(name: str, pixels: int, size_bytes: int) -> None:
-    """Refuse what would unpack to more than any chip, before it does.
+    """Refuse an image that would unpack to more than any chip, before unpacking it.
 
     Raises
     ------

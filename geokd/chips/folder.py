@@ -1,4 +1,4 @@
-"""The folder that `tile` writes: chips, and a `chips.json` that lists them; all together, or nothing at all."""
+"""The folder that `tile` writes: chips, and a `chips.json` that lists them; all or nothing."""
 
 import json
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ MANIFEST = "chips.json"
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that chips may not be written into, before any work is done.
+    """Refuse a folder that chips cannot be written into, before any work is done.
 
     Raises
     ------
     CallError
-        If it is a file, or holds anything and `overwrite` is False, or holds anything but an earlier call's chips, or
-        another run is writing chips there.
+        If it is a file; if it is not empty and `overwrite` is False; if it holds anything but the chips of an earlier
+        call; or if another run is writing chips there.
     """
     if not folder.exists():
         return
@@ -51,7 +51,7 @@ def former_chips(folder: Path) -> list[str]:
     try:
         names = parse_json(read_text(manifest))["chips"]
         if not all(_is_chip_name(name) for name in names):
-            raise ValueError("it lists files that are no chips")
+            raise ValueError("it lists files that are not chips")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CallError(
             f"{folder} holds no {MANIFEST} that lists its chips, so none can be replaced;"
@@ -65,8 +65,8 @@ def staged_chips(folder: Path) -> Iterator[Path]:
     """Write a chip folder, all or nothing.
 
     Yields an empty temporary folder inside `folder`; the body writes chips and manifest there. When it ends, the chips
-    that an earlier call wrote into `folder` are removed and the new ones take their place; whatever else the folder
-    holds is left alone. When the body fails, nothing is left and what `folder` held stays as it was.
+    that an earlier call wrote into `folder` are removed and the new ones take their place; other files of the folder
+    are not touched. When the body fails, `folder` is left as it was.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def write_manifest(folder: Path, document: dict[str, Any]) -> None:
 
 
 def origin_of(folder: Path) -> str | None:
-    """Path of the scene that the chips of a folder were cut from, by its manifest; None if it is unknown."""
+    """Path of the scene that the chips of a folder were cut from, according to its manifest; None if unknown."""
     try:
         scene = parse_json(read_text(folder / MANIFEST))["scene"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -110,7 +110,7 @@ def origin_of(folder: Path) -> str | None:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a folder holds nothing but what runs that are under way keep there."""
+    """Whether a folder is empty except for the working files of running commands."""
     return all(path.name == WORK for path in folder.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Chips that are GeoTIFFs, read as a scene would be."""
+"""Chips that are GeoTIFFs, read in the same way as scenes."""
 
 import contextlib
 import math
@@ -33,13 +33,13 @@ def open_chip(content: bytes, name: str) -> Iterator[tuple[DatasetReader, SceneI
     Raises
     ------
     ChipError
-        If they are no raster.
+        If they are not a raster.
     """
     try:
         with warnings.catch_warnings(), MemoryFile(content) as memory:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             bounds = Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES, GDAL_ENABLE_TIFF_SPLIT="NO")
-            with bounds, memory.open(driver="GTiff") as dataset:  # no other: these may lead to other files
+            with bounds, memory.open(driver="GTiff") as dataset:  # no other format: some refer to other files
                 block, pixels = largest_block(dataset), dataset.width * dataset.height
                 check_size(name, pixels, pixels * sum(map(item_bytes, dataset.dtypes)))
                 check_size(name, block.height * block.width, block.size_bytes)
@@ -51,13 +51,13 @@ def open_chip(content: bytes, name: str) -> Iterator[tuple[DatasetReader, SceneI
 def read_chip(
     content: bytes, name: str, contract: InputContract
 ) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[str, ...]]:
-    """Read the bytes of a (Geo)TIFF chip as a scene of the contract would be.
+    """Read the bytes of a (Geo)TIFF chip in the same way as a scene for this contract.
 
     Returns
     -------
     pixels : uint8 array (C, h, w)
     bounds : left, bottom, right, top in the units of the chip's CRS; NaN without one
-    notes : what was chosen, one sentence each
+    notes : choices made in reading, one sentence each
 
     Raises
     ------
@@ -69,25 +69,21 @@ def read_chip(
             choice = choose_bands(info.descriptions, info.colours, contract.bands, None, info.sensor)
             values = choose_values(info, contract, SceneOptions(), choice.bidx)
         except SceneError as error:
-            raise ChipError(f"chip {name}: {error} (options are for scenes: mend the files of chips)") from error
+            raise ChipError(f"chip {name}: {error} (options apply to scenes only; correct the chip files)") from error
         if len({dataset.dtypes[b - 1] for b in choice.bidx}) > 1:
-            raise ChipError(f"chip {name}: its bands are of different types; save them alike")
+            raise ChipError(f"chip {name}: its bands are of different types; save them with the same type")
         numbers = dataset.read(list(choice.bidx))
         whole = Window(0, 0, dataset.width, dataset.height)
         if not valid_pixels(dataset, numbers, whole, choice.bidx, Nodata(info.nodata)).all():
             band = alpha_band(dataset)
-            why = (
-                f" (band {band} is alpha, as its file says; if it is another, set its colour interpretation)"
-                if band
-                else ""
-            )
+            why = f" (band {band} is marked as alpha; if it is not, set its colour interpretation)" if band else ""
             raise ChipError(f"chip {name} holds nodata or masked pixels{why}; leave it out")
         pixels = to_uint8(numbers, values.scales, values.offsets, values.scaling)
         return pixels, _bounds_m(info.grid), (choice.note, values.note)
 
 
 def _bounds_m(grid: SceneGrid) -> tuple[float, ...]:
-    """Bounds for telling which chips lie near one another: degrees count as on a square grid; NaN without a CRS."""
+    """Bounds for finding neighbouring chips: degrees are treated as a square grid; NaN without a CRS."""
     if grid.crs is None:
         return (math.nan,) * 4
     metres = METRES_PER_DEGREE_LATITUDE if grid.crs.is_geographic else 1.0

@@ -1,6 +1,6 @@
-"""Which patches of a scene are to become chips, and of which class: by polygons, or by labelled cells.
+"""Which patches of a scene become chips, and of which class: from polygons, or from labelled cells.
 
-The others are counted in `reasons`, by the names of :class:`geokd.chips.cutting.LeftOut`.
+The others are counted in `reasons`, under the names of :class:`geokd.chips.cutting.LeftOut`.
 """
 
 from collections import Counter
@@ -14,13 +14,13 @@ from geokd.labels.polygons import Labels, cover_of_row
 from geokd.scenes.area import Area
 from geokd.scenes.grid import PatchGrid
 
-_ROUNDING = 1e-9  # a patch wholly inside a polygon may come to a share just below 1
+_ROUNDING = 1e-9  # a patch wholly inside a polygon may have a share just below 1
 
 
 def patches_of_grid(
     grid: PatchGrid, labels: Labels | None, min_cover: float, reasons: Counter[str]
 ) -> Iterator[tuple[Window, str]]:
-    """Yield the patches of the grid that geometry admits, each with its class ("" without labels)."""
+    """Yield the patches of the grid that are labelled clearly, each with its class ("" without labels)."""
     for row in range(grid.shape[0]):
         yield from _candidates(grid, labels, min_cover, row, reasons)
 

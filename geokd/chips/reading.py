@@ -1,6 +1,6 @@
 """Labelled chips: a folder (or zip archive) with one sub-folder a class, of JPEG, PNG or (Geo)TIFF images of any size.
 
-Plain images are read by Pillow, so that a machine without GDAL can train on them; TIFFs by rasterio, through the same
+Plain images are read with Pillow, so that a machine without GDAL can train on them; TIFFs with rasterio, with the same
 band choice and scaling as scenes.
 """
 
@@ -22,23 +22,24 @@ _TIFF_SUFFIXES = (".tif", ".tiff")
 _PILLOW_FORMATS = ("JPEG", "PNG")
 _PILLOW_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _PICTURE_BYTES = 16  # a pixel, while a picture is turned into RGB
-_PNG_DEPTH_AT = 24  # byte of a PNG that holds its bits a band
+_PNG_DEPTH_AT = 24  # byte of a PNG with its bits per band
 _MODES = {"L": "grey", "LA": "grey", "1": "black and white"}
-_MOST_NAMED = 8  # problems named one by one before the rest is only counted
-_SATURATED = 0.5  # share of a chip's values at an end of the stretch from which on it is told
+_MOST_NAMED = 8  # problems listed one by one; the rest is only counted
+_SATURATED = 0.5  # from this share of a chip's values at an end of the stretch on, a note is given
 _SCALE_TOLERANCE = 1.25
 
 
 @dataclass(frozen=True)
 class ChipProbe:
-    """What a sample of the chips tells about all.
+    """Properties of the chips, found from a sample.
 
     Parameters
     ----------
     side_px : int
-        The commonest longer side.
+        Most common length of the longer side.
     ground_m : tuple of float or None
-        Of the georeferenced ones, the least, median and greatest longer side on the ground; None if there are none.
+        Minimum, median and maximum length of the longer side on the ground, of the georeferenced ones; None if there
+        are none.
     bits_8 : bool
         Whether all have 8 bits a band.
     """
@@ -60,11 +61,11 @@ class Chips:
         Left, bottom, right, top of each chip in metres (or the units of its CRS); None unless all chips have
         coordinates.
     picture_hashes : uint64 array (N,)
-        Of each chip's pixels, in the contract's bands and stretch, before they were resized.
+        Hash of each chip's pixels, in the contract's bands and stretch, before resizing.
     fingerprint : str
         Hash of all pixels and labels, hexadecimal.
     notes : tuple of str
-        What was chosen in reading them, and what looks wrong, one sentence each.
+        Choices made in reading them, and possible problems, one sentence each.
     """
 
     pixels: NDArray[np.uint8]
@@ -76,7 +77,7 @@ class Chips:
 
 
 def probe_chips(index: ChipIndex, sample: int = 48) -> ChipProbe:
-    """Look at an even sample of the chips.
+    """Look at an evenly chosen sample of the chips.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def probe_chips(index: ChipIndex, sample: int = 48) -> ChipProbe:
 
 
 def scale_notes(probe: ChipProbe, contract: InputContract) -> list[str]:
-    """Tell where chips, resized to a patch, have other pixels than the contract wants: by more than a quarter."""
+    """Warn if pixels of chips, resized to a patch, differ in size by more than a quarter from the contract's."""
     if probe.ground_m is None:
         return []
     finest, _, coarsest = (side_m / contract.patch_px for side_m in probe.ground_m)
@@ -112,13 +113,13 @@ def scale_notes(probe: ChipProbe, contract: InputContract) -> list[str]:
         return []
     pixels = f"{finest:g} m" if finest == coarsest else f"{finest:g} to {coarsest:g} m"
     return [
-        f"the chips have pixels of {pixels} at {contract.patch_px} px a side, where {wanted:g} m are wanted; take chips"
-        " of one scale, and that one"
+        f"the chips have pixels of {pixels} at {contract.patch_px} px a side, {wanted:g} m are expected; use chips"
+        " of that pixel size"
     ]
 
 
 def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
-    """Read all chips as the network is to see them.
+    """Read all chips in the form that the network takes.
 
     Chips of another size are resized (antialiased bilinear) to `contract.patch_px`.
 
@@ -157,7 +158,7 @@ def read_chips(index: ChipIndex, contract: InputContract) -> Chips:
     said += [*index.notes, *_contradictions(index, picture_hashes)]
     lacking = int((~np.isfinite(bounds).all(axis=1)).sum())
     if 0 < lacking < len(index):
-        said.append(f"{lacking} of {len(index)} chips carry no coordinates, so those of the others are not used either")
+        said.append(f"{lacking} of {len(index)} chips have no coordinates, so those of the others are not used either")
     known = bounds if np.isfinite(bounds).all() else None
     return Chips(pixels, labels, known, picture_hashes, digest.hexdigest(), tuple(said))
 
@@ -168,7 +169,7 @@ def picture_hash(pixels: NDArray[np.uint8]) -> int:
 
 
 def _contradictions(index: ChipIndex, picture_hashes: NDArray[np.uint64]) -> list[str]:
-    """Warn of equal pictures in different classes."""
+    """Warn of the same image in different classes."""
     first: dict[int, int] = {}
     pairs = []
     for i, picture in enumerate(picture_hashes.tolist()):
@@ -177,7 +178,7 @@ def _contradictions(index: ChipIndex, picture_hashes: NDArray[np.uint64]) -> lis
             pairs.append(f"{index.files[other]} and {index.files[i]}")
     if not pairs:
         return []
-    return [f"equal pictures lie in different classes, leave out the wrong ones: {named(pairs, _MOST_NAMED, '; ')}"]
+    return [f"the same image lies in different classes; remove the wrong ones: {named(pairs, _MOST_NAMED, '; ')}"]
 
 
 def _header(content: bytes, name: str) -> tuple[int, int, float | None, str]:
@@ -199,30 +200,30 @@ def _header(content: bytes, name: str) -> tuple[int, int, float | None, str]:
 def _decode(
     content: bytes, name: str, contract: InputContract
 ) -> tuple[NDArray[np.uint8], tuple[float, ...], tuple[str, ...]]:
-    """Pixels (C, h, w), bounds (NaN without coordinates), and what was chosen."""
+    """Pixels (C, h, w), bounds (NaN without coordinates), and choices made."""
     if name.lower().endswith(_TIFF_SUFFIXES):
         from geokd.chips.geotiff import read_chip
 
         pixels, bounds, choices = read_chip(content, name, contract)
         ends = contract.value_scaling
         if ends is not None and np.isin(pixels, (ends.output_minimum, ends.output_maximum)).mean() > _SATURATED:
-            choices += ("more than half of the values are at an end of that stretch; is input.value_scaling right?",)
+            choices += ("more than half of the values are at an end of that stretch; check input.value_scaling",)
         return pixels, bounds, choices
     try:
         choice = choose_bands(("", "", ""), ("red", "green", "blue"), contract.bands, None)
     except SceneError as error:
-        raise ChipError(f"chip {name} is a colour picture: {error}") from error
+        raise ChipError(f"chip {name} is a colour image: {error}") from error
     try:
         with Image.open(io.BytesIO(content), formats=_PILLOW_FORMATS) as image:
             count = image.width * image.height
             check_size(name, count, _PICTURE_BYTES * count)
             if image.mode.startswith(("I", "F")) or (image.format == "PNG" and content[_PNG_DEPTH_AT] > 8):
-                raise ChipError(f"chip {name} has 16 or 32 bits a band: save it as GeoTIFF, or as 8-bit RGB")
+                raise ChipError(f"chip {name} has 16 or 32 bits per band; save it as GeoTIFF, or as 8-bit RGB")
             if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
-                raise ChipError(f"chip {name} holds transparent pixels; leave it out")
+                raise ChipError(f"chip {name} has transparent pixels; leave it out")
             rgb = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
             coloured = image.mode in ("RGB", "RGBA", "P", "PA")
-            choices = () if coloured else (f"{_MODES.get(image.mode, image.mode)} pictures, turned into RGB",)
+            choices = () if coloured else (f"{_MODES.get(image.mode, image.mode)} images, converted to RGB",)
             return rgb[[b - 1 for b in choice.bidx]], (np.nan,) * 4, choices
     except _PILLOW_ERRORS as error:
         if isinstance(error, ChipError):
@@ -232,7 +233,7 @@ def _decode(
 
 def _reason(error: Exception, content: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"its {len(content):,} bytes are no JPEG or PNG picture" if content else "it is empty"
+        return f"its {len(content):,} bytes are not a JPEG or PNG image" if content else "it is empty"
     return str(error)
 
 

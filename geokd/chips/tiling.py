@@ -36,27 +36,27 @@ class TileOptions:
     Parameters
     ----------
     patch_px : int or None
-        Side of a chip in pixels. None: that of the patches that labelled cells were mapped from, else 64.
+        Side of a chip in pixels. None: for labelled cells the patch that the map was made with, else 64.
     stride_px : int or None
         Distance between neighbouring chips in pixels; divides `patch_px`. None: `patch_px`, so chips lie side by side.
-        Of labelled cells each has a chip of its own, whatever the distance.
+        Labelled cells have a chip each, whatever the distance.
     min_cover : float
-        Share of a chip that the polygons of one class must cover: above 0.5, so that it prevails, to 1.
+        Share of a chip that the polygons of one class must cover; above 0.5, so that it is the majority, up to 1.
     bidx : tuple of int or None
         Bands to keep, 1-based; None keeps all.
     nodata : float or None
         Value that marks missing pixels. None: the scene's own.
     mask : str or None
-        Mask of what is to be left out, as :func:`geokd.scenes.masks.plan_mask` takes it.
+        Mask of what is left out, as in :func:`geokd.scenes.masks.plan_mask`.
     aoi, where, bbox
-        The area that chips lie within, as :class:`geokd.scenes.options.AreaOptions` has it. None: the whole scene.
+        The area that chips lie within, as in :class:`geokd.scenes.options.AreaOptions`. None: the whole scene.
     overwrite : bool
-        Whether chips that an earlier call wrote into the folder are replaced.
+        Whether chips of an earlier call in the folder are replaced.
 
     Raises
     ------
     CallError
-        If values are out of their range: all of them in one message.
+        If values are out of range: all of them in one message.
     """
 
     patch_px: int | None = None
@@ -78,20 +78,20 @@ class TileOptions:
         elif self.stride_px is not None and (self.stride_px < 1 or patch_px % self.stride_px):
             problems.append(
                 f"stride {self.stride_px} px does not divide the patch of {patch_px} px;"
-                f" take {patch_px} for chips side by side, or a fraction of it for overlapping ones"
+                f" take {patch_px} for chips side by side, or a divisor of it for overlapping ones"
             )
         try:
             _ = self.area_options
         except CallError as error:
             problems.append(str(error))
         if not 0.5 < self.min_cover <= 1:
-            problems.append(f"min-cover {self.min_cover:g} is outside 0.5..1; above 0.5 one class prevails")
+            problems.append(f"min-cover {self.min_cover:g} is outside 0.5..1; above 0.5 one class is the majority")
         if problems:
             raise CallError(one_message(problems))
 
     @property
     def area_options(self) -> AreaOptions:
-        """The part that tells which area chips lie within."""
+        """The options for the area that chips lie within."""
         return AreaOptions(self.aoi, self.where, self.bbox)
 
 
@@ -105,14 +105,14 @@ class TileResult:
     chips : tuple of str
         Files below `folder`, with `/`, in the order of patches.
     counts : dict
-        Chips of each class, of classes without chips too; empty without labels.
+        Number of chips of each class, 0 included; empty without labels.
     left_out : LeftOut
     nameless_labels : int
         Polygons that were left out because their field is empty.
     notes : tuple of str
-        How the scene was read, one sentence each, where that is more than opening a file.
+        How the scene was read, one sentence each.
     warnings : tuple of str
-        What looks wrong in the scene, with the remedy, one sentence each.
+        Possible problems of the scene, with the remedy, one sentence each.
     """
 
     folder: Path
@@ -143,11 +143,11 @@ def tile(
     field: str | None = None,
     options: TileOptions | None = None,
 ) -> TileResult:
-    """Cut a scene into chips: GeoTIFFs with the scene's own bands, type, nodata, CRS and exact place.
+    """Cut a scene into chips: GeoTIFFs with the scene's own bands, data type, nodata, CRS and exact position.
 
     Only whole patches of valid pixels become chips, named `<stem>_r<row>_c<col>.tif` by their first pixel. With labels,
-    each goes into a folder named by the class whose polygons cover enough of it. A `chips.json` beside them tells
-    what was cut how. All of it appears together, or none does.
+    each goes into a folder named by the class whose polygons cover enough of it. A `chips.json` beside them lists the
+    chips and how they were cut. All files appear together, or none does.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def tile(
         A new or empty folder; or that of an earlier call, if `options.overwrite`.
     labels : str or Path, optional
         Vector file with one layer of polygons, in any CRS; or cells that were labelled in a file of
-        :func:`geokd.review` or :func:`geokd.sample`, of each of which the patch about it is cut.
+        :func:`geokd.review` or :func:`geokd.sample`: the patch around each of them is cut.
     field : str, optional
         The attribute of the polygons that holds the class.
     options : TileOptions, optional
@@ -169,11 +169,11 @@ def tile(
     Raises
     ------
     CallError
-        If there is no such file, field or band, or the folder may not be written.
+        If a file, field or band does not exist, or the folder may not be written.
     SceneError
         If the scene cannot be read.
     ChipError
-        If the labels cannot be used, or no patch is fit to become a chip.
+        If the labels cannot be used, or no patch can become a chip.
     OutputError
         If the chips cannot be written.
     """
@@ -187,7 +187,7 @@ def tile(
             "--labels and --field go together: the file of polygons, and the attribute that holds the class"
         )
     if cells is not None and (field or options.stride_px):
-        raise CallError(f"{labels} holds labelled cells, each with a chip of its own: leave --field and --stride out")
+        raise CallError(f"{labels} holds labelled cells, each of which gives one chip; leave out --field and --stride")
     check_folder(folder, overwrite=options.overwrite)
     patch_px = options.patch_px or (cells and cells.design.patch_px) or _USUAL_PATCH_PX
     options = replace(options, patch_px=patch_px)
@@ -227,14 +227,14 @@ def tile(
 
 @contextmanager
 def _no_georeferencing_warnings() -> Iterator[None]:
-    """Keep quiet about a scene without coordinates: its chips have none either."""
+    """Suppress the warning about a scene without coordinates: its chips have none either."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 
 
 def _account(result: TileResult, options: TileOptions) -> dict[str, Any]:
-    """Tell for the manifest how chips were cut and how many came of it."""
+    """Return for the manifest how chips were cut and how many there are."""
     figures = {k: v for k, v in result.to_json().items() if k not in ("folder", "chips")}
     return {"options": {k: v for k, v in asdict(options).items() if k != "overwrite"}, **figures}
 

@@ -1,4 +1,4 @@
-"""Patches of which nobody has said what they show: of a scene, or of a folder of chips."""
+"""Patches without labels: of a scene, or of a folder of chips."""
 
 import hashlib
 from pathlib import Path
@@ -20,15 +20,15 @@ def read_unlabelled(path: str | Path, contract: InputContract, most: int) -> Chi
     Parameters
     ----------
     path : path
-        A scene, of which patches side by side are taken that are wholly valid; or a folder or zip archive of chips, of
-        whatever class folders.
+        A scene, from which wholly valid patches side by side are taken; or a folder or zip archive of chips, from all
+        its class folders.
     contract : InputContract
     most : int
 
     Raises
     ------
     CallError
-        If there is nothing.
+        If the scene or folder does not exist.
     ChipError
         If chips cannot be read.
     SceneError

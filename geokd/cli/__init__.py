@@ -1,4 +1,4 @@
-"""The command line: one command a module, each a view of one function of the library."""
+"""The command line: one command per module, each a call of one function of the library."""
 
 import importlib
 import sys
@@ -15,29 +15,29 @@ from geokd.text import printable, without_secrets
 # Name, module and attribute, one line for `geokd --help`: listing the commands imports none of them.
 _COMMANDS = {
     "classify": ("geokd.cli.classify:classify", "Map the land use of scenes."),
-    "models": ("geokd.cli.models:models", "List the models that ship, with what they want and know."),
-    "info": ("geokd.cli.info:info", "Describe a model, a scene, or what mapping it would take."),
+    "models": ("geokd.cli.models:models", "List the shipped models with their input, classes and accuracy."),
+    "info": ("geokd.cli.info:info", "Describe a model, a scene, or what mapping the scene would take."),
     "sample": ("geokd.cli.sample:sample", "Draw a random sample of a map, to be labelled in QGIS."),
-    "review": ("geokd.cli.review:review", "Choose the cells of a map most worth a look, to correct in QGIS."),
+    "review": ("geokd.cli.review:review", "Choose uncertain cells of a map, to be corrected in QGIS."),
     "mosaic": ("geokd.cli.mosaic:mosaic", "Join maps of neighbouring scenes into one."),
-    "composite": ("geokd.cli.composite:composite", "Join maps of several dates of one place into one."),
-    "style": ("geokd.cli.style:style", "Give a map or a model names, colours and classes of your own."),
-    "assess": ("geokd.cli.assess:assess", "Estimate the accuracy of a map and corrected areas."),
-    "verify": ("geokd.cli.verify:verify", "Check that a model answers here as where it was made."),
+    "composite": ("geokd.cli.composite:composite", "Join maps of one place from several dates into one."),
+    "style": ("geokd.cli.style:style", "Give a map or a model your own class names and colours."),
+    "assess": ("geokd.cli.assess:assess", "Estimate the accuracy of a map and error-adjusted areas."),
+    "verify": ("geokd.cli.verify:verify", "Check that a model gives the same results as where it was made."),
     "tile": ("geokd.cli.tile:tile", "Cut a scene into chips, labelled by polygons."),
     "train": ("geokd.cli.train:train", "Train a student on labelled chips by distillation."),
-    "ablate": ("geokd.cli.ablate:ablate", "Find out whether distillation pays: losses side by side."),
+    "ablate": ("geokd.cli.ablate:ablate", "Compare losses: does distillation improve the student?"),
     "export": ("geokd.cli.export:export", "Write a trained student as model bundles."),
-    "robustness": ("geokd.cli.robustness:robustness", "Measure a model on a scene and on changed copies of it."),
-    "evaluate": ("geokd.cli.evaluate:evaluate", "Measure a model on labelled chips."),
-    "qgis-plugin": ("geokd.cli.qgis_plugin:qgis_plugin", "Install geokd in the toolbox of QGIS."),
-    "compare": ("geokd.cli.compare:compare", "Measure models side by side: size, speed, accuracy."),
+    "robustness": ("geokd.cli.robustness:robustness", "Measure a model on a scene and on simulated changes of it."),
+    "evaluate": ("geokd.cli.evaluate:evaluate", "Measure the accuracy of a model on labelled chips."),
+    "qgis-plugin": ("geokd.cli.qgis_plugin:qgis_plugin", "Install geokd in the Processing toolbox of QGIS."),
+    "compare": ("geokd.cli.compare:compare", "Compare models on the same chips: size, speed, accuracy."),
 }
 _TRAIN_EXTRA = ("torch", "torchvision", "onnx", "safetensors", "matplotlib", "scipy")
 
 
 class _Commands(click.Group):
-    """Imports a command when it is called, and answers errors with one sentence and an exit code."""
+    """Imports a command when it is called, and reports errors in one sentence with an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -57,7 +57,7 @@ class _Commands(click.Group):
         prepare_streams()
         try:
             return super().main(*args, **extra)
-        except OSError as error:  # of help, which click prints itself
+        except OSError as error:  # raised by --help, which click prints itself
             if error.errno not in FULL or error.filename is not None:
                 raise
             echo(f"Error: {unheard(error)}", err=True)
@@ -72,7 +72,7 @@ class _Commands(click.Group):
         except ModuleNotFoundError as error:
             if error.name not in _TRAIN_EXTRA:
                 raise
-            _stop(ctx, f"Error: this command needs {error.name}; install it by pip install 'geokd[train]'", 1)
+            _stop(ctx, f"Error: this command needs {error.name}; install it with pip install 'geokd[train]'", 1)
         except click.UsageError as error:
             raise click.UsageError(printable(without_secrets(error.format_message())), error.ctx) from error
         except KeyboardInterrupt:
@@ -99,6 +99,6 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 def main() -> None:
     """Land-use maps from raster scenes with small, distilled networks.
 
-    Commands write data to stdout and talk to stderr. They exit with 0, with 1 if the work failed, with 2 if the call
-    was wrong.
+    Commands write data to stdout, and messages and progress to stderr. Exit codes: 0 success, 1 the work failed, 2 the
+    call was wrong.
     """

@@ -16,9 +16,9 @@ _HEAD = (
     "steps",
     "accuracy, mean (95 % over seeds)",
     "seeds",
-    "against the first, points",
+    "difference from the first, points",
     "p",
-    "McNemar, each chip once a seed",
+    "McNemar, each chip once per seed",
 )
 
 
@@ -30,7 +30,7 @@ def _fractions(_: click.Context, __: click.Parameter, text: str) -> tuple[float,
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no list of numbers, as 0.01,0.1,1") from error
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 0.01,0.1,1") from error
 
 
 @click.command()
@@ -39,22 +39,26 @@ def _fractions(_: click.Context, __: click.Parameter, text: str) -> tuple[float,
 @recipe_option
 @set_option
 @validation_option
-@click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each loss.")
+@click.option("--seeds", type=int, default=3, show_default=True, help="Number of runs of each loss.")
 @click.option(
     "--losses",
     callback=_losses,
     metavar="LIST",
-    help="Losses, as ce,ce+kl,ce+cosine,ce+kl+cosine,ce+standardised_kl (the default); the first is the reference.",
+    help="Losses; the first is the reference.  [default: ce,ce+kl,ce+cosine,ce+kl+cosine,ce+standardised_kl]",
 )
 @click.option(
     "--fractions",
     callback=_fractions,
     default="1",
     metavar="LIST",
-    help="Fractions of the training chips whose labels are used, as 0.01,0.1,1.  [default: 1]",
+    help="Fractions of the training chips whose labels are used, such as 0.01,0.1,1.  [default: 1]",
 )
-@click.option("--unlabelled", is_flag=True, help="Also show students the other chips, with the teacher's answers.")
-@click.option("--resume", is_flag=True, help="Continue, also with other losses, seeds, fractions.")
+@click.option(
+    "--unlabelled", is_flag=True, help="Also train on the other chips, with the teacher's answers in place of labels."
+)
+@click.option(
+    "--resume", is_flag=True, help="Continue an interrupted ablation, or add losses, seeds or fractions to it."
+)
 @json_option
 @progress_option
 def ablate(
@@ -71,10 +75,10 @@ def ablate(
     resume: bool,
     as_json: bool,
 ) -> None:
-    """Find out on CHIPS whether distillation pays: train students by several losses and compare them.
+    """Train students on CHIPS with several losses and compare them: whether distillation improves the student.
 
-    Runs of one seed begin and go alike but for the loss. A table, and what it shows in words, go to stdout;
-    ablation.json and ablation.png, with all runs, into the output folder.
+    Runs of one seed differ only in the loss. A table and its interpretation go to stdout; ablation.json and
+    ablation.png, with all runs, to the output folder.
     """
     from geokd.training.ablation.ablate import ablate as run_ablation
     from geokd.training.ablation.options import LOSSES, AblationOptions
@@ -91,13 +95,13 @@ def ablate(
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    """Lay rows of an ablation out in Markdown, to be read and to be handed on."""
+    """Format the rows of an ablation as a Markdown table."""
     lines = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
     for row in rows:
         difference, counts = row.get("difference"), row.get("mcnemar")
         others = row["unlabelled"] and row["teacher"] is not None
         cells = [
-            f"{row['labelled_chips']}{' and the others without' * others}",
+            f"{row['labelled_chips']}{' and unlabelled ones' * others}",
             row["loss"],
             str(row["steps"]),
             percent(row["accuracy"], row["interval_95"]),
@@ -108,8 +112,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     teachers = {(row["labelled_chips"], row["teacher"], row["n"]) for row in rows if row["teacher"] is not None}
-    said = [f"teacher of {labels} labels: {percent(share)} of {n} validation chips" for labels, share, n in teachers]
-    return "\n".join([*lines, *sorted(said)])
+    notes = [f"teacher of {labels} labels: {percent(share)} of {n} validation chips" for labels, share, n in teachers]
+    return "\n".join([*lines, *sorted(notes)])
 
 
 def _points(difference: dict[str, Any]) -> str:

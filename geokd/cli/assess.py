@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 @click.option(
     "--match",
     metavar="FILE.csv",
-    help="Table of the columns map_class and reference_class, where names differ.",
+    help="Table with the columns map_class and reference_class, for class names that differ.",
 )
 @click.option(
     "--against",
     metavar="OTHER_MAP",
-    help="Compare MAP with another map by the same labelled points: which is better?",
+    help="Another map to compare MAP with, using the same labelled points: which is better?",
 )
 @click.option(
     "--later",
     metavar="LATER_MAP",
-    help="A map of a later date: areas that classes gained and lost, from a sample labelled for both dates.",
+    help="A map of a later date: estimate areas that classes gained and lost, from a sample labelled for both dates.",
 )
 @accuracy_within_option
 @area_within_option
@@ -44,18 +44,18 @@ def assess(class_map: str, reference: str, as_json: bool, **choices: Any) -> Non
     """Compare MAP, a <scene>_landuse.tif, with REFERENCE: points, polygons or a raster of classes.
 
     Prints overall, user's and producer's accuracy with 95 % intervals, and the confusion matrix. A random sample, such
-    as `geokd sample` draws, gives the area of each class corrected for the map's errors, too, and how many points more
-    would make the intervals narrower.
+    as `geokd sample` draws, also gives the error-adjusted area of each class, and how many more points would make the
+    intervals narrower.
     """
     from geokd.assessment.against import compare_maps
-    from geokd.assessment.assess import assess as hold
+    from geokd.assessment.assess import assess as compare_with_reference
     from geokd.assessment.samples.change import assess_change
 
     against, later = choices.pop("against"), choices.pop("later")
     if against is not None or later is not None:
         within = [choices.pop(name) for name in ("accuracy_within", "area_within")]
         if any(within) or (against is not None and later is not None):
-            raise click.UsageError("Give one of --against, --later, and --accuracy-within or --area-within.")
+            raise click.UsageError("give only one of --against, --later, and --accuracy-within or --area-within")
     if later is not None:
         change = assess_change(class_map, reference, later, **choices)
         _print(change, _changes(change), as_json=as_json)
@@ -64,7 +64,7 @@ def assess(class_map: str, reference: str, as_json: bool, **choices: Any) -> Non
         _print(compared, _comparison(compared), as_json=as_json)
     else:
         goals = goals_of(choices.pop("accuracy_within"), choices.pop("area_within"))
-        assessment = hold(class_map, reference, goals=goals, **choices)
+        assessment = compare_with_reference(class_map, reference, goals=goals, **choices)
         _print(assessment, _tables(assessment), as_json=as_json)
 
 
@@ -103,22 +103,22 @@ def _changes(change: "ChangeReport") -> str:
 
 def _comparison(compared: "MapComparison") -> str:
     low, high = 100 * compared.difference.low, 100 * compared.difference.high
-    lines = [f"{compared.path} against {compared.other}: {compared.points:,} points where both have a class"]
+    lines = [f"{compared.path} and {compared.other}: {compared.points:,} points where both have a class"]
     for name, accuracy in (("first", compared.accuracy), ("other", compared.other_accuracy)):
         lines.append(f"overall accuracy of the {name} map {_percent(accuracy)}")
     lines += [
         f"difference {100 * compared.difference.estimate:+.1f} points ({low:+.1f} to {high:+.1f}); only the first is"
         f" right at {compared.only_first_right:,} points, only the other at {compared.only_other_right:,}",
-        f"one map alone is right in {_percent(compared.differing)} of the area",
+        f"exactly one map is right in {_percent(compared.differing)} of the area",
     ]
     wanted = compared.points_for_decision
     if compared.better is not None:
         lines.append(f"the {compared.better} map is better")
     elif wanted is None:
-        lines.append("undecided: no difference is seen")
+        lines.append("undecided: the maps are equally accurate at these points")
     else:
         lines.append(
-            f"undecided; if the difference is as large as it looks, {wanted:,} labelled points in all would show it in"
+            f"undecided; a true difference as large as this would be shown with {wanted:,} labelled points in all in"
             " 80 % of samples"
         )
     return "\n".join(lines)
@@ -134,7 +134,7 @@ def _tables(found: "Assessment") -> str:
     width = max(len(name) for name in [*found.map_classes, *found.reference_classes, "map \\ reference"])
     rows = found.per_class
     lines = [
-        f"{found.map.path} against {found.reference.path}: {found.units:,} {what}, {found.reference.design}",
+        f"{found.map.path} compared with {found.reference.path}: {found.units:,} {what}, {found.reference.design}",
         f"overall accuracy {_percent(found.overall_accuracy)}",
         *(_more(row) for row in found.precision),
         "",
@@ -160,17 +160,17 @@ def _tables(found: "Assessment") -> str:
     if len(found.reference_classes) > len(rows):
         lines.append(f"{len(rows) + 1:>2} in columns: none of these")
     if found.kappa is not None:
-        lines += ["", f"(kappa {found.kappa:.2f}, which adds nothing to the figures above)"]
+        lines += ["", f"(kappa {found.kappa:.2f}; given for comparison with other studies only)"]
     return "\n".join(lines)
 
 
 def _more(row: "Precision") -> str:
-    now = f"{row.figure} is known within {100 * row.half_width:.1f} %"
+    now = f"{row.figure} has a 95 % interval of +- {100 * row.half_width:.1f} %"
     if row.more_points is None:
         return f"  {now}; not even all cells make it {100 * row.wanted:g} %"
     if not row.more_points:
         return f"  {now}, as wanted ({100 * row.wanted:g} %)"
-    return f"  {now}; within {100 * row.wanted:g} % with about {row.more_points:,} points more"
+    return f"  {now}; within {100 * row.wanted:g} % with about {row.more_points:,} more points"
 
 
 _COLUMNS = {"user's accuracy": 23, "producer's accuracy": 23, "mapped ha": 12, "area ha, 95 % interval": 34}

@@ -75,16 +75,16 @@ def classify(
     A scene is a Sentinel-2 product (.SAFE folder or .zip), a Landsat product (folder or .tar), a folder of band files,
     a STAC item, or anything GDAL opens, such as a GeoTIFF.
 
-    Writes <scene>_landuse.tif (classes), .qml (style), .gpkg (polygons), .png (picture), .json (how it came about) and
-    .stac.json (for catalogues), and <scene>_confidence.tif (percent). All scenes are checked before the first is
-    mapped.
+    Writes <scene>_landuse.tif (classes), .qml (QGIS style), .gpkg (polygons), .png (preview), .json (manifest: model,
+    options, areas, timings) and .stac.json (STAC item), and <scene>_confidence.tif (percent). All scenes are checked
+    before the first is mapped.
 
-    What is done is kept until a map is written: --resume continues after a crash, a full disk or Ctrl-C.
+    Finished parts are kept until the map is written: --resume continues after a crash, a full disk or Ctrl-C.
 
-    With --report, <scene>_report.html is a page that shows all this; for several scenes, index.html leads to
-    these.
+    With --report, <scene>_report.html shows the map and its figures in a browser; for several scenes, index.html links
+    the reports.
 
-    With --json, one line of JSON a scene goes to stdout: what the .json file holds.
+    With --json, the content of the .json file goes to stdout, one line per scene.
     """
     from geokd.mapping.many import plan_call, run_call
     from geokd.mapping.options import ClassifyOptions
@@ -109,13 +109,13 @@ def classify(
         _say_what_is_kept(call.jobs)
         raise
     if call.has_index and mapped and not quiet:
-        echo(f"{call.index} leads to the reports", err=True)
+        echo(f"{call.index} links the reports", err=True)
     if errors:
         raise _summed_up(errors, len(scenes))
 
 
 def _named(scenes: tuple[str, ...], bands: str | None) -> tuple[str, ...]:
-    """Return all scenes that are named, one by its bands.
+    """Return all scenes that are named, with a scene of single-band files first.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def _report(job: "MappingJob", result: "ClassifyResult", *, as_json: bool, quiet
 def _say_what_is_kept(jobs: "Sequence[MappingJob]") -> None:
     kept = [job.plan.path for job in jobs if job.journal.exists()]
     if kept:
-        echo(f"\nWhat is done of {', '.join(kept)} is kept; continue with --resume and the same call.", err=True)
+        echo(f"\nFinished parts of {', '.join(kept)} are kept; continue with --resume and the same call.", err=True)
 
 
 def _summed_up(errors: dict[str, GeokdError], scenes: int) -> GeokdError:
@@ -157,7 +157,7 @@ def _summed_up(errors: dict[str, GeokdError], scenes: int) -> GeokdError:
 
 
 class _Bar:
-    """A progress bar on stderr; where it is not shown, what --progress asks for."""
+    """A progress bar on stderr, or the form that --progress requests."""
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
@@ -206,15 +206,15 @@ def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
     drift = manifest.drift
     if drift is not None and drift.unfamiliar_share is None:
         lines.append(
-            "  whether the scene is like the chips of training was not looked into:"
+            "  whether the scene resembles the training data was not checked:"
             f" {drift.patches} whole patches side by side are too few"
         )
     if job.finished:
-        return "\n".join([*lines, f"  was finished before, in {job.folder}"])
+        return "\n".join([*lines, f"  finished by an earlier run, in {job.folder}"])
     run = manifest.run
-    assert run is not None, "of a scene that was mapped now"
+    assert run is not None, "a scene mapped now has timings"
     if run.resumed_blocks:
-        lines.append(f"  {run.resumed_blocks} of {run.blocks} blocks were kept from the interrupted run")
+        lines.append(f"  {run.resumed_blocks} of {run.blocks} blocks were taken from the interrupted run")
     count, speed = run.classified_patches, f"{run.patches_per_second:,.0f} a second"
     if run.megapixels_per_second is not None:
         speed = f"{run.megapixels_per_second:,.1f} million pixels a second"
@@ -230,9 +230,9 @@ def _what_filters_did(filters: "Filtered | None") -> list[str]:
     if filters is None:
         return []
     lines = [
-        f"  {filters.changed_cells:,} cells changed their class by filters, {filters.merged_regions:,} regions"
-        " went to a neighbour"
+        f"  {filters.changed_cells:,} cells changed their class by filtering, {filters.merged_regions:,} regions"
+        " were merged with a neighbour"
     ]
     if filters.regions_left:
-        lines.append(f"  {filters.regions_left:,} regions are below --min-area still: they touch no class")
+        lines.append(f"  {filters.regions_left:,} regions remain below --min-area, because they touch no other class")
     return lines

@@ -40,10 +40,10 @@ _COUNTS = {"won": ",", "lost": ",", "p": ".2g"}
 @json_option
 @progress_option
 def compare(models: tuple[str, ...], chips: str, output: Path | None, overwrite: bool, as_json: bool) -> None:
-    """Measure MODELs of the same classes on labelled CHIPS, a folder or zip archive with one sub-folder a class.
+    """Compare MODELs with the same classes on labelled CHIPS, a folder or zip archive with one sub-folder per class.
 
-    Size, multiply-adds for one patch, speed in one thread, accuracy, calibration error, and how far each model agrees
-    with the first.
+    Prints size, multiply-adds for one patch, speed in one thread, accuracy, calibration error, and the agreement of
+    each model with the first.
     """
     from geokd.assessment.compare import compare as compare_models
 
@@ -54,13 +54,13 @@ def compare(models: tuple[str, ...], chips: str, output: Path | None, overwrite:
 
 
 def _tables(figures: "Comparison") -> list[str]:
-    """Three tables: what the models are, how they do on the chips, and on those of each class."""
+    """Three tables: properties of the models, their accuracy on the chips, and on the chips of each class."""
     entries = figures.models
     return [
         *aligned("><<<>>>>>", _HEAD, [_what_it_is(i, entry) for i, entry in enumerate(entries, 1)]),
-        "MB: of the file; parameters: as it holds them, with batch normalisation folded into convolutions in int8",
-        "mult-adds: of one patch; chips/s: of the network alone in"
-        f" {figures.speed.threads} thread of this machine, median of {figures.speed.rounds} rounds taken in turns;"
+        "MB: size of the file; parameters: as stored, with batch normalisation folded into convolutions in int8",
+        "mult-adds: for one patch; chips/s: of the network alone in"
+        f" {figures.speed.threads} thread on this machine, median of {figures.speed.rounds} rounds taken in turns;"
         " times as fast: median of the ratios within rounds",
         "",
         *aligned("><>>>>>>>", _HEAD_ON_CHIPS, [_how_it_does(i, entry) for i, entry in enumerate(entries, 1)]),

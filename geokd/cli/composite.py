@@ -16,14 +16,16 @@ from geokd.cli.talk import echo
 @o.map_output_option
 @o.crs_option
 @o.resolution_option
-@click.option("--sources", is_flag=True, help="Write <stem>_sources.tif, too: which map is the surest of each cell.")
+@click.option(
+    "--sources", is_flag=True, help="Also write <stem>_sources.tif: which map has the highest confidence in each cell."
+)
 @o.polygons_option
 @o.overwrite_option
 @o.json_option
 def composite(
     maps: tuple[str, ...], output: Path, crs: str | None, resolution: float | None, as_json: bool, **choices: Any
 ) -> None:
-    """Join maps of several dates of one place, each a <scene>_landuse.tif of geokd classify --probabilities, into one.
+    """Join maps of one place and several dates, each a <scene>_landuse.tif of geokd classify --probabilities.
 
     Each cell gets the class of the highest mean probability over the dates on which it was seen. Cells under clouds
     that --mask left out are taken from the other dates. <stem>_dates.tif shows on how many dates each cell was seen.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("chips")
 @json_option
 def evaluate(model: str, chips: str, as_json: bool) -> None:
-    """Classify labelled CHIPS, a folder or zip archive with one sub-folder a class, by MODEL and compare."""
+    """Measure the accuracy of MODEL on CHIPS, a folder or zip archive with one sub-folder per class."""
     from geokd.assessment.evaluate import evaluate as evaluate_model
 
     found = evaluate_model(model, chips)

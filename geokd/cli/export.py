@@ -11,8 +11,10 @@ from geokd.cli.talk import echo
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the bundles; default: the run's own.")
-@click.option("--teacher", is_flag=True, help="Write the teacher too: <name>-teacher.onnx, <name>-teacher-fp32.onnx.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder for the bundles; default: the folder of the run."
+)
+@click.option("--teacher", is_flag=True, help="Also write the teacher: <name>-teacher.onnx, <name>-teacher-fp32.onnx.")
 @overwrite_option
 @json_option
 def export(run: Path, output: Path | None, teacher: bool, overwrite: bool, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Options that say how wide intervals may be, of `geokd sample` and `geokd assess`."""
+"""Options for the wanted width of intervals, of `geokd sample` and `geokd assess`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -29,26 +29,26 @@ class Shares(click.ParamType[tuple[str, float]]):
                 raise ValueError
             return name.strip(), float(percent) / self._per
         except ValueError:
-            self.fail(f"{value!r} is not like {self._example}" + (" or 85" if self._all else ""), param, ctx)
+            self.fail(f"{value!r} does not have the form {self._example}" + (" or 85" if self._all else ""), param, ctx)
 
 
 accuracy_within_option = click.option(
     "--accuracy-within",
     type=click.FloatRange(0, 100, min_open=True, max_open=True),
     metavar="POINTS",
-    help="Half the width of the interval of the overall accuracy that is wanted, in percentage points.",
+    help="Wanted half-width of the 95 % interval of the overall accuracy, in percentage points.",
 )
 area_within_option = click.option(
     "--area-within",
     type=Shares(),
     multiple=True,
     metavar="CLASS=PERCENT",
-    help="Half the width of the interval of a class's area that is wanted, in percent of the mapped area.",
+    help="Wanted half-width of the 95 % interval of a class's area, in percent of its mapped area.",
 )
 
 
 def goals_of(accuracy_within: float | None, area_within: Sequence[tuple[str, float]]) -> "SampleGoals":
-    """Bring the two options together."""
+    """Combine the two options."""
     from geokd.assessment.samples.plan import SampleGoals
 
     return SampleGoals(None if accuracy_within is None else accuracy_within / 100, dict(area_within))

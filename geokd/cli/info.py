@@ -11,7 +11,12 @@ from geokd.cli.talk import echo
 
 @click.command()
 @click.argument("path", metavar="SCENE|MODEL")
-@click.option("-m", "--model", metavar="MODEL", help="For a scene: say what mapping it takes; auto: the one that fits.")
+@click.option(
+    "-m",
+    "--model",
+    metavar="MODEL",
+    help="For a scene: estimate what mapping it with this model takes; auto: the model that fits.",
+)
 @o.stride_option
 @o.bidx_option
 @o.value_scale_option
@@ -27,7 +32,7 @@ from geokd.cli.talk import echo
 @o.workers_option
 @o.json_option
 def info(path: str, model: str | None, as_json: bool, **choices: Any) -> None:
-    """Describe a model, a scene, or what mapping the scene by a model would take, without doing it."""
+    """Describe a model or a scene, or what mapping the scene with a model would take, without doing it."""
     from geokd.mapping.info import info as describe
     from geokd.mapping.options import ClassifyOptions
 
@@ -41,7 +46,7 @@ def info(path: str, model: str | None, as_json: bool, **choices: Any) -> None:
 
 
 def _lines(value: dict[str, Any], indent: str = "") -> list[str]:
-    """Lay a JSON object out for reading: nested objects indented, lists of objects one a line."""
+    """Format a JSON object for reading: nested objects indented, lists of objects with one per line."""
     lines = []
     for key, entry in value.items():
         label = f"{indent}{key.replace('_', ' ')}:"

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command soon, whatever it is at."""
+"""Ctrl-C ends a command soon, whatever it is doing."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT
-"""Exit code of a command that was interrupted, as shells have it."""
+"""Exit code of a command that was interrupted, as in shells."""
 
 _GRACE_SECONDS = 8.0
 
@@ -20,11 +20,11 @@ _GRACE_SECONDS = 8.0
 def interruptible() -> Iterator[None]:
     """Let Ctrl-C end the process within 8 s, whatever runs in this context.
 
-    The first Ctrl-C raises KeyboardInterrupt, so that what is begun is put in order; further ones are ignored, as they
-    would disturb that. Python sees it only between two of its own steps, and a model may run for minutes in one: so a
-    thread waits for the signal, and ends the process after a time of grace. What is on disk then is as after kill -9,
-    which any command can cope with. Nothing is done where Ctrl-C was ignored or handled before, or not in the main
-    thread.
+    The first Ctrl-C raises KeyboardInterrupt, so that the command can clean up; further ones are ignored, because they
+    would disturb that. Python handles signals only between bytecode instructions, and a model may run for minutes
+    within one: so a thread waits for the signal, and ends the process after the time limit. The disk is then as after
+    kill -9, which every command can handle. Nothing changes where Ctrl-C was already ignored or handled, or outside the
+    main thread.
     """
     usual = threading.current_thread() is threading.main_thread()
     if not usual or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from geokd.model.shipped import ShippedModel
 
 _HEAD = (
-    *("model", "precision", "classes", "bands", "patch", "a class for each", "ground", "values", "MB"),
-    "validation, before rounding",
+    *("model", "precision", "classes", "bands", "patch", "cell of the map", "ground", "values", "MB"),
+    "validation accuracy (float32)",
 )
 
 
 @click.command()
 @json_option
 def models(as_json: bool) -> None:
-    """List the models that ship: what each wants of a scene, what it knows, and how good it is on chips."""
+    """List the shipped models: bands and pixel size that each needs, its classes, and its accuracy on chips."""
     from geokd.model.shipped import models as list_models
 
     found = list_models()
@@ -44,7 +44,7 @@ def _row(entry: "ShippedModel") -> tuple[str, ...]:
     scaling = wants["value_scaling"]
     cell_px = wants.get("cell_px")
     cell = "patch" if cell_px is None else "pixel" if cell_px == 1 else f"{cell_px} x {cell_px} px"
-    values = "8-bit as they are"
+    values = "8-bit values as they are"
     if scaling is not None:
         values = str(ValueScaling.from_json(scaling))
     return (

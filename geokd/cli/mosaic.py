@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 @click.option(
     "--by",
     type=click.Choice(["probability", "confidence"]),
-    help="What decides where maps overlap; default: probability if all maps have them and none was filtered.",
+    help="Which map is used where maps overlap; default: probability if all maps have it and none was filtered.",
 )
 @o.crs_option
 @o.resolution_option
-@click.option("--sources", is_flag=True, help="Write <stem>_sources.tif, too: from which map each cell comes.")
+@click.option("--sources", is_flag=True, help="Also write <stem>_sources.tif: which map each cell comes from.")
 @o.polygons_option
 @o.overwrite_option
 @o.json_option
@@ -40,8 +40,8 @@ def mosaic(
 ) -> None:
     """Join maps of neighbouring or overlapping scenes, each a <scene>_landuse.tif of geokd classify, into one.
 
-    The maps may lie in different UTM zones; their legends must be equal. Where grids agree, nothing is resampled. The
-    order of maps decides ties, and the first gives the grid unless it is stated.
+    The maps may lie in different UTM zones; their legends must be equal. Where grids agree, nothing is resampled. In a
+    tie the map that is named first is used, and its grid is that of the mosaic unless --crs or --resolution is given.
     """
     from geokd.maps.map_grid import StatedGrid
     from geokd.maps.mosaic import MosaicOptions
@@ -54,7 +54,7 @@ def mosaic(
 
 
 def summary(made: "Manifest", output: Path) -> str:
-    """Return what was joined, and how, in lines."""
+    """Return lines that describe what was joined, and how."""
     maps = () if made.mosaic is None else made.mosaic.maps
     lines = [f"{output}:", *(f"  {note}" for note in made.notes)]
     lines += [f"  {source.cells_taken:>14,} cells from {source.path}" for source in maps]

@@ -1,4 +1,4 @@
-"""Options that commands share, named as rio has them."""
+"""Options that commands share, named as in rio."""
 
 import re
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ def band_numbers(text: str) -> tuple[int, ...]:
     Raises
     ------
     click.BadParameter
-        If it is no such list.
+        If it is not such a list.
     """
     try:
         bidx = tuple(int(part) for part in text.split(","))
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no list of band numbers like 3,2,1") from error
+        raise click.BadParameter(f"{text!r} is not a list of band numbers such as 3,2,1") from error
     if min(bidx) < 1:
         raise click.BadParameter(f"band numbers start at 1, {text!r} has a lower one")
     return bidx
@@ -35,17 +35,17 @@ def box(text: str) -> tuple[float, float, float, float]:
     Raises
     ------
     click.BadParameter
-        If it is no such list.
+        If it is not such a list.
     """
     try:
         west, south, east, north = (float(part) for part in text.replace(",", " ").split())
     except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no box like -76.2,37.8,-76.0,37.9") from error
+        raise click.BadParameter(f"{text!r} is not a box such as -76.2,37.8,-76.0,37.9") from error
     return west, south, east, north
 
 
 class MemorySize(click.ParamType[int]):
-    """A size like 800MB or 2GB, as whole MB of 1,000,000 bytes."""
+    """A size such as 800MB or 2GB, as whole MB of 1,000,000 bytes."""
 
     name = "size"
 
@@ -55,7 +55,7 @@ class MemorySize(click.ParamType[int]):
             return value
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([MG])i?B?\s*", value, re.IGNORECASE)
         if match is None:
-            self.fail(f"{value!r} is no size like 800MB or 2GB", param, ctx)
+            self.fail(f"{value!r} is not a size such as 800MB or 2GB", param, ctx)
         return int(float(match[1]) * (1000 if match[2].upper() == "G" else 1))
 
 
@@ -65,7 +65,7 @@ model_option = click.option(
     default=AUTO_MODEL,
     show_default=True,
     metavar="MODEL",
-    help="Model bundle: an .onnx file, or the name of one that ships with geokd; auto takes the one that fits.",
+    help="Model bundle: an .onnx file, or the name of one that ships with geokd; auto chooses one that fits the scene.",
 )
 output_option = click.option(
     "-o",
@@ -83,59 +83,59 @@ bidx_option = click.option(
     "--bidx",
     type=band_numbers,
     metavar="N,N,N",
-    help="Bands to use, from 1, in the model's order, such as 3,2,1; default: by the file's band names or colours.",
+    help="Bands to use, from 1, in the model's order, such as 3,2,1; default: found by band names or colours.",
 )
 value_scale_option = click.option(
     "--value-scale", type=float, help="Reflectance x 10,000 = value x SCALE + OFFSET; default: from the file's tags."
 )
 value_offset_option = click.option(
-    "--value-offset", type=float, help="See --value-scale; -1000 for Sentinel-2 from processing baseline 04.00 on."
+    "--value-offset", type=float, help="See --value-scale; -1000 for Sentinel-2 since processing baseline 04.00."
 )
 nodata_option = click.option("--nodata", type=float, help="Value that marks missing pixels; default: the file's own.")
 mask_option = click.option(
     "--mask",
     metavar="MASK[:VALUE,...]",
-    help="Leave pixels out: scl (Sentinel-2 L2A), qa_pixel (Landsat), fmask (HLS), udm2 (PlanetScope), as scl:3,8,9 or"
-    " qa_pixel:cloud,shadow; or a raster, with the values that are left out. Default: all of it but 0.",
+    help="Mask pixels: scl (Sentinel-2 L2A), qa_pixel (Landsat), fmask (HLS), udm2 (PlanetScope), such as scl:3,8,9 or"
+    " qa_pixel:cloud,shadow; or a raster and its masked values, such as clouds.tif:1 (default: all but 0).",
 )
 resample_option = click.option(
     "--resample",
     "resample_m",
     type=float,
     metavar="METRES",
-    help="Resample the scene to pixels of this size as it is read, bilinearly. Default: its own.",
+    help="Resample the scene to this pixel size while reading, bilinearly; default: its own pixel size.",
 )
 bands_option = click.option(
     "--bands",
     metavar="NAME=FILE,...",
-    help="A scene of one file a band, in place of SCENE, as red=a_B04.tif,green=a_B03.tif,blue=a_B02.tif.",
+    help="A scene with one file per band, in place of SCENE, such as red=a_B04.tif,green=a_B03.tif,blue=a_B02.tif.",
 )
 aoi_option = click.option(
     "--aoi",
     metavar="FILE[:LAYER]",
-    help="Map an area alone: polygons of any vector file, in any coordinate system. Default: the whole scene.",
+    help="Area of interest: polygons of any vector file, in any coordinate system; default: the whole scene.",
 )
 where_option = click.option(
-    "--where", metavar="CONDITION", help="Of --aoi, the features that meet a condition, as \"name = 'Ambarawa'\"."
+    "--where", metavar="CONDITION", help="Use only features of --aoi that meet this condition: \"name = 'Ambarawa'\"."
 )
 bbox_option = click.option(
     "--bbox",
     type=box,
     metavar="W,S,E,N",
-    help="Map a box alone: west, south, east, north in degrees; across the antimeridian west is greater than east.",
+    help="Area of interest: west, south, east, north in degrees; across the antimeridian west is greater than east.",
 )
 stride_option = click.option(
     "--stride",
     "stride_px",
     type=click.IntRange(min=1),
     metavar="PIXELS",
-    help="Distance between patches, and side of a cell of the map. Default: a quarter of the model's patch. Not for"
-    " models that answer for every pixel.",
+    help="Distance between patches, and side of a cell of the map; default: a quarter of the model's patch. Not for"
+    " models that classify every pixel.",
 )
 min_valid_share_option = click.option(
     "--min-valid-share",
     type=click.FloatRange(0, 1),
-    show_default="0.25; 0 of a model that answers for every pixel",
+    show_default="0.25; 0 for a model that classifies every pixel",
     help="Share of valid pixels below which a patch is not classified.",
 )
 min_confidence_option = click.option(
@@ -150,7 +150,7 @@ min_confidence_of_option = click.option(
     type=Shares(per=1, example="Forest=0.7"),
     multiple=True,
     metavar="CLASS=CONFIDENCE",
-    help="The same for one class, in place of --min-confidence.",
+    help="The same for one class, instead of --min-confidence.",
 )
 smooth_option = click.option(
     "--smooth",
@@ -158,7 +158,7 @@ smooth_option = click.option(
     type=int,
     default=1,
     metavar="CELLS",
-    help="Majority filter: each cell takes the class that is the most frequent in a window of CELLS x CELLS; odd.",
+    help="Majority filter: each cell gets the most frequent class in a window of CELLS x CELLS; odd.",
 )
 min_area_option = click.option(
     "--min-area",
@@ -166,7 +166,7 @@ min_area_option = click.option(
     type=float,
     default=0.0,
     metavar="HECTARES",
-    help="Minimum mapping unit: smaller regions go to the class with which they share the longest border.",
+    help="Minimum mapping unit: smaller regions are merged with the class with which they share the longest border.",
 )
 simplify_option = click.option(
     "--simplify",
@@ -174,7 +174,7 @@ simplify_option = click.option(
     type=float,
     default=0.0,
     metavar="METRES",
-    help="Simplify the outlines of polygons, borders that they share alike; rasters stay as they are.",
+    help="Simplify polygon outlines to this tolerance, without gaps between neighbours; rasters are not changed.",
 )
 map_output_option = click.option(
     "-o",
@@ -182,7 +182,7 @@ map_output_option = click.option(
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="Class raster to write, <stem>_landuse.tif; the other files of a map come beside it.",
+    help="Class raster to write, <stem>_landuse.tif; the other files of the map are written beside it.",
 )
 crs_option = click.option("--crs", metavar="CRS", help="CRS of the map, such as EPSG:32618; default: the first map's.")
 resolution_option = click.option(
@@ -196,35 +196,35 @@ polygons_option = click.option(
     "polygons",
     flag_value=False,
     default=True,
-    help="Leave out the GeoPackage of polygons, the slowest output of large maps.",
+    help="Do not write the GeoPackage of polygons, the slowest output of large maps.",
 )
 probabilities_option = click.option(
-    "--probabilities", is_flag=True, help="Write <scene>_probabilities.tif, too: a band a class, in percent."
+    "--probabilities", is_flag=True, help="Also write <scene>_probabilities.tif: one band per class, in percent."
 )
 report_option = click.option(
     "--report",
     is_flag=True,
-    help="Write <scene>_report.html, too: a page to look at and hand on; for several scenes also index.html.",
+    help="Also write <scene>_report.html, a page for a browser, to pass on; for several scenes also index.html.",
 )
 acquired_option = click.option(
     "--acquired",
     metavar="DATE[/DATE]",
-    help="When the scene was taken, such as 2016-01-12 or 2016-01-12T15:59Z; default: from its metadata or name.",
+    help="Acquisition date, such as 2016-01-12 or 2016-01-12T15:59Z; default: from its metadata or name.",
 )
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Threads, or processes; default: one for each core.",
+    help="Number of threads, or processes; default: one per core.",
 )
 processes_option = click.option(
-    "--processes", is_flag=True, help="Work in processes instead of threads: a Dask cluster on this machine."
+    "--processes", is_flag=True, help="Use processes instead of threads: a Dask cluster on this machine."
 )
 scheduler_option = click.option(
-    "--scheduler", metavar="ADDRESS", help="Address or scheduler file of a running Dask cluster that is to do the work."
+    "--scheduler", metavar="ADDRESS", help="Address or scheduler file of a running Dask cluster to use."
 )
 dashboard_option = click.option(
-    "--dashboard", is_flag=True, help="Print the address of Dask's page that shows what the workers do; needs bokeh."
+    "--dashboard", is_flag=True, help="Print the address of the Dask dashboard; needs bokeh."
 )
 memory_option = click.option(
     "--memory",
@@ -233,10 +233,10 @@ memory_option = click.option(
     default="1GB",
     show_default=True,
     metavar="SIZE",
-    help="Memory to keep within, as 800MB or 2GB.",
+    help="Memory limit, such as 800MB or 2GB.",
 )
 resume_option = click.option(
-    "--resume", is_flag=True, help="Continue an interrupted run, and skip scenes whose map is there already."
+    "--resume", is_flag=True, help="Continue an interrupted run, and skip scenes that are mapped already."
 )
 on_error_option = click.option(
     "--on-error",
@@ -245,13 +245,13 @@ on_error_option = click.option(
     show_default=True,
     help="When a scene fails: stop, or continue with the others.",
 )
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Print the value of every option, too.")
 
 
 @contextmanager
 def kept_when_interrupted(folder: Path) -> Iterator[None]:
-    """Say, when Ctrl-C ends what goes into `folder`, how it can be gone on with."""
+    """When Ctrl-C ends a run that writes into `folder`, print how to continue it."""
     try:
         yield
     except KeyboardInterrupt:
@@ -259,16 +259,18 @@ def kept_when_interrupted(folder: Path) -> Iterator[None]:
 
         if not is_begun(folder):
             raise
-        echo(f"What is done is kept in {folder}; continue with --resume and the same call.", err=True)
+        echo(f"Finished parts are kept in {folder}; continue with --resume and the same call.", err=True)
         raise
 
 
-recipe_option = click.option("--recipe", type=click.Path(path_type=Path), help="TOML recipe; default: built in.")
+recipe_option = click.option(
+    "--recipe", type=click.Path(path_type=Path), help="TOML recipe; default: the built-in one."
+)
 set_option = click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe, as loss.kl=0.5."
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe, such as loss.kl=0.5."
 )
 validation_option = click.option(
     "--validation",
     type=click.Path(path_type=Path),
-    help="Validation chips; default: a share of CHIPS, in spatial blocks if they have coordinates.",
+    help="Validation chips; default: a part of CHIPS, split into spatial blocks if they have coordinates.",
 )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def qgis_plugin(output: Path | None, install: bool, profile: str, entries: tuple[str, ...], overwrite: bool) -> None:
     """Install geokd in the Processing toolbox of QGIS, or write the plugin as a zip file.
 
-    The plugin runs this geokd in a process of its own; QGIS needs no Python package. It works in QGIS 3.22 to 4.
+    The plugin runs this geokd in a separate process; QGIS needs no Python package. It works in QGIS 3.22 to 4.
     """
     import geokd
     from geokd.qgis.help_texts import texts_of_tools
@@ -58,7 +58,7 @@ def qgis_plugin(output: Path | None, install: bool, profile: str, entries: tuple
 def _entry(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise click.BadParameter(f"{text!r} is no entry like email=me@example.org", param_hint="--set")
+        raise click.BadParameter(f"{text!r} is not an entry such as email=me@example.org", param_hint="--set")
     return key.strip(), value.strip()
 
 

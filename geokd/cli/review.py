@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("class_map", metavar="MAP")
-@click.option("-n", "--points", type=click.IntRange(min=1), required=True, metavar="N", help="Cells in all.")
+@click.option("-n", "--points", type=click.IntRange(min=1), required=True, metavar="N", help="Number of cells.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.gpkg", help="GeoPackage to write."
 )
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 @o.overwrite_option
 @o.json_option
 def review(class_map: str, points: int, output: Path, as_json: bool, **choices: Any) -> None:
-    """Choose the N cells of MAP, a <scene>_landuse.tif, that are most worth a look.
+    """Choose N uncertain cells of MAP, a <scene>_landuse.tif, to be confirmed or corrected in QGIS.
 
-    In them two classes are nearly as likely; they are spread out, and of all classes. In QGIS each begins with the
-    map's class: tick "looked at" where it is right, else pick another. Then `geokd tile SCENE --labels FILE.gpkg` cuts
-    chips of them, and `geokd train --init` teaches the student. They are no random sample: for accuracies and areas
-    take `geokd sample`.
+    In these cells two classes are almost equally likely; the cells are spread out and come from all classes. In QGIS
+    each starts with the map's class: tick "looked at" if it is right, else pick another. Then `geokd tile SCENE
+    --labels FILE.gpkg` cuts chips around them, and `geokd train --init` trains the student further. They are not a
+    random sample: for accuracies and areas use `geokd sample`.
     """
     from geokd.assessment.review import ReviewOptions
     from geokd.assessment.review import review as choose

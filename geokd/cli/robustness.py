@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 @o.model_option
 @o.output_option
 @click.option("--labels", type=click.Path(path_type=Path), multiple=True, help="Interpreted polygons; may be repeated.")
-@click.option("--field", help="Their attribute with the accepted classes, separated by '|'; default: 'class'.")
-@click.option("--group-field", help="Their field to group by.")
-@click.option("--green-band", type=click.IntRange(min=1), help="Band number; default: by band names or colours.")
-@click.option("--nir-band", type=click.IntRange(min=1), help="Band number of the near infrared; likewise.")
+@click.option("--field", help="Attribute with the acceptable classes, separated by '|'; default: 'class'.")
+@click.option("--group-field", help="Attribute to group the polygons by.")
 @click.option(
-    "--shift", "shifts", multiple=True, metavar="NAME", help="Simulated change; may be repeated; default: all."
+    "--green-band",
+    type=click.IntRange(min=1),
+    help="Number of the green band; default: found by band names or colours.",
+)
+@click.option("--nir-band", type=click.IntRange(min=1), help="Number of the near-infrared band; default: likewise.")
+@click.option(
+    "--shift", "shifts", multiple=True, metavar="NAME", help="Simulated change to apply; may be repeated; default: all."
 )
 @o.stride_option
 @o.bidx_option
@@ -49,10 +53,10 @@ def robustness(
     shifts: tuple[str, ...],
     **choices: Any,
 ) -> None:
-    """Map SCENE as it is and under simulated changes of air, sun and sensor, and compare.
+    """Map SCENE without and with simulated changes of atmosphere, sun and sensor, and compare the maps.
 
-    The maps are compared with water and vegetation in the near infrared, if the scene has it, and against polygons of
-    --labels. Writes <scene>_robustness.json (all figures) and .png (all maps beside the scene).
+    The maps are compared with water and vegetation found with the near infrared, if the scene has it, and with the
+    polygons of --labels. Writes <scene>_robustness.json (all figures) and .png (all maps beside the scene).
     """
     from geokd.assessment.robustness import RobustnessOptions
     from geokd.assessment.robustness import robustness as measure

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("class_map", metavar="MAP")
-@click.option("-n", "--points", type=click.IntRange(min=1), metavar="N", help="Points in all.")
+@click.option("-n", "--points", type=click.IntRange(min=1), metavar="N", help="Number of points.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE.gpkg", help="GeoPackage to write.")
 @click.option("--plan", "plan_only", is_flag=True, help="Print how many points are needed, and write nothing.")
 @accuracy_within_option
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     type=Shares(all_classes=True),
     multiple=True,
     metavar="[CLASS=]PERCENT",
-    help="User's accuracy that you expect, for planning. Default: the model's mean confidence, at most 90.",
+    help="Expected user's accuracy, for planning; default: the model's mean confidence, at most 90.",
 )
 @click.option(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
     default=1.0,
     show_default=True,
-    help="Time to label a point, for planning.",
+    help="Time to label one point, for planning.",
 )
 @click.option(
     "--min-per-class",
@@ -47,26 +47,28 @@ if TYPE_CHECKING:
 @click.option(
     "--later",
     metavar="LATER_MAP",
-    help="A map of a later date: the strata are the changes, and a class is picked for both dates.",
+    help="A map of a later date: the strata are the changes, and both dates are labelled.",
 )
 @click.option(
-    "--match", metavar="FILE.csv", help="Classes of LATER_MAP in a column reference_class, where names differ."
+    "--match",
+    metavar="FILE.csv",
+    help="Table with the columns map_class and reference_class (class of LATER_MAP), where names differ.",
 )
 @click.option(
     "--enlarge",
     metavar="SAMPLE.gpkg",
-    help="Keep the cells and labels of a sample that was drawn before with fewer points.",
+    help="An earlier, smaller sample to enlarge: its cells and labels are kept.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random draw.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random draw.")
 @click.option("--scene", metavar="SCENE", help="The scene, for the pictures; default: the path in the map's manifest.")
 @o.overwrite_option
 @o.json_option
 def sample(class_map: str, points: int | None, output: Path | None, as_json: bool, **choices: Any) -> None:
     """Draw N random cells of MAP, a <scene>_landuse.tif, to be labelled in QGIS.
 
-    The strata are the map's classes. Points are shared out by area, with a least number for each class. In QGIS, pick
+    The strata are the map's classes. Points are allocated by area, with a minimum number in each class. In QGIS, pick
     the class that you see in each square from the list of the field "reference", without looking at the map; then
-    `geokd assess MAP FILE.gpkg`. In place of N, say how narrow intervals are to be: `--accuracy-within 3`.
+    `geokd assess MAP FILE.gpkg`. Instead of N, give the wanted precision: `--accuracy-within 3`.
     """
     from geokd.assessment.samples.plan import PlanOptions, plan_sample
     from geokd.assessment.samples.sample import SampleOptions
@@ -77,7 +79,7 @@ def sample(class_map: str, points: int | None, output: Path | None, as_json: boo
     if not plan_only and output is None:
         raise click.UsageError("Missing option '-o' / '--output'; or print a plan with --plan.")
     if points is None and not goals:
-        raise click.UsageError("Missing option '-n' / '--points'; or say what is wanted with --accuracy-within 3.")
+        raise click.UsageError("Missing option '-n' / '--points'; or give a precision with --accuracy-within 3.")
     plan = None
     if plan_only or goals:
         plan = plan_sample(class_map, goals, points, PlanOptions(expected, choices["min_per_class"], minutes))
@@ -98,14 +100,14 @@ def sample(class_map: str, points: int | None, output: Path | None, as_json: boo
 def _planned(plan: "SamplePlan") -> str:
     hours, minutes = divmod(round(plan.minutes), 60)
     lines = [
-        f"plan for {plan.path}: {plan.points:,} points, at least {plan.min_per_class} of each class; labelling takes"
+        f"plan for {plan.path}: {plan.points:,} points, at least {plan.min_per_class} in each class; labelling takes"
         f" {f'{hours} h ' if hours else ''}{minutes} min",
         f"overall accuracy: {100 * plan.expected_accuracy:.1f} % expected, within"
         f" {100 * plan.accuracy_half_width:.1f} points at 95 % confidence",
     ]
     lines += [
-        f"  {goal.name} within {100 * goal.wanted:.3g} % wanted: {100 * goal.reached:.3g} % expected; shared out for"
-        f" this alone, {goal.points_at_best:,} points (Olofsson et al. 2014, eq. 13)"
+        f"  {goal.name} within {100 * goal.wanted:.3g} % wanted: {100 * goal.reached:.3g} % expected; allocated for"
+        f" this goal alone, {goal.points_at_best:,} points (Olofsson et al. 2014, eq. 13)"
         for goal in plan.goals
     ]
     head = ["class", "cells", "area ha", "points", "expected user's accuracy", "area within"]
@@ -134,7 +136,7 @@ def _of_area(half_width: float | None) -> str:
 def _summary(drawn: "Sample") -> str:
     width = max(len(row.name) for row in drawn.strata)
     lines = [
-        f"{drawn.points:,} points written to {drawn.output}: by area, at least {drawn.min_per_class} of each"
+        f"{drawn.points:,} points written to {drawn.output}: by area, at least {drawn.min_per_class} in each"
         f" class, seed {drawn.seed}" + (f"; {drawn.labelled:,} of them are labelled already" if drawn.labelled else ""),
         f"  {'class':<{width}} {'cells':>12} {'area ha':>14} {'points':>7}",
     ]

@@ -1,4 +1,4 @@
-"""Streams as callers leave them: closed, full, and written to by libraries."""
+"""Standard streams that are closed, full, or written to by libraries."""
 
 import errno
 import os
@@ -8,22 +8,22 @@ import warnings
 from geokd.errors import OutputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""Why a stream takes nothing, other than that nobody reads it."""
+"""Reasons why a stream cannot be written to, other than that nobody reads it."""
 
 
 def unheard(error: OSError) -> OutputError:
-    """Return the error of a stdout that takes nothing, and let what is left for it go nowhere."""
+    """Return the error for a stdout that cannot be written to, and discard what is still buffered for it."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
-    return OutputError(f"cannot write to standard output: {error.strerror}; make room, or send it elsewhere")
+    return OutputError(f"cannot write to standard output: {error.strerror}; make room, or redirect it")
 
 
 def prepare_streams() -> None:
-    """Open streams that the caller closed, and keep what libraries say of themselves off the terminal.
+    """Open streams that the caller closed, and keep messages of libraries off the terminal.
 
-    A closed stream's number would be that of the next file opened, into which messages then go. Python's warnings, and
-    GDAL's messages, are shown where they are asked for with -W or CPL_DEBUG.
+    Otherwise the next file opened would get the number of the closed stream, and messages would be written into it.
+    Python's warnings and GDAL's messages are shown if -W or CPL_DEBUG request them.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What to write: <stem>_landuse.tif of a map, the other files beside it; <name>.onnx of a model.",
+    help="File to write: <stem>_landuse.tif for a map (other files beside it), <name>.onnx for a model.",
 )
-@click.option("--template", is_flag=True, help="Print TARGET's legend as TOML, to be changed, and do nothing else.")
+@click.option("--template", is_flag=True, help="Print TARGET's legend as TOML, to be edited, and exit.")
 @o.overwrite_option
 @o.json_option
 def style(paths: tuple[str, ...], output: Path | None, template: bool, overwrite: bool, as_json: bool) -> None:
@@ -34,7 +34,7 @@ def style(paths: tuple[str, ...], output: Path | None, template: bool, overwrite
 
     TARGET is a <scene>_landuse.tif with the files of the map beside it, or a model: a bundle, or the name of one that
     ships. LEGEND is a .toml as --template prints it, a .csv with the columns from,title,color_hint, or a .qml saved by
-    QGIS. Classes that are not in it stay as they are; several of one title, or in one `from`, are merged.
+    QGIS. Classes that are not in it do not change; classes with the same title, or in one `from`, are merged.
     """
     from geokd.styling import style as restyle
     from geokd.styling import template as legend_of
@@ -43,7 +43,7 @@ def style(paths: tuple[str, ...], output: Path | None, template: bool, overwrite
     target = paths[-1]
     if template:
         if len(paths) != 1 or output is not None:
-            raise click.UsageError("--template takes a TARGET alone")
+            raise click.UsageError("--template takes only a TARGET, no LEGEND")
         echo(legend_of(target), nl=False)
         return
     if len(paths) != 2:

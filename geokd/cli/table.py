@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def aligned(sides: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay a table out in columns, two spaces apart; `sides` has `<` or `>` for each column. Returns its lines."""
+    """Format a table in columns, two spaces apart; `sides` has `<` or `>` for each column. Returns its lines."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     return [
         "  ".join(f"{text:{side}{width}}" for text, side, width in zip(row, sides, widths, strict=True)).rstrip()
@@ -26,7 +26,7 @@ def percent(share: float | None, interval: Sequence[float] | None = None) -> str
 
 
 def area_lines(areas: Sequence["ClassArea"]) -> list[str]:
-    """One line a class that has cells, from a manifest's `areas`, the largest first."""
+    """One line per class that has cells, from a manifest's `areas`, the largest first."""
     found = sorted((area for area in areas if area.cells), key=lambda area: -area.area_ha)
     width = max((len(area.title) for area in found), default=0)
     return [

@@ -1,4 +1,4 @@
-"""What the commands print, all of it, passes here."""
+"""Everything that the commands print is printed here."""
 
 import errno
 import json
@@ -12,14 +12,14 @@ import click
 from geokd.cli.streams import unheard
 from geokd.text import printable, without_secrets
 
-_AS_JSON = "geokd.progress_as_json"  # in the context of the call: stderr holds a JSON object a line
+_AS_JSON = "geokd.progress_as_json"  # in the context of the call: stderr gets one JSON object per line
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print a line, or several: data to stdout, or with `err` talk to stderr.
+    """Print one or more lines: data to stdout or, with `err`, messages to stderr.
 
-    Names of bands, classes and files come from strangers: what a terminal would obey in them is shown instead.
-    Without `nl` no new line is added. With `--progress json` a line of talk is a JSON object.
+    Names of bands, classes and files may come from untrusted files: control characters in them are shown as text. If
+    `nl` is False, no new line is added. With `--progress json` each message is a JSON object.
     """
     if err and talks_json():
         report(text)
@@ -28,7 +28,7 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
 
 
 def report(message: str, *, done: int = 0, total: int = 0) -> None:
-    """Tell how far the work is: a :class:`geokd.progress.Progress` that writes to stderr."""
+    """Report how far the work is: a :class:`geokd.progress.Progress` that writes to stderr."""
     if talks_json():
         _print(json.dumps({"message": message, "done": done, "total": total}), err=True)
     elif message:
@@ -36,7 +36,7 @@ def report(message: str, *, done: int = 0, total: int = 0) -> None:
 
 
 class _Talk(logging.Handler):
-    """Prints what the library logs, as everything else on stderr is printed."""
+    """Prints the library's log messages in the same way as all others on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         echo(record.getMessage(), err=True)
@@ -54,12 +54,12 @@ def logged() -> Iterator[None]:
 
 
 def _print(text: str, *, err: bool, nl: bool = True) -> None:
-    """Print, without what is secret in addresses. Talk that nobody can hear is dropped.
+    """Print without the secrets of addresses. Messages to a closed stderr are dropped.
 
     Raises
     ------
     OutputError
-        If stdout does not take it.
+        If stdout cannot be written to.
     """
     try:
         click.echo(printable(without_secrets(text)), nl=nl, err=err)
@@ -72,7 +72,7 @@ def _print(text: str, *, err: bool, nl: bool = True) -> None:
 
 
 def talks_json() -> bool:
-    """Whether stderr is asked to hold a JSON object a line."""
+    """Whether stderr gets one JSON object per line."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(_AS_JSON))
 

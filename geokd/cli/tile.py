@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     "patch_px",
     type=int,
     metavar="PIXELS",
-    help="Side of a chip; default: that of the patches from which labelled cells were mapped, else 64.",
+    help="Side of a chip; default: for labelled cells the patch that the map was made with, else 64.",
 )
 @click.option(
     "--stride",
     "stride_px",
     type=int,
     metavar="PIXELS",
-    help="Distance between chips, which must divide the patch; the patch itself without: chips lie side by side.",
+    help="Distance between chips, a divisor of the patch; default: the patch, so that chips lie side by side.",
 )
 @click.option(
     "--labels", metavar="FILE", help="Polygons that give chips their class, or cells labelled in a review or sample."
@@ -55,7 +55,7 @@ def tile(scene: str, output: str, labels: str | None, field: str | None, as_json
     """Cut SCENE into georeferenced chips, in class folders when labels are given.
 
     Patches that reach past the scene, hold invalid pixels, or are not clearly of one class are left out and counted.
-    Of the cells of a file of `geokd review` or `geokd sample` each that is labelled gives the chip about it.
+    From a file of `geokd review` or `geokd sample`, one chip is cut around each labelled cell.
     """
     from geokd.chips.tiling import TileOptions
     from geokd.chips.tiling import tile as cut

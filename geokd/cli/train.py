@@ -30,7 +30,7 @@ def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -
     "--unlabelled",
     multiple=True,
     metavar="SCENE|FOLDER",
-    help="With --init: scenes or chips on which the old answers are kept; may be repeated; default: CHIPS' scene.",
+    help="With --init: scenes or chips whose old answers are preserved; may be repeated; default: the scene of CHIPS.",
 )
 @recipe_option
 @set_option
@@ -42,7 +42,7 @@ def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -
     is_eager=True,
     expose_value=False,
     callback=_print_template,
-    help="Print all keys of a recipe with their defaults as TOML, and do nothing else.",
+    help="Print all keys of a recipe with their defaults as TOML, and exit.",
 )
 @click.option(
     "--dense-template",
@@ -50,7 +50,7 @@ def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -
     is_eager=True,
     expose_value=False,
     callback=_print_template,
-    help="Print all keys of a recipe of a dense student, and do nothing else.",
+    help="Print all keys of a recipe of a dense student, and exit.",
 )
 @json_option
 @progress_option
@@ -63,17 +63,16 @@ def train(
     as_json: bool,
     **choices: Any,
 ) -> None:
-    """Train a student on CHIPS: a folder or zip archive with one sub-folder a class, or a table of labelled scenes.
+    """Train a student on CHIPS: a folder or zip archive with one sub-folder per class, or a table of scenes.
 
-    A teacher, VGG16 unless the recipe says otherwise, is trained first, its answers are kept, and a MobileNetV2 student
-    learns from labels and answers.
-    Give the run to `geokd export` for a bundle to map with.
+    First a teacher (default: VGG16) is trained and its answers are stored; then a MobileNetV2 student is trained on
+    labels and answers. `geokd export` makes a bundle for mapping from the run.
 
-    A table (.toml or .csv) lists scenes with rasters or polygons that label their pixels. From it a dense student is
-    made, which gives a class for every pixel; its recipe must name the classes (see --dense-template).
+    A table (.toml or .csv) lists scenes with rasters or polygons that label their pixels. It trains a dense student,
+    which classifies every pixel; the recipe must name the classes (see --dense-template).
 
-    With --init the student of a bundle is trained further: chips that `geokd tile` cut from the cells of a review teach
-    it what it got wrong, and its own answers on the rest of the scene keep it from forgetting.
+    With --init the student of a bundle is trained further: it learns from chips that `geokd tile` cut around the cells
+    of a review, and its own answers on the rest of the scene keep it from forgetting.
     """
     from geokd.training.continuing import continuing_recipe
     from geokd.training.dense.recipe import DenseRecipe
@@ -83,11 +82,11 @@ def train(
     from geokd.training.train import train as train_student
 
     if init is not None and recipe is not None:
-        raise click.UsageError("--init makes its own recipe: leave --recipe out, or change keys with --set")
+        raise click.UsageError("--init has its own recipe: leave out --recipe, or change keys with --set")
     resolved: Recipe | DenseRecipe
     if is_table(chips):
         if init is not None:
-            raise click.UsageError("--init is for chips; name the bundle to begin with as student.initial_weights")
+            raise click.UsageError("--init is for chips; name the bundle to start from as student.initial_weights")
         resolved = load_dense_recipe(recipe, changes)
     else:
         resolved = load_recipe(recipe, changes) if init is None else continuing_recipe(init, changes)

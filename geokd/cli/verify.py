@@ -15,9 +15,9 @@ from geokd.model.bundle import DEFAULT_MODEL
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, model: str, as_json: bool) -> None:
-    """Run MODEL on the reference input it carries and compare the answers with those it carries.
+    """Run MODEL on the reference input stored in it, and compare the results with the stored ones.
 
-    Exits with 1 if it answers otherwise than where it was made.
+    Exits with 1 if they differ.
     """
     from geokd.model.verify import verify as verify_model
 

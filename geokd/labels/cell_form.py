@@ -11,7 +11,7 @@ _STRIKING = (255, 0, 0)
 
 
 def sample_qml(legend: Legend, cell_size: float, *, two_dates: bool = False) -> str:
-    """Return the style and form of a sample to be labelled: the class is picked from a list, the map's is not shown.
+    """Return the style and form of a sample to be labelled: the class is picked from a list, the map's is hidden.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def sample_qml(legend: Legend, cell_size: float, *, two_dates: bool = False) -> 
     cell_size : float
         Side of a cell in units of the CRS: squares of this size are drawn.
     two_dates : bool
-        Whether a class is to be picked for a later date, too.
+        Whether a class is picked for a later date, too.
     """
     fields = {"point": "", FIELD: "ValueMap", "note": "TextEdit", "stratum": "Hidden", "picture": "Hidden"}
     aliases = {FIELD: "Class seen on the ground"}
@@ -33,29 +33,29 @@ def sample_qml(legend: Legend, cell_size: float, *, two_dates: bool = False) -> 
 
 
 def review_qml(legend: Legend, cell_size: float) -> str:
-    """Return the style and form of a review: the class is the map's until it is changed, a tick says it was looked at.
+    """Return the style and form of a review: the class is the map's until it is changed, a tick marks it as checked.
 
-    Cells that nobody has looked at yet bear a red cross. Parameters as of :func:`sample_qml`.
+    Cells that are not checked yet have a red cross. Parameters as in :func:`sample_qml`.
     """
     changed = f'("{FIELD}" <> "{MAPPED}" or ("{FIELD}" is null) <> ("{MAPPED}" is null))'
     to_be_seen = f'not (coalesce("{LOOKED_AT}", false) or {changed})'
     root = _cells_style(legend, cell_size, "No class", to_be_seen)
-    told = {"second": "ValueMap", "confidence": "TextEdit", "margin": "TextEdit"}
-    fields = {"point": "", FIELD: "ValueMap", LOOKED_AT: "CheckBox", "note": "TextEdit"} | told
+    read_only = {"second": "ValueMap", "confidence": "TextEdit", "margin": "TextEdit"}
+    fields = {"point": "", FIELD: "ValueMap", LOOKED_AT: "CheckBox", "note": "TextEdit"} | read_only
     fields |= {MAPPED: "Hidden", "picture": "Hidden"}
     aliases = {FIELD: "Class, the map's until you change it", LOOKED_AT: "Looked at: the class is right"}
     aliases |= {"second": "Next likeliest", "confidence": "Confidence, percent", "margin": "Lead over the next, points"}
     _form(root, legend, fields, aliases)
     editable = ET.SubElement(root, "editable")
-    for name in told:
+    for name in read_only:
         ET.SubElement(editable, "field", name=name, editable="0")
     return style_text(root)
 
 
 def _cells_style(legend: Legend, cell_size: float, unlabelled: str, crossed: str) -> ET.Element:
-    """Begin a style with AllStyleCategories: squares of the size of a cell, by class; `unlabelled` names those without.
+    """Begin a style with AllStyleCategories: squares of a cell's size, by class; `unlabelled` names cells without one.
 
-    `crossed` is the expression of the cells that bear a cross; all do, in the colour of their class, if it is empty.
+    `crossed` is the expression of the cells with a cross; if it is empty, all have one, in the colour of their class.
     """
     root = ET.Element("qgis", version=QGIS_VERSION, styleCategories="AllStyleCategories")
     renderer = ET.SubElement(root, "renderer-v2", type="categorizedSymbol", attr=FIELD)
@@ -73,7 +73,7 @@ def _cells_style(legend: Legend, cell_size: float, unlabelled: str, crossed: str
 
 
 def _choices(legend: Legend) -> list[tuple[str, str, tuple[int, int, int]]]:
-    """Value, label and colour of what can be picked."""
+    """Value, label and colour of the choices."""
     return [*((str(c.value), c.title, c.rgb) for c in legend), (str(NONE_OF_THESE), "None of these", (0, 0, 0))]
 
 

@@ -1,4 +1,4 @@
-"""Cells of a map that somebody labelled in QGIS: the GeoPackages of `geokd sample` and `geokd review`, read back."""
+"""Cells of a map that were labelled in QGIS: the GeoPackages of `geokd sample` and `geokd review`, read back."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ class CellDesign:
     Parameters
     ----------
     layer : {"sample", "review"}
-        Drawn at random, or chosen since the map is in doubt.
+        Drawn at random, or chosen because the map is uncertain.
     map_sha256 : str
-        Of the map that they are of.
+        Hash of the map that the cells belong to.
     names : tuple of str
         Classes of that map.
     cells : int64 array (H,)
@@ -44,9 +44,9 @@ class CellDesign:
     areas_ha : float64 array (H,)
         Their area.
     patch_px : int or None
-        Side of the patches that the map was made of; None if nothing told it.
+        Side of the patches that the map was made with; None if unknown.
     seed : int or None
-        Of the random draw; None of a review.
+        Seed of the random draw; None for a review.
     strata : tuple of str
         Names of the strata of a sample of change; empty where they are the classes.
     """
@@ -89,7 +89,7 @@ def read_cell_design(path: Path) -> CellDesign | None:
     Raises
     ------
     ChipError
-        If what it tells is broken.
+        If this description is broken.
     """
     if not _is_sqlite(path):
         return None
@@ -103,15 +103,15 @@ def read_cell_design(path: Path) -> CellDesign | None:
             found = database.execute(query, (METADATA,)).fetchone()
         if found is None:
             return None
-        told = parse_json(found[0])
-        design, classes = told["design"], told["classes"]
+        description = parse_json(found[0])
+        design, classes = description["design"], description["classes"]
         if [c["value"] for c in classes] != list(range(len(classes))) or not classes:
             raise ValueError("its classes are not numbered from 0")
         names = tuple(str(c["name"]) for c in classes)
-        strata = told.get("strata", classes)
+        strata = description.get("strata", classes)
         cells = np.array([c["cells"] for c in strata], np.int64)
         areas_ha = np.array([c["area_ha"] for c in strata], np.float64)
-        drawn_from = tuple(str(c["name"]) for c in told.get("strata", ()))
+        drawn_from = tuple(str(c["name"]) for c in description.get("strata", ()))
         patch_px = int(design["patch_px"]) if "patch_px" in design else None
         seed = int(design["seed"]) if "seed" in design else None
         return CellDesign(layer, str(design["map_sha256"]), names, cells, areas_ha, patch_px, seed, drawn_from)
@@ -120,7 +120,7 @@ def read_cell_design(path: Path) -> CellDesign | None:
 
 
 def labelled_cells(path: Path) -> int:
-    """Count the cells that somebody has labelled or noted something about; 0 if the file holds none.
+    """Count the cells that have a label or a note; 0 if the file has none.
 
     Raises
     ------
@@ -146,15 +146,15 @@ def labelled_cells(path: Path) -> int:
 
 
 def read_cell_labels(path: Path, grid: SceneGrid) -> CellLabels | None:
-    """Read labelled cells and bring them into the CRS of a scene; None if the file is none of these.
+    """Read labelled cells and bring them into the CRS of a scene; None if the file is neither a sample nor a review.
 
-    A cell of a sample is labelled if it has a class; one of a review, which comes with the map's, if it was looked at
-    or its class is not the map's any more.
+    A cell of a sample is labelled if it has a class; a cell of a review, which starts with the map's class, if it was
+    looked at or its class was changed.
 
     Raises
     ------
     ChipError
-        If it cannot be read, holds a code that the map's legend does not know, or has lost a field.
+        If it cannot be read, holds a code that is not in the map's legend, or has lost a field.
     """
     design = read_cell_design(path)
     if design is None:

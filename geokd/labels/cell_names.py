@@ -1,4 +1,4 @@
-"""What the labelled cells of `geokd sample` and `geokd review` are called in their GeoPackages."""
+"""Names of layers and fields in the GeoPackages of `geokd sample` and `geokd review`."""
 
 from typing import Literal
 
@@ -6,14 +6,14 @@ CellLayer = Literal["sample", "review"]
 
 LAYERS: tuple[CellLayer, ...] = ("sample", "review")
 METADATA = "geokd cells"
-"""What a GeoPackage's metadata on how its cells were chosen go by (md_standard_uri): a JSON document."""
+"""Identifier (md_standard_uri) of the GeoPackage metadata that describe how its cells were chosen, as JSON."""
 
 FIELD, LOOKED_AT, MAPPED = "reference", "looked_at", "mapped"
 FIELD_LATER = "reference_later"
-"""What a sample of change holds for the later date."""
+"""Fields of a sample of change for the later date."""
 
 NONE_OF_THESE = -1
-"""What an analyst picks for a place that is of no class of the legend."""
+"""Code for a place that belongs to no class of the legend."""
 
 UNLABELLED = -2
-"""Code of a cell that nobody has looked at yet."""
+"""Code of a cell that is not labelled yet."""

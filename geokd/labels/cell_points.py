@@ -1,4 +1,4 @@
-"""Cells of a map as points in a GeoPackage, with a form to label them in QGIS; `scenes.cell_labels` reads it back."""
+"""Cells of a map as points in a GeoPackage, with a form to label them in QGIS; `labels.cell_labels` reads it back."""
 
 import json
 import sqlite3
@@ -34,7 +34,7 @@ class CellPoints:
     codes : int64 array (N,)
         Code of the map at each cell.
     columns : dict of str to Column
-        What is said of each beside its number `point`.
+        Attributes of each besides its number `point`.
     """
 
     rows: NDArray[np.int64]
@@ -45,13 +45,13 @@ class CellPoints:
 
 @dataclass(frozen=True, eq=False)
 class CellForm:
-    """What surrounds the points in their file.
+    """Layer, form and metadata of the points.
 
     Parameters
     ----------
     layer : {"sample", "review"}
     description : str
-        What the layer is, in a sentence.
+        Description of the layer, in a sentence.
     qml : str
         Style and form.
     strata : Strata
@@ -59,7 +59,7 @@ class CellForm:
     design : dict of str
         How the cells were chosen.
     classes : Legend or None
-        What can be picked, where the strata are not the classes of the map.
+        The classes to pick from, if the strata are not the classes of the map.
     """
 
     layer: CellLayer
@@ -70,7 +70,7 @@ class CellForm:
     classes: Legend | None = None
 
 
-# As GeoPackage 1.2 has them, section F.8.
+# As in GeoPackage 1.2, section F.8.
 _METADATA_TABLES = """
 CREATE TABLE IF NOT EXISTS gpkg_extensions (
     table_name TEXT, column_name TEXT, extension_name TEXT NOT NULL, definition TEXT NOT NULL, scope TEXT NOT NULL,
@@ -102,7 +102,7 @@ INSERT INTO gpkg_extensions VALUES
 
 
 def complete(values: NDArray[Any]) -> Column:
-    """Make a column of which no value is missing."""
+    """Make a column without missing values."""
     return values, np.zeros(len(values), np.bool_)
 
 
@@ -151,10 +151,10 @@ def _add_metadata(database: sqlite3.Connection, points: CellPoints, class_map: M
     options = class_map.manifest.options
     patch_px = None if options is None else options.patch_px
     design = form.design | ({} if patch_px is None else {"patch_px": str(patch_px)})
-    told: dict[str, Any] = {"design": design, "classes": classes}
+    description: dict[str, Any] = {"design": design, "classes": classes}
     if form.classes is not None:
-        told = {"design": design, "classes": form.classes.to_json(), "strata": classes}
-    document = json.dumps(told, ensure_ascii=False, allow_nan=False)
+        description = {"design": design, "classes": form.classes.to_json(), "strata": classes}
+    document = json.dumps(description, ensure_ascii=False, allow_nan=False)
     database.executescript(_METADATA_TABLES)
     database.execute(
         "INSERT INTO gpkg_metadata (id, md_scope, md_standard_uri, mime_type, metadata)"

@@ -1,4 +1,4 @@
-"""What is known of the ground at some places or everywhere: labelled points, polygons, another raster of classes."""
+"""Reference data: labelled points, polygons, or another raster of classes."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,7 +26,7 @@ from geokd.scenes.validity import alpha_band
 from geokd.scenes.vector_layer import only_layer, read_layer
 
 USUAL_FIELDS = ("reference", "class")
-"""Fields that hold the class where nobody says which, the first that is there."""
+"""Default fields for the class; the first one that exists is used."""
 
 _BLOCK_CELLS = 1024
 _EXACT_PX = 1e-6  # to which GDAL finds the centre of a cell
@@ -44,7 +44,7 @@ class GroundTruth:
     field : str
         The attribute that they are of.
     others : dict of str to array (N,)
-        Further attributes asked for.
+        Further attributes that were requested.
     """
 
     geometries: NDArray[np.object_]
@@ -67,14 +67,14 @@ class Pair(NamedTuple):
 
 @dataclass
 class Shared:
-    """How much a pair shares."""
+    """Cells and area of a pair."""
 
     cells: int = 0
     area_ha: float = 0.0
 
 
 def is_vector(path: str | Path) -> bool:
-    """Whether a file holds layers of features; what is none, or not there, is left to be read as a raster."""
+    """Whether a file has layers of features; anything else, also a missing file, is left to be read as a raster."""
     if not Path(path).exists():
         return False
     refuse_silent(Path(path))
@@ -101,7 +101,7 @@ def read_ground_truth(path: str | Path, field: str | None, grid: SceneGrid, *oth
     Raises
     ------
     CallError
-        If there is no such field.
+        If the field does not exist.
     ChipError
         If the file cannot be used.
     """
@@ -110,7 +110,7 @@ def read_ground_truth(path: str | Path, field: str | None, grid: SceneGrid, *oth
         field = next((name for name in USUAL_FIELDS if name in fields), None)
         if field is None:
             raise CallError(
-                f"{path} has neither a field {' nor '.join(USUAL_FIELDS)}; give the one with the classes with --field:"
+                f"{path} has neither a field {' nor '.join(USUAL_FIELDS)}; name the one with the classes with --field:"
                 f" {', '.join(fields) or 'none at all'}"
             )
     layer = read_layer(Path(path), grid, field, *others, points=True).in_parts()
@@ -162,7 +162,7 @@ def pairs_with_raster(
     Raises
     ------
     CallError, SceneError
-        If there is no such raster, or it cannot be used.
+        If the raster does not exist or cannot be used.
     """
     pairs: dict[Pair, Shared] = {}
     for _, codes, areas, values, known in laid_over(path, grid, windows, nodata):
@@ -178,7 +178,7 @@ def laid_over(
 ) -> Iterator[tuple[Window, NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]]:
     """Read the classes of another raster at the centres of a map's cells, window by window.
 
-    Parameters as of :func:`pairs_with_raster`.
+    Parameters as in :func:`pairs_with_raster`.
 
     Yields
     ------
@@ -192,7 +192,7 @@ def laid_over(
     Raises
     ------
     CallError, SceneError
-        If there is no such raster, or it cannot be used.
+        If the raster does not exist or cannot be used.
     """
     with open_scene(str(path)) as dataset:
         check_class_raster(dataset, path)
@@ -215,22 +215,22 @@ def check_class_raster(dataset: DatasetReader, path: str | Path) -> None:
     Raises
     ------
     SceneError
-        If its values are no whole numbers, it has no CRS, or it is a picture.
+        If its values are not integers, it has no CRS, or it is a picture.
     """
     if not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) or dataset.crs is None:
         raise SceneError(
-            f"{path} is no raster of classes to compare a map with: its first band is {dataset.dtypes[0]} and its CRS"
-            f" {dataset.crs or 'unknown'}; it needs whole numbers and a CRS"
+            f"{path} is not a raster of classes: its first band is {dataset.dtypes[0]} and its CRS"
+            f" {dataset.crs or 'unknown'}; it needs integers and a CRS"
         )
     if [colour.name for colour in dataset.colorinterp[:3]] == ["red", "green", "blue"]:
         raise SceneError(
-            f"{path} is a picture of red, green and blue, not a raster of classes; take what it was drawn from"
+            f"{path} is a picture of red, green and blue, not a raster of classes; use the raster it was drawn from"
         )
 
 
 @contextmanager
 def _laid_over(dataset: DatasetReader, grid: SceneGrid) -> Iterator[list[WarpedVRT]]:
-    """Lay a raster over a grid: once, or, of one in degrees, with longitudes moved by each whole turn that meets it."""
+    """Warp a raster to a grid; one in degrees also with longitudes shifted by whole turns that overlap the grid."""
     own = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
     outside = {"add_alpha": True} if dataset.nodata is None and not alpha_band(dataset) else {}
     if grid.crs == own.crs:

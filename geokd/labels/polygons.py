@@ -1,4 +1,4 @@
-"""Polygons that say what the land is used for, and how much of a patch each class of them covers."""
+"""Polygons with land-use classes, and how much of a patch each class covers."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +22,7 @@ class Labels:
     Parameters
     ----------
     classes : tuple of str
-        Class names fit for folders, sorted.
+        Class names that can be folder names, sorted.
     polygons : array (N,) of shapely polygons
     codes : int64 array (N,)
         Index into `classes` of each polygon.
@@ -56,7 +56,7 @@ def read_labels(path: str | Path, field: str, grid: SceneGrid) -> Labels:
     Raises
     ------
     CallError
-        If there is no such file or field.
+        If the file or field does not exist.
     ChipError
         If the file holds no usable polygons, or none over the scene.
     """
@@ -68,7 +68,7 @@ def read_labels(path: str | Path, field: str, grid: SceneGrid) -> Labels:
             f"the field {field!r} is empty in all {len(layer)} polygons of {path}; fill it, or name another"
         )
     names = _class_names(list(dict.fromkeys(texts[has_class])))
-    placed = has_class & np.isfinite(shapely.bounds(layer.geometries)).all(axis=1)  # else the CRS cannot hold them
+    placed = has_class & np.isfinite(shapely.bounds(layer.geometries)).all(axis=1)  # else outside the CRS
     shapes, texts = shapely.make_valid(layer.geometries[placed]), texts[placed]
     classes = tuple(sorted(names.values()))
     merged = [_merged(shapes[texts == text]) for text in sorted(names, key=lambda text: classes.index(names[text]))]
@@ -91,9 +91,9 @@ class ReferencePolygons:
     ----------
     polygons : array (N,) of shapely polygons
     accepted : tuple of tuples of str
-        Of each polygon, class names; at least one.
+        For each polygon its class names; at least one.
     groups : tuple of str
-        Of each polygon, what to count it under.
+        For each polygon the group it is counted in.
     undecided : int
         Polygons of the file that were left out because they accept no class.
     """
@@ -105,7 +105,7 @@ class ReferencePolygons:
 
 
 def read_reference(path: str | Path, field: str, group_field: str | None, grid: SceneGrid) -> ReferencePolygons:
-    """Read polygons to compare a map with, those that touch the scene.
+    """Read the polygons that touch the scene, to compare a map with them.
 
     Parameters
     ----------
@@ -114,14 +114,14 @@ def read_reference(path: str | Path, field: str, group_field: str | None, grid: 
     field : str
         The attribute with the accepted class names, separated by `|`.
     group_field : str or None
-        The attribute to group by; the accepted classes themselves without.
+        The attribute to group by; None: the accepted classes.
     grid : SceneGrid
         Of the scene.
 
     Raises
     ------
     CallError
-        If there is no such file or field.
+        If the file or field does not exist.
     ChipError
         If the file holds no usable polygons, or none over the scene.
     """
@@ -165,7 +165,7 @@ def cover_of_row(labels: Labels, grid: PatchGrid, row: int) -> NDArray[np.float6
 
 
 def patch_outlines(grid: PatchGrid, row: int) -> NDArray[np.object_]:
-    """Outlines of the patches of a row in world coordinates, of rotated scenes too: array (columns,) of polygons."""
+    """Outlines of the patches of a row in world coordinates, also in rotated scenes: array (columns,) of polygons."""
     cols = np.arange(grid.shape[1])[:, np.newaxis]
     x = grid.stride_px * cols + grid.patch_px * np.array([0, 1, 1, 0])
     y = np.broadcast_to(grid.stride_px * row + grid.patch_px * np.array([0, 0, 1, 1]), x.shape)
@@ -181,12 +181,12 @@ def _merged(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
 
 
 def _class_names(values: list[str]) -> dict[str, str]:
-    """Map each value to a name fit for a folder on any system.
+    """Map each value to a name that can be a folder name on any system.
 
     Raises
     ------
     ChipError
-        If two values come to the same name, or to names that differ in case only.
+        If two values give the same name, or names that differ in case only.
     """
     names = {value: machine_name(value) for value in values}
     taken: dict[str, str] = {}
@@ -198,7 +198,7 @@ def _class_names(values: list[str]) -> dict[str, str]:
 
 
 def _overlap(one: Any, other: Any) -> bool:
-    """Whether two boxes (left, bottom, right, top) share some area; a box that is not finite does not."""
+    """Whether two boxes (left, bottom, right, top) overlap; a box that is not finite does not."""
     return bool(max(one[0], other[0]) < min(one[2], other[2]) and max(one[1], other[1]) < min(one[3], other[3]))
 
 

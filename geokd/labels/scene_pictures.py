@@ -1,4 +1,4 @@
-"""Small pictures of the scene about each cell of a sample or review, for whoever labels it."""
+"""Small pictures of the scene around each cell of a sample or review, for labelling."""
 
 import base64
 import io
@@ -27,13 +27,13 @@ _LOOK_PX = 512
 def picture_cells(
     class_map: MapFile, scene: str | None, rows: NDArray[np.int64], cols: NDArray[np.int64]
 ) -> tuple[list[str], list[str]]:
-    """Draw the scene about each cell, or say why there are no pictures.
+    """Draw the scene around each cell, or note why there are no pictures.
 
     Parameters
     ----------
     class_map : MapFile
     scene : str or None
-        None: what the map's manifest says. One that is named must be there.
+        None: the path in the map's manifest. A scene that is named must exist.
     rows, cols : int64 arrays (N,)
 
     Returns
@@ -51,7 +51,7 @@ def picture_cells(
     path = scene or (None if made_from is None else made_from.path)
     if path is None:
         return [""] * len(rows), [
-            "the points carry no pictures of the scene: the map does not name its scene; give it with --scene"
+            "the points have no pictures of the scene, whose path is not in the map's manifest; give it with --scene"
         ]
     used = () if made_from is None else made_from.bands_used
     names = tuple(band.taken_as for band in used)
@@ -62,16 +62,16 @@ def picture_cells(
     except (CallError, SceneError) as error:
         if scene is not None:
             raise
-        return [""] * len(rows), [f"the points carry no pictures of the scene: {error}; --scene says where it is"]
+        return [""] * len(rows), [f"the points have no pictures of the scene: {error}; give its path with --scene"]
 
 
 def _draw(
     scene: str, bidx: tuple[int, int, int], class_map: MapFile, rows: NDArray[np.int64], cols: NDArray[np.int64]
 ) -> Iterator[str]:
-    """Draw the scene about each cell, the cell framed in white; `bidx` are shown as red, green and blue."""
+    """Draw the scene around each cell, with the cell framed in white; `bidx` are shown as red, green and blue."""
     with open_scene(describe_scene(scene).raster, scene) as dataset:
         if dataset.crs != rasterio.crs.CRS.from_user_input(class_map.grid.crs) or max(bidx) > dataset.count:
-            raise SceneError(f"{scene} is not what {class_map.path} was made from: its CRS or bands are others")
+            raise SceneError(f"{scene} is not the scene that {class_map.path} was made from: its CRS or bands differ")
         corner_x, corner_y = ~dataset.transform @ (class_map.grid.transform @ (0, 0))
         next_x, next_y = ~dataset.transform @ (class_map.grid.transform @ (1, 1))
         wide, high = next_x - corner_x, next_y - corner_y
@@ -92,7 +92,7 @@ def _draw(
 def _around(
     dataset: DatasetReader, bidx: tuple[int, int, int], start: tuple[int, int], side: int
 ) -> NDArray[np.generic]:
-    """Read a square of `side` pixels from (row, col) `start`, made smaller if large, black beyond the scene."""
+    """Read a square of `side` pixels from (row, col) `start`, downsampled if large, black beyond the scene."""
     step = max(1, side // _SIDE_PX)
     small = -(-side // step)
     pixels = np.zeros((3, small, small), dataset.dtypes[bidx[0] - 1])
@@ -116,7 +116,7 @@ def _stretched(
 
 
 def _encoded(picture: NDArray[np.uint8], wide: float, high: float) -> str:
-    """Encode a picture, its middle framed: `wide` and `high` are the shares of its side that the cell takes."""
+    """Encode a picture with its middle framed: `wide` and `high` are the shares of its side that the cell takes."""
     image = Image.fromarray(np.ascontiguousarray(picture)).resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC)
     frame = tuple(_SIDE_PX * (0.5 + part / 2) for part in (-wide, -high, wide, high))
     ImageDraw.Draw(image).rectangle(frame, outline="white")

@@ -1,7 +1,7 @@
 """The land-use classes of a model or map: code, name, title, colour.
 
-Field names follow the STAC `classification` extension (value, name, title, color_hint). Codes are the indices of the
-network's logits, so 0 is a class; :data:`NODATA` marks cells that were not mapped.
+Field names are those of the STAC `classification` extension (value, name, title, color_hint). Codes are the indices of
+the network's logits, so 0 is a class; :data:`NODATA` marks cells that were not mapped.
 """
 
 import colorsys
@@ -15,9 +15,9 @@ NODATA = 255
 """Code of a cell that is not mapped, in class maps and confidence maps alike."""
 
 UNCLASSIFIED = "unclassified"
-"""Name of the class of cells with data in which the model is not sure enough."""
+"""Name of the class for cells with data whose confidence is too low."""
 
-# The first match gives a class its colour when the recipe gives none: what analysts expect of a land-use map.
+# The first match gives a class its colour if the recipe gives none: colours usual in land-use maps.
 _COLOURS_BY_WORD: tuple[tuple[str, str], ...] = (
     (r"sea|ocean", "1F5FA8"),
     (r"river|stream|bay", "4FA3D9"),
@@ -34,7 +34,7 @@ _COLOURS_BY_WORD: tuple[tuple[str, str], ...] = (
 )
 _HEX_COLOUR = re.compile(r"[0-9A-F]{6}")
 _MACHINE_NAME = re.compile(r"[A-Za-z0-9_-]+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # what XML and terminals cannot bear
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # not allowed in XML and terminals
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class LandUseClass:
     name : str
         Machine-readable name: letters, digits, `_` and `-`.
     title : str
-        Name for people, as shown in legends.
+        Name as shown in legends.
     color_hint : str
         Six upper-case hexadecimal digits, RRGGBB.
 
@@ -65,7 +65,7 @@ class LandUseClass:
 
     def __post_init__(self) -> None:
         if type(self.value) is not int or not 0 <= self.value < NODATA:
-            raise ValueError(f"class value {self.value!r} is no whole number or outside 0..{NODATA - 1}")
+            raise ValueError(f"class value {self.value!r} is not an integer within 0..{NODATA - 1}")
         if not _MACHINE_NAME.fullmatch(self.name):
             raise ValueError(f"class name {self.name!r} may hold letters, digits, '_' and '-' only")
         if not self.title.strip():
@@ -118,17 +118,17 @@ class Legend:
         return tuple(c.name for c in self.classes)
 
     def code_of(self, text: str) -> int | None:
-        """Find a class by its name, title or value, whatever the case; names go before titles, these before values.
+        """Find a class by its name, title or value, whatever the case; names come before titles, titles before values.
 
-        As :meth:`code_named`, and for tables that name classes with their numbers.
+        As :meth:`code_named`, also for tables that give classes by number.
         """
         code = self.code_named(text)
         return {str(c.value): c.value for c in self.classes}.get(text.strip()) if code is None else code
 
     def code_named(self, text: str) -> int | None:
-        """Find a class by its name or title, whatever the case; names go before titles.
+        """Find a class by its name or title, whatever the case; names come before titles.
 
-        Where nothing fits as it is, texts are compared as :func:`machine_name` writes them: `annual crop` finds
+        If nothing matches, texts are compared as :func:`machine_name` writes them: `annual crop` finds
         `Annual_crop`, and a folder `Forêt` finds `Foret`.
         """
         codes = {machine_name(c.title).casefold(): c.value for c in self.classes}
@@ -140,21 +140,21 @@ class Legend:
         return codes.get(machine_name(text).casefold())
 
     def with_unclassified(self) -> "Legend":
-        """Add, as the last class, that of cells that are left unclassified.
+        """Add a last class for unclassified cells.
 
         Raises
         ------
         ValueError
-            If there is such a class already.
+            If that class exists already.
         """
         if UNCLASSIFIED in {text.casefold() for c in self.classes for text in (c.name, c.title)}:
-            raise ValueError(f"it has a class {UNCLASSIFIED!r} of its own")
+            raise ValueError(f"it has a class {UNCLASSIFIED!r} already")
         if len(self) >= NODATA:
             raise ValueError(f"its {len(self)} classes leave no code for {UNCLASSIFIED!r}")
         return Legend((*self.classes, LandUseClass(len(self), UNCLASSIFIED, "Unclassified", "C8C8C8")))
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return a list of {value, name, title, color_hint}, as the STAC classification extension has them."""
+        """Return a list of {value, name, title, color_hint}, as in the STAC classification extension."""
         return [{"value": c.value, "name": c.name, "title": c.title, "color_hint": c.color_hint} for c in self.classes]
 
     @classmethod
@@ -177,7 +177,7 @@ class Legend:
 def machine_name(text: str) -> str:
     """Turn a folder or attribute name into a class name: everything but letters, digits, `_`, `-` becomes `_`.
 
-    Letters lose their accents; of a name in another script its characters' numbers are left, as `u68ee_u6797`.
+    Letters lose their accents; characters of other scripts become their code points, such as `u68ee_u6797`.
     """
     plain = re.sub(r"[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text.strip()))
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_")
@@ -191,9 +191,9 @@ def human_title(name: str) -> str:
 
 
 def default_legend(names: Iterable[str]) -> Legend:
-    """Make a legend from class names alone: titles by :func:`human_title`, colours by what the word means.
+    """Make a legend from class names alone: titles with :func:`human_title`, colours by the meaning of the word.
 
-    A name that no rule knows, or whose colour is taken, gets a hue of its own.
+    A name without a rule, or whose colour is taken, gets another hue.
     """
     taken: set[str] = set()
     classes = []
@@ -202,7 +202,7 @@ def default_legend(names: Iterable[str]) -> Legend:
         colour = next((c for pattern, c in _COLOURS_BY_WORD if re.search(pattern, words)), None)
         step = value
         while colour is None or colour in taken:
-            hue = (0.61803398875 * step) % 1.0  # golden ratio: neighbours in the list lie far apart on the wheel
+            hue = (0.61803398875 * step) % 1.0  # golden ratio: neighbours in the list get distant hues
             colour = bytes(round(255 * c) for c in colorsys.hsv_to_rgb(hue, 0.55, 0.85)).hex().upper()
             step += 1
         taken.add(colour)

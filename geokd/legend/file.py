@@ -1,7 +1,6 @@
-"""Names and colours of an analyst's own, from TOML, CSV or a style of QGIS; and a file to begin with.
+"""Class names and colours from a user's TOML, CSV or QGIS style; and a template to start with.
 
-What a file says is a list of :class:`Restyle`; :mod:`geokd.legend.regrouping` compares it with the classes that are
-there.
+A file gives a list of :class:`Restyle`; :mod:`geokd.legend.regrouping` compares it with the existing classes.
 """
 
 import csv
@@ -22,7 +21,7 @@ _COLUMNS = ("from", "title", "color_hint", "name")
 _COLOUR = re.compile(r"#?([0-9A-Fa-f]{6})")
 
 _TEMPLATE = """\
-# The classes of {origin}. Change titles and colours, and leave out what stays as it is. Classes are merged by
+# The classes of {origin}. Change titles and colours, and leave out classes that do not change. Classes are merged by
 # `from`, a list of their names or titles as they are here:
 #
 #     [[legend]]
@@ -34,12 +33,12 @@ _TEMPLATE = """\
 
 @dataclass(frozen=True)
 class Restyle:
-    """One class as it is to be, of one or several as they are.
+    """One new class, made of one or several old ones.
 
     Parameters
     ----------
     sources : tuple of str
-        Names, titles or values of the classes as they are.
+        Names, titles or values of the old classes.
     name, title, color_hint : str or None
         None: not stated. The colour is RRGGBB in upper case.
     """
@@ -51,17 +50,17 @@ class Restyle:
 
 
 def read_legend_file(path: str | Path) -> list[Restyle]:
-    """Read the legend that an analyst wrote, or that QGIS saved.
+    """Read a legend that a user wrote, or that QGIS saved.
 
-    A `.toml` has tables `[[legend]]` as a recipe's: `name`, `title`, `color_hint`, and `from`, a class or a list of
-    them; without `from` it is of the class `name`. A `.csv` has a row a class, columns `from`, `title` and perhaps
-    `color_hint` and `name`; a `.qml` is the style of a paletted raster or of categorised polygons. In both, classes of
-    one title are merged.
+    A `.toml` has tables `[[legend]]` like a recipe: `name`, `title`, `color_hint`, and `from`, a class or a list of
+    them (default: the class `name`). A `.csv` has a row a class, columns `from`, `title` and perhaps `color_hint` and
+    `name`; a `.qml` is the style of a paletted raster or of categorised polygons. In both, classes with the same title
+    are merged.
 
     Raises
     ------
     CallError
-        If it cannot be read or is no such file: everything that is wrong with it in one message.
+        If it cannot be read or is not such a file: all problems in one message.
     """
     file = Path(path)
     readers = {".toml": _from_toml, ".csv": _from_csv, ".qml": _from_qml}
@@ -73,7 +72,7 @@ def read_legend_file(path: str | Path) -> list[Restyle]:
     except OSError as error:
         raise CallError(f"the legend {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise CallError(f"the legend {path} is not in UTF-8; save it so") from error
+        raise CallError(f"the legend {path} is not in UTF-8; save it in UTF-8") from error
     except (ValueError, csv.Error, ET.ParseError) as error:  # of TOML, too
         raise CallError(f"the legend {path} cannot be read as {file.suffix[1:].upper()}: {error}") from error
     if not found and not problems:
@@ -84,7 +83,7 @@ def read_legend_file(path: str | Path) -> list[Restyle]:
 
 
 def legend_as_toml(legend: Legend, origin: str) -> str:
-    """Write a legend as a file that :func:`read_legend_file` reads, to be changed by hand."""
+    """Return a legend as the text of a file for :func:`read_legend_file`, to be edited."""
     names = [json.dumps(c.name)[1:-1] for c in legend]
     lines = [_TEMPLATE.format(origin=" ".join(origin.split()), first=names[0], second=names[1 % len(names)])]
     for c in legend:
@@ -108,7 +107,7 @@ def _from_toml(content: str, problems: list[str]) -> Iterator[Restyle]:
         if isinstance(sources, str):
             sources = [sources]
         if not sources or not isinstance(sources, list) or not all(isinstance(text, str) for text in sources):
-            problems.append(f"{where} says by neither `name` nor `from` of which class it is, or of which ones")
+            problems.append(f"{where} has neither `name` nor `from`, so its class is unknown")
             continue
         texts = {key: row[key] for key in ("name", "title", "color_hint") if key in row}
         odd = [key for key, value in texts.items() if not isinstance(value, str)]
@@ -121,14 +120,14 @@ def _from_toml(content: str, problems: list[str]) -> Iterator[Restyle]:
 def _from_csv(content: str, problems: list[str]) -> Iterator[Restyle]:
     lines = content.splitlines()
     first = lines[0] if lines else ""
-    delimiter = max(",;\t", key=first.count)  # spreadsheets write semicolons where the comma is decimal
+    delimiter = max(",;\t", key=first.count)  # spreadsheets write semicolons where the comma is the decimal separator
     header, *rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)] or [[]]
     if not {"from", "title"} <= set(header) <= set(_COLUMNS) or len(set(header)) < len(header):
-        problems.append(f"its first line should name the columns from,title and perhaps color_hint,name, not {first!r}")
+        problems.append(f"its first line should have the columns from,title and maybe color_hint,name, not {first!r}")
         return
     rows = [row for row in rows if any(row)]
     if any(len(row) != len(header) for row in rows):
-        problems.append("not all of its lines have as many columns as the first")
+        problems.append("its lines differ in their number of columns")
         return
     yield from _merged((dict(zip(header, row, strict=True)) for row in rows), problems)
 
@@ -161,7 +160,7 @@ def _symbol_colour(symbol: ET.Element) -> str:
 
 
 def _merged(rows: Iterable[Mapping[str, str]], problems: list[str]) -> Iterator[Restyle]:
-    """Bring rows of one title together; each says of one class what it is to be."""
+    """Merge rows with the same title; each row is about one old class."""
     groups: dict[str, list[Mapping[str, str]]] = {}
     for row in rows:
         title = row["title"] or row["from"]

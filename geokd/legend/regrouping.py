@@ -1,4 +1,4 @@
-"""Classes as they are brought to classes as an analyst wants them: renamed, recoloured, merged. Pure."""
+"""From old classes to new ones: renamed, recoloured, merged. Pure."""
 
 import difflib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from geokd.legend.file import Restyle
 
 @dataclass(frozen=True, kw_only=True)
 class NewClass(Record):
-    """A class of a new legend, and the names of the classes that it is made of."""
+    """A class of a new legend, and the names of the old classes that it is made of."""
 
     value: int
     name: str
@@ -46,7 +46,7 @@ class Regrouping:
 
     @property
     def codes(self) -> NDArray[np.uint8]:
-        """New code of each old one, uint8 (256,); NODATA of NODATA and of codes that there are none of."""
+        """New code of each old one, uint8 (256,); NODATA for NODATA and for unused codes."""
         table = np.full(256, NODATA, np.uint8)
         for new, group in enumerate(self.groups):
             table[list(group)] = new
@@ -67,22 +67,22 @@ class Regrouping:
 
 
 def regroup(old: Legend, wanted: Sequence[Restyle], source: str) -> Regrouping:
-    """Hold what is wanted against the classes that there are; those that are not mentioned stay as they are.
+    """Compare the wanted classes with the old ones; classes that are not mentioned do not change.
 
-    A title that is not stated stays if the class is made of one; a name stays with its title, and follows a new title
-    that can be written in ASCII; a colour that is not stated is that of the first old class.
+    A missing title is kept if the class is made of one old class; a missing name is kept with its title, or made from a
+    new title that can be written in ASCII; a missing colour is that of the first old class.
 
     Parameters
     ----------
     old : Legend
     wanted : sequence of Restyle
     source : str
-        What messages call the file that says so.
+        Name of the legend file in messages.
 
     Raises
     ------
     CallError
-        If classes are unknown, wanted twice, or would be alike: everything that is wrong in one message.
+        If classes are unknown, wanted twice, or would be equal: all problems in one message.
     """
     problems: list[str] = []
     taken: dict[int, int] = {}
@@ -90,7 +90,7 @@ def regroup(old: Legend, wanted: Sequence[Restyle], source: str) -> Regrouping:
         for text in restyle.sources:
             code = old.code_of(text)
             if code is None:
-                problems.append(f"{text!r} is no class; {_nearest(text, old)}")
+                problems.append(f"{text!r} is not a class; {_nearest(text, old)}")
             elif taken.setdefault(code, number) != number or restyle.sources.count(text) > 1:
                 problems.append(f"{old[code].title!r} is mentioned more than once")
     classes: list[tuple[tuple[int, ...], LandUseClass]] = []
@@ -114,7 +114,7 @@ def _append(
     old: Legend,
     problems: list[str],
 ) -> None:
-    """Append a new class, or say why it cannot be."""
+    """Append a new class, or note why it is impossible."""
     members = [old[code] for code in group]
     title = restyle.title
     if title is None:
@@ -129,7 +129,7 @@ def _append(
     name = restyle.name or _name(title, members)
     if (name == UNCLASSIFIED) != of_unclassified:
         if not of_unclassified:
-            problems.append(f"the name {UNCLASSIFIED!r} is kept for cells in which a model is not sure enough")
+            problems.append(f"the name {UNCLASSIFIED!r} is reserved for cells of low confidence")
             return
         name = UNCLASSIFIED
     try:
@@ -145,7 +145,7 @@ def _name(title: str, members: Sequence[LandUseClass]) -> str:
 
 
 def _alike(texts: Sequence[str], kind: str) -> list[str]:
-    """Say which texts come up more than once, whatever their case."""
+    """Report texts that occur more than once, whatever their case."""
     plain = [text.casefold() for text in texts]
     twice = dict.fromkeys(text for text in texts if plain.count(text.casefold()) > 1)
     return [f"several classes would have the {kind} {text!r}; merge them, or rename one" for text in twice]

@@ -1,4 +1,4 @@
-"""What a map's manifest says: how the map came about, and what it holds."""
+"""Content of a map's manifest: how the map was made, and what it contains."""
 
 import datetime
 import sys
@@ -59,7 +59,7 @@ def describe_map(job: MappingJob, mosaic: Mosaic, run: RunRecord) -> Manifest:
 
 
 def record_model(job: MappingJob) -> ModelRecord:
-    """Return what is known of the model that maps."""
+    """Return the record of the model."""
     bundle = job.bundle
     return ModelRecord(
         name=bundle.name,
@@ -75,14 +75,14 @@ def record_model(job: MappingJob) -> ModelRecord:
 
 
 def record_drift(drift: Drift | None) -> DriftRecord | None:
-    """Return the figures of a drift check; its warnings stand with the others."""
+    """Return the figures of a drift check; its warnings are listed with the others."""
     if drift is None:
         return None
     return DriftRecord(patches=drift.patches, unfamiliar_share=drift.unfamiliar_share, unsure_share=drift.unsure_share)
 
 
 def record_scene(job: MappingJob) -> SceneRecord:
-    """Return what is known of the scene that is mapped."""
+    """Return the record of the scene."""
     path = Path(job.plan.path)
     return SceneRecord(
         path=job.plan.path,
@@ -98,7 +98,7 @@ def record_scene(job: MappingJob) -> SceneRecord:
 
 
 def product_fields(info: SceneInfo) -> dict[str, Any]:
-    """Return what a scene is made of, as fields of a record; of a raster that is no product, its sensor alone."""
+    """Return the parts of a product, as fields of a record; for a raster that is not a product, only its sensor."""
     product = info.product
     fields: dict[str, Any] = {"sensor": info.sensor or None}
     if product is not None:
@@ -108,7 +108,7 @@ def product_fields(info: SceneInfo) -> dict[str, Any]:
 
 
 def record_options(job: MappingJob) -> OptionsRecord:
-    """Return every option with the value it came to, defaults included."""
+    """Return every option with the value that was used, defaults included."""
     scaling, asked, crew = job.plan.scaling, job.options, job.options.crew
     own = asked.scheduler is None  # a cluster has its own workers
     return OptionsRecord(
@@ -148,14 +148,14 @@ def record_options(job: MappingJob) -> OptionsRecord:
 
 
 def _one_or_each(values: Sequence[Any]) -> Any:
-    """Return what holds of each band that is read: one value where all are alike."""
+    """Return the values of the bands that are read: one value if all are equal."""
     return values[0] if len(set(map(str, values))) == 1 else tuple(values)
 
 
 def peak_memory_mb(crew: Crew) -> float | None:
-    """Return the most memory used so far, in MB; None where the system does not tell.
+    """Return the peak memory so far, in MB; None where the system does not report it.
 
-    Of processes, the largest worker counts once per worker. Workers of a cluster do not count.
+    For worker processes, the largest one counts once per worker. Workers of a running cluster do not count.
     """
     if sys.platform == "win32":
         return None

@@ -1,4 +1,4 @@
-"""Which cells and blocks of a scene an area of interest has a part in."""
+"""Which cells and blocks of a scene an area of interest overlaps."""
 
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def find_area(options: AreaOptions, patches: AnyGrid, scene: str) -> "Area | None":
-    """Read the area that is to be mapped; None if none is asked for.
+    """Read the area of interest; None if none is given.
 
     Raises
     ------
     CallError, SceneError
-        If it cannot be used, or holds the centre of no cell.
+        If it cannot be used, or contains no cell centre.
     """
     if options == AreaOptions():
         return None
@@ -27,20 +27,20 @@ def find_area(options: AreaOptions, patches: AnyGrid, scene: str) -> "Area | Non
     if area is not None and not area.holds(cells, *cells_of_area(area, cells).slices).any():
         size = max(cells.pixel_size_m)
         raise SceneError(
-            f"the area holds the centre of no cell of {size:.4g} m of the map of {scene}; take a larger one, or a model"
-            " or --stride with smaller cells"
+            f"the area contains no centre of the {size:.4g} m cells of the map of {scene}; use a larger one, a model"
+            " with smaller cells, or a smaller --stride"
         )
     return area
 
 
 def cells_of_area(area: "Area", cells: SceneGrid) -> Rectangle:
-    """Return the cells between which an area lies."""
+    """Return the bounding rectangle of an area, in cells."""
     rows, cols = area.extent(cells)
     return Rectangle(rows.start, rows.stop, cols.start, cols.stop)
 
 
 def has_say(block: PatchBlock, patches: AnyGrid, area: "Area") -> bool:
-    """Whether the patches of a block reach a cell of an area."""
+    """Whether the patches of a block overlap a cell of an area."""
     rows, cols = patches.own_cells(block)
     if isinstance(patches, PatchGrid):
         over = patches.cells_per_patch - 1

@@ -29,14 +29,14 @@ from geokd.scenes.grid import PatchBlock, PatchGrid
 
 
 class Read(Protocol):
-    """Gives the result of a block by its number; probabilities of a dense student's cells only if they are wanted."""
+    """Returns the result of a block by its number; probabilities of a dense student's cells only if requested."""
 
     def __call__(self, number: int, *, percent: bool = False) -> BlockResult:
         """Return the result of block `number`."""
 
 
 class _Own(NamedTuple):
-    """A block's result, the cells of the scene that are its own, and what is final for those of them in the map."""
+    """A block's result, the cells of the scene that it owns, and the final values of those that are in the map."""
 
     result: BlockResult
     own: tuple[slice, slice]
@@ -47,7 +47,7 @@ class _Own(NamedTuple):
 
 
 def assemble(job: MappingJob, blocks: Sequence[PatchBlock], read: Read) -> Mosaic:
-    """Put the blocks of a scene together; no more than one row of them is held at a time.
+    """Assemble the map from the blocks of a scene; memory holds at most one row of blocks.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def probability_parts(job: MappingJob, blocks: Sequence[PatchBlock], read: Read)
     percent : uint8 array (K, rows, cols); 255 where a cell is not mapped
     """
     for part in _own_parts(job, blocks, read, percent=True):
-        assert part.cells.percent is not None, "a task of a dense student was asked for probabilities"
+        assert part.cells.percent is not None, "a dense student's task has probabilities if they are requested"
         if part.cells.codes.size:
             yield part.place, part.cells.percent
     read_ones = set(blocks)
@@ -122,14 +122,14 @@ def _own_parts(job: MappingJob, blocks: Sequence[PatchBlock], read: Read, *, per
 def _joined_parts(
     job: MappingJob, patches: PatchGrid, blocks: Sequence[PatchBlock], read: Read, *, percent: bool
 ) -> Iterator[_Own]:
-    """Yield the blocks of a patch student; those that were not read, far from an area, are without an answer."""
+    """Yield the blocks of a patch student; blocks far from the area of interest were not read and have no answer."""
     numbers = {block: number for number, block in enumerate(blocks)}
     joined: NDArray[np.float32] | None = None
     for _, row in groupby(patches.blocks(*job.blocks_px), key=lambda block: block.row_start):
         of_row = list(row)
         results = [read(numbers[block]) for block in of_row if block in numbers]
         if not results:
-            joined = None  # nothing below is of the area, or its patches would reach up here
+            joined = None  # no cell below is in the area, else its patches would reach up here
             continue
         said = {r.predictions.block: r.predictions for r in results if isinstance(r.predictions, PatchPredictions)}
         unread = len(job.bundle.legend)
@@ -146,7 +146,7 @@ def _no_answer(block: PatchBlock, classes: int) -> PatchPredictions:
 
 
 def _in_map(job: MappingJob, result: BlockResult, cells: CellAnswers) -> _Own:
-    """Keep the cells of a block that are part of the map, and leave those out that lie outside its area."""
+    """Keep the cells of a block that are part of the map, and mask those outside the area of interest."""
     own = job.patches.own_cells(cells.block)
     part = job.part.common(*own)
     source = part.within(own[0].start, own[1].start)
@@ -162,9 +162,9 @@ def _in_map(job: MappingJob, result: BlockResult, cells: CellAnswers) -> _Own:
 def _filter(
     job: MappingJob, codes: NDArray[np.uint8], confidence: NDArray[np.uint8], own_parts: Iterable[_Own]
 ) -> Filtered:
-    """Smooth and sieve the codes, in place; a cell of a new class gets the model's probability of that class.
+    """Smooth and sieve the codes, in place; a changed cell gets the model's probability of its new class as confidence.
 
-    What the model said is taken from the blocks once more, so that no copy of a large map is made.
+    The model's probabilities are read from the blocks again, so that no copy of a large map is made.
     """
     options, classes = job.options, len(job.bundle.legend)
     sieved = Sieved(0, 0)
@@ -175,7 +175,7 @@ def _filter(
     changed_cells = 0
     for part in own_parts:
         place, cells = part.place, part.cells
-        assert cells.percent is not None, "a task of a dense student was asked for probabilities"
+        assert cells.percent is not None, "a dense student's task has probabilities if they are requested"
         now = codes[place]
         changed = now != cells.codes
         row, col = np.nonzero(changed)
@@ -185,7 +185,7 @@ def _filter(
 
 
 def _within(lines: NDArray[np.int64], cells: slice, cell_px: int) -> slice:
-    """Which of the picture's lines show rows or columns of `cells`."""
+    """Which lines of the picture show rows or columns of `cells`."""
     first, stop = np.searchsorted(lines, (cells.start * cell_px, cells.stop * cell_px))
     return slice(int(first), int(stop))
 

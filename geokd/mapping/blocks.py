@@ -24,7 +24,7 @@ from geokd.scenes.reader import read_window
 from geokd.scenes.tiles import TILES
 
 PICTURE_PX = 1024
-"""Longer side of the thinned scene, for pictures."""
+"""Longer side of the subsampled scene, for pictures."""
 
 FAMILIAR_PX = 64
 """Side of the windows in which a dense student's scene is compared with its training data; at most the stride."""
@@ -32,14 +32,14 @@ FAMILIAR_PX = 64
 PERCENT_ARRAYS = ("percent_marks", "percent_values")
 """Arrays of a result that hold the probabilities of a dense student's cells."""
 
-_FAMILIAR_SHARE = 0.9  # of pixels that are valid and not mirrored, in a patch to hold against whole chips
-_FAMILIAR_PATCHES = 4_000  # of a scene, at most about, to hold against the chips
+_FAMILIAR_SHARE = 0.9  # minimum share of valid pixels, not mirrored, in a patch that is compared with the chips
+_FAMILIAR_PATCHES = 4_000  # about the most patches of a scene that are compared with the chips
 _RETRY_SECONDS = (0.25, 1.0)
 
 
 @dataclass(frozen=True)
 class BlockTask:
-    """What a worker needs to know: paths and numbers, neither pixels nor a network.
+    """What a worker is given: paths and numbers, neither pixels nor a network.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class BlockTask:
     patches : PatchGrid or DenseGrid
     block : PatchBlock
     number : int
-        Of the block, from 0 on, in the order of :meth:`geokd.scenes.grid.PatchGrid.blocks`.
+        Number of the block, from 0, in the order of :meth:`geokd.scenes.grid.PatchGrid.blocks`.
     scene : int
         Number of the scene among those of a call.
     model : Path
@@ -55,14 +55,14 @@ class BlockTask:
     min_valid_share : float
         Share of valid pixels below which a patch is not classified.
     min_confidence : float or tuple of float
-        Confidence, of all classes or of each, below which a dense student leaves a cell unclassified; of a patch
-        student that is decided when the patches are averaged.
+        Confidence, for all classes or for each, below which a dense student leaves a cell unclassified; for a patch
+        student this is decided when the patches are averaged.
     percent : bool
-        Whether a dense student gives the probability of each class, too.
+        Whether a dense student returns the probability of each class, too.
     tile_px : tuple of int or None
-        Height and width of the tiles a scene is stored in, if they are to be kept for other blocks.
+        Height and width of the tiles that a scene is stored in, if they are cached for other blocks.
     run : str
-        Told apart from other runs; for tiles that are kept.
+        Identifier that distinguishes this run from others, for cached tiles.
     shown : Rectangle or None
         The pixels of the scene that the map covers, for the picture; None: all.
     """
@@ -84,22 +84,22 @@ class BlockTask:
 
 @dataclass(frozen=True, eq=False)
 class BlockResult:
-    """What comes back from a worker.
+    """The result of a worker.
 
     Parameters
     ----------
     predictions : PatchPredictions or CellAnswers
-        Of a patch student the probabilities of each patch, of a dense student what is final for each cell.
+        From a patch student the probabilities of each patch, from a dense student the final values of each cell.
     classified : int
         How many patches were classified.
     valid_cells : bool array (cell rows, cell cols)
-        Which of the block's own cells hold a valid pixel.
+        Which of the block's own cells contain a valid pixel.
     features : float64 array (n, 2 C)
         Of nearly whole patches that do not overlap, or windows of them, for :mod:`geokd.model.drift`.
     confidence : float32 array (n,)
         Of these.
     picture : uint8 array (C, h, w)
-        The block's own part of the thinned scene, see :func:`picture_lines`.
+        The block's own part of the subsampled scene, see :func:`picture_lines`.
     picture_valid : bool array (h, w)
     """
 
@@ -112,36 +112,36 @@ class BlockResult:
     picture_valid: NDArray[np.bool_]
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that it holds but the block, by name; the probabilities of cells, which are large, come last."""
-        told = self.predictions
+        """Return everything but the block, by name; the probabilities of cells, which are large, come last."""
+        result = self.predictions
         answers: dict[str, NDArray[Any]]
         last: dict[str, NDArray[Any]] = {}
-        if isinstance(told, PatchPredictions):
-            answers = {"patches": told.probabilities}
+        if isinstance(result, PatchPredictions):
+            answers = {"patches": result.probabilities}
         else:
-            answers = {"codes": told.codes, "confidence_percent": told.confidence}
-            last = {} if told.percent is None else dict(zip(PERCENT_ARRAYS, told.possible(), strict=True))
+            answers = {"codes": result.codes, "confidence_percent": result.confidence}
+            last = {} if result.percent is None else dict(zip(PERCENT_ARRAYS, result.possible(), strict=True))
         names = ("valid_cells", "features", "confidence", "picture", "picture_valid")
         count = np.array(self.classified, np.int64)
         return answers | {"classified": count} | {name: getattr(self, name) for name in names} | last
 
     @classmethod
     def from_arrays(cls, block: PatchBlock, arrays: Mapping[str, NDArray[Any]]) -> "BlockResult":
-        """Put together what :meth:`arrays` took apart; without :data:`PERCENT_ARRAYS` cells have no probabilities."""
+        """Rebuild a result from :meth:`arrays`; without :data:`PERCENT_ARRAYS` cells have no probabilities."""
         rest = dict(arrays)
-        told: PatchPredictions | CellAnswers
+        result: PatchPredictions | CellAnswers
         if "patches" in rest:
-            told = PatchPredictions(block, rest.pop("patches"))
+            result = PatchPredictions(block, rest.pop("patches"))
         else:
             decided = rest.pop("codes"), rest.pop("confidence_percent")
             possible = [rest.pop(name) for name in PERCENT_ARRAYS if name in rest]
-            told = CellAnswers.of_possible(block, *decided, *possible) if possible else CellAnswers(block, *decided)
-        return cls(told, int(rest.pop("classified")), **rest)
+            result = CellAnswers.of_possible(block, *decided, *possible) if possible else CellAnswers(block, *decided)
+        return cls(result, int(rest.pop("classified")), **rest)
 
 
 @dataclass(frozen=True, eq=False)
 class _Answered:
-    """What a student says of a block, and of some patches what they look like and how sure it is there."""
+    """A student's answers for a block, and features and confidence of some of its patches."""
 
     predictions: PatchPredictions | CellAnswers
     classified: int
@@ -155,7 +155,7 @@ def classify_block(task: BlockTask) -> BlockResult:
     Raises
     ------
     SceneError
-        If the scene cannot be read, after some tries.
+        If the scene cannot be read after several attempts.
     BundleError
         If the model cannot be opened, or was changed since the task was made.
     """
@@ -164,21 +164,21 @@ def classify_block(task: BlockTask) -> BlockResult:
     pixels, valid = _read_patiently(task, grid.block_window(block))
     valid_cells = _valid_cells(valid, grid, block)
     if isinstance(grid, DenseGrid):
-        told = _answer_cells(student, task, grid, pixels, valid)
-        assert isinstance(told.predictions, CellAnswers)
-        told.predictions.leave_out(~valid_cells)
+        result = _answer_cells(student, task, grid, pixels, valid)
+        assert isinstance(result.predictions, CellAnswers)
+        result.predictions.leave_out(~valid_cells)
     else:
-        told = _answer_patches(student, task, grid, pixels, valid)
+        result = _answer_patches(student, task, grid, pixels, valid)
     picture_rows, picture_cols = (
         lines[(lines >= first) & (lines < stop)] - first + grid.margin_px
         for lines, first, stop in _own_lines(grid, block, task.shown or whole(grid.scene_grid))
     )
     return BlockResult(
-        told.predictions,
-        told.classified,
+        result.predictions,
+        result.classified,
         valid_cells,
-        told.features,
-        told.confidence,
+        result.features,
+        result.confidence,
         pixels[:, picture_rows[:, np.newaxis], picture_cols],
         valid[picture_rows[:, np.newaxis], picture_cols],
     )
@@ -211,7 +211,7 @@ def _answer_patches(
 def _answer_cells(
     student: Student, task: BlockTask, grid: DenseGrid, pixels: NDArray[np.uint8], valid: NDArray[np.bool_]
 ) -> _Answered:
-    """Run a dense student on the patches of a block, and decide the cells that are their own."""
+    """Run a dense student on the patches of a block, and decide the cells that they own."""
     block, bundle = task.block, student.bundle
     own = grid.own_cells(block)
     shape = own[0].stop - own[0].start, own[1].stop - own[1].start
@@ -238,8 +238,8 @@ def _look_at_windows(
 ) -> tuple[Features, NDArray[np.float32]]:
     """Features of windows on a lattice fixed by the scene, and the mean confidence of the cells in each.
 
-    Windows of `FAMILIAR_PX` lie side by side in the square that is a patch's own; in a large scene every n-th is
-    looked at. Those that are not nearly whole, or reach past the scene, are left out.
+    Windows of `FAMILIAR_PX` lie side by side in the square that a patch owns; in a large scene every n-th is used.
+    Windows with many invalid pixels, or that reach past the scene, are left out.
     """
     side = max(min(FAMILIAR_PX, grid.stride_px) // grid.cell_px, 1) * grid.cell_px
     number = grid.stride_px // side  # along one side of a patch
@@ -247,7 +247,7 @@ def _look_at_windows(
     step = max(1, math.ceil(math.sqrt(math.prod(grid.shape) * number**2 / _FAMILIAR_PATCHES)))
 
     def places(start: int, stop: int, size: int) -> list[int]:
-        """First pixels, from the block's first own one on."""
+        """First pixel of each window, counted from the block's first own pixel."""
         windows = range(-(-start * number // step) * step, stop * number, step)
         pixels_of = (n // number * grid.stride_px + n % number * side for n in windows)
         return [place - start * grid.stride_px for place in pixels_of if place + side <= size]
@@ -272,7 +272,7 @@ def _look_at_windows(
 
 
 def picture_lines(shown: Rectangle) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which rows and columns of a scene a picture of a part shows, thinned to PICTURE_PX of the longer side."""
+    """Which rows and columns of a scene a picture of a part shows, subsampled to PICTURE_PX of the longer side."""
     longest = max(shown.height, shown.width)
     rows, cols = (
         first + ((np.arange(count) + 0.5) * size / count).astype(np.int64)
@@ -283,21 +283,21 @@ def picture_lines(shown: Rectangle) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def _own_lines(grid: AnyGrid, block: PatchBlock, shown: Rectangle) -> Iterator[tuple[NDArray[np.int64], int, int]]:
-    """Rows, then columns, of the thinned picture; first and stop of those that are the block's own."""
+    """Rows, then columns, of the subsampled picture; first and stop of those that are the block's own."""
     step = grid.cell_px
     for lines, cells in zip(picture_lines(shown), grid.own_cells(block), strict=True):
         yield lines, cells.start * step, cells.stop * step
 
 
 def _familiar_step(grid: PatchGrid) -> int:
-    """Every how many patches that lie apart one is compared with the chips of training."""
+    """Interval, in patches that do not overlap, at which one is compared with the training chips."""
     cells = grid.cell_grid
     apart = cells.height * cells.width / grid.cells_per_patch**2
     return max(1, math.ceil(math.sqrt(apart / _FAMILIAR_PATCHES)))
 
 
 def _read_patiently(task: BlockTask, window: Window) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Read a window; a disk or server that fails for a moment is asked again."""
+    """Read a window; retry if a disk or server fails for a moment."""
 
     def read() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         if task.tile_px is None:
@@ -368,7 +368,7 @@ def _share_within(grid: PatchGrid, block: PatchBlock) -> NDArray[np.float64]:
 
 
 def _valid_cells(valid: NDArray[np.bool_], grid: AnyGrid, block: PatchBlock) -> NDArray[np.bool_]:
-    """Which of a block's own cells hold a valid pixel of the scene itself; mirrored pixels beside it don't count."""
+    """Which of a block's own cells contain a valid pixel of the scene; mirrored pixels beside it do not count."""
     rows, cols = grid.own_cells(block)
     shape = rows.stop - rows.start, cols.stop - cols.start
     if valid.all():

@@ -1,7 +1,7 @@
 """From the answers of a dense student to one class and confidence per cell. Pure arithmetic.
 
-All is done strip by strip, so that what a strip needs stays in the processor's caches: on a whole tile, every pass over
-the K numbers of each cell takes a tenth of a second.
+Work proceeds strip by strip, so that a strip stays in the processor's caches: on a Sentinel-2 tile, every pass over the
+K numbers of each cell takes a tenth of a second.
 """
 
 import math
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from geokd.legend.classes import NODATA
 from geokd.scenes.grid import PatchBlock
 
-_STRIP_CELLS = 8_192  # of which K float32, twice, stay in a cache of 1 MiB
+_STRIP_CELLS = 8_192  # so that K float32 for each, twice, fit in a cache of 1 MiB
 _MOST_PERCENT = np.float32(100)
 
 
 @dataclass(frozen=True, eq=False)
 class CellAnswers:
-    """What is final for the own cells of a block.
+    """Final values of the cells that a block owns.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class CellAnswers:
     confidence : uint8 array (rows, cols)
         In percent, rounded to nearest; 255 where a cell is not mapped.
     percent : uint8 array (K, rows, cols) or None
-        Probability of each class, likewise, if it was asked for.
+        Probability of each class, likewise, if requested.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class CellAnswers:
 
     @classmethod
     def unmapped(cls, block: PatchBlock, shape: tuple[int, int], classes: int | None) -> "CellAnswers":
-        """Make room for answers; `classes` is None if probabilities are not asked for."""
+        """Allocate answers; `classes` is None if probabilities are not requested."""
         codes, confidence = np.full(shape, NODATA, np.uint8), np.full(shape, NODATA, np.uint8)
         return cls(block, codes, confidence, None if classes is None else np.full((classes, *shape), NODATA, np.uint8))
 
@@ -59,16 +59,16 @@ class CellAnswers:
         return CellAnswers(self.block, self.codes[rows, cols], self.confidence[rows, cols], percent)
 
     def copy(self) -> "CellAnswers":
-        """Return answers that can be changed without these."""
+        """Return a copy."""
         percent = None if self.percent is None else self.percent.copy()
         return CellAnswers(self.block, self.codes.copy(), self.confidence.copy(), percent)
 
     def possible(self) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
-        """Return which percentages of mapped cells are not 0, bool (K, rows, cols), and these in a row, uint8 (n,).
+        """Return which percentages of mapped cells are not 0, bool (K, rows, cols), and their values, uint8 (n,).
 
-        Of a dozen classes a cell has a few that are possible at all, so that this takes half the room or less.
+        Most of a cell's percentages are 0, so that this takes half the memory or less.
         """
-        assert self.percent is not None, "probabilities were asked for"
+        assert self.percent is not None, "probabilities were requested"
         marks = self.percent > 0
         marks &= self.codes != NODATA
         return marks, self.percent[marks]
@@ -82,7 +82,7 @@ class CellAnswers:
         marks: NDArray[np.bool_],
         values: NDArray[np.uint8],
     ) -> "CellAnswers":
-        """Put together what :meth:`possible` took apart."""
+        """Rebuild percentages from :meth:`possible`."""
         percent = np.zeros(marks.shape, np.uint8)
         percent[marks] = values
         np.copyto(percent, np.uint8(NODATA), where=codes == NODATA)
@@ -99,10 +99,10 @@ class CellAnswers:
 def decide_cells(
     logits: NDArray[np.float32], temperature: float, min_confidence: float | tuple[float, ...], cells: CellAnswers
 ) -> None:
-    """Decide each cell by the answers for one patch: the class of the highest logit, of equals the lowest code.
+    """Decide each cell from the answers for one patch: the class of the highest logit; in a tie, the lowest code.
 
-    The confidence is the probability of that class, 1 / sum exp((z_k - max z) / T) in float32. The same answers give
-    the same bits, whatever block the patch is of.
+    The confidence is the probability of that class, 1 / sum exp((z_k - max z) / T) in float32. The result is the same,
+    bit for bit, whatever block the patch belongs to.
 
     Parameters
     ----------
@@ -110,14 +110,14 @@ def decide_cells(
     temperature : float
         T, by which logits are divided before the softmax.
     min_confidence : float or tuple of float
-        Of all classes or of each: cells whose probability is below it get the code K: unclassified.
+        For all classes or for each: cells with a lower probability get the code K, unclassified.
     cells : CellAnswers
-        What is written to, at most (rows, cols): it gets the answers for the first of these.
+        Written to; at most (rows, cols), it gets the answers for the first rows and columns.
     """
     classes, _, width = logits.shape
     high, wide = cells.codes.shape
     scale = np.float32(math.log2(math.e) / temperature)
-    order = np.arange(classes, 0, -1, dtype=np.uint8)[:, np.newaxis, np.newaxis]  # the first of equals is the highest
+    order = np.arange(classes, 0, -1, dtype=np.uint8)[:, np.newaxis, np.newaxis]  # in a tie the lowest code
     unsure = np.broadcast_to(np.asarray(min_confidence, np.float32), classes)
     step = max(1, _STRIP_CELLS // width)
     weights_room, hit_room = np.empty((classes, step, width), np.float32), np.empty((classes, step, width), np.bool_)

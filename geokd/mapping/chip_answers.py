@@ -1,4 +1,4 @@
-"""What students of either kind say of labelled chips, each of which has one class."""
+"""Answers of patch and dense students for labelled chips, each of which has one class."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ _LEAST = 1e-30  # of a probability, before its logarithm
 
 
 def chip_contract(contract: InputContract, probe: ChipProbe) -> InputContract:
-    """Return the contract by which chips are read: a dense student takes them at their own size, up to its patch's."""
+    """Return the contract for reading chips: a dense student takes them at their own size, up to its patch's."""
     if not contract.is_dense:
         return contract
     return replace(contract, patch_px=min(max(probe.side_px, 8), contract.patch_px), cell_px=None, margin_px=0)
@@ -24,24 +24,24 @@ def chip_contract(contract: InputContract, probe: ChipProbe) -> InputContract:
 def chip_logits(student: Student, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Run a student on chips.
 
-    A dense student answers with the mean probability over the cells of a chip. A chip smaller than its patch is laid in
-    the middle and mirrored around; of one as large as its patch, the margin is left out.
+    A dense student answers with the mean probability over the cells of a chip. A chip smaller than its patch is placed
+    in the middle and mirrored at its edges; for a chip as large as its patch, the margin is left out.
 
     Parameters
     ----------
     student : Student
     pixels : uint8 array (N, C, side, side)
-        Read by :func:`chip_contract`.
+        Read with the contract of :func:`chip_contract`.
 
     Returns
     -------
     float32 array (N, K)
-        Logits; of a dense student those whose softmax, by its temperature, is the mean probability.
+        Logits; for a dense student those whose softmax, at its temperature, is the mean probability.
 
     Raises
     ------
     BundleError
-        As :meth:`geokd.model.engine.Student.logits`.
+        As for :meth:`geokd.model.engine.Student.logits`.
     """
     contract = student.bundle.contract
     if contract.cell_px is None:

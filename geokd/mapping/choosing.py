@@ -1,4 +1,4 @@
-"""Which of the models that ship is taken for a scene, where that is left to the scene."""
+"""Choice of the shipped model for a scene, with `--model auto`."""
 
 import mmap
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class ModelCard:
     Parameters
     ----------
     model : str
-        The name to call it by.
+        Its name.
     precision : {"fp32", "int8"}
     contract : InputContract
     """
@@ -44,9 +44,9 @@ class ModelChoice:
     Parameters
     ----------
     model : str
-        A path, or the name of one that ships.
+        A path, or the name of a shipped one.
     reason : str
-        Why this one, in a sentence; empty where the caller named it.
+        Why it was chosen, in a sentence; empty if the caller named it.
     """
 
     model: str
@@ -54,12 +54,12 @@ class ModelChoice:
 
 
 def choose_model(info: SceneInfo, model: str | Path, options: SceneOptions) -> ModelChoice:
-    """Return the model that the caller named, or for "auto" the one of those that ship that suits the scene best.
+    """Return the model that the caller named, or for "auto" the shipped one that suits the scene best.
 
     Raises
     ------
     SceneError, BundleError
-        As :func:`choose_of`; also if a model that ships is broken.
+        As for :func:`choose_of`; also if a shipped model is broken.
     """
     if str(model) != AUTO_MODEL:
         return ModelChoice(str(model))
@@ -67,10 +67,10 @@ def choose_model(info: SceneInfo, model: str | Path, options: SceneOptions) -> M
 
 
 def choose_of(info: SceneInfo, cards: Sequence[ModelCard], options: SceneOptions) -> ModelChoice:
-    """Choose a model for satellite scenes that the scene fits: rather dense, of more bands, of int8.
+    """Choose a model for satellite scenes that fits the scene; preferred are dense, more bands, int8, in this order.
 
-    Models of 8-bit pictures, such as aerial ones, are never chosen: their classes differ, and nothing in a file tells
-    which are wanted.
+    Models for 8-bit images, such as aerial ones, are never chosen: their classes differ, and a file does not show which
+    are wanted.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def choose_of(info: SceneInfo, cards: Sequence[ModelCard], options: SceneOptions
     Raises
     ------
     SceneError
-        If none fits: the message tells why, or names the models that the caller may take.
+        If none fits: the message explains why, or names the models that the caller can use.
     BundleError
         If there is no model.
     """
@@ -97,18 +97,18 @@ def choose_of(info: SceneInfo, cards: Sequence[ModelCard], options: SceneOptions
     fitting = [card.model for card in others if _problem(info, card, options) is None]
     if fitting:
         raise SceneError(
-            f"no model can be chosen for {info.path}: its pixels are those of aerial pictures, and"
-            f" {' and '.join(fitting)} take such but know different classes; name one by -m/--model"
+            f"no model can be chosen for {info.path}: its pixel size is that of aerial images, and"
+            f" {' and '.join(fitting)} fit but have different classes; name one with -m/--model"
         )
     if not problems:
-        raise BundleError("no model for satellite scenes ships with geokd; name one by -m/--model")
+        raise BundleError("no model for satellite scenes ships with geokd; name one with -m/--model")
     least = min(satellite, key=lambda card: (len(card.contract.bands), _rank(card)))
     raise problems[least.model]
 
 
 @cache
 def read_card(model: str) -> ModelCard:
-    """Read what a bundle says of its input, without its network.
+    """Read the input contract of a bundle, without its network.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def read_card(model: str) -> ModelCard:
     """
     path = resolve_model(model)
     try:
-        with path.open("rb") as file:  # mapped, so that the network is not read from the disk
+        with path.open("rb") as file:  # memory-mapped, so that the network is not read from the disk
             content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         document = parse_json(read_metadata(content)["geokd"])
         return ModelCard(model, document["precision"], InputContract.from_json(document["input"]))
@@ -139,7 +139,7 @@ def _problem(info: SceneInfo, card: ModelCard, options: SceneOptions) -> SceneEr
     if info.dtype == "uint8" and not known and len(card.contract.bands) > len(colours):
         return SceneError(
             f"{info.path} does not fit the model {card.model}: its values are 8-bit, and how those of the near infrared"
-            " were stretched is unknown; take reflectance"
+            " were stretched is unknown; use reflectance"
         )
     try:
         fix_plan(info, card.contract, options)
@@ -149,9 +149,9 @@ def _problem(info: SceneInfo, card: ModelCard, options: SceneOptions) -> SceneEr
 
 
 def _reason(info: SceneInfo, card: ModelCard) -> str:
-    """Say why a model was chosen."""
+    """Return the reason for a choice, as a sentence."""
     contract = card.contract
-    what = "gives a class to every pixel" if contract.cell_px == 1 else "is made for such scenes"
+    what = "classifies every pixel" if contract.cell_px == 1 else "is made for such scenes"
     size = max(info.grid.pixel_size_m)
     return (
         f"model {AUTO_MODEL}: chose {card.model} because it {what}, and the scene has its bands"

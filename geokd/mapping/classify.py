@@ -1,4 +1,4 @@
-"""From scenes to their land-use maps: the pipeline, in the order in which things happen."""
+"""From scenes to their land-use maps: the pipeline, step by step."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,10 +36,10 @@ def classify(
     model : path
         A bundle, or the name of one that ships; "auto" takes the one that fits the scene.
     output : path
-        Folder for the outputs; it is made if need be.
+        Folder for the outputs; it is made if it does not exist.
     options : ClassifyOptions, optional
     progress : Progress
-        Is called with the number of blocks that are done and their total.
+        Is called with the number of finished blocks and their total.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def classify(
     Raises
     ------
     CallError
-        If there is no such file, an option is out of range, or outputs exist already.
+        If a file does not exist, an option is out of range, or outputs exist already.
     SceneError
         If the scene cannot be read or does not fit the model: all mismatches in one message.
     BundleError
@@ -71,17 +71,17 @@ def run_jobs(
     progress: Progress = silent,
     command: str | None = None,
 ) -> Iterator[tuple[MappingJob, ClassifyResult | GeokdError]]:
-    """Map scenes that :func:`geokd.mapping.planning.plan_jobs` checked. Workers go on to the next while one is written.
+    """Map scenes checked by :func:`geokd.mapping.planning.plan_jobs`. Workers start the next while one is written.
 
     Parameters
     ----------
     jobs : sequence of MappingJob
         All of the same options.
     on_error : {"fail", "skip"}
-        When a scene fails: begin no other, or continue with the others.
+        When a scene fails: start no other, or continue with the others.
     progress : Progress
-        Is called with the number of blocks of all scenes that are done and their total; messages are the address of the
-        dashboard and which workers are left out.
+        Is called with the number of finished blocks of all scenes and their total; messages are the address of the
+        dashboard and workers that are no longer used.
     command : str, optional
         The command line, where there is one, for the manifests.
 
@@ -89,7 +89,7 @@ def run_jobs(
     ------
     job : MappingJob
     outcome : ClassifyResult or GeokdError
-        What came of it; in the order of `jobs`, of those that were begun.
+        Its result; in the order of `jobs`, for those that were started.
     """
     if not jobs:
         return
@@ -107,7 +107,7 @@ def run_jobs(
 def _run(
     runs: Sequence[SceneRun], writer: ThreadPoolExecutor, crew: Crew, progress: Progress, *, stop: bool
 ) -> Iterator[tuple[MappingJob, ClassifyResult | GeokdError]]:
-    """Map scenes as :func:`run_jobs`; with `stop` no scene is begun after one that failed."""
+    """Map scenes as :func:`run_jobs`; with `stop` no scene is started after one that failed."""
     waiting, total = list(runs), sum(len(run.blocks) for run in runs)
 
     def tasks() -> Iterator[BlockTask]:
@@ -115,7 +115,7 @@ def _run(
             if stop and any(other.error for other in runs):
                 return
             yield from run.tasks()
-            run.write_if_complete(writer)  # if nothing was left to do
+            run.write_if_complete(writer)  # if no task was left
 
     try:
         with closing(run_tasks(classify_block, tasks(), crew, progress)) as done:
@@ -145,7 +145,7 @@ def make_map(job: MappingJob) -> Mosaic:
     Raises
     ------
     SceneError, BundleError
-        As :func:`classify`.
+        As for :func:`classify`.
     """
     with closing(run_tasks(classify_block, block_tasks(job), job.options.crew)) as done:
         results = {task.number: answer.result() for task, answer in done}

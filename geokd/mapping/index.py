@@ -1,4 +1,4 @@
-"""The page that leads to the reports of one call."""
+"""The page that links the reports of one call."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,23 +12,22 @@ from geokd.maps.names import INDEX_NAME
 from geokd.maps.pages.quicklook import draw_thumbnail
 from geokd.maps.pages.report_index import MARK, THUMBNAIL_PX, IndexEntry, index_page
 
-_HEAD_BYTES = 2000  # within which a page says what made it
+_HEAD_BYTES = 2000  # the generator is named within these
 
 
 def check_index(folder: Path, options: ClassifyOptions) -> None:
-    """Refuse an index that may not be written, before any work is done.
+    """Refuse an index that cannot be written, before any work is done.
 
     Raises
     ------
     CallError
-        If there is a page of that name already, unless it is to be replaced: by `overwrite`, or by `resume` if it is
-        one of geokd's.
+        If a page of that name exists, unless `overwrite` replaces it, or `resume` if geokd wrote it.
     """
     check_outputs(folder, [INDEX_NAME], overwrite=_may_replace(folder, options))
 
 
 def index_entry(path: str, outcome: ClassifyResult | GeokdError) -> IndexEntry:
-    """Return what the index says of a scene."""
+    """Return the entry of a scene in the index."""
     if isinstance(outcome, GeokdError):
         return IndexEntry(path, error=str(outcome))
     report = outcome.outputs["report"]
@@ -38,27 +37,27 @@ def index_entry(path: str, outcome: ClassifyResult | GeokdError) -> IndexEntry:
 def write_index(
     scenes: Sequence[str], entries: Mapping[str, IndexEntry], folder: Path, options: ClassifyOptions
 ) -> None:
-    """Write the index of a call; none where no scene was mapped.
+    """Write the index of a call; none if no scene was mapped.
 
     Parameters
     ----------
     scenes : sequence of str
         All of the call, in its order.
     entries : mapping
-        What came of them, by their paths; of some nothing, if the call ended before they were begun.
+        Their results, by path; scenes that were not started are missing.
     folder : Path
     options : ClassifyOptions
 
     Raises
     ------
     CallError
-        As :func:`check_index`, if such a page came up meanwhile.
+        As for :func:`check_index`, if such a page appeared meanwhile.
     OutputError
         If it cannot be written.
     """
     if all(entry.error for entry in entries.values()):
         return
-    listed = [entries.get(scene, IndexEntry(scene, error="it was not begun")) for scene in scenes]
+    listed = [entries.get(scene, IndexEntry(scene, error="it was not started")) for scene in scenes]
     with staged(folder, [INDEX_NAME], overwrite=_may_replace(folder, options)) as temporary:
         write_bytes(temporary / INDEX_NAME, index_page(listed))
 
@@ -69,5 +68,5 @@ def _may_replace(folder: Path, options: ClassifyOptions) -> bool:
     try:
         with (folder / INDEX_NAME).open("rb") as page:
             return MARK in page.read(_HEAD_BYTES)
-    except OSError:  # there is none
+    except OSError:  # it does not exist
         return False

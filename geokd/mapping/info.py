@@ -1,4 +1,4 @@
-"""What a model or a scene is, and what mapping it would take, without doing it."""
+"""Description of a model or a scene, and an estimate of what mapping would take."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from geokd.scenes.scene_info import SceneInfo
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo(AboutModel):
-    """What a model is; `provenance` is how it was trained, as its bundle records it."""
+    """A model; `provenance` is how it was trained, from its bundle."""
 
     path: str
     provenance: dict[str, Any]
@@ -50,7 +50,7 @@ class MapInfo(GridRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class Expected(Record):
-    """What mapping is expected to take on this machine, and how that was estimated."""
+    """Expected cost of mapping on this machine, and how it was estimated."""
 
     seconds: float
     how: str
@@ -61,7 +61,7 @@ class Expected(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class MappingInfo(Record):
-    """What mapping a scene with a model would take; with `problems`, why it cannot be done, and nothing else."""
+    """What mapping a scene with a model would take; or only `problems`, if it is not possible."""
 
     problems: str | None
     model: str | None = None
@@ -78,10 +78,10 @@ class MappingInfo(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class RasterInfo(GridRecord):
-    """What a scene's files say of it.
+    """A scene, as described by its files.
 
     `pixel_size_m` is None where the CRS has no known unit. `models_that_fit` names the shipped models that can map it,
-    `mapping` says what mapping it with a given model would take: one of the two is None.
+    `mapping` is what mapping it with a given model would take: one of the two is None.
     """
 
     path: str
@@ -108,9 +108,9 @@ def info(
     Parameters
     ----------
     path : path
-        A bundle (a `.onnx` file, or the name of one that ships), or a scene.
+        A bundle (a `.onnx` file, or the name of a shipped one), or a scene.
     model : path, optional
-        For a scene: the model it would be mapped with; "auto" leaves the choice to the scene.
+        For a scene: the model it would be mapped with; "auto" chooses the one that fits.
     options : ClassifyOptions, optional
         For a scene with a model.
 
@@ -121,7 +121,7 @@ def info(
     Raises
     ------
     CallError
-        If there is no such file or model, or `model` is given for a model.
+        If the file or model does not exist, or `model` is given for a model.
     SceneError
         If the scene cannot be opened.
     BundleError
@@ -141,7 +141,7 @@ def info(
 
 
 def _fits(scene: SceneInfo, model: str, options: ClassifyOptions) -> bool:
-    """Whether a model that ships can take a scene."""
+    """Whether a shipped model can map a scene."""
     try:
         fix_plan(scene, read_card(model).contract, options.scene_options)
     except SceneError:
@@ -150,12 +150,12 @@ def _fits(scene: SceneInfo, model: str, options: ClassifyOptions) -> bool:
 
 
 def describe_raster(scene: SceneInfo) -> RasterInfo:
-    """Return what the files of a scene say of it."""
+    """Describe a scene from its files."""
     try:
         metres = None if scene.grid.crs is None else scene.grid.pixel_size_m
-    except CRSError:  # a local system whose unit nobody knows
+    except CRSError:  # a local system with an unknown unit
         metres = None
-    told = zip(scene.descriptions, scene.colours, scene.scales, scene.offsets, strict=True)
+    bands = zip(scene.descriptions, scene.colours, scene.scales, scene.offsets, strict=True)
     return RasterInfo(
         path=scene.path,
         pixel_size_m=metres,
@@ -168,7 +168,7 @@ def describe_raster(scene: SceneInfo) -> RasterInfo:
                 scale=json_number(scale),
                 offset=json_number(offset),
             )
-            for b, (description, colour, scale, offset) in enumerate(told, 1)
+            for b, (description, colour, scale, offset) in enumerate(bands, 1)
         ),
         nodata=json_number(scene.nodata[0]),
         masked=scene.masked,
@@ -178,13 +178,13 @@ def describe_raster(scene: SceneInfo) -> RasterInfo:
 
 
 def megapixels_per_second(student: Student, patches: float) -> float:
-    """Million pixels of a scene that so many patches a second of a dense student come to, their margins left out."""
+    """Million pixels of a scene per second, from the patches per second of a dense student, without their margins."""
     contract = student.bundle.contract
     return patches * (contract.patch_px - 2 * contract.margin_px) ** 2 / 1e6
 
 
 def _mapping_info(scene: SceneInfo, named: str | Path, options: ClassifyOptions) -> MappingInfo:
-    """Say what mapping would take, or why it cannot be done."""
+    """Estimate what mapping would take, or list why it is not possible."""
     try:
         choice = choose_model(scene, named, options.scene_options)
     except SceneError as error:
@@ -213,7 +213,7 @@ def _mapping_info(scene: SceneInfo, named: str | Path, options: ClassifyOptions)
 
 
 def _expected(student: Student, patches: float, workers: int, cells: int) -> Expected:
-    """Estimate what mapping takes."""
+    """Estimate time, memory and sizes of mapping."""
     speed = patches_per_second(student)
     dense = student.bundle.contract.is_dense
     return Expected(

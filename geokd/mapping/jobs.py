@@ -1,4 +1,4 @@
-"""What is to be mapped, and how: a scene that was checked, with every choice made."""
+"""A mapping job: a scene that was checked, with every choice made."""
 
 import json
 import re
@@ -25,12 +25,12 @@ from geokd.scenes.tiles import worth_keeping
 if TYPE_CHECKING:
     from geokd.scenes.area import Area
 
-_MIN_VALID_SHARE = 0.25  # of patch students; dense ones give every valid pixel a class
+_MIN_VALID_SHARE = 0.25  # default for patch students; dense ones classify every valid pixel
 
 
 @dataclass(frozen=True, eq=False)
 class MappingJob:
-    """A scene that was checked and may be mapped: every choice made, nothing done yet.
+    """A scene that was checked and can be mapped: every choice made, nothing done yet.
 
     Parameters
     ----------
@@ -46,20 +46,20 @@ class MappingJob:
     blocks_px : tuple of int
         Height and width of the blocks.
     run : dict
-        All that the result of a block depends on, as JSON values.
+        Everything that the result of a block depends on, as JSON values.
     choice : ModelChoice
-        The model as the caller named it, and why it was chosen if that was left to the scene.
+        The model as the caller named it, and the reason if it was chosen automatically.
     finished : bool
-        Whether the map is there already, made by the same model and options of the same scene.
+        Whether the map exists already, made from the same scene with the same model and options.
     spared : int
-        Workers that were left out for want of memory.
+        Workers that are not used, for lack of memory.
     area : Area or None
         The part of the scene that is mapped; None: all of it.
     """
 
     @cached_property
     def part(self) -> Rectangle:
-        """The cells of the scene that the map has: all, or those between which the area lies."""
+        """The cells of the scene that the map has: all, or the bounding rectangle of the area."""
         cells = self.patches.cell_grid
         return whole(cells) if self.area is None else cells_of_area(self.area, cells)
 
@@ -75,7 +75,7 @@ class MappingJob:
 
     @cached_property
     def seen(self) -> Rectangle:
-        """The pixels of the scene that the map's cells depend on, from a corner of the lattice of patches on."""
+        """The pixels of the scene that the map's cells depend on, starting at a corner of the lattice of patches."""
         step, reach, scene = self.patches.stride_px, self.patches.patch_px, self.plan.grid
 
         def along(start: int, stop: int, size: int) -> tuple[int, int]:
@@ -94,7 +94,7 @@ class MappingJob:
 
     @cached_property
     def blocks(self) -> tuple[PatchBlock, ...]:
-        """The blocks that are read: all, or those that have a say in a cell of the area."""
+        """The blocks that are read: all, or those that affect a cell of the area."""
         every = self.patches.blocks(*self.blocks_px)
         return tuple(block for block in every if self.area is None or has_say(block, self.patches, self.area))
 
@@ -114,28 +114,28 @@ class MappingJob:
 
     @property
     def journal(self) -> Path:
-        """Where a journal is kept until the map is there."""
+        """Path of the journal, which exists until the map is written."""
         return self.folder / f"{self.hidden}journal"
 
     @property
     def hidden(self) -> str:
-        """What the names of all begin with that lies beside the outputs until they are there."""
+        """Prefix of the names of temporary files beside the outputs."""
         return f".{self.info.name}.geokd-"
 
     @property
     def fingerprint(self) -> str:
-        """What tells this map from those of other scenes, models and options."""
+        """Fingerprint that distinguishes this map from those of other scenes, models and options."""
         known = self.run | self.options.of_the_map | {"block_px": None, "probabilities_kept": None}
         return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     @property
     def names(self) -> OutputNames:
-        """File names of all outputs there can be."""
+        """File names of all possible outputs."""
         return output_names(self.info.name)
 
     @property
     def outputs(self) -> dict[str, str]:
-        """File names of the outputs that are asked for, by the fields of `names`."""
+        """File names of the requested outputs, by the fields of `names`."""
         asked = self.options
         return self.names.chosen(polygons=asked.polygons, probabilities=asked.probabilities, report=asked.report)
 
@@ -146,7 +146,7 @@ class MappingJob:
 
     @property
     def kept_tile_px(self) -> tuple[int, int] | None:
-        """Height and width of the scene's tiles, if they are kept for the blocks that overlap: of a dense student."""
+        """Height and width of the scene's tiles, if they are cached for overlapping blocks, as for a dense student."""
         kept = self.bundle.contract.is_dense and worth_keeping(self.info.storage_px, self.plan.grid.width)
         return self.info.storage_px if kept else None
 
@@ -157,7 +157,7 @@ class MappingJob:
 
     @property
     def legend(self) -> Legend:
-        """Classes of the map: the model's, and unclassified if a least confidence is asked for."""
+        """Classes of the map: the model's, and unclassified if a minimum confidence is given."""
         legend = self.bundle.legend
         return legend.with_unclassified() if self.options.leaves_unsure else legend
 
@@ -168,7 +168,7 @@ class MappingJob:
 
     @property
     def acquisition(self) -> Acquisition | None:
-        """When the scene was taken, if that is known."""
+        """Acquisition date, if known."""
         stated = self.options.acquired
         return self.info.acquisition if stated is None else stated_acquisition(stated)
 
@@ -178,7 +178,7 @@ class MappingJob:
         size, target = max(self.plan.grid.pixel_size_m), self.bundle.contract.ground_resolution_m
         least = self.options.min_confidence
         unsure: tuple[str, ...] = (
-            (f"cells of a confidence below {100 * least:g} % are left unclassified",) if least > 0 else ()
+            (f"cells with a confidence below {100 * least:g} % are left unclassified",) if least > 0 else ()
         )
         unsure += tuple(
             f"cells of {name} are left unclassified below {100 * share:g} %"
@@ -187,7 +187,7 @@ class MappingJob:
         return (
             *((self.choice.reason,) if self.choice.reason else ()),
             *self.plan.notes,
-            f"pixels of {size:.4g} m are taken for the model's {target:g} m",
+            f"pixels of {size:.4g} m are used in place of the model's {target:g} m",
             *(() if self.area is None else (self.area.note,)),
             *_notes_of_patches(self),
             *unsure,
@@ -214,22 +214,22 @@ def keeps_probabilities(options: ClassifyOptions, bundle: Bundle) -> bool:
 
 
 def _notes_of_patches(job: MappingJob) -> Iterator[str]:
-    """Say how patches lie, and what becomes of those that are not wholly valid."""
+    """Describe the grid of patches, and how patches with invalid pixels are treated."""
     patches, least = job.patches, 100 * job.min_valid_share
     mean = "invalid pixels are filled with the mean of the patch's valid pixels"
     if isinstance(patches, DenseGrid):
         cell = max(patches.cell_grid.pixel_size_m)
         each = "every pixel" if patches.cell_px == 1 else f"every {patches.cell_px} x {patches.cell_px} pixels"
-        yield f"the model gives a class to {each}: cells of {cell:.4g} m"
+        yield f"the model classifies {each}: cells of {cell:.4g} m"
         margin = patches.margin_px
-        edge = f"; the outer {margin} px of each are not used, where the model sees too little around" if margin else ""
+        edge = f"; the outer {margin} px of each are not used, as they lack context" if margin else ""
         yield f"patches of {patches.patch_px} px lie {patches.stride_px} px apart{edge}"
         if least > 0:
             yield f"patches with less than {least:g} % valid pixels are not classified; elsewhere {mean}"
         else:
             yield f"every cell with a valid pixel gets a class; {mean}"
         return
-    why = ", a quarter of a patch, since no stride was given" if job.options.stride_px is None else ""
+    why = ", a quarter of a patch (default stride)" if job.options.stride_px is None else ""
     yield f"patches of {patches.patch_px} px lie {patches.stride_px} px apart{why}"
     yield (f"patches with less than {least:g} % valid pixels are not classified; elsewhere {mean}")
 
@@ -237,17 +237,17 @@ def _notes_of_patches(job: MappingJob) -> Iterator[str]:
 def _notes_of_workers(job: MappingJob) -> Iterator[str]:
     if job.spared:
         workers, limit = job.options.crew.workers, f"{job.options.memory_mb} MB of memory"
-        yield f"{workers} workers instead of {workers + job.spared} keep within {limit}; --memory gives more"
+        yield f"{workers} workers instead of {workers + job.spared} stay within {limit}; raise it with --memory"
 
 
 def _notes_of_filters(options: ClassifyOptions) -> Iterator[str]:
     if options.smooth_cells > 1:
         side = options.smooth_cells
-        yield f"each cell takes the class that most of the {side} x {side} cells around it have, if one has the most"
+        yield f"each cell gets the most frequent class of the {side} x {side} cells around it, if it is unique"
     if options.min_area_ha > 0:
-        yield f"regions below {options.min_area_ha:g} ha go to the class with which they share the longest border"
+        yield f"regions below {options.min_area_ha:g} ha are merged with the class of their longest border"
     if options.filters:
-        yield "the confidence of a cell whose class is changed so is the model's in the new class"
+        yield "the confidence of a cell that a filter changed is the model's probability of the new class"
     if options.simplify_m > 0:
         yield (
             f"outlines of polygons are simplified by {options.simplify_m:g} m; their area_ha stays that of the cells,"
@@ -258,25 +258,25 @@ def _notes_of_filters(options: ClassifyOptions) -> Iterator[str]:
 def _note_of_acquisition(acquisition: Acquisition | None) -> str:
     if acquisition is None:
         return "acquisition date unknown: the STAC item uses the processing time; give the date with --acquired"
-    return f"the scene was taken {acquisition}, by {acquisition.source}"
+    return f"acquisition date {acquisition}, from {acquisition.source}"
 
 
 def source_identity(plan: ScenePlan) -> dict[str, Any]:
-    """Return what tells whether a scene is still the same: its path and, of its files, sizes and times of change."""
+    """Return what identifies an unchanged scene: its path, and sizes and modification times of its files."""
     path = Path(plan.path)
     try:
         status = path.stat()
         file: dict[str, Any] = {"scene": str(path.resolve())}
         if path.is_file():
             file |= {"scene_bytes": status.st_size, "scene_changed_ns": status.st_mtime_ns}
-    except (OSError, ValueError):  # a URL, a /vsi path, or gone
+    except (OSError, ValueError):  # a URL, a /vsi path, or removed
         file = {"scene": plan.path}
     none = {"scene_bytes": None, "scene_changed_ns": None}
     return none | file | {"files": [_file_identity(path) for path in plan.files if path != plan.path]}
 
 
 def _file_identity(path: str) -> list[Any]:
-    """Return name, size and time of change of a file; of one in an archive, those of the archive."""
+    """Return name, size and modification time of a file; for one in an archive, those of the archive."""
     inside = re.match(r"/vsi(?:zip|tar|gzip)/(.+?\.(?:zip|tar|tgz|gz))(?:/|$)", path, re.IGNORECASE)
     try:
         status = Path(inside[1] if inside else path).stat()
@@ -286,5 +286,5 @@ def _file_identity(path: str) -> list[Any]:
 
 
 def thresholds_by_class(options: ClassifyOptions) -> dict[str, Any]:
-    """Return the least confidences of classes, where there are any, in a fixed order."""
+    """Return the minimum confidences of classes, if any, in a fixed order."""
     return {"min_confidence_of": dict(sorted(options.min_confidence_of.items()))} if options.min_confidence_of else {}

@@ -1,9 +1,9 @@
-"""What is done of a scene, on disk as soon as it is done: a run that was cut off goes on from here.
+"""The finished blocks of a scene, on disk as soon as they are done: an interrupted run continues from here.
 
-A journal is one file beside the outputs: a line of JSON that says what run it is of, then one record for each block:
-a head with the block's number, lengths and a checksum of the whole record, names of the arrays as JSON, and the arrays.
-Whatever cuts a run off, the records before the last are whole. A record of which any bit has changed is dropped, with
-those after it. What is read from a journal is what was written, bit for bit.
+A journal is one file beside the outputs: a line of JSON that identifies the run, then one record for each block: a head
+with the block's number, lengths and a checksum of the whole record, names of the arrays as JSON, and the arrays.
+However a run ends, the records before the last are complete. A record with a changed bit is dropped, with those after
+it. What is read from a journal is what was written, bit for bit.
 """
 
 import errno
@@ -27,7 +27,7 @@ from geokd.scenes.grid import PatchBlock
 
 _FORMAT = 4
 _HEAD = struct.Struct("<4s2IQ")  # mark, block, length of the names of the arrays, length in all
-_CHECKSUM = struct.Struct("<I")  # of the head and of what follows
+_CHECKSUM = struct.Struct("<I")  # of the head and of the rest
 _START_BYTES = _HEAD.size + _CHECKSUM.size
 _MARK = b"BLK:"
 _SYNC_SECONDS = 2.0
@@ -42,7 +42,7 @@ class Journal:
     file : FileIO
         Not buffered, locked, and read up to the end of the first line.
     blocks : sequence of PatchBlock
-        Those of the scene, by their numbers.
+        The blocks of the scene, by number.
     """
 
     def __init__(self, path: Path, file: FileIO, blocks: Sequence[PatchBlock]) -> None:
@@ -54,14 +54,14 @@ class Journal:
 
     @classmethod
     def begin(cls, path: Path, run: Mapping[str, Any], blocks: Sequence[PatchBlock]) -> Self:
-        """Start a journal of `run`, in place of one that is there.
+        """Start a journal of `run`; replaces an existing one.
 
         Raises
         ------
         OutputError
             If it cannot be written.
         CallError
-            If another run is at work on it.
+            If another run is using it.
         """
         file = _open_locked(path, "a+b")
         try:
@@ -74,12 +74,12 @@ class Journal:
 
     @classmethod
     def resume(cls, path: Path, run: Mapping[str, Any], blocks: Sequence[PatchBlock]) -> Self:
-        """Open the journal of an interrupted run; a record that was not written to its end is cut off.
+        """Open the journal of an interrupted run; an incomplete record is removed.
 
         Raises
         ------
         OutputError, CallError
-            As :meth:`begin`; CallError also if the journal is of another run than `run`.
+            As for :meth:`begin`; CallError also if the journal belongs to another run than `run`.
         """
         check_journal(path, run)
         file = _open_locked(path, "r+b")
@@ -90,12 +90,12 @@ class Journal:
 
     @property
     def done(self) -> frozenset[int]:
-        """Numbers of the blocks that are there."""
+        """Numbers of the finished blocks."""
         return frozenset(self._places)
 
     @property
     def count(self) -> int:
-        """How many blocks are there."""
+        """Number of finished blocks."""
         return len(self._places)
 
     def append(self, number: int, result: BlockResult) -> None:
@@ -104,7 +104,7 @@ class Journal:
         Raises
         ------
         OutputError
-            If the disk is full; what was written before stays whole.
+            If the disk is full; earlier records stay complete.
         """
         arrays = result.arrays()
         parts = [np.packbits(a) if a.dtype == np.bool_ else np.ascontiguousarray(a) for a in arrays.values()]
@@ -126,7 +126,7 @@ class Journal:
         self._end += _START_BYTES + length
 
     def read(self, number: int, *, percent: bool = False) -> BlockResult:
-        """Return the result of a block that is done; probabilities of cells only if `percent` asks for them."""
+        """Return the result of a finished block; probabilities of cells only if `percent` is True."""
         place, names_length = self._places[number]
         self._file.seek(place)
         arrays: dict[str, NDArray[Any]] = {}
@@ -142,17 +142,17 @@ class Journal:
         return BlockResult.from_arrays(self._blocks[number], arrays)
 
     def close(self) -> None:
-        """Close the file and let go of the lock; an empty journal is removed."""
+        """Close the file and release the lock; an empty journal is removed."""
         if not self._places:
             self.path.unlink(missing_ok=True)
         self._file.close()
 
     def forget(self) -> None:
-        """Have the file removed when it is closed: the map is there, or the blocks are of no use."""
+        """Remove the file when it is closed, because the map is written or the blocks are useless."""
         self._places.clear()
 
     def _find_records(self) -> None:
-        """Find all whole records, and cut off what follows the last."""
+        """Find all complete records, and remove the rest."""
         size = os.fstat(self._file.fileno()).st_size
         while len(start := self._file.read(_START_BYTES)) == _START_BYTES:
             head, (checksum,) = start[: _HEAD.size], _CHECKSUM.unpack(start[_HEAD.size :])
@@ -166,12 +166,12 @@ class Journal:
 
 
 def check_journal(path: Path, run: Mapping[str, Any]) -> None:
-    """Check that the journal at `path` is of `run`.
+    """Check that the journal at `path` belongs to `run`.
 
     Raises
     ------
     CallError
-        If it is of another: the message says in what they differ. If it is a symbolic link.
+        If it belongs to another run (the message lists the differences), or is a symbolic link.
     OutputError
         If it cannot be read.
     """
@@ -187,11 +187,11 @@ def check_journal(path: Path, run: Mapping[str, Any]) -> None:
         other = json.loads(line)
         before = {key: other[key] for key in ("format", *run)}
     except (ValueError, KeyError, TypeError) as error:
-        raise CallError(f"{path} is not a journal of this version of geokd; start anew with --overwrite") from error
+        raise CallError(f"{path} is not a journal of this version of geokd; start again with --overwrite") from error
     now = {"format": _FORMAT, **run}
     changed = [f"{key} was {before[key]}, is {now[key]}" for key in now if before[key] != now[key]]
     raise CallError(
-        f"{path} holds an interrupted run of another kind: {'; '.join(changed)}. Repeat the call as it was, or start"
+        f"{path} holds an interrupted run with other settings: {'; '.join(changed)}. Repeat the same call, or start"
         " anew with --overwrite"
     )
 
@@ -214,7 +214,7 @@ def _write_all(file: FileIO, content: bytes | memoryview) -> None:
 
 
 def _read_all(file: FileIO, length: int) -> bytes:
-    """Read `length` bytes, or as many as there are; the system may give fewer at a time."""
+    """Read `length` bytes, or fewer at the end of the file; the system may return fewer at a time."""
     content = file.read(length)
     while len(content) < length:
         more = file.read(length - len(content))
@@ -225,7 +225,7 @@ def _read_all(file: FileIO, length: int) -> bytes:
 
 
 def _open_locked(path: Path, mode: Literal["a+b", "r+b"]) -> FileIO:
-    """Open a file that no other process has open in this way; the system lets go of the lock when a process dies."""
+    """Open and lock a file; the system releases the lock when the process dies."""
     try:
         file = open(path, mode, buffering=0, opener=_open_itself)  # noqa: SIM115  open as long as the journal is
     except OSError as error:
@@ -239,12 +239,12 @@ def _open_locked(path: Path, mode: Literal["a+b", "r+b"]) -> FileIO:
         pass
     except OSError as error:
         file.close()
-        raise CallError(f"another run is at work on {path}; wait for it, or choose another folder") from error
+        raise CallError(f"another run is using {path}; wait for it, or choose another folder") from error
     return file
 
 
 def _open_itself(path: str, flags: int) -> int:
-    """Open a file, but not through a symbolic link: what it leads to is not the journal's to empty or to remove."""
+    """Open a file, but not through a symbolic link, whose target must not be emptied or removed."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ScenesCall:
-    """A call with many scenes that was checked: nothing is done yet.
+    """A checked call with many scenes; nothing is done yet.
 
     Parameters
     ----------
     scenes : tuple of str
-        All of the call, in its order.
+        All scenes of the call, in its order.
     jobs : tuple of MappingJob
         Those that can be mapped.
     refused : dict
@@ -44,7 +44,7 @@ class ScenesCall:
 
     @property
     def has_index(self) -> bool:
-        """Whether a page is written that leads to the reports."""
+        """Whether a page is written that links the reports."""
         return self.options.report and len(self.scenes) > 1
 
     @property
@@ -55,14 +55,14 @@ class ScenesCall:
 
 @dataclass(frozen=True, eq=False)
 class SceneOutcome:
-    """What came of a scene: its map, or the error that prevented it.
+    """The outcome of a scene: its map, or the error that prevented it.
 
     Parameters
     ----------
     scene : str
     result : ClassifyResult or None
     error : GeokdError or None
-        Both are None for a scene that was not begun, since another one failed before.
+        Both are None for a scene that was not started because another one failed before.
     """
 
     scene: str
@@ -85,11 +85,11 @@ def classify_many(
     ----------
     scenes : sequence of path
     model, output, options
-        As :func:`geokd.classify`. With the option `report`, index.html leads to the reports.
+        As for :func:`geokd.classify`. With the option `report`, index.html links the reports.
     on_error : {"fail", "skip"}
-        When a scene fails: begin no other, or continue with the others.
+        When a scene fails: start no other, or continue with the others.
     progress : Progress
-        Is called with the number of blocks of all scenes that are done and their total.
+        Is called with the number of finished blocks of all scenes and their total.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def classify_many(
     Raises
     ------
     CallError, SceneError, BundleError, OutputError
-        As :func:`geokd.classify`, if the call is wrong; with "fail", also if a scene cannot be mapped.
+        As for :func:`geokd.classify`, if the call is wrong; with "fail", also if a scene cannot be mapped.
     """
     call = plan_call(scenes, model, output, options or ClassifyOptions(), on_error)
     outcomes = {path: SceneOutcome(path, error=error) for path, error in call.refused.items()}
@@ -122,7 +122,7 @@ def plan_call(
     Raises
     ------
     CallError, SceneError, BundleError
-        As :func:`geokd.classify`; with "skip", what is wrong with single scenes is among the refused ones.
+        As for :func:`geokd.classify`; with "skip", errors of single scenes are in `refused`.
     """
     if on_error == "skip":
         jobs, refused = plan_what_can_be(scenes, model, output, options)
@@ -139,12 +139,12 @@ def plan_call(
 def run_call(
     call: ScenesCall, *, progress: Progress = silent, command: str | None = None
 ) -> "Iterator[tuple[MappingJob, ClassifyResult | GeokdError]]":
-    """Map the scenes of a call, and write the page that leads to the reports when all are done.
+    """Map the scenes of a call, and write the page that links the reports when all are done.
 
     Yields
     ------
     job, outcome
-        As :func:`geokd.mapping.classify.run_jobs`.
+        As for :func:`geokd.mapping.classify.run_jobs`.
     """
     from geokd.mapping.classify import run_jobs  # the writers take a second to import
     from geokd.mapping.index import index_entry, write_index

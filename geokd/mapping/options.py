@@ -1,4 +1,4 @@
-"""How to classify, as the user has it."""
+"""The options of `classify`."""
 
 import math
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from geokd.scenes.acquisition import stated_acquisition
 from geokd.scenes.options import AreaOptions, SceneOptions
 
 OnError = Literal["fail", "skip"]
-"""When one of several scenes fails: begin no other, or continue with the others."""
+"""When one of several scenes fails: start no other, or continue with the others."""
 
 _MOST_SMOOTH_CELLS = 99
 
-# Scene and model decide what the first come to, which the run records; the others shape neither cells nor outlines.
+# The first are recorded with the values they take for scene and model; the others affect neither cells nor outlines.
 _NOT_IN_FINGERPRINT = frozenset(
     [
         *("stride_px", "bidx", "value_scale", "value_offset", "nodata", "mask", "resample_m", "min_valid_share"),
@@ -36,7 +36,7 @@ class ClassifyOptions:
     ----------
     stride_px : int or None
         Distance between patches and side of a cell, in scene pixels; divides the model's patch. None: a quarter patch.
-        A dense student has none: it gives the class of every cell of a patch.
+        Not for a dense student, which classifies every cell of a patch.
     bidx : tuple of int or None
         Bands to use, 1-based, in the model's order.
     value_scale, value_offset : float or None
@@ -44,27 +44,29 @@ class ClassifyOptions:
     nodata : float or None
         Value that marks missing pixels.
     mask : str or None
-        Mask of what is to be left out: "scl", "qa_pixel", "fmask", "udm2", or a raster; see
+        Mask of pixels that are left out: "scl", "qa_pixel", "fmask", "udm2", or a raster; see
         :func:`geokd.scenes.masks.plan_mask`.
     resample_m : float or None
-        Side of the pixels, in metres, that the scene is resampled to as it is read, bilinearly. None: as it is.
+        Pixel size, in metres, to which the scene is resampled while reading, bilinearly. None: its own.
     aoi : str or None
-        Map an area alone: a vector file with polygons, its layer after a colon if it has several.
+        Area of interest: a vector file with polygons; if it has several layers, the layer after a colon.
     where : str or None
-        Of `aoi`, the features that meet a condition as SQL has it.
+        SQL condition for the features of `aoi` to use.
     bbox : tuple of float or None
-        Map a box alone: west, south, east, north in degrees; west is greater than east across the antimeridian.
+        Area of interest as a box: west, south, east, north in degrees; west is greater than east across the
+        antimeridian.
     min_valid_share : float or None
-        Share of valid pixels below which a patch is not classified, 0 to 1. None: 0.25; 0 of a dense student, so that
+        Share of valid pixels below which a patch is not classified, 0 to 1. None: 0.25; 0 for a dense student, so that
         every valid pixel gets a class.
     min_confidence : float
-        Confidence, 0 to 1, below which a cell is left unclassified; with 0 every cell gets a class of the model's.
+        Confidence, 0 to 1, below which a cell is left unclassified; with 0 every cell gets a class of the model.
     min_confidence_of : dict of str to float
-        For classes of the model, by name, another least confidence than `min_confidence`.
+        For classes of the model, by name, another minimum confidence than `min_confidence`.
     smooth_cells : int
         Side of the window, in cells, of a majority filter; odd. 1 leaves the map as it is.
     min_area_ha : float
-        Area below which a region goes to its neighbours; 0 leaves the map as it is. After smoothing.
+        Minimum mapping unit: area below which a region is merged with its neighbours; 0 leaves the map as it is. After
+        smoothing.
     simplify_m : float
         How far the outlines of polygons are simplified: corners are left out whose triangle covers less than a square
         of this side. 0 leaves them along the cells.
@@ -75,29 +77,29 @@ class ClassifyOptions:
     report : bool
         Write a page that shows the map and all that is known about it, too.
     acquired : str or None
-        When the scene was taken: a date or a date with its time, in UTC, or two of them with a slash between. None: as
-        its metadata or the name of its product tell.
+        When the scene was taken: a date or a date with its time, in UTC, or two of them with a slash between. None:
+        from its metadata or the name of the product.
     workers : int or None
-        Threads, or processes. None: as many as this process may use cores.
+        Threads, or processes. None: one for each core that this process may use.
     engine : {"threads", "processes"}
     scheduler : str or None
-        Address or scheduler file of a running Dask cluster, which then does the work.
+        Address or scheduler file of a running Dask cluster to use.
     dashboard : bool
-        Show Dask's own page of what the workers do.
+        Show the Dask dashboard.
     block_px : int or None
         Side of the blocks the scene is read in; the map does not depend on it. None: by size and layout of the scene.
     memory_mb : int
-        Memory to keep within, in MB.
+        Memory limit, in MB.
     overwrite : bool
         Replace outputs that exist.
     resume : bool
-        Continue a run that was interrupted, and skip a scene whose map is there already. With `overwrite`, outputs of
-        another map that are there are replaced.
+        Continue a run that was interrupted, and skip a scene that is mapped already. With `overwrite`, existing outputs
+        of another map are replaced.
 
     Raises
     ------
     CallError
-        If an option is out of its range: all of them in one message.
+        If an option is out of range: all of them in one message.
     """
 
     stride_px: int | None = None
@@ -134,11 +136,11 @@ class ClassifyOptions:
         if self.stride_px is not None and self.stride_px < 1:
             problems.append(f"the stride of {self.stride_px} px must be at least 1")
         if self.min_valid_share is not None and not 0 <= self.min_valid_share <= 1:
-            problems.append(f"the least valid share {self.min_valid_share:g} is not within 0..1")
+            problems.append(f"the minimum valid share {self.min_valid_share:g} is not within 0..1")
         if not 0 <= self.min_confidence <= 1:
-            problems.append(f"the least confidence {self.min_confidence:g} is not within 0..1")
+            problems.append(f"the minimum confidence {self.min_confidence:g} is not within 0..1")
         problems += [
-            f"the least confidence {share:g} of {name} is not within 0..1"
+            f"the minimum confidence {share:g} of {name} is not within 0..1"
             for name, share in self.min_confidence_of.items()
             if not 0 <= share <= 1
         ]
@@ -147,25 +149,25 @@ class ClassifyOptions:
                 f"a window of {self.smooth_cells} cells cannot smooth the map; take an odd number from 1 to"
                 f" {_MOST_SMOOTH_CELLS}"
             )
-        for name, value, unit in (("least area", self.min_area_ha, "ha"), ("simplification", self.simplify_m, "m")):
+        for name, value, unit in (("minimum area", self.min_area_ha, "ha"), ("simplification", self.simplify_m, "m")):
             if not 0 <= value < math.inf:
                 problems.append(f"the {name} of {value:g} {unit} must be 0 or more")
         problems += self._problems_of_outputs()
         if self.workers is not None and self.workers < 1:
-            problems.append(f"{self.workers} workers cannot work; at least 1 is needed")
+            problems.append(f"{self.workers} workers are too few; at least 1 is needed")
         if self.scheduler is not None and (self.workers is not None or self.engine == "processes"):
-            problems.append("a Dask cluster brings its own workers: leave out the number of workers and processes")
+            problems.append("a Dask cluster has its own workers: leave out --workers and --processes")
         if self.block_px is not None and self.block_px < 1:
             problems.append(f"the block of {self.block_px} px must be at least 1")
         if self.memory_mb < 1:
-            problems.append(f"{self.memory_mb} MB of memory are none; at least 1 is needed")
+            problems.append(f"{self.memory_mb} MB of memory are too few; at least 1 is needed")
         if problems:
             raise CallError(one_message(problems))
 
     def _problems_of_outputs(self) -> list[str]:
         problems = []
         if self.simplify_m > 0 and not self.polygons:
-            problems.append("--simplify is for polygons, which --no-polygons leaves out: give one of the two")
+            problems.append("--simplify applies to polygons, which --no-polygons leaves out: give only one of the two")
         try:
             AreaOptions(self.aoi, self.where, self.bbox)
         except CallError as error:
@@ -174,17 +176,17 @@ class ClassifyOptions:
             if self.acquired is not None:
                 stated_acquisition(self.acquired)
         except ValueError as error:
-            problems.append(f"the time of acquisition {self.acquired!r} cannot be used: {error}")
+            problems.append(f"the acquisition date {self.acquired!r} cannot be used: {error}")
         return problems
 
     @property
     def scene_options(self) -> SceneOptions:
-        """The part that tells how to read the scene."""
+        """The options for reading the scene."""
         return SceneOptions(self.bidx, self.value_scale, self.value_offset, self.nodata, self.mask, self.resample_m)
 
     @property
     def area_options(self) -> AreaOptions:
-        """The part that tells which area is mapped."""
+        """The options for the area of interest."""
         return AreaOptions(self.aoi, self.where, self.bbox)
 
     @property
@@ -193,7 +195,7 @@ class ClassifyOptions:
         return self.min_confidence > 0 or any(share > 0 for share in self.min_confidence_of.values())
 
     def least_confidences(self, legend: Legend) -> tuple[float, ...]:
-        """Return the least confidence of each class of a model.
+        """Return the minimum confidence of each class of a model.
 
         Raises
         ------
@@ -211,19 +213,19 @@ class ClassifyOptions:
 
     @property
     def of_the_map(self) -> dict[str, Any]:
-        """The options that shape the map beyond what the model answers about the scene: all but those listed above.
+        """The options that affect the map besides the model's answers: all but those listed above.
 
-        A new option counts until it is listed, so that --resume never takes another map for this one.
+        A new option counts until it is listed, so that --resume never confuses two maps.
         """
         chosen = {name: value for name, value in vars(self).items() if name not in _NOT_IN_FINGERPRINT}
         return chosen | {"min_confidence_of": dict(self.min_confidence_of)}
 
     @property
     def filters(self) -> bool:
-        """Whether classes are changed after the model had its say."""
+        """Whether filters change classes after the model."""
         return self.smooth_cells > 1 or self.min_area_ha > 0
 
     @property
     def crew(self) -> Crew:
-        """Who does the work."""
+        """The workers to use."""
         return Crew(self.workers or available_cores(), self.engine, self.scheduler, self.dashboard)

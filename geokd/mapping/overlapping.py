@@ -1,7 +1,6 @@
 """From a patch student's answers for overlapping patches to one class and confidence per cell. Pure arithmetic.
 
-Sums run over the offsets within a patch in a fixed order, whatever blocks the patches came in: maps do not depend on
-the blocks, bit for bit.
+Sums run over the offsets within a patch in a fixed order, so that maps do not depend on the blocks, bit for bit.
 """
 
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from geokd.scenes.grid import PatchBlock, PatchGrid
 
 @dataclass(frozen=True, eq=False)
 class PatchPredictions:
-    """What the student says of a block of patches.
+    """The student's answers for a block of patches.
 
     Parameters
     ----------
@@ -45,22 +44,22 @@ class PatchPredictions:
 
 @dataclass(frozen=True, eq=False)
 class Mosaic:
-    """What all blocks of a scene come to.
+    """The map from all blocks of a scene.
 
     Parameters
     ----------
     class_map : ClassMap
     classified_patches : int
     valid_cells : int
-        Cells that hold a valid pixel.
+        Cells that contain a valid pixel.
     outside_cells : int
-        Cells of the map that lie outside the area that was asked for.
+        Cells of the map that lie outside the area of interest.
     filtered : Filtered or None
-        None if no filter was asked for.
+        None if no filter was requested.
     drift : Drift or None
-        None if the model does not tell what it has seen.
+        None if the model has no record of its training data.
     picture : uint8 array (C, h, w)
-        The scene, thinned.
+        The scene, subsampled.
     picture_valid : bool array (h, w)
     """
 
@@ -77,7 +76,7 @@ class Mosaic:
 def join_row(
     above: NDArray[np.float32] | None, parts: Sequence[PatchPredictions], patches: PatchGrid
 ) -> NDArray[np.float32]:
-    """Join a row of blocks, from left to right, below the patches above that reach into its cells.
+    """Join a row of blocks, from left to right, with the patches above that reach into its cells.
 
     Parameters
     ----------
@@ -96,7 +95,7 @@ def join_row(
 
 
 def own_cells(joined: NDArray[np.float32], block: PatchBlock, patches: PatchGrid) -> NDArray[np.float64]:
-    """Probabilities of the cells that are a block's own (see :meth:`geokd.scenes.grid.PatchGrid.own_cells`).
+    """Probabilities of the cells that a block owns (see :meth:`geokd.scenes.grid.PatchGrid.own_cells`).
 
     Parameters
     ----------
@@ -122,7 +121,7 @@ def mean_over_patches(probabilities: NDArray[np.float32], span: int) -> NDArray[
     Parameters
     ----------
     probabilities : float32 array (rows, cols, K)
-        One row of K a patch; NaN where it was not classified.
+        K probabilities per patch; NaN where it was not classified.
     span : int
         Cells along one side of a patch.
 
@@ -142,16 +141,16 @@ def mean_over_patches(probabilities: NDArray[np.float32], span: int) -> NDArray[
 def codes_and_confidence(
     cells: NDArray[np.float64], valid: NDArray[np.bool_], min_confidence: float | tuple[float, ...] = 0.0
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Decide each cell: the class of the highest probability (of equals the lowest code), and that probability.
+    """Decide each cell: the class of the highest probability (in a tie the lowest code), and that probability.
 
     Parameters
     ----------
     cells : float64 array (height, width, K)
-        NaN where nothing is known.
+        NaN where there is no answer.
     valid : bool array (height, width)
         Which cells may be mapped.
     min_confidence : float
-        Cells whose highest probability is below it are unclassified.
+        Cells with a lower highest probability are unclassified.
 
     Returns
     -------
@@ -170,7 +169,7 @@ def codes_and_confidence(
 def percentages(cells: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Round probabilities (height, width, K) to percent, uint8 (K, height, width); 255 where a cell is not mapped.
 
-    At the class of a cell it is what :func:`codes_and_confidence` gives as its confidence.
+    For the class of a cell it equals the confidence from :func:`codes_and_confidence`.
     """
     mapped = valid & ~np.isnan(cells[..., 0])
     percent = np.rint(100 * np.where(mapped[..., np.newaxis], cells, 0)).astype(np.uint8)

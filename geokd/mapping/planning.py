@@ -1,4 +1,4 @@
-"""From what the user asks for to a job: everything is checked and decided here, before any work is done."""
+"""From the user's options to a job: everything is checked and decided here, before any work is done."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ def plan_jobs(
     Raises
     ------
     CallError, SceneError, BundleError
-        As :func:`geokd.classify`. What is wrong with several scenes comes in one message.
+        As for :func:`geokd.classify`. Errors of several scenes are in one message.
     """
     jobs, errors = plan_what_can_be(scenes, model, output, options)
     if errors:
@@ -45,12 +45,12 @@ def plan_jobs(
 def plan_what_can_be(
     scenes: Sequence[str | Path], model: str | Path, output: str | Path, options: ClassifyOptions
 ) -> tuple[list[MappingJob], dict[str, GeokdError]]:
-    """As :func:`plan_jobs`, but scenes that cannot be mapped are returned in a dict from their paths.
+    """As :func:`plan_jobs`, but the errors of scenes that cannot be mapped are returned in a dict, by path.
 
     Raises
     ------
     CallError, BundleError
-        If nothing can be mapped in this way at all, as for a broken model.
+        If no scene can be mapped, for example with a broken model.
     """
     chooser = _Models(model, options)
     jobs: list[MappingJob] = []
@@ -67,7 +67,7 @@ def plan_what_can_be(
 
 
 class _Models:
-    """Opens the model that is named, at once, or those that scenes need, each once."""
+    """Opens the named model at once, or those that scenes need, each once."""
 
     def __init__(self, model: str | Path, options: ClassifyOptions) -> None:
         self._model, self._options = model, options
@@ -81,7 +81,7 @@ class _Models:
         Raises
         ------
         SceneError
-            If it is left to the scene, and no model fits.
+            If it is "auto" and no model fits.
         """
         choice = choose_model(info, self._model, self._options.scene_options)
         return *self._open(choice.model), choice
@@ -151,12 +151,12 @@ def plan_job(
 def _fit_memory(
     info: SceneInfo, plan: ScenePlan, patches: AnyGrid, options: ClassifyOptions, classes: int
 ) -> tuple[ClassifyOptions, tuple[int, int], int]:
-    """Choose the blocks; where the number of workers is left open, with fewer of them rather than not at all.
+    """Choose the blocks; if the number of workers is not given, use fewer when memory is short.
 
     Returns
     -------
     options : ClassifyOptions
-        With as many workers as there is memory for.
+        With as many workers as memory allows.
     blocks_px : tuple of int
     spared : int
         Workers that were left out.
@@ -181,7 +181,7 @@ def _fit_memory(
 
 
 def _check_place(job: MappingJob) -> MappingJob:
-    """Refuse a job whose outputs may not be written; tell of one whose outputs are there already."""
+    """Refuse a job whose outputs cannot be written; return whether they exist already."""
     options = job.options
     settle(job.folder, [*job.names, job.journal.name])
     if options.resume and _is_finished(job):
@@ -191,19 +191,19 @@ def _check_place(job: MappingJob) -> MappingJob:
         check_journal(job.journal, job.run)
     elif job.journal.exists() and not options.overwrite:
         raise CallError(
-            f"{job.journal} holds an interrupted run of {job.plan.path}; continue it with --resume, or drop it with"
+            f"{job.journal} holds an interrupted run of {job.plan.path}; continue it with --resume, or discard it with"
             " --overwrite"
         )
     return job
 
 
 def _is_finished(job: MappingJob) -> bool:
-    """Whether all outputs are there, and the manifest says that they are of this scene, model and options.
+    """Whether all outputs exist, and are of this scene, model and options according to the manifest.
 
     Raises
     ------
     CallError
-        If it does, but the rasters beside it are those of another map.
+        If they are, but the rasters beside the manifest belong to another map.
     """
     try:
         manifest = read_manifest(job.folder / job.names.manifest)
@@ -216,13 +216,13 @@ def _is_finished(job: MappingJob) -> bool:
     if others and not job.options.overwrite:
         raise CallError(
             f"{job.folder / job.names.stac_item} describes another {' and '.join(others)} than the one beside it:"
-            " the files are not all of one run; make the map anew with --overwrite"
+            " the files are not all of one run; make the map again with --overwrite"
         )
     return not others
 
 
 def check_unclassified(bundle: Bundle) -> None:
-    """Refuse a model whose legend has no room for cells that are left unclassified.
+    """Refuse a model whose legend has no free code for unclassified cells.
 
     Raises
     ------
@@ -237,20 +237,20 @@ def check_unclassified(bundle: Bundle) -> None:
 
 
 def lay_patches(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> AnyGrid:
-    """Lay the model's patches over a scene; of a patch student a quarter patch apart, unless a stride is given.
+    """Lay the model's patches over a scene; for a patch student a quarter patch apart, unless a stride is given.
 
     Raises
     ------
     CallError
-        If the stride does not divide the patch, none was given and a quarter patch is no whole number of pixels, or one
-        was given for a dense student.
+        If the stride does not divide the patch, no stride was given and a quarter patch is not a whole number of
+        pixels, or a stride was given for a dense student.
     """
     contract = bundle.contract
     return _lay_dense(plan, bundle, stride_px) if contract.is_dense else _lay_strides(plan, bundle, stride_px)
 
 
 def _check_size(part: Rectangle, plan: ScenePlan, bundle: Bundle) -> None:
-    """Refuse maps of too many cells.
+    """Refuse maps with too many cells.
 
     Raises
     ------
@@ -278,7 +278,7 @@ def _lay_dense(plan: ScenePlan, bundle: Bundle, stride_px: int | None) -> DenseG
     if stride_px is not None:
         each = "every pixel" if contract.cell_px == 1 else f"every {contract.cell_px} x {contract.cell_px} pixels"
         raise CallError(
-            f"the model {bundle.name} answers for {each} of a patch, so its map does not depend on a stride of"
+            f"the model {bundle.name} classifies {each} of a patch, so its map does not depend on a stride of"
             f" {stride_px} px; leave out --stride"
         )
     return DenseGrid(plan.grid, contract.patch_px, contract.cell_px, contract.margin_px)

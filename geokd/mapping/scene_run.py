@@ -1,4 +1,4 @@
-"""One scene on its way through the workers, from the tasks of its blocks to its files, and what comes of it."""
+"""The run of one scene, from the tasks of its blocks to its files."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ from geokd.model.engine import let_students_rest
 from geokd.scenes.bands import true_colour
 from geokd.scenes.tiles import TILES, blocks_abreast
 
-_LARGE_CELLS = 4_000_000  # of a map; before a larger one is put together, what its blocks took is given back
+_LARGE_CELLS = 4_000_000  # cells of a map; before a larger one is assembled, freed memory is returned to the system
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class ClassifyResult:
     outputs : dict of str to Path
         Files written, by the fields of :class:`geokd.maps.names.OutputNames`.
     manifest : Manifest
-        How it came about, as the manifest file has it.
+        How it was made, as in the manifest file.
     """
 
     class_map: ClassMap
@@ -49,7 +49,7 @@ class ClassifyResult:
 
 
 class SceneRun:
-    """One scene on its way: blocks go into the journal; when all are there, the map is put together and written."""
+    """The run of one scene: blocks go into the journal; when all are done, the map is assembled and written."""
 
     def __init__(self, number: int, job: MappingJob, command: str | None) -> None:
         self.job, self.number, self.command = job, number, command
@@ -65,26 +65,26 @@ class SceneRun:
 
     @property
     def done(self) -> int:
-        """How many blocks are done."""
+        """Number of finished blocks."""
         if self.job.finished or self._writing is not None:
             return len(self.blocks)
         return 0 if self._journal is None else self._journal.count
 
     @property
     def has_outcome(self) -> bool:
-        """Whether :meth:`outcome` can tell what came of it, perhaps after waiting."""
+        """Whether :meth:`outcome` can be called; it may have to wait."""
         return self.job.finished or self.error is not None or self._writing is not None
 
     @property
     def is_over(self) -> bool:
-        """Whether :meth:`outcome` can tell at once."""
+        """Whether :meth:`outcome` returns at once."""
         return self.has_outcome and (self._writing is None or self._writing.done())
 
     def tasks(self) -> Iterator[BlockTask]:
-        """Begin, and yield the tasks of the blocks that are not done, until the scene fails."""
+        """Start, and yield the tasks of the unfinished blocks, until the scene fails."""
         job = self.job
         if job.finished:
-            with suppress(OSError):  # of a run that was killed when all but this was done; it may lie on a full disk
+            with suppress(OSError):  # left by a run that was killed when all else was done; the disk may be full
                 job.journal.unlink(missing_ok=True)
             return
         self._began = time.perf_counter()
@@ -104,12 +104,12 @@ class SceneRun:
                 yield task
 
     def give_up(self, error: GeokdError, *, begun_only: bool) -> None:
-        """Fail, as nobody is left to do the work, unless all blocks are done."""
+        """Fail, because no worker is left, unless all blocks are done."""
         if not self.has_outcome and not (begun_only and self._journal is None):
             self.error = error
 
     def keep(self, task: BlockTask, answer: Answer[BlockResult]) -> None:
-        """Write down what came of a task."""
+        """Record the result of a task."""
         if self.error is not None or self._journal is None:
             return
         try:
@@ -120,7 +120,7 @@ class SceneRun:
             self.error = error
 
     def write_if_complete(self, writer: ThreadPoolExecutor) -> None:
-        """Have the map written as soon as all blocks are there."""
+        """Start to write the map as soon as all blocks are done."""
         if self.has_outcome or self._journal is None or self.done < len(self.blocks):
             return
         if source_identity(self.job.plan).items() <= self.job.run.items():
@@ -131,7 +131,7 @@ class SceneRun:
             self.error = SceneError(f"{self.job.plan.path} changed while it was being mapped; start again")
 
     def outcome(self) -> ClassifyResult | GeokdError:
-        """Return what came of it; waits for the map being written."""
+        """Return the outcome; waits until the map is written."""
         if self.job.finished:
             return _read_result(self.job)
         if self._writing is None:
@@ -143,31 +143,31 @@ class SceneRun:
             return self._with_remedy(error)
 
     def close(self) -> None:
-        """Let go of journal and folder; what holds nothing is removed."""
+        """Release journal and folder; empty ones are removed."""
         if self._journal is not None:
             self._journal.close()
         if self._claim is not None:
             self._claim.release()
 
     def _with_remedy(self, error: GeokdError) -> GeokdError:
-        """Add what is kept of a scene that failed."""
+        """Add to an error how many blocks of the failed scene are kept."""
         done = self._journal.count if self._journal is not None else 0
         if not done:
             return error
         return type(error)(f"{error}; {done} of {len(self.blocks)} blocks are kept; continue with --resume")
 
     def _make_room(self) -> None:
-        """Give back what the blocks took of the memory, if the map is large."""
+        """Return the memory of the blocks to the system, if the map is large."""
         TILES.forget(self._run)
         cells = self.job.map_grid
         if cells.height * cells.width > _LARGE_CELLS:
             let_students_rest()
 
     def _write(self, journal: Journal) -> ClassifyResult:
-        """Put the map together and write all outputs."""
+        """Assemble the map and write all outputs."""
         job, seconds = self.job, self._seconds
         names, overwrite = job.outputs.values(), job.options.overwrite
-        assert self._claim is not None, "taken before the first block"
+        assert self._claim is not None, "set before the first block"
         with self._claim.staged(names, overwrite=overwrite, former=job.names) as folder:
             start = time.perf_counter()
             self._make_room()
@@ -178,7 +178,7 @@ class SceneRun:
         return ClassifyResult(mosaic.class_map, _outputs(job), manifest)
 
     def _product(self, journal: Journal, mosaic: Mosaic) -> MapProduct:
-        """Gather what the files of the map are made of."""
+        """Gather the content of the map's files."""
         job, bundle = self.job, self.job.bundle
         kept = job.options.probabilities
         return MapProduct(
@@ -195,7 +195,7 @@ class SceneRun:
         )
 
     def _took(self, mosaic: Mosaic, write_seconds: float) -> RunRecord:
-        """Return what the run took, all but the manifest, the report and the STAC item being written."""
+        """Return timings and memory of the run, except for writing the manifest, the report and the STAC item."""
         job, seconds = self.job, self._seconds | {"write": write_seconds}
         classify = max(seconds["classify"], 1e-3)
         megapixels = self._patches * job.patches.stride_px**2 / 1e6
@@ -213,9 +213,9 @@ class SceneRun:
 
 
 def block_tasks(job: MappingJob, scene: int = 0, run: str | None = None) -> Iterator[BlockTask]:
-    """Cut a job into tasks that know their files by absolute paths, for workers that run elsewhere."""
+    """Split a job into tasks with absolute paths, for workers that run elsewhere."""
     path = Path(job.plan.path)
-    plan = replace(job.plan, files=())  # workers need not know them
+    plan = replace(job.plan, files=())  # workers do not need them
     if path.exists():
         plan = replace(plan, path=str(path.resolve()))
     run = run or uuid4().hex

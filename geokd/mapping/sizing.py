@@ -1,4 +1,4 @@
-"""How large the blocks of a scene are, so that all stays within a given memory. Pure arithmetic.
+"""Size of the blocks of a scene, within a memory limit. Pure arithmetic.
 
 The figures are those of CPython 3.11 on Linux with the libraries loaded and a student running, rounded up.
 """
@@ -14,19 +14,19 @@ from geokd.scenes.storage import GDAL_CACHE_BYTES
 from geokd.scenes.tiles import CACHE_BYTES, worth_keeping
 
 _BASE_MB = 280  # the process itself, its libraries, GDAL's cache, the writers of the outputs
-_WORKER_MB = 25  # what ONNX Runtime takes to run a batch of a patch student
-_DENSE_PIXEL_BYTES = 400  # what it takes for each pixel of a dense student's patch
-_CELL_BYTES = 3  # class and confidence of the map, and one more for what is made of it
+_WORKER_MB = 25  # memory of ONNX Runtime for a batch of a patch student
+_DENSE_PIXEL_BYTES = 400  # memory for each pixel of a dense student's patch
+_CELL_BYTES = 3  # class and confidence of the map, and one more for derived arrays
 _BLOCK_PX = (256, 1024)  # least and greatest side of blocks, if memory allows
 _DENSE_BLOCK_PX = (512, 2048)  # likewise: the larger, the fewer pixels are read twice, as margins of neighbours
-_ANSWERS_AHEAD = 3  # blocks' answers of a worker that wait to be written down, or are
-_COPIES_HELD = 2.5  # of a stored block that is read: packed, unpacked, and in bands in GDAL's cache
-_MUCH = 0.1  # of the memory; if it takes more, how a scene is stored is worth a word
+_ANSWERS_AHEAD = 3  # answers of a worker's blocks that wait to be recorded, or are
+_COPIES_HELD = 2.5  # for a stored block: compressed, decompressed, and bands in GDAL's cache
+_MUCH = 0.1  # share of the memory above which the message mentions the scene's storage
 _BLOCKS = 16  # at least as many, in scenes large enough, so that workers share them evenly
 
 
 def most_stored_bytes(memory_mb: int) -> float:
-    """Return what a tile or strip of a scene may unpack to, so that one worker can read it within this memory."""
+    """Return the largest decompressed size of a scene's tile or strip that one worker can read within this memory."""
     return max(0, (memory_mb - _BASE_MB) * 1e6 + GDAL_CACHE_BYTES) / _COPIES_HELD
 
 
@@ -41,8 +41,8 @@ def fit_blocks(
 ) -> tuple[int, int]:
     """Choose height and width, in pixels, of the blocks a scene is read in.
 
-    Blocks are square, or as wide as the scene where its file is stored in rows. Workers of a cluster bring their own
-    memory; one of theirs is taken to have as much as this process.
+    Blocks are square, or as wide as the scene where its file is stored in rows. Workers of a running cluster have their
+    own memory; each is assumed to have as much as this process.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def fit_blocks(
     crew : Crew
     memory_mb : int
     block_px : int or None
-        Side that the caller wants.
+        Side requested by the caller.
     classes : int
-        Probabilities that are kept of each patch, or of each cell of a dense student.
+        Number of probabilities kept for each patch, or for each cell of a dense student.
 
     Raises
     ------
@@ -83,14 +83,14 @@ def fit_blocks(
     if needed > memory_mb:
         stride = "" if dense else " or a larger --stride"
         stored = (
-            f"; the scene is stored in blocks that unpack to {plan.stored_bytes / 1e6:,.0f} MB each, tiles would be"
+            f"; the scene is stored in blocks of {plan.stored_bytes / 1e6:,.0f} MB decompressed, tiles would be"
             f" smaller: gdal_translate -co TILED=YES"
             if held_mb > _MUCH * memory_mb
             else ""
         )
         raise CallError(
             f"{memory_mb} MB of memory are too few for {workers} worker{'s' * (workers > 1)} and a map of"
-            f" {cells.height} x {cells.width} cells: it takes at least {math.ceil(needed)} MB; raise --memory, or take"
+            f" {cells.height} x {cells.width} cells: at least {math.ceil(needed)} MB are needed; raise --memory, or use"
             f" fewer --workers{stride}{stored}"
         )
     return height, width
@@ -99,7 +99,7 @@ def fit_blocks(
 def _wanted(
     info: SceneInfo, scene: SceneGrid, block_px: int | None, bounds: tuple[int, float], *, dense: bool
 ) -> tuple[int, int]:
-    """Choose the blocks' height and width by size and layout of the scene; bounds are a least side, and most pixels."""
+    """Choose the blocks' height and width from size and layout of the scene, from a smallest side to most pixels."""
     patch_px, most_px = bounds
     if block_px is not None:
         return _at_most(most_px, block_px, block_px, patch_px)
@@ -111,7 +111,7 @@ def _wanted(
 
 
 def _joining_mb(patches: AnyGrid, blocks_px: tuple[int, int], classes: int) -> float:
-    """Memory that joining a row of blocks takes, of a patch student: see :mod:`geokd.mapping.overlapping`."""
+    """Memory for joining a row of blocks of a patch student: see :mod:`geokd.mapping.overlapping`."""
     if isinstance(patches, DenseGrid):
         return 0.0
     span, (height, width) = patches.cells_per_patch, (side / patches.stride_px for side in blocks_px)
@@ -132,12 +132,12 @@ def _bytes_per_pixel(info: SceneInfo, plan: ScenePlan, patches: AnyGrid, classes
     """Memory that a worker takes for each pixel of its block."""
     bands, value = len(plan.bidx), _ITEM_BYTES.get(info.dtype, 8)
     stretch = 0 if plan.scaling is None or (value <= 2 and not info.dtype.startswith("float")) else 8 + 8 + 4 + 4
-    pixel = bands * (value + 1 + stretch) + 4  # validity, twice, and what GDAL holds meanwhile
+    pixel = bands * (value + 1 + stretch) + 4  # validity, twice, and GDAL's buffers
     if isinstance(patches, DenseGrid):
         pixel = 3 * bands + 6 if worth_keeping(info.storage_px, plan.grid.width) else pixel
         answer = 3 + classes  # class, confidence and validity of a cell, and its probabilities
         return pixel + _ANSWERS_AHEAD * answer / patches.cell_px**2
-    patch = 4 * 16 + 2 * patches.patch_px  # probabilities, and the share of valid pixels along the way
+    patch = 4 * 16 + 2 * patches.patch_px  # probabilities, and intermediate shares of valid pixels
     return pixel + patch / patches.stride_px**2
 
 

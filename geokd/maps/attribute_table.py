@@ -1,4 +1,4 @@
-"""Names of the values of a raster: from categories or a raster attribute table, wherever GDAL finds them."""
+"""Names of a raster's values: from category names or a raster attribute table, wherever GDAL finds them."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -8,8 +8,8 @@ from uuid import uuid4
 import rasterio.shutil
 from rasterio.io import DatasetReader
 
-_NAME, _MIN, _MAX, _VALUE = "2", "3", "4", "5"  # GDAL's numbers of what columns are for
-_TEXT = "2"  # and of their types
+_NAME, _MIN, _MAX, _VALUE = "2", "3", "4", "5"  # GDAL's numbers for the usage of columns
+_TEXT = "2"  # and for their types
 _CALLED_NAME = re.compile(r"class|name|label|categ|title|cover|landuse|land_use|descr", re.IGNORECASE)
 _MOST_VALUES = 65_536
 
@@ -17,8 +17,8 @@ _MOST_VALUES = 65_536
 def names_of_values(dataset: DatasetReader) -> dict[int, str]:
     """Return the names of the values of the first band; empty if there are none.
 
-    They may stand in the file, in `.aux.xml` or `.vat.dbf` beside it. rasterio does not read attribute tables, so that
-    a virtual raster is written, in memory, and its text read.
+    They may be in the file, or in `.aux.xml` or `.vat.dbf` beside it. rasterio does not read attribute tables, so a
+    virtual raster is written in memory, and its XML is read.
     """
     place = f"/vsimem/{uuid4().hex}.vrt"
     rasterio.shutil.copy(dataset, place, driver="VRT")

@@ -14,14 +14,14 @@ from geokd.legend.classes import NODATA, Legend
 from geokd.scenes.grid import SceneGrid
 
 STRIP_CELLS = 500_000
-"""Cells of a large map that are looked at together, at least a row of them."""
+"""Cells of a large map that are processed together, at least one row."""
 
 _SQUARE_METRES_PER_HECTARE = 10_000.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassArea(Record):
-    """What one class covers; `mean_confidence` (percent) is None for a class that has no cells."""
+    """The area of one class; `mean_confidence` (percent) is None for a class without cells."""
 
     value: int
     name: str
@@ -46,7 +46,7 @@ class ClassMap:
         The cells.
     legend : Legend
     trusted : bool
-        The arrays are known to be right, and are not looked through.
+        The arrays are known to be valid, and are not checked.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class ClassMap:
 
     @cached_property
     def _tally(self) -> NDArray[np.int64]:
-        """How many cells have each pair of code and confidence, int64 (256, 256): the one look at all cells."""
+        """Number of cells with each pair of code and confidence, int64 (256, 256), counted in one pass."""
         counts = np.zeros((NODATA + 1) ** 2, np.int64)
         for rows in self.strips():
             pairs = self.codes[rows].astype(np.uint16) << 8
@@ -96,7 +96,7 @@ class ClassMap:
         yield from row_strips(self.grid.height, self.grid.width)
 
     def part(self, rows: slice) -> "ClassMap":
-        """Return some rows as a map of their own, as views."""
+        """Return some rows as a map, as views."""
         grid = self.grid
         moved = SceneGrid(
             grid.transform @ Affine.translation(0, rows.start), rows.stop - rows.start, grid.width, grid.crs
@@ -125,7 +125,7 @@ class ClassMap:
     def areas_ha(self) -> NDArray[np.float64]:
         """Return the ground area of each class in hectares, (K,), see :func:`cell_areas_ha`."""
         areas = cell_areas_ha(self.grid, slice(0, 1))
-        if self.grid.crs is None or not self.grid.crs.is_geographic:  # all cells are alike
+        if self.grid.crs is None or not self.grid.crs.is_geographic:  # all cells are equal
             return np.asarray(self.cell_counts() * areas[0, 0])
         kinds = len(self.legend)
         total = np.zeros(kinds)
@@ -170,7 +170,7 @@ def cell_areas_ha(grid: SceneGrid, rows: slice | None = None) -> NDArray[np.floa
     assert ellipsoid is not None, "a geographic CRS without an ellipsoid"
     radians = float(grid.crs.units_factor[1])
     t = grid.transform
-    cols = np.arange(grid.width if t.d else 1) + 0.5  # in a grid that is not rotated all cells of a row are alike
+    cols = np.arange(grid.width if t.d else 1) + 0.5  # in a grid that is not rotated all cells of a row are equal
     lines = np.arange(start, stop)[:, np.newaxis] + 0.5
     latitude = (t.d * cols + t.e * lines + t.f) * radians
     bulge = 1 - ellipsoid.es * np.sin(latitude) ** 2
@@ -187,7 +187,7 @@ def sum_by_label(labels: NDArray[np.integer], values: NDArray[np.floating], coun
 
 
 def class_areas(class_map: ClassMap) -> list[ClassArea]:
-    """Return what each class of the legend covers, in the order of the legend, classes without cells too.
+    """Return the area of each class, in the order of the legend, also of classes without cells.
 
     Shares are of the mapped area and sum to 100 where anything is mapped.
     """

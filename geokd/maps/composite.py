@@ -18,7 +18,7 @@ class CompositeOptions:
     grid : StatedGrid
         CRS and cells; those of the first map unless stated.
     sources : bool
-        Whether a raster is written that tells which map is the surest of each cell's class.
+        Whether a raster is written that shows which map has the highest probability of each cell's class.
     polygons : bool
         Whether the GeoPackage of polygons is written.
     overwrite : bool
@@ -35,8 +35,8 @@ def composite(maps: Sequence[str | Path], output: str | Path, options: Composite
     """Join maps of several dates of one place into one.
 
     A cell gets the class of the highest mean probability over the dates on which it was seen. Dates on which it was
-    not, such as those with a cloud that a mask left out, do not count; a cell that was seen on no date stays nodata.
-    Sure dates count more than unsure ones, since their probabilities lie further apart.
+    masked, for example by a cloud, do not count; a cell that was never seen is nodata. Dates with high confidence count
+    more, because their probabilities differ more.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ def composite(maps: Sequence[str | Path], output: str | Path, options: Composite
     Returns
     -------
     Manifest
-        As of :func:`geokd.mosaic`.
+        As for :func:`geokd.mosaic`.
 
     Raises
     ------
     CallError, SceneError, OutputError
-        As :func:`geokd.mosaic`.
+        As for :func:`geokd.mosaic`.
     """
     asked = options or CompositeOptions()
     joined = MosaicOptions(

@@ -11,18 +11,18 @@ from rasterio.crs import CRS
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors
 
-_POINTS_A_SIDE = 64  # of the outline, before those that a straight line does without are left out
-_STRAIGHT = 1e-4  # how far that line may be off, as a share of the outline's longer side
+_POINTS_A_SIDE = 64  # of the outline, before points on straight lines are removed
+_STRAIGHT = 1e-4  # tolerance of that line, as a share of the outline's longer side
 _DIGITS = 7  # of degrees: a centimetre
 _CRS84 = "OGC:CRS84"  # WGS 84, longitude first
 _WORLD = (-180.0, -90.0, 180.0, 90.0)
 
 
 class Footprint(NamedTuple):
-    """An outline as GeoJSON has it (RFC 7946), on WGS 84.
+    """An outline as GeoJSON (RFC 7946), in WGS 84.
 
-    `geometry` is a Polygon, or a MultiPolygon where the antimeridian cuts it; `bbox` is west, south, east, north. Then
-    west is more than east.
+    `geometry` is a Polygon, or a MultiPolygon where the antimeridian cuts it; `bbox` is west, south, east, north. In
+    that case west is greater than east.
     """
 
     geometry: dict[str, Any]
@@ -30,12 +30,12 @@ class Footprint(NamedTuple):
 
 
 def footprint(grid: SceneGrid) -> Footprint | None:
-    """Return where a grid lies; None if it has no CRS, or one whose places are not all known on Earth."""
+    """Return the outline of a grid; None if it has no CRS, or some of its points cannot be converted to degrees."""
     if grid.crs is None or not (grid.crs.is_geographic or grid.crs.is_projected):
         return None
     try:
         points = rasterio.warp.transform(grid.crs, CRS.from_user_input(_CRS84), *(grid.transform @ _outline(grid)))
-    except GdalErrors:  # places beyond the projection's limits, or on another planet
+    except GdalErrors:  # points beyond the projection's limits, or on another planet
         return None
     longitudes, latitudes = np.array(points)
     if not np.isfinite(points).all():
@@ -43,7 +43,7 @@ def footprint(grid: SceneGrid) -> Footprint | None:
     unrolled = np.unwrap(longitudes, period=360)  # beyond 180 rather than back to -180
     ring = np.column_stack([unrolled, latitudes])
     corners = list(shapely.LineString(ring).simplify(_STRAIGHT * max(np.ptp(ring, axis=0))).coords)
-    if abs(unrolled[-1] - unrolled[0]) > 180:  # all the way round a pole
+    if abs(unrolled[-1] - unrolled[0]) > 180:  # around a pole
         pole = 90.0 if latitudes.mean() > 0 else -90.0
         corners += [(unrolled[-1], pole), (unrolled[0], pole)]
     polygon = shapely.Polygon(corners)
@@ -76,7 +76,7 @@ def _geometry(polygons: shapely.Geometry) -> dict[str, Any]:
 
 
 def _bbox(whole: shapely.Geometry, west: float, east: float) -> list[float]:
-    """Return west, south, east, north, of which west is more than east where the antimeridian is crossed."""
+    """Return west, south, east, north; west is greater than east if the antimeridian is crossed."""
     left, south, right, north = whole.bounds
     if east - west < 360 and len(shapely.get_parts(whole)) > 1:
         left, right = (west + 180) % 360 - 180, (east + 180) % 360 - 180

@@ -41,8 +41,8 @@ def write_class_raster(
 ) -> None:
     """Write the classes: uint8, nodata 255, the legend's colours as palette, overviews by the most frequent class.
 
-    `tags` are written as TIFF metadata, for example the software and the model's name and hash; `description` says what
-    the band holds.
+    `tags` are written as TIFF metadata, for example the software and the model's name and hash; `description` describes
+    the band.
 
     Raises
     ------
@@ -113,14 +113,14 @@ def read_class_map(class_raster: Path, confidence_raster: Path, legend: Legend) 
     Raises
     ------
     OutputError
-        If the files are not, or no longer, such a map.
+        If the files are not such a map.
     """
     try:
         with rasterio.open(class_raster) as codes, rasterio.open(confidence_raster) as confidence:
             grid = SceneGrid(codes.transform, codes.height, codes.width, codes.crs)
             return ClassMap(codes.read(1), confidence.read(1), grid, legend)
     except (*GdalErrors, ValueError) as error:
-        raise OutputError(f"{class_raster} and {confidence_raster} are no map any more: {error}") from error
+        raise OutputError(f"{class_raster} and {confidence_raster} are not a map any more: {error}") from error
 
 
 def _rows_of(values: NDArray[np.uint8], class_map: ClassMap) -> Iterator[Part]:
@@ -136,11 +136,10 @@ def _write_cloud_optimised(
     *,
     percent: bool,
 ) -> None:
-    """Write plain bytes beside `path`, copy them to a cloud-optimised GeoTIFF and see that it holds what it should.
+    """Write plain bytes beside `path`, copy them to a cloud-optimised GeoTIFF and verify it.
 
-    Overviews hold the mean of percentages, but of classes the most frequent of 2 x 2. They are made here,
-    since GDAL takes ten times as long. Percentages take a quarter less room as differences of neighbours; classes do
-    not.
+    Overviews have the mean of percentages, and the most frequent class of 2 x 2. They are computed here because GDAL
+    takes ten times as long. Percentages take a quarter less space with a predictor; classes do not.
 
     GDAL does not report a full disk reliably, so what is written is read again.
     """

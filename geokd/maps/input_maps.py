@@ -1,4 +1,4 @@
-"""Maps that are to be joined: their files, whether they go together, and their cells on another grid."""
+"""Maps to be joined: their files, whether they are compatible, and their cells on another grid."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,9 +25,9 @@ from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.turns import turned_towards
 
 ENDING = "_landuse.tif"
-"""What the name of a map's class raster ends in; the names of its other files follow from it."""
+"""Ending of the name of a map's class raster, from which the names of its other files follow."""
 
-_TOLERANCE_CELLS = 1e-6  # so little that what is read does not depend on the window; GDAL fails at 0
+_TOLERANCE_CELLS = 1e-6  # so small that the values do not depend on the window; GDAL fails at 0
 _MOST_NAMED = 3
 
 
@@ -56,24 +56,24 @@ class InputMap:
 
     @property
     def filtered(self) -> bool:
-        """Whether its classes are not always those of the highest probability, by its manifest or legend."""
+        """Whether some classes are not those of the highest probability, according to its manifest or legend."""
         options = self.file.manifest.options
         return (options is not None and options.shapes_classes) or self.file.unclassified is not None
 
     @property
     def acquisition(self) -> Acquisition | None:
-        """When its scene was taken, if its manifest has a time."""
+        """Acquisition date of its scene, if its manifest has one."""
         return self.file.manifest.acquired
 
     def link(self, folder: Path) -> dict[str, Any]:
-        """Return a link of a STAC item in `folder` to this map: to its own item or, where it has none, its classes."""
+        """Return a link of a STAC item in `folder` to this map: to its item or, if it has none, its class raster."""
         model = self.file.manifest.model
         item = Path(self.file.path).with_name(names_of(self.file.path).stac_item)
         path, media_type = (str(item), ITEM_TYPE) if item.exists() else (self.file.path, GEOTIFF)
         return derived_from(path, folder, media_type, None if model is None else model.name)
 
     def turned_towards(self, other: "InputMap") -> "InputMap":
-        """Return the map with longitudes that are the nearest to those of another: 180.01 instead of -179.99."""
+        """Return the map with longitudes shifted next to those of another: 180.01 instead of -179.99."""
         return replace(self, file=replace(self.file, grid=turned_towards(self.file.grid, other.file.grid)))
 
     def read(self, number: int, grid: SceneGrid, window: Window, *, percent: bool) -> Part:
@@ -82,7 +82,7 @@ class InputMap:
         Parameters
         ----------
         number : int
-            Of the map, from 1.
+            Number of the map, from 1.
         grid : SceneGrid
         window : Window
         percent : bool
@@ -110,7 +110,7 @@ class InputMap:
         return Part(number, (rows, cols), codes, confidence, probabilities)
 
     def _cells(self, path: str, grid: SceneGrid, window: Window) -> NDArray[np.uint8]:
-        """Read one of the files (band, row, col); as it is stored, if all cells of the window are cells of the map."""
+        """Read one of the files (band, row, col); not resampled if the cells of the window are cells of the map."""
         own = self.file.grid
         if not lies_on(own, grid):
             return self._warped(path, grid, window)
@@ -144,7 +144,7 @@ class InputMap:
                 return np.asarray(warped.read(window=window), np.uint8)
 
     def _check(self, mapped: NDArray[np.bool_], values: NDArray[np.uint8], path: str) -> None:
-        """Refuse values (band, row, col) that are no percentages where the map has classes."""
+        """Refuse values (band, row, col) that are not percentages where the map has classes."""
         if np.any(values[:, mapped] > 100):
             raise SceneError(
                 f"{path} does not belong to {self.file.path}: it has no percentage at some of its cells; copy both from"
@@ -153,11 +153,11 @@ class InputMap:
 
 
 def find_maps(paths: Sequence[str | Path]) -> tuple[list[InputMap], list[GeokdError]]:
-    """Open maps and see whether they go together; returns those that could be opened, and everything that is wrong."""
+    """Open maps and check that they are compatible; returns those that could be opened, and all problems."""
     problems: list[GeokdError] = []
     maps = []
     if len(paths) < 2:
-        problems.append(CallError(f"{len(paths)} map is nothing to join; name two or more"))
+        problems.append(CallError(f"{len(paths)} map cannot be joined; name two or more"))
     places = [Path(path).resolve() for path in paths]
     twice = sorted({str(path) for path, place in zip(paths, places, strict=True) if places.count(place) > 1})
     if twice:
@@ -178,17 +178,17 @@ def find_map(path: str | Path) -> InputMap:
     Raises
     ------
     CallError
-        If there is none, or its confidence is not beside it.
+        If it does not exist, or its confidence is not beside it.
     SceneError
-        If it cannot be read, or files do not belong together.
+        If it cannot be read, or its files do not belong together.
     """
     found = open_map(path)
     if not str(path).endswith(ENDING):
-        raise CallError(f"{path} is not called <stem>{ENDING}, so its confidence cannot be found; name it so again")
+        raise CallError(f"{path} is not named <stem>{ENDING}, so its confidence cannot be found; rename it")
     names, folder = names_of(path), Path(path).parent
     confidence, probabilities = folder / names.confidence_raster, folder / names.probability_raster
     if not confidence.exists():
-        raise CallError(f"{path} has no {confidence.name} beside it; copy it there with the map")
+        raise CallError(f"{path} has no {confidence.name} beside it; copy that file to the map's folder")
     classes = sum(name != UNCLASSIFIED for name in found.legend.names)
     _check_beside(found, confidence, 1)
     if probabilities.exists():
@@ -207,21 +207,21 @@ def _check_beside(found: MapFile, path: Path, bands: int) -> None:
         is_like = raster.count == bands and raster.nodata == NODATA and set(raster.dtypes) == {"uint8"}
     if grid != found.grid or not is_like:
         raise SceneError(
-            f"{path} does not belong to {found.path}: it should have the same cells, and {bands} bands of bytes with"
+            f"{path} does not belong to {found.path}: it should have the same cells, and {bands} 8-bit bands with"
             f" nodata {NODATA}; copy both from the same run of geokd classify"
         )
 
 
 def _differences(first: InputMap, other: InputMap) -> list[str]:
-    """Say in one sentence how the legend of `other` differs from that of `first`, in values or names."""
+    """Describe in one sentence how the legend of `other` differs from that of `first`, in values or names."""
     here, there = ({c.value: c.name for c in m.file.legend} for m in (other, first))
     differing = [value for value in sorted({*here, *there}) if here.get(value) != there.get(value)]
     if not differing:
         return []
-    told = [f"{v} is {here.get(v, 'nothing')} (not {there.get(v, 'nothing')})" for v in differing]
+    differences = [f"{v} is {here.get(v, 'nothing')} (not {there.get(v, 'nothing')})" for v in differing]
     return [
-        f"the legend of {other.file.path} is not that of {first.file.path}: {named(told, _MOST_NAMED)}; map the scenes"
-        " by models of the same classes and all with --min-confidence or none"
+        f"the legend of {other.file.path} is not that of {first.file.path}: {named(differences, _MOST_NAMED)}; map them"
+        " with models of the same classes, and all or none with --min-confidence"
     ]
 
 

@@ -1,4 +1,4 @@
-"""The manifest: one typed, versioned JSON document that says how a map came about."""
+"""The manifest: one typed, versioned JSON document that describes how a map was made."""
 
 import importlib.metadata
 import json
@@ -20,7 +20,7 @@ from geokd.scenes.acquisition import Acquisition
 from geokd.scenes.grid import SceneGrid
 
 VERSION = 2
-"""Of the document. 1 had no version and other keys for mosaics; what is used of it again is read all the same."""
+"""Version of the document. 1 had no version and other keys for mosaics; the parts that are still used are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class CellsRecord(GridRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class BandRecord(Record):
-    """A band of a scene that was used: its number, from 1, its own name, and the model's band that it serves as."""
+    """A band of a scene that was used: its number, from 1, its own name, and the model's band that it is used for."""
 
     bidx: int
     description: str | None
@@ -67,7 +67,7 @@ class SceneRecord(GridRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord(Record):
-    """The model; `input` is its contract, as :meth:`geokd.model.contract.InputContract.to_json` has it."""
+    """The model; `input` is its contract, as in :meth:`geokd.model.contract.InputContract.to_json`."""
 
     name: str
     architecture: str
@@ -82,9 +82,9 @@ class ModelRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class OptionsRecord(Record):
-    """Every option of `classify` with the value it came to, defaults included; see :class:`ClassifyOptions`.
+    """Every option of `classify` with the value that was used, defaults included; see :class:`ClassifyOptions`.
 
-    Those of older maps may be missing, and have the default then.
+    Options missing in older manifests have their defaults.
     """
 
     model: str | None = None
@@ -129,10 +129,10 @@ class OptionsRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Filtered(Record):
-    """What filters did to a map.
+    """Effect of filters on a map.
 
-    Cells that have another class than the model's; regions below the minimum mapping unit that were merged with a
-    neighbour; regions that stayed below it, since they touch no class.
+    Cells whose class was changed; regions below the minimum mapping unit that were merged with a neighbour; regions
+    that remain below it because they touch no other class.
     """
 
     changed_cells: int
@@ -160,10 +160,10 @@ class UnmappedCells(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord(Record):
-    """What the run took that made the map.
+    """Timings and memory of the run that made the map.
 
-    Seconds of each stage, peak of memory in MB, patches of the scene and those classified, blocks and those that an
-    interrupted run had done, speed in patches a second and, of dense students, in million pixels a second.
+    Seconds of each stage, peak of memory in MB, patches of the scene and those classified, blocks and those taken from
+    an interrupted run, speed in patches per second and, for dense students, in million pixels per second.
     """
 
     seconds: dict[str, float]
@@ -179,7 +179,7 @@ class RunRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class JoinedMap(GridRecord):
-    """A map of a mosaic: its number, path, model and scene; whether it was resampled; how many cells came from it."""
+    """A map of a mosaic: its number, path, model and scene; whether it was resampled; number of cells from it."""
 
     number: int
     path: str
@@ -191,7 +191,7 @@ class JoinedMap(GridRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class MosaicRecord(Record):
-    """How maps were joined: what decided where they overlap, the maps, and the options as they were given."""
+    """How maps were joined: the measure used where they overlap, the maps, and the options as given."""
 
     decided_by: str
     maps: tuple[JoinedMap, ...]
@@ -206,7 +206,7 @@ class MosaicRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class StyledRecord(Record):
-    """What a restyled map was made from, and how."""
+    """The map that a restyled map was made from, and the changes."""
 
     map: str
     legend_file: str
@@ -217,10 +217,11 @@ class StyledRecord(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest(Record):
-    """How a map came about, and what it holds.
+    """How a map was made, and what it contains.
 
     A part that does not apply is None: `scene`, `model`, `options`, `run`, `drift` and so on of a mosaic, `mosaic` of a
-    classified scene, `styled` of a map that was not restyled. A restyled map keeps what still holds of the old one.
+    classified scene, `styled` of a map that was not restyled. A restyled map keeps the parts of the old one that are
+    still true.
     """
 
     version: int = VERSION
@@ -249,13 +250,13 @@ class Manifest(Record):
 
     @property
     def has_polygons(self) -> bool:
-        """Whether the GeoPackage of polygons was asked for."""
+        """Whether the GeoPackage of polygons was requested."""
         asked = self.mosaic or self.options
         return asked is None or asked.polygons
 
     @property
     def simplify_m(self) -> float:
-        """How far outlines of polygons are simplified."""
+        """Tolerance of the simplified polygon outlines, in metres."""
         return 0.0 if self.options is None else self.options.simplify_m
 
 
@@ -271,12 +272,12 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 
 
 def write_document(document: dict[str, Any], path: Path) -> None:
-    """Write a JSON document: UTF-8, two spaces a level, keys in the order given.
+    """Write a JSON document: UTF-8, indented by two spaces, keys in the order given.
 
     Raises
     ------
     ValueError
-        If a number is NaN or infinite, which JSON does not know.
+        If a number is NaN or infinite, which JSON does not allow.
     OutputError
         If it cannot be written.
     """
@@ -285,7 +286,7 @@ def write_document(document: dict[str, Any], path: Path) -> None:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest, also of an older version: unknown keys are left out.
+    """Read a manifest, also of an older version: unknown keys are ignored.
 
     Parameters
     ----------
@@ -304,7 +305,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         document = parse_json(read_text(path))
         if isinstance(document, dict) and "version" not in document:
-            document.pop("styled", None)  # of version 1, whose keys were others
+            document.pop("styled", None)  # version 1, with other keys
         manifest = read_record(document, Manifest)
         if manifest.legend:
             Legend(manifest.legend)
@@ -318,7 +319,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def areas_of(class_map: ClassMap) -> dict[str, Any]:
-    """Return the fields of a manifest that hold the cells of a map: its grid, how many are mapped, and the areas."""
+    """Return the fields of a manifest about the cells of a map: its grid, the number of mapped cells, and the areas."""
     areas = class_areas(class_map)
     return {
         "map": record_cells(class_map.grid),
@@ -349,16 +350,16 @@ _PACKAGES = ("geokd", "numpy", "rasterio", "pyogrio", "shapely", "onnxruntime", 
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of what a map depends on, by name."""
+    """Return the versions of the libraries that a map depends on, by name."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return versions | {"gdal": rasterio.__gdal_version__, "python": platform.python_version()}
 
 
 def where_areas_are_measured(grid: SceneGrid) -> str:
-    """Say what kind of areas those of :func:`geokd.maps.class_map.cell_areas_ha` are."""
+    """Describe how :func:`geokd.maps.class_map.cell_areas_ha` measures areas."""
     return "on the ellipsoid" if grid.crs is not None and grid.crs.is_geographic else "in the plane of the CRS"
 
 
 def json_number(value: float | None) -> float | str | None:
-    """Return a number as JSON may hold it: NaN and infinities, which scenes use for nodata, as text."""
+    """Return a number as a JSON value: NaN and infinities, which scenes use for nodata, as text."""
     return value if value is None or math.isfinite(value) else str(value)

@@ -30,7 +30,7 @@ WINDOW_CELLS = 1024
 
 @dataclass(frozen=True, eq=False)
 class MapFile:
-    """A class raster as `geokd classify` writes it.
+    """A class raster written by `geokd classify`.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class MapFile:
     grid : SceneGrid
         Its cells.
     legend : Legend
-        From the manifest beside it or, where there is none, its category names and palette.
+        From the manifest beside it or, if there is none, its category names and palette.
     manifest : Manifest
-        Without any part where there is none.
+        Empty if there is none.
     """
 
     path: str
@@ -50,7 +50,7 @@ class MapFile:
 
     @property
     def unclassified(self) -> int | None:
-        """Code of the cells that were left unclassified, if there can be any."""
+        """Code of unclassified cells, if the legend has one."""
         return len(self.legend) - 1 if self.legend.names[-1] == UNCLASSIFIED else None
 
     @property
@@ -69,7 +69,7 @@ class MapFile:
         Raises
         ------
         SceneError
-            If it cannot be read, or holds a code that the legend does not know.
+            If it cannot be read, or holds a code that is not in the legend.
         """
         with self.opened() as read:
             for window in tiled_windows(self.grid.height, self.grid.width):
@@ -84,7 +84,7 @@ class MapFile:
         Raises
         ------
         SceneError
-            As :meth:`windows`, from that function too.
+            As for :meth:`windows`, from that function too.
         """
         with open_scene(self.path) as dataset:
             yield lambda window: self._read(dataset, window)
@@ -95,7 +95,7 @@ class MapFile:
         Raises
         ------
         SceneError
-            As :meth:`windows`.
+            As for :meth:`windows`.
         """
         codes = np.full(len(rows), NODATA, np.uint8)
         with self.opened() as read:
@@ -104,7 +104,7 @@ class MapFile:
         return codes
 
     def cells_of(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[Any], ...]:
-        """Find the cells in which places lie: int64 rows and cols, and bool whether they are of the map, each (N,)."""
+        """Find the cells that contain points: int64 rows and cols, and bool whether they are in the map, each (N,)."""
         cols, rows = ~self.grid.transform @ (x, y)
         with np.errstate(invalid="ignore"):
             inside = (rows >= 0) & (rows < self.grid.height) & (cols >= 0) & (cols < self.grid.width)
@@ -123,7 +123,7 @@ class MapFile:
 
 
 def tiled_windows(height: int, width: int) -> Iterator[Window]:
-    """Cut a map into windows of whole blocks of its files, from the upper left; no block is part of two."""
+    """Cut a map into windows of whole blocks of its files, from the upper left; each block is in one window."""
     for row in range(0, height, WINDOW_CELLS):
         for col in range(0, width, WINDOW_CELLS):
             yield Window(col, row, min(WINDOW_CELLS, width - col), min(WINDOW_CELLS, height - row))
@@ -142,17 +142,17 @@ def open_map(path: str | Path) -> MapFile:
     Raises
     ------
     CallError
-        If there is no such file.
+        If the file does not exist.
     SceneError
-        If it is no class raster, or nothing tells its classes.
+        If it is not a class raster, or its classes are unknown.
     OutputError
-        If a run was killed while it replaced files of the map, and they cannot be put back.
+        If a run was killed while it replaced files of the map, and they cannot be restored.
     """
     settle(Path(path).parent)
     with open_scene(str(path)) as dataset:
         if dataset.count != 1 or dataset.dtypes[0] != "uint8" or dataset.nodata != NODATA or dataset.crs is None:
             raise SceneError(
-                f"{path} is no class raster: that has one band of bytes, nodata {NODATA} and a CRS, as"
+                f"{path} is not a class raster: it needs one 8-bit band, nodata {NODATA} and a CRS, such as"
                 " <stem>_landuse.tif of geokd classify"
             )
         grid = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
@@ -168,7 +168,7 @@ def open_map(path: str | Path) -> MapFile:
         else:
             raise SceneError(
                 f"the classes of {path} are unknown: there is neither the manifest {beside.name}"
-                f" nor {Path(path).name}.aux.xml with category names beside it; copy them there with the map"
+                f" nor {Path(path).name}.aux.xml with category names beside it; copy one of them to the map's folder"
             )
     except ValueError as error:
         raise SceneError(f"the legend of {path} cannot be used: {error}") from error
@@ -181,7 +181,7 @@ def count_cells(class_map: MapFile) -> Strata:
     Raises
     ------
     SceneError
-        As :meth:`MapFile.windows`.
+        As for :meth:`MapFile.windows`.
     """
     kinds = len(class_map.legend)
     cells, areas_ha = np.zeros(kinds, np.int64), np.zeros(kinds)
@@ -193,7 +193,7 @@ def count_cells(class_map: MapFile) -> Strata:
 
 
 def class_names(path: str | Path) -> dict[int, str]:
-    """Read the names of the classes of any raster, by the manifest of a map or by category names; empty without.
+    """Read the class names of any raster, from the manifest of a map or from category names; empty if there are none.
 
     Raises
     ------
@@ -207,14 +207,14 @@ def class_names(path: str | Path) -> dict[int, str]:
 
 
 def category_names(path: str | Path) -> dict[int, str]:
-    """Read the names of a raster's values, by its categories or attribute table; empty where there are none.
+    """Read the names of a raster's values, from its categories or attribute table; empty if there are none.
 
     Raises
     ------
     OutputError
         If the `.aux.xml` beside it is broken.
     SceneError
-        If it is no raster.
+        If it is not a raster.
     """
     beside = Path(f"{path}.aux.xml")
     try:
@@ -264,7 +264,7 @@ class MapUsed(Record):
 
 
 def map_hash(class_map: MapFile) -> str:
-    """SHA-256 of a map's file, hexadecimal; the empty text where it is no plain file."""
+    """SHA-256 of a map's file, hexadecimal; empty if it is not a regular file."""
     path = Path(class_map.path)
     if not path.is_file():
         return ""

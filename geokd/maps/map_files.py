@@ -1,4 +1,4 @@
-"""The files of a map: every map, of a scene, of other maps or restyled, is written here."""
+"""Writing the files of a map: of a scene, of a mosaic or composite, or restyled."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ class Sources:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MapProduct:
-    """All that the files of a map are made of.
+    """Everything that the files of a map are made from.
 
     Parameters
     ----------
@@ -53,18 +53,18 @@ class MapProduct:
     tags : mapping
         Tags of the rasters.
     describe : callable
-        Returns the manifest; is given the seconds that rasters, polygons and pictures took.
+        Returns the manifest; receives the seconds that rasters, polygons and pictures took.
     made_of : sequence of mapping
-        Links to what the map was derived from, by :func:`geokd.maps.stac_links.derived_from`.
+        Links to the sources of the map, from :func:`geokd.maps.stac_links.derived_from`.
     picture : ScenePicture, optional
         The scene, drawn beside the map and in the report.
     simplify_m : float
-        How far outlines of polygons are simplified, in metres.
+        Tolerance of the simplified polygon outlines, in metres.
     percent : iterable of Part, optional
         Probability of each class, in percent.
     sources : Sources, optional
     dates : uint8 array (rows, cols), optional
-        On how many dates each cell was seen; 255 for none.
+        Number of dates on which each cell was seen; 255 for none.
     """
 
     class_map: ClassMap
@@ -125,7 +125,7 @@ def write_map(product: MapProduct, folder: Path, place: Path) -> Manifest:
 def _write_layers(product: MapProduct, files: Mapping[str, Path]) -> None:
     """Write the rasters of classes and confidence with names and styles, polygons, summary and thumbnail."""
     class_map, tags = product.class_map, product.tags
-    with ThreadPoolExecutor(2) as beside:  # GDAL lets go of Python's lock
+    with ThreadPoolExecutor(2) as beside:  # GDAL releases the GIL
         rasters = [
             beside.submit(write_confidence_raster, class_map, files["confidence_raster"], tags),
             beside.submit(write_class_raster, class_map, files["class_raster"], tags),
@@ -142,7 +142,7 @@ def _write_layers(product: MapProduct, files: Mapping[str, Path]) -> None:
 
 
 def _write_polygons(class_map: ClassMap, path: Path, simplify_m: float) -> NDArray[np.int64]:
-    """Write the GeoPackage; pyogrio is imported here, since it takes GeoPandas and pandas along where they are."""
+    """Write the GeoPackage; pyogrio is imported here because it imports GeoPandas and pandas if they are installed."""
     from geokd.maps.polygons.geopackage import write_polygons
 
     return write_polygons(class_map, path, simplify_m)
@@ -158,7 +158,7 @@ def _write_sources(class_map: ClassMap, sources: Sources, files: Mapping[str, Pa
 
 
 def _write_dates(class_map: ClassMap, dates: NDArray[np.uint8], files: Mapping[str, Path]) -> None:
-    """Write the raster that shows on how many dates each cell was seen, with a style."""
+    """Write the raster with the number of dates on which each cell was seen, with a style."""
     titles = [
         "no date",
         "1 date",
@@ -177,7 +177,7 @@ def _write_numbered(
 
 
 def _numbered(name: str, titles: Sequence[str]) -> Legend:
-    """Return numbers from 0 on as classes, a colour each."""
+    """Return numbers from 0 as classes with a colour each."""
     colours = [c.color_hint for c in default_legend(f"{name} {number}" for number in range(len(titles)))]
     return Legend(
         tuple(

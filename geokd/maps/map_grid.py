@@ -1,4 +1,4 @@
-"""The grid that maps are joined on, and where on it they lie."""
+"""The grid on which maps are joined, and their places on it."""
 
 import math
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from geokd.scenes.opening import GdalErrors
 
 MOST_CELLS = 2**31 - 1
 _POINTS_A_SIDE = 101
-_SAME_CELLS = 1e-3  # of a cell: what two grids may differ by, all over a map, and be one
+_SAME_CELLS = 1e-3  # share of a cell by which two equal grids may differ anywhere in a map
 
 
 @dataclass(frozen=True)
 class StatedGrid:
-    """What a caller says about the grid.
+    """The grid that a caller wants.
 
     Parameters
     ----------
@@ -47,22 +47,22 @@ class StatedGrid:
             try:
                 CRS.from_user_input(self.crs)
             except CRSError as error:
-                raise CallError(f"{self.crs!r} is no coordinate reference system, as EPSG:32618 is: {error}") from error
+                raise CallError(f"{self.crs!r} is not a coordinate system such as EPSG:32618: {error}") from error
         if self.resolution is not None and not 0 < self.resolution < math.inf:
-            raise CallError(f"the side of a cell is to be a length above 0, not {self.resolution:g}")
+            raise CallError(f"the side of a cell must be greater than 0, not {self.resolution:g}")
 
 
 def union_grid(grids: Sequence[SceneGrid], stated: StatedGrid) -> SceneGrid:
-    """Lay a grid under all of `grids`.
+    """Return a grid that covers all `grids`.
 
-    It has the cells of the first, extended; with a stated resolution, cells of that from its upper left corner on;
+    It has the cells of the first, extended; with a given resolution, cells of that size from its upper left corner;
     with another CRS, cells at multiples of the resolution.
 
     Raises
     ------
     CallError
-        If a grid cannot be placed in the CRS, the CRS stretches areas, the resolution is not clear, or there would be
-        too many cells.
+        If a grid cannot be transformed to the CRS, the CRS distorts areas, the resolution is ambiguous, or there would
+        be too many cells.
     """
     first = grids[0]
     crs = first.crs if stated.crs is None else CRS.from_user_input(stated.crs)
@@ -85,22 +85,22 @@ def union_grid(grids: Sequence[SceneGrid], stated: StatedGrid) -> SceneGrid:
     try:
         stretch = areal_stretch(joined)
     except ProjError as error:
-        raise CallError(f"{crs.to_string()} cannot be measured in: {error}; choose another one with --crs") from error
+        raise CallError(f"{crs.to_string()} has no unit of length: {error}; choose another CRS with --crs") from error
     if abs(stretch - 1) > AREAL_TOLERANCE:
         raise CallError(
-            f"{crs.to_string()} shows areas {stretch:.3g} times their size here, so those of the mosaic would be wrong;"
+            f"{crs.to_string()} distorts areas {stretch:.3g} times here, so the areas of the mosaic would be wrong;"
             " choose another one with --crs"
         )
     return joined
 
 
 def place(grid: SceneGrid, on: SceneGrid) -> Window:
-    """Return the cells of `on` whose centres lie in the box about `grid`; none, or some of them, may.
+    """Return the cells of `on` whose centres lie in the bounding box of `grid`; there may be none.
 
     Raises
     ------
     CallError
-        If it cannot be placed in that CRS.
+        If it cannot be transformed to that CRS.
     """
     assert on.crs is not None
     top, left, bottom, right = _covered(grid, on.transform, on.crs)
@@ -129,7 +129,7 @@ def _same_length(grid: SceneGrid, crs: CRS) -> float:
     assert grid.crs is not None
     if grid.crs.is_geographic or crs.is_geographic:
         raise CallError(
-            f"the cells of the first map are measured in {grid.crs.units_factor[0]}s, {crs.to_string()} counts in"
+            f"the cells of the first map are in {grid.crs.units_factor[0]}s, but {crs.to_string()} is in"
             f" {crs.units_factor[0]}s; give the cell size with --resolution"
         )
     return min(grid.pixel_size_m) / float(crs.linear_units_factor[1])
@@ -138,7 +138,7 @@ def _same_length(grid: SceneGrid, crs: CRS) -> float:
 def _covered(grid: SceneGrid, cells: Affine, crs: CRS) -> tuple[int, int, int, int]:
     """Return the first row and column, and the row and column after the last, of the cells that `grid` covers.
 
-    A cell is covered if its centre lies in the box about the grid.
+    A cell is covered if its centre lies in the bounding box of the grid.
     """
     along = np.linspace(0, 1, _POINTS_A_SIDE)
     ends = np.repeat([0.0, 1.0], _POINTS_A_SIDE)
@@ -151,7 +151,7 @@ def _covered(grid: SceneGrid, cells: Affine, crs: CRS) -> tuple[int, int, int, i
         x = np.full_like(x, np.inf)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise CallError(
-            f"a map in {grid.crs.to_string() if grid.crs else 'no CRS'} cannot be placed in {crs.to_string()}; choose"
+            f"a map in {grid.crs.to_string() if grid.crs else 'no CRS'} cannot be warped to {crs.to_string()}; choose"
             " another one with --crs"
         )
     col, row = ~cells @ (x, y)

@@ -36,14 +36,14 @@ class MosaicOptions:
     Parameters
     ----------
     by : {"probability", "confidence"} or None
-        What decides where maps overlap: the sum of their probabilities, or the map that is the more confident. None:
-        probability if all maps have them and show the likeliest class everywhere, else confidence.
+        Measure used where maps overlap: the sum of their probabilities, or the highest confidence. None: probability if
+        all maps have probabilities and show the likeliest class everywhere, else confidence.
     grid : StatedGrid
         CRS and cells; those of the first map unless stated.
     sources : bool
-        Whether a raster is written that tells which map each cell comes from.
+        Whether a raster is written that shows which map each cell comes from.
     dates : bool
-        Whether a raster is written that tells how many maps have a class at each cell.
+        Whether a raster is written that shows how many maps have a class at each cell.
     polygons : bool
         Whether the GeoPackage of polygons is written.
     overwrite : bool
@@ -107,14 +107,14 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
     Returns
     -------
     Manifest
-        As the manifest file has it; the maps and how they were joined are under `mosaic`.
+        As in the manifest file; the maps and how they were joined are under `mosaic`.
 
     Raises
     ------
     CallError
-        If the call is wrong: everything that is, in one message.
+        If the call is wrong: all problems in one message.
     SceneError
-        If maps cannot be read or do not go together.
+        If maps cannot be read or are not compatible.
     OutputError
         If outputs cannot be written. Nothing is left half-written.
     """
@@ -143,7 +143,7 @@ def mosaic(maps: Sequence[str | Path], output: str | Path, options: MosaicOption
 
 
 def _plan(paths: Sequence[str | Path], path: Path, options: MosaicOptions) -> _Plan:
-    """Check everything that can be before a cell is read, and decide how maps are joined."""
+    """Check everything that does not need cells, and decide how maps are joined."""
     maps, problems = find_maps(paths)
     problems += _problems_of_call(paths, maps, path, options)
     grid = None
@@ -168,20 +168,20 @@ def _problems_of_call(
     paths: Sequence[str | Path], maps: Sequence[InputMap], path: Path, options: MosaicOptions
 ) -> Iterator[CallError]:
     if not path.name.endswith(ENDING):
-        yield CallError(f"the mosaic {path} is to be called <stem>{ENDING}, as {path.with_name(path.stem + ENDING)}")
+        yield CallError(f"the mosaic {path} must be named <stem>{ENDING}, such as {path.with_name(path.stem + ENDING)}")
     if path.resolve() in [Path(p).resolve() for p in paths]:
-        yield CallError(f"the mosaic {path} is one of the maps; call it something else")
+        yield CallError(f"the mosaic {path} is one of the maps; give it another name")
     if options.sources and len(paths) > _MOST_SOURCES:
-        yield CallError(f"sources can be recorded for {_MOST_SOURCES} maps, not for {len(paths)}; leave them out")
+        yield CallError(f"sources can be recorded for {_MOST_SOURCES} maps, not for {len(paths)}; leave out --sources")
     if options.dates and len(paths) > _MOST_SOURCES:
-        yield CallError(f"{len(paths)} dates are more than the {_MOST_SOURCES} of a composite; take the best of them")
+        yield CallError(f"{len(paths)} dates are more than the {_MOST_SOURCES} of a composite; use fewer")
     if options.by != "probability":
         return
     bare = [source.file.path for source in maps if source.probabilities is None]
     if bare:
         yield CallError(
-            f"no probabilities lie beside {', '.join(bare)}; map these scenes with geokd classify --probabilities, or"
-            " join by confidence"
+            f"{', '.join(bare)} have no probabilities; map these scenes with geokd classify --probabilities, or"
+            " join with --by confidence"
         )
     if any(source.file.unclassified is not None for source in maps):
         yield CallError(
@@ -190,23 +190,23 @@ def _problems_of_call(
 
 
 def _decider(maps: Sequence[InputMap], by: By | None) -> tuple[By, str]:
-    """Choose what decides where maps overlap; and say so."""
+    """Choose the measure used where maps overlap, with a note."""
     bare = [source.name for source in maps if source.probabilities is None]
     filtered = [source.name for source in maps if source.filtered]
     if by is None:
         by = "confidence" if bare or filtered else "probability"
         if bare:
-            reason = f", since there are no probabilities beside {', '.join(bare)}"
+            reason = f", because {', '.join(bare)} have no probabilities"
         elif filtered:
-            reason = f", since filters or a least confidence shaped {', '.join(filtered)}"
+            reason = f", because filters or a minimum confidence changed {', '.join(filtered)}"
         else:
-            reason = ", since all maps have probabilities"
+            reason = ", because all maps have probabilities"
     else:
         reason = ""
     if by == "confidence":
-        return by, f"where maps overlap, the most confident decides{reason}"
-    undone = f"; filters of {', '.join(filtered)} do not hold there" if filtered else ""
-    return by, f"where maps overlap, the class of the highest mean probability is taken{reason}{undone}"
+        return by, f"where maps overlap, the class of the highest confidence is used{reason}"
+    undone = f"; filters of {', '.join(filtered)} have no effect there" if filtered else ""
+    return by, f"where maps overlap, the class of the highest mean probability is used{reason}{undone}"
 
 
 def _about_grid(maps: Sequence[InputMap], grid: SceneGrid) -> str:
@@ -219,7 +219,7 @@ def _about_grid(maps: Sequence[InputMap], grid: SceneGrid) -> str:
 def _about_resampling(maps: Sequence[InputMap], grid: SceneGrid) -> str:
     moved = [source.name for source in maps if not lies_on(source.file.grid, grid)]
     if not moved:
-        return "all maps lie on this grid, nothing is resampled"
+        return "all maps are on this grid; nothing is resampled"
     return f"on other grids, resampled to the nearest cell: {', '.join(moved)}"
 
 
@@ -232,7 +232,8 @@ def _join(
 ) -> tuple[ClassMap, NDArray[np.uint8] | None, NDArray[np.int64], NDArray[np.uint8] | None]:
     """Decide all cells.
 
-    Returns the map, the number of the map of each cell, how many came from each map, and how many maps have each cell.
+    Returns the map, the number of the source map of each cell, the cells from each map, and how many maps cover each
+    cell.
     """
     shape = (plan.grid.height, plan.grid.width)
     codes, confidence = (np.full(shape, NODATA, np.uint8) for _ in range(2))

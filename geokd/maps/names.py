@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 INDEX_NAME = "index.html"
-"""File name of the page that leads to the reports of several scenes."""
+"""File name of the page that links the reports of several scenes."""
 
-# Fields of OutputNames that are written only if they are asked for.
+# Fields of OutputNames that are written only if requested.
 _ON_REQUEST = {
     "polygons": ("polygons",),
     "probabilities": ("probability_raster", "probability_style"),
@@ -48,7 +48,7 @@ class OutputNames(NamedTuple):
         sources: bool = False,
         dates: bool = False,
     ) -> dict[str, str]:
-        """Return the names by their fields: those of every map, and those of what is asked for."""
+        """Return the names by their fields: those of every map, and those that were requested."""
         asked = {"polygons": polygons, "probabilities": probabilities, "report": report, "sources": sources}
         asked["dates"] = dates
         left_out = {field for kind, fields in _ON_REQUEST.items() if not asked[kind] for field in fields}

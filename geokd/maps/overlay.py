@@ -12,16 +12,16 @@ Place = tuple[slice, slice]
 
 
 class Part(NamedTuple):
-    """What one map says of some cells.
+    """The values of one map for some cells.
 
     Parameters
     ----------
     number : int
-        Of the map, from 1, in the order in which they were named.
+        Number of the map, from 1, in the order of the call.
     place : (slice, slice)
         Rows and columns of the cells.
     codes, confidence : uint8 array (rows, cols)
-        255 where the map tells nothing.
+        255 where the map has no class.
     percent : uint8 array (K, rows, cols) or None
         Probability of each class.
     """
@@ -39,13 +39,13 @@ class Overlay(NamedTuple):
     Parameters
     ----------
     codes, confidence : uint8 array (rows, cols)
-        255 where no map tells anything.
+        255 where no map has a class.
     sources : uint16 array (rows, cols)
         Number of the map that a cell comes from; 0 where there is none.
     percent : uint8 array (K, rows, cols) or None
-        Mean probability of each class, where probabilities decided; 255 where no map tells anything.
+        Mean probability of each class, where probabilities decided; 255 where no map has a class.
     covering : uint16 array (rows, cols)
-        Number of maps that tell something.
+        Number of maps with a class.
     """
 
     codes: NDArray[np.uint8]
@@ -56,7 +56,7 @@ class Overlay(NamedTuple):
 
 
 def by_confidence(parts: Sequence[Part], shape: tuple[int, int]) -> Overlay:
-    """Take each cell of the map that is the most confident there; of equals, of the one that was named first."""
+    """Take each cell from the map with the highest confidence there; in a tie, from the one named first."""
     codes, confidence = (np.full(shape, NODATA, np.uint8) for _ in range(2))
     sources, covering = np.zeros(shape, np.uint16), np.zeros(shape, np.uint16)
     for part in sorted(parts, key=lambda part: part.number):
@@ -72,12 +72,12 @@ def by_confidence(parts: Sequence[Part], shape: tuple[int, int]) -> Overlay:
 def by_probability(parts: Sequence[Part], shape: tuple[int, int], classes: int) -> Overlay:
     """Give each cell the class of the highest probability, summed over the maps that cover it.
 
-    Of classes of equal sums the one is taken that more of these maps show, then the one of the lowest code. A cell that
-    one map covers stays as it is there. It comes from the map that gives its class the highest probability; of equals,
-    from the one that was named first.
+    In a tie, the class that more of these maps show is used, then the lowest code. A cell that a single map covers does
+    not change. The source of a cell is the map that gives its class the highest probability; in a tie, the one named
+    first.
     """
     parts = sorted(parts, key=lambda part: part.number)
-    most = len(parts) + 1  # a sum counts so much that no number of maps outweighs a percent
+    most = len(parts) + 1  # weight of a sum, so large that no number of maps outweighs one percent
     scores = np.zeros((classes, *shape), np.uint32)
     covering = np.zeros(shape, np.uint16)
     every = np.arange(classes, dtype=np.uint8)[:, np.newaxis, np.newaxis]

@@ -19,7 +19,7 @@ _PIXEL_COUNT, _NAME, _MIN_MAX, _RED, _GREEN, _BLUE, _ALPHA = 1, 2, 5, 6, 7, 8, 9
 
 
 CONFIDENCE_COLOURS = ((0, "ffffd9"), (25, "c7e9b4"), (50, "41b6c4"), (75, "225ea8"), (100, "081d58"))
-"""Percent and colour: ColorBrewer YlGnBu, one direction of lightness, told apart by the colour-blind too."""
+"""Percent and colour: ColorBrewer YlGnBu, one direction of lightness, distinguishable by the colour-blind."""
 
 
 def class_attributes_pam(class_map: ClassMap) -> str:

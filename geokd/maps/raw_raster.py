@@ -1,6 +1,6 @@
-"""A raster as plain bytes on disk with overviews, described to GDAL by a virtual raster: the fastest way to a GeoTIFF.
+"""A raster as plain bytes on disk with overviews, described by a GDAL virtual raster: the fastest way to a GeoTIFF.
 
-Bands lie one after the other, rows from above. Each overview halves the one before.
+Bands are stored one after the other, rows from top to bottom. Each overview halves the one before.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from geokd.legend.classes import NODATA
 
 Halve = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""Makes one value of each 2 x 2; rows and columns are even in number, 255 is no value."""
+"""Reduces each 2 x 2 to one value; the numbers of rows and columns are even, 255 is nodata."""
 
 Write = Callable[[tuple[slice, slice], NDArray[np.uint8]], None]
 
@@ -23,12 +23,12 @@ _STRIP_BYTES = 4_000_000
 
 
 class RawRaster:
-    """A raster of uint8, 255 being nodata, in a file of its own.
+    """A raster of uint8, nodata 255, in its own file.
 
     Parameters
     ----------
     stem : Path
-        What the names of its files begin with.
+        Beginning of the names of its files.
     bands, height, width : int
     """
 
@@ -127,7 +127,7 @@ class RawRaster:
         )
 
     def _strips(self, read: Callable[[int], bytes]) -> Iterator[NDArray[np.uint8]]:
-        """Yield a band from above in strips of an even number of rows and columns, filled up by nodata."""
+        """Yield a band from the top in strips with even numbers of rows and columns, padded with nodata."""
         step = max(1, _STRIP_BYTES // self.width // 2) * 2
         for row in range(0, self.height, step):
             rows = min(step, self.height - row)
@@ -138,7 +138,7 @@ class RawRaster:
 
 
 def halved_by_mode(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give each 2 x 2 the value that most of it have, of equals the first from the upper left; 255 has no vote."""
+    """Reduce each 2 x 2 to its most frequent value, in a tie the first from the upper left; 255 has no vote."""
     first, second, third, fourth = (np.ascontiguousarray(values[i::2, j::2]) for i in (0, 1) for j in (0, 1))
     out = first.copy()
     for other in (second, third, fourth):
@@ -150,7 +150,7 @@ def halved_by_mode(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def halved_by_mean(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give each 2 x 2 the mean of its values, rounded half up; 255 is left out, and stays where there is no other."""
+    """Reduce each 2 x 2 to the mean of its values, rounded half up; 255 is ignored, unless there is no other value."""
     if values.max() < NODATA:
         rows = values[::2].astype(np.uint16) + values[1::2]
         return np.asarray((rows[:, ::2] + rows[:, 1::2] + 2) >> 2, np.uint8)

@@ -1,7 +1,7 @@
-"""The STAC item of a map: what catalogues read (https://stacspec.org, version 1.1.0, and its extensions).
+"""The STAC item of a map, for catalogues (https://stacspec.org, version 1.1.0, and its extensions).
 
-It tells what the manifest does, in the words of the extensions. Bands are told twice: by `bands`, which is the way of
-STAC 1.1, and by `raster:bands` of the raster extension 1.1, which is what GDAL, pystac and the extension `mlm` read.
+It has the content of the manifest, with the names of the extensions. Bands are described twice: in `bands`, as in STAC
+1.1, and in `raster:bands` of the raster extension 1.1, which GDAL, pystac and the extension `mlm` read.
 """
 
 import json
@@ -35,12 +35,12 @@ _EXTENSIONS = {
 _OF_MODELS = {"mlm": "https://stac-extensions.github.io/mlm/v1.4.0/schema.json"}
 
 _COG = f"{GEOTIFF}; profile=cloud-optimized"
-_SHA2_256 = "1220"  # what a multihash of 32 bytes of it begins with
+_SHA2_256 = "1220"  # beginning of a multihash with 32 bytes
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What is told of an output: title, media type, roles."""
+    """Description of an output: title, media type, roles."""
 
     title: str
     media_type: str
@@ -60,7 +60,7 @@ _KINDS = {
     "quicklook": _Kind("Picture of the map", "image/png", ("overview",)),
     "thumbnail": _Kind("Thumbnail", "image/png", ("thumbnail",)),
     "report": _Kind("Report", "text/html", ("metadata",)),
-    "manifest": _Kind("Manifest: how the map came about", "application/json", ("metadata",)),
+    "manifest": _Kind("Manifest: how the map was made", "application/json", ("metadata",)),
     "source_raster": _Kind("Number of the map that each cell comes from", _COG, ("data",)),
     "source_attributes": _Kind("Names of the maps, for GDAL", "application/xml", ("metadata",)),
     "source_style": _Kind("Style of the sources, for QGIS", "application/xml", ("metadata", "style")),
@@ -73,7 +73,7 @@ _KINDS = {
 def write_item(
     manifest: Manifest, grid: SceneGrid, links: Iterable[Mapping[str, Any]], folder: Path, place: Path
 ) -> None:
-    """Write the STAC item of a map of which everything else is written.
+    """Write the STAC item of a map, after all its other files.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def write_item(
     grid : SceneGrid
         Of the map.
     links : iterable of mapping
-        What the map was derived from, by :func:`geokd.maps.stac_links.derived_from`.
+        Sources of the map, from :func:`geokd.maps.stac_links.derived_from`.
     folder : Path
         Where the map's files are now.
     place : Path
@@ -103,7 +103,7 @@ _CELLS = ("class_raster", "confidence_raster", "probability_raster", "manifest")
 
 
 def strangers(folder: Path, outputs: Mapping[str, str]) -> list[str]:
-    """List rasters and manifest of a map that are not those of which its STAC item has sizes and checksums.
+    """List rasters and manifest of a map that do not have the sizes and checksums in its STAC item.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def map_item(
     Parameters
     ----------
     manifest, grid, links, place
-        As :func:`write_item`.
+        As for :func:`write_item`.
     files : mapping of str to mapping
         Size and checksum of each output, by the extension `file`.
     """
@@ -155,7 +155,7 @@ def map_item(
         "properties": {
             "title": f"Land use, {outputs['class_raster'].removesuffix('_landuse.tif')}",
             **_times(manifest),
-            "processing:level": "L4",  # what models make of measurements
+            "processing:level": "L4",  # derived from measurements by models
             "processing:lineage": "; ".join(manifest.notes),
             "processing:software": dict(manifest.versions),
             **_projection(grid),
@@ -167,7 +167,7 @@ def map_item(
 
 
 def _file_facts(path: Path) -> dict[str, Any]:
-    """Return size and checksum of a file, and, of a picture, that it lies nowhere, and its height and width."""
+    """Return size and checksum of a file and, for a picture, that it is not georeferenced, and its height and width."""
     with path.open("rb") as file:
         facts = {"file:size": path.stat().st_size, "file:checksum": _SHA2_256 + file_digest(file, "sha256").hexdigest()}
     if path.suffix != ".png":
@@ -178,29 +178,29 @@ def _file_facts(path: Path) -> dict[str, Any]:
 
 def _times(manifest: Manifest) -> dict[str, Any]:
     made = (manifest.date or "").replace("+00:00", "Z")
-    told = {"created": made, "updated": made}
+    fields = {"created": made, "updated": made}
     if manifest.acquired is None:
-        return {"datetime": made} | told
+        return {"datetime": made} | fields
     start, end = in_words(manifest.acquired.start), in_words(manifest.acquired.end)
     if start == end:
-        return {"datetime": start} | told
-    return {"datetime": None, "start_datetime": start, "end_datetime": end} | told
+        return {"datetime": start} | fields
+    return {"datetime": None, "start_datetime": start, "end_datetime": end} | fields
 
 
 def _projection(grid: SceneGrid) -> dict[str, Any]:
     authority = grid.crs.to_authority() if grid.crs is not None else None
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "proj:code": ":".join(authority) if authority else None,
         "proj:wkt2": None if grid.crs is None else grid.crs.to_wkt(version="WKT2_2019"),
         "proj:shape": [grid.height, grid.width],
         "proj:transform": list(grid.transform)[:6],
         "proj:bbox": list(grid.bounds),
     }
-    return told if authority or grid.crs is None else told | {"proj:projjson": grid.crs.to_dict(projjson=True)}
+    return fields if authority or grid.crs is None else fields | {"proj:projjson": grid.crs.to_dict(projjson=True)}
 
 
 def _bands(field: str, manifest: Manifest) -> dict[str, Any]:
-    """Return what a raster's bands hold; of other outputs, nothing."""
+    """Describe a raster's bands; empty for other outputs."""
     cells = manifest.map
     assert cells is not None, "written with the map"
     left = cells.height * cells.width - manifest.valid_cells
@@ -226,7 +226,7 @@ def _bands(field: str, manifest: Manifest) -> dict[str, Any]:
 
 
 def _raster(cells: CellsRecord, bands: Sequence[tuple[str, str]], unit: str | None = None) -> dict[str, Any]:
-    """Return what is common to all bands (name, description) of a raster, and each."""
+    """Return the properties common to all bands of a raster, and those (name, description) of each."""
     common = {"data_type": "uint8", "nodata": NODATA} | ({"unit": unit} if unit else {})
     size = max(cells.cell_size_m)
     of_extension = {"sampling": "area", "spatial_resolution": size, **common}
@@ -238,14 +238,14 @@ def _raster(cells: CellsRecord, bands: Sequence[tuple[str, str]], unit: str | No
 
 
 def _scaling_of_bands(scaling: Mapping[str, Any], bands: int) -> list[dict[str, Any]]:
-    """Return the stretch as `mlm` has it: one object for all bands, or one for each."""
+    """Return the stretch in the form of `mlm`: one object for all bands, or one for each."""
     if not isinstance(scaling["maximum"], list):
         return [dict(scaling)]
     return [one.to_json() for one in ValueScaling.from_json(scaling).of_bands(bands)]
 
 
 def _model_fields(model: ModelRecord) -> dict[str, Any]:
-    """Return what a model takes and gives, by the extension `mlm`."""
+    """Describe a model's input and output with the extension `mlm`."""
     wanted = model.input
     scaling, cell_px = wanted["value_scaling"], wanted.get("cell_px")
     cells = [] if cell_px is None else [wanted["patch_px"] // cell_px] * 2
@@ -272,7 +272,7 @@ def _model_fields(model: ModelRecord) -> dict[str, Any]:
         "mlm:output": [
             {
                 "name": "logits",
-                "description": f"one a class{' for each cell' if cells else ''}, in the order of their values",
+                "description": f"one per class{' for each cell' if cells else ''}, in the order of their values",
                 "tasks": [task],
                 "result": {
                     "shape": [-1, model.classes, *cells],

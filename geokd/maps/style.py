@@ -1,4 +1,4 @@
-"""A map with names, colours and classes of an analyst's own."""
+"""A map with a user's own class names, colours and merged classes."""
 
 import datetime
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class _Restyled:
 
     @property
     def by_probability(self) -> bool:
-        """Whether merged classes compete by the sum of their probabilities: where all cells show the likeliest."""
+        """Whether merged classes are decided by their summed probabilities: if all cells show the likeliest class."""
         return self.regrouping.merges and self.source.probabilities is not None and not self.source.filtered
 
     def parts(self) -> Iterator[_Part]:
@@ -67,18 +67,17 @@ class _Restyled:
 
 
 def style_map(legend: str | Path, class_map: str | Path, output: str | Path, *, overwrite: bool = False) -> Manifest:
-    """Write a map anew with other names and colours, and with classes merged.
+    """Write a map with other class names and colours, and with merged classes.
 
-    Codes stay, unless classes are merged: then they count from 0 again, each new class in the place of the first of its
-    old ones. Where the map's probabilities lie beside it and every cell shows the likeliest class, merged classes
-    compete by the sum of their probabilities; otherwise each cell keeps its class under its new name. A cell of a
-    merged class has the sum as its confidence where there are probabilities, and else keeps its confidence, which is
-    then too low.
+    Codes do not change unless classes are merged: then they are numbered from 0 again, in the order of the first old
+    class of each. If the map has probabilities and every cell shows the likeliest class, merged classes are decided by
+    the sum of their probabilities; otherwise each cell keeps its class under its new name. A cell of a merged class has
+    the sum as its confidence if there are probabilities; otherwise it keeps its confidence, which is then too low.
 
     Parameters
     ----------
     legend : path
-        As :func:`geokd.legend.file.read_legend_file` reads it.
+        A legend file as for :func:`geokd.legend.file.read_legend_file`.
     class_map : path
         A class raster `<stem>_landuse.tif`, with the files of the map beside it.
     output : path
@@ -89,12 +88,12 @@ def style_map(legend: str | Path, class_map: str | Path, output: str | Path, *, 
     Returns
     -------
     Manifest
-        As the manifest file has it; under `styled` what the map was made from, and how.
+        As in the manifest file; `styled` has the old map and the changes.
 
     Raises
     ------
     CallError
-        If the legend cannot be used, there is no such map, or the output may not be written.
+        If the legend cannot be used, the map does not exist, or the output cannot be written.
     SceneError
         If the map cannot be read.
     OutputError
@@ -123,7 +122,7 @@ def style_map(legend: str | Path, class_map: str | Path, output: str | Path, *, 
 
 
 def _plan(legend: str | Path, class_map: str | Path, path: Path, *, overwrite: bool) -> _Restyled:
-    """Check everything that can be before a cell is read."""
+    """Check everything that does not need cells."""
     problems: list[GeokdError] = []
     source = regrouping = None
     try:
@@ -132,9 +131,9 @@ def _plan(legend: str | Path, class_map: str | Path, path: Path, *, overwrite: b
     except GeokdError as error:
         problems.append(error)
     if not path.name.endswith(ENDING):
-        problems.append(CallError(f"the map {path} is to be called <stem>{ENDING}, as {path.stem}{ENDING}"))
+        problems.append(CallError(f"the map {path} must be named <stem>{ENDING}, such as {path.stem}{ENDING}"))
     elif path.resolve() == Path(class_map).resolve():
-        problems.append(CallError(f"the output {path} is the map itself; call it something else"))
+        problems.append(CallError(f"the output {path} is the map itself; give it another name"))
     else:
         try:
             check_outputs(path.parent, names_of(path), overwrite=overwrite)
@@ -146,7 +145,7 @@ def _plan(legend: str | Path, class_map: str | Path, path: Path, *, overwrite: b
 
 
 def _likeliest(sums: NDArray[np.uint16], codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give mapped cells the class of the largest sum (K, rows, cols); of equals the one they have, else the first."""
+    """Give mapped cells the class of the largest sum (K, rows, cols); in a tie the one they have, else the first."""
     mapped = codes != NODATA
     own = np.take_along_axis(sums, np.where(mapped, codes, 0)[np.newaxis], axis=0)[0]
     best = sums.argmax(axis=0).astype(np.uint8)
@@ -168,7 +167,7 @@ def _percent(restyled: _Restyled) -> Iterator[Part]:
 
 
 def _describe(restyled: _Restyled, made: ClassMap, legend: str | Path, outputs: dict[str, str]) -> Manifest:
-    """Return the manifest: what still holds of the old one, and what is new."""
+    """Return the manifest: the parts of the old one that are still true, and the new ones."""
     source, notes = restyled.source, _notes(restyled)
     letters = notes_of_letters(made.legend)
     was = source.file.manifest
@@ -203,17 +202,17 @@ def _notes(restyled: _Restyled) -> list[str]:
         if len(group) > 1
     ]
     if not merged:
-        return ["classes are renamed or recoloured, cells and codes stay as they are"]
+        return ["classes are renamed or recoloured; cells and codes do not change"]
     if restyled.by_probability:
-        how = "merged classes compete by the sum of their probabilities, which is the confidence of their cells"
+        how = "merged classes are decided by the sum of their probabilities, which is the confidence of their cells"
     elif source.probabilities is not None:
         how = (
-            "cells keep their class under its new name, since filters or a least confidence shaped the map; those of"
+            "cells keep their class under its new name, because filters or a minimum confidence changed it; those of"
             " merged classes have the sum of the probabilities as their confidence"
         )
     else:
         how = (
-            f"cells keep their class under its new name, since {source.name} has no probabilities beside it; the"
-            " confidence of merged classes is that of the old ones, so too low"
+            f"cells keep their class under its new name, because {source.name} has no probabilities beside it; the"
+            " confidence of merged classes is that of the old ones, and so too low"
         )
     return [*merged, how]

@@ -1,9 +1,9 @@
-"""The bundle: one `.onnx` file that holds a student and everything needed to use it rightly.
+"""The bundle: one `.onnx` file with a student and everything needed to use it correctly.
 
-The graph takes uint8 (N, C, H, W), normalises for itself, and yields float32 logits: (N, K) of a patch student, one
-class for a patch, or (N, K, h, w) of a dense student, one class for every cell of a patch. Beside the graph, the
-file's own metadata hold one JSON document under the key `geokd`: architecture, input contract, legend, calibration
-temperature, statistics of familiar chips, hashes of those learned from, provenance, and a golden input with its
+The graph takes uint8 (N, C, H, W), includes the normalisation, and yields float32 logits: (N, K) for a patch student,
+one class per patch, or (N, K, h, w) for a dense student, one class per cell of a patch. Beside the graph, the file's
+own metadata hold one JSON document under the key `geokd`: architecture, input contract, legend, calibration
+temperature, statistics of the training data, hashes of the training chips, provenance, and a golden input with its
 logits. No pickle is read or written.
 """
 
@@ -34,30 +34,30 @@ from geokd.model.seen_chips import SeenChips
 SCHEMA_VERSION = 2
 DEFAULT_MODEL = "eurosat-rgb"
 AUTO_MODEL = "auto"
-"""Named in place of a model, it leaves the choice to the scene."""
+"""In place of a model's name: choose the model that fits the scene."""
 
 BUNDLES_FOLDER = Path(__file__).parents[1] / "bundles"
 
 Precision = Literal["fp32", "int8"]
 
 _GOLDEN_CELLS = 16  # along one side of a dense student's patch
-_TEMPERATURES = (1e-3, 1e3)  # beyond, a softmax is all or nothing, or overflows
+_TEMPERATURES = (1e-3, 1e3)  # beyond, a softmax is 0 or 1, or overflows
 _KEYS = {
     *("schema_version", "name", "architecture", "precision", "task"),
     *("input", "legend", "temperature", "familiarity", "provenance", "golden"),
 }
-_LATER_KEYS = {"seen_chips"}  # that bundles of the same schema may lack
+_LATER_KEYS = {"seen_chips"}  # optional keys of this schema
 
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """A reference input and what the student answered where it was made.
+    """A reference input and the student's output for it where it was made.
 
     Parameters
     ----------
     pixels : uint8 array (N, C, H, W)
     logits : float32 array (N, K), or (N, K, h, w) of a dense student
-        Of a dense student those of some cells, see :func:`golden_cells`.
+        For a dense student only those of some cells, see :func:`golden_cells`.
     """
 
     pixels: NDArray[np.uint8]
@@ -97,9 +97,9 @@ class Golden:
 
 
 def golden_cells(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Choose the logits that a bundle keeps: all of (N, K), those of cells a sixteenth of a side apart of (N, K, h, w).
+    """Choose the logits that a bundle keeps: all of (N, K); of (N, K, h, w) those of 16 x 16 cells.
 
-    A dense student answers for too many cells to keep them all as numbers.
+    A dense student has too many cells to keep them all.
     """
     if logits.ndim == 2:
         return logits
@@ -109,7 +109,7 @@ def golden_cells(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, kw_only=True)
 class AboutModel(Record):
-    """A model in figures: `input` is its contract, `seen_chips` the number of chips it was trained on, if recorded."""
+    """Description of a model: `input` is its contract, `seen_chips` the number of its training chips, if recorded."""
 
     name: str
     architecture: str
@@ -125,7 +125,7 @@ class AboutModel(Record):
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A student with all that is known about it.
+    """A student with its metadata.
 
     Parameters
     ----------
@@ -141,10 +141,10 @@ class Bundle:
         Recipe and its hash, data fingerprint, library versions, metrics with intervals, date.
     golden : Golden
     familiarity : Familiarity or None
-        What the student has seen; None leaves scenes unchecked.
+        Statistics of its training data; None: scenes are not compared with them.
     seen_chips : SeenChips or None
-        Chips that it, its teacher and the students these began from learned from, as far as these tell; None if that
-        was not kept.
+        Chips that it, its teacher and the students they started from were trained on, as far as known; None if not
+        recorded.
 
     Raises
     ------
@@ -178,7 +178,7 @@ class Bundle:
         wanted = (len(self.contract.bands), self.contract.patch_px, self.contract.patch_px)
         if self.golden.pixels.shape[1:] != wanted:
             problems.append(
-                f"golden input has the shape {self.golden.pixels.shape[1:]}, the contract asks for {wanted}"
+                f"golden input has the shape {self.golden.pixels.shape[1:]}, the contract requires {wanted}"
             )
         if self.golden.logits.shape[1] != len(self.legend):
             problems.append(
@@ -186,7 +186,7 @@ class Bundle:
             )
         if (self.golden.logits.ndim == 4) != self.contract.is_dense:
             problems.append(
-                f"golden logits have the shape {self.golden.logits.shape}, but the contract is of a"
+                f"golden logits have the shape {self.golden.logits.shape}, but the contract is for a"
                 f" {'dense' if self.contract.is_dense else 'patch'} student"
             )
         if self.familiarity is not None and self.familiarity.bands != len(self.contract.bands):
@@ -215,7 +215,7 @@ class Bundle:
         metadata = {
             "geokd": json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False),
             "class_names": json.dumps({str(c.value): c.title for c in self.legend}, ensure_ascii=False),
-            "resolution": json.dumps(self.contract.ground_resolution_m * 100),  # cm per pixel, as Deepness has it
+            "resolution": json.dumps(self.contract.ground_resolution_m * 100),  # cm per pixel, as in Deepness
             "tiles_size": json.dumps(self.contract.patch_px),
         }
         return with_metadata(self.graph, metadata)
@@ -227,7 +227,7 @@ class Bundle:
 
     @property
     def task(self) -> str:
-        """What the student does, by the names of STAC's `mlm` extension."""
+        """Task of the student, by the names of STAC's `mlm` extension."""
         return "semantic-segmentation" if self.contract.is_dense else "scene-classification"
 
     def describe(self) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def shipped_models() -> list[str]:
 
 
 def is_model(target: str | Path) -> bool:
-    """Whether it means a model: a path that ends in `.onnx`, whatever the case, or the name of one that ships."""
+    """Whether it names a model: a path that ends in `.onnx`, whatever the case, or the name of a shipped one."""
     if str(target).lower().endswith(".onnx"):
         return True
     try:
@@ -266,12 +266,12 @@ def is_model(target: str | Path) -> bool:
 
 
 def resolve_model(model: str | Path) -> Path:
-    """Find a bundle by path, or by the name of one that ships with geokd.
+    """Find a bundle by path, or by the name of a shipped one.
 
     Raises
     ------
     BundleError
-        If there is neither such a file nor such a name.
+        If neither the file nor the name exists.
     """
     path = Path(model)
     with suppress(OSError):  # of a name that is too long for the system
@@ -281,25 +281,25 @@ def resolve_model(model: str | Path) -> Path:
         if path.name == str(model) and shipped.is_file():
             return shipped
         if (path / "run.json").is_file():
-            raise BundleError(f"{model} is the folder of a run, no model; make one of it with geokd export {model}")
+            raise BundleError(f"{model} is the folder of a training run; make a model with geokd export {model}")
     names = ", ".join(shipped_models()) or "none"
     raise BundleError(f"no model {str(model)!r}: it is neither a file nor one of the bundles that ship ({names})")
 
 
 def load_bundle(model: str | Path) -> Bundle:
-    """Read a bundle, by path or by the name of one that ships.
+    """Read a bundle, by path or by the name of a shipped one.
 
     Raises
     ------
     BundleError
-        If the file is missing, no ONNX file, has no geokd metadata, keeps weights in other files, may run without
-        end, or contradicts itself. Whether the graph itself runs is :func:`geokd.verify`'s business.
+        If the file is missing, is not an ONNX file, has no geokd metadata, keeps weights in other files, may run
+        endlessly, or is inconsistent. Whether the graph runs is checked by :func:`geokd.verify`.
     """
     path = resolve_model(model)
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
-            raise BundleError(f"{path} is not an ONNX file: it has {size:,} bytes, these have {MOST_BYTES:,} at most")
+            raise BundleError(f"{path} is not an ONNX file: it has {size:,} bytes, at most {MOST_BYTES:,} are possible")
         content = path.read_bytes()
     except OSError as error:
         raise BundleError(f"cannot read the model {path}: {error.strerror}") from error
@@ -309,11 +309,11 @@ def load_bundle(model: str | Path) -> Bundle:
         raise BundleError(f"{path} is not an ONNX file: {error}") from error
     if "geokd" not in metadata:
         raise BundleError(
-            f"{path} is an ONNX file but no geokd bundle: it has no 'geokd' metadata; make one with geokd export"
+            f"{path} is an ONNX file but not a geokd bundle: it has no 'geokd' metadata; make one with geokd export"
         )
     try:
         bundle = _from_json(graph, parse_json(metadata["geokd"]))
-        _ = bundle.sha256  # what cannot be written again, such as NaN or half a letter, is refused here
+        _ = bundle.sha256  # values that cannot be written again, such as NaN or a lone surrogate, are refused here
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
         raise BundleError(f"the bundle {path} is broken: {error}") from error
     try:
@@ -326,7 +326,7 @@ def load_bundle(model: str | Path) -> Bundle:
 
 
 def _from_json(graph: bytes, document: Any) -> Bundle:
-    """Put together what :attr:`Bundle.onnx_bytes` took apart; ValueError and its like if it is not that."""
+    """Rebuild a bundle from :attr:`Bundle.onnx_bytes`; raises ValueError or the like if it is invalid."""
     if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(f"its schema_version is not {SCHEMA_VERSION}; export it again with this version of geokd")
     strange = (set(document) - _LATER_KEYS) ^ _KEYS

@@ -1,4 +1,4 @@
-"""The input contract: what a student must be given, which bundle, recipe, scenes and training agree on."""
+"""The input contract: the input that a student needs, shared by bundle, recipe, scenes and training."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, Self
 class ValueScaling:
     """A linear stretch of reflectance x 10,000 to bytes, rounded to nearest and clipped to 0..255.
 
-    The defaults are those EuroSAT's RGB chips were made with: `gdal_translate -scale 0 2750 1 255`. `maximum` may be
+    The defaults are those of EuroSAT's RGB chips: `gdal_translate -scale 0 2750 1 255`. `maximum` may be
     a tuple with one value for each band, such as a higher one for the near infrared.
 
     Raises
@@ -34,7 +34,7 @@ class ValueScaling:
             raise ValueError(f"value scaling to {self.output_minimum}..{self.output_maximum} is not within 0..255")
 
     def of_bands(self, bands: int) -> tuple["ValueScaling", ...]:
-        """Return the stretch of each of so many bands, with a single number as `maximum`.
+        """Return the stretch of each band, with a single number as `maximum`.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class ValueScaling:
         Raises
         ------
         ValueError
-            If each band has a maximum of its own; see :meth:`of_bands`.
+            If the bands have different maxima; see :meth:`of_bands`.
         """
         if isinstance(self.maximum, tuple):
             raise ValueError(f"value scaling {self} has a slope for each band")
@@ -68,7 +68,7 @@ class ValueScaling:
         return f"{self.minimum:g}..{self.maximum:g}"
 
     def __str__(self) -> str:
-        """Say what is stretched to what, as `0..2750 to 1..255`."""
+        """Return the stretch as text, such as `0..2750 to 1..255`."""
         return f"{self.input_range} to {self.output_minimum:g}..{self.output_maximum:g}"
 
     def to_json(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class ValueScaling:
         Raises
         ------
         ValueError, TypeError
-            If the document is not such a one.
+            If the document is invalid.
         """
         fields = dict(document)
         if fields.pop("type", None) != "min-max":
@@ -96,23 +96,23 @@ class ValueScaling:
 
 @dataclass(frozen=True)
 class InputContract:
-    """What a student must be given.
+    """The input that a student needs.
 
     Parameters
     ----------
     bands : tuple of str
-        Band names in the order of the channels, as STAC and Sentinel-2 have them ("B04", "red", ...).
+        Band names in the order of the channels, as in STAC and Sentinel-2 ("B04", "red", ...).
     patch_px : int
         Side of a patch in pixels.
     ground_resolution_m : float
         Ground size of a pixel in metres.
     value_scaling : ValueScaling or None
-        How reflectance becomes bytes; None for a student of 8-bit images, which takes nothing else.
+        How reflectance becomes bytes; None for a student of 8-bit images, which takes no other values.
     cell_px : int or None
-        Side of a cell in pixels, for a dense student, which gives one class for every cell of a patch; None for a
-        patch student, which gives one class for a whole patch.
+        Side of a cell in pixels, for a dense student, which classifies every cell of a patch; None for a patch student,
+        which classifies the whole patch.
     margin_px : int
-        Width of the border of a patch whose answers are not used, since the network sees too little around it; 0 for a
+        Width of the border of a patch whose answers are not used, because the network lacks its surroundings; 0 for a
         patch student.
 
     Raises
@@ -133,7 +133,7 @@ class InputContract:
         if not self.bands or not named or len(set(self.bands)) != len(self.bands):
             raise ValueError(f"bands {self.bands} must be named and distinct")
         if type(self.patch_px) is not int or not 8 <= self.patch_px <= 4096:
-            raise ValueError(f"patch_px {self.patch_px!r} is no whole number of 8..4096")
+            raise ValueError(f"patch_px {self.patch_px!r} is not an integer within 8..4096")
         size_m = self.ground_resolution_m
         if isinstance(size_m, bool) or not (math.isfinite(size_m) and size_m > 0):
             raise ValueError(f"ground_resolution_m {size_m} must be positive")
@@ -159,7 +159,7 @@ class InputContract:
 
     @property
     def is_dense(self) -> bool:
-        """Whether the student gives one class for every cell of a patch instead of one for the whole patch."""
+        """Whether the student classifies every cell of a patch instead of the whole patch."""
         return self.cell_px is not None
 
     @property

@@ -1,10 +1,10 @@
-"""Whether a scene is one the student knows: its patches compared with chips of training. Pure numpy.
+"""Whether a scene resembles the training data: its patches are compared with chips. Pure numpy.
 
-The chips are those for validation, which come from where those of training do but were not learned from. A patch is
-unfamiliar if the squared Mahalanobis distance of its features from those of these chips, varied as in training, is
-beyond what 99 % of these keep, as in Lee et al. 2018 (arXiv 1807.03888) but of the input, or if it is darker or
-brighter by a quarter than all but one percent of the chips as they are: a student may have been shown far darker ones,
-but a scene that dark is more likely to be scaled wrongly.
+The chips are those for validation, which come from the same places as the training chips. A patch is unfamiliar if the
+squared Mahalanobis distance of its features from those of the chips, augmented as in training, exceeds their 99th
+percentile, as in Lee et al. 2018 (arXiv 1807.03888) but on the input; or if it is darker or brighter by a quarter than
+99 % of the chips without augmentation: training may have shown far darker ones, but a scene that dark is more likely to
+be scaled wrongly.
 """
 
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from geokd.model.familiarity import Familiarity
 
 UNUSUAL_SHARE = 0.05
-"""Share of unfamiliar patches from which a scene is called unusual; 1 to 2 % are expected."""
+"""Share of unfamiliar patches above which a scene is unusual; 1 to 2 % are expected."""
 
 UNSURE_SHARE = 0.5
-"""Share of patches less sure than 95 % of the training chips from which a scene is called unusual."""
+"""Share of patches of lower confidence than 95 % of the chips above which a scene is unusual."""
 
 _BRIGHTNESS_SLACK = 1.25
-_FEWEST = 4  # patches to tell anything from
-_FEWEST_UNUSUAL = 2  # of them, to warn of: one in a hundred of any scene's is
-_DARK = 5.0  # byte steps added before logarithms, so that noise in the dark is not taken for colour
+_FEWEST = 4  # patches needed for the check
+_FEWEST_UNUSUAL = 2  # unfamiliar ones needed for a warning: one in a hundred of any scene is unfamiliar
+_DARK = 5.0  # byte steps added before logarithms, so that noise in dark pixels does not look like colour
 _TEXTURE = 0.5
 
 Features = NDArray[np.float64]
@@ -31,16 +31,16 @@ Features = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Drift:
-    """How far a scene lies from training.
+    """How far a scene is from the training data.
 
     Parameters
     ----------
     patches : int
-        How many were looked at; patches that do not overlap.
+        Number of patches compared; they do not overlap.
     unfamiliar_share, unsure_share : float or None
         Fractions; None if there were too few patches.
     warnings : tuple of str
-        What is unusual and what to do, one sentence each.
+        What is unusual and the remedy, one sentence each.
     """
 
     patches: int
@@ -74,11 +74,11 @@ def learn_familiarity(features: Features, confidence: NDArray[np.floating], unva
     Parameters
     ----------
     features : float64 array (N, 2 C)
-        Of the chips as training varies them.
+        Features of the chips, augmented as in training.
     confidence : float array (L,)
-        The student's in some of these, calibrated, fractions.
+        Calibrated confidence of the student for some of these, as fractions.
     unvaried : float64 array (M, 2 C)
-        Features of the chips as they are.
+        Features of the chips without augmentation.
     """
     mean = features.mean(axis=0)
     covariance = np.atleast_2d(np.cov(features.T, ddof=0)) + 1e-3 * np.eye(features.shape[1])
@@ -99,7 +99,7 @@ def learn_familiarity(features: Features, confidence: NDArray[np.floating], unva
 def find_drift(
     known: Familiarity, features: Features, confidence: NDArray[np.floating], bands: tuple[str, ...]
 ) -> Drift:
-    """Hold patches against chips as of training.
+    """Compare patches with the chips.
 
     Parameters
     ----------
@@ -120,20 +120,20 @@ def find_drift(
     warnings = []
     if share >= UNUSUAL_SHARE and unfamiliar.sum() >= _FEWEST_UNUSUAL:
         warnings.append(
-            f"{100 * share:.0f} % of the patches look unlike the chips the model learnt from, of which 1 to 2 % do:"
-            f" {_strangest(known, features[unfamiliar], bands)}; its map is not to be trusted there"
+            f"{100 * share:.0f} % of the patches do not resemble the training data (1 to 2 % are expected):"
+            f" {_strangest(known, features[unfamiliar], bands)}; the map is not reliable there"
         )
     if unsure >= UNSURE_SHARE:
         warnings.append(
-            f"in {100 * unsure:.0f} % of the patches the model is less sure than in 95 % of the chips it learnt from"
-            f" (confidence below {100 * known.confidence_limit:.0f} %): look at the confidence raster, and leave out"
-            " unsure cells with --min-confidence"
+            f"in {100 * unsure:.0f} % of the patches the confidence is lower than in 95 % of the training chips"
+            f" (below {100 * known.confidence_limit:.0f} %): look at the confidence raster, and leave out"
+            " cells of low confidence with --min-confidence"
         )
     return Drift(len(features), share, unsure, tuple(warnings))
 
 
 def _strangest(known: Familiarity, features: Features, bands: tuple[str, ...]) -> str:
-    """Say what is most unusual in most of the unfamiliar patches, and what to check."""
+    """Describe what is most unusual in most of the unfamiliar patches, and what to check."""
     means, deviations = np.array(known.marks).T
     marks = _marks(features)
     steps = (marks - means) / deviations
@@ -153,11 +153,11 @@ def _strangest(known: Familiarity, features: Features, bands: tuple[str, ...]) -
     if which <= len(bands):
         word = "stronger" if more else "weaker"
         return (
-            f"against the others, the band taken as {bands[which - 1]} is {times:.1f} times {word}, so check the order"
+            f"relative to the others, the band used as {bands[which - 1]} is {times:.1f} times {word}, check the order"
             " of the bands (--bidx) and the values of each"
         )
     word = "rougher" if more else "smoother"
-    return f"they are {times:.1f} times {word}, so check the pixel size, and if the scene was stretched or resampled"
+    return f"they are {times:.1f} times {word}, so check the pixel size and whether it was stretched or resampled"
 
 
 def _brightness(features: Features) -> Features:
@@ -165,7 +165,7 @@ def _brightness(features: Features) -> Features:
 
 
 def _marks(features: Features) -> Features:
-    """Log brightness, log strength of each band against all, mean log texture: (N, C + 2)."""
+    """Log brightness, log strength of each band relative to all, mean log texture: (N, C + 2)."""
     bands = features.shape[1] // 2
     brightness = np.log(_brightness(features) + _DARK)[:, np.newaxis]
     strength = np.log(features[:, :bands] + _DARK) - brightness

@@ -1,7 +1,7 @@
-"""Running a student: the only module that knows ONNX Runtime.
+"""Running a student: the only module that uses ONNX Runtime.
 
-A session uses one thread; work is spread over blocks instead. ONNX Runtime lets go of Python's lock while it
-computes, and one session may be run by several threads at once.
+A session uses one thread; work is parallel over blocks instead. ONNX Runtime releases the GIL while it computes, and
+several threads may use one session at once.
 """
 
 import json
@@ -27,13 +27,12 @@ from geokd.model.trial import try_out
 from geokd.model.workload import Layer
 
 BATCH_PATCHES = 32
-"""Patches that a patch student runs at once. Every run has this many: other batches may go through other kernels, with
-other roundings."""
+"""Patches that a patch student runs at once, always this many: other batch sizes may be rounded differently."""
 
 DENSE_BATCH_PATCHES = 1
-"""Patches that a dense student runs at once: it gives K numbers for each cell, and larger batches leave the caches."""
+"""Patches that a dense student runs at once: it has K numbers for each cell, and larger batches exceed the caches."""
 
-_SEVERITY_FATAL = 4  # what is no more than an error comes as an exception
+_SEVERITY_FATAL = 4  # errors are raised as exceptions anyway
 _MOST_OPENED = 4
 
 
@@ -52,17 +51,17 @@ class Student:
 
     @property
     def batch_patches(self) -> int:
-        """Patches that are run at once, always as many."""
+        """Patches that are run at once; the number is constant."""
         return DENSE_BATCH_PATCHES if self.bundle.contract.is_dense else BATCH_PATCHES
 
     @property
     def answer_shape(self) -> tuple[int, ...]:
-        """Shape of the answer for one patch: (K,) of a patch student, (K, rows, cols) of a dense one."""
+        """Shape of the answer for one patch: (K,) for a patch student, (K, rows, cols) for a dense one."""
         return (len(self.bundle.legend), *self.bundle.contract.answer_shape)
 
     @property
     def blank_batch(self) -> dict[str, NDArray[np.uint8]]:
-        """Black patches, as the session takes them."""
+        """Black patches, as input for the session."""
         shape = self.batch_patches, *self.bundle.golden.pixels.shape[1:]
         return {self.session.get_inputs()[0].name: np.zeros(shape, np.uint8)}
 
@@ -80,7 +79,7 @@ class Student:
         Raises
         ------
         BundleError
-            If ONNX Runtime cannot run these pixels, or the answers are not finite, or not one a class.
+            If ONNX Runtime cannot run these pixels, or the answers are not finite, or not one per class.
         """
         logits = np.empty((len(pixels), *self.answer_shape), np.float32)
         start = 0
@@ -95,7 +94,7 @@ class Student:
         Raises
         ------
         BundleError
-            As :meth:`logits`.
+            As for :meth:`logits`.
         """
         name, size = self.session.get_inputs()[0].name, self.batch_patches
         for start in range(0, len(pixels), size):
@@ -108,7 +107,7 @@ class Student:
             if answer.shape != (size, *self.answer_shape) or not _is_finite(answer[:count]):
                 raise BundleError(
                     f"the model {self.bundle.name} answers {size} patches with {answer.shape} numbers, some perhaps not"
-                    f" finite, where contract and legend want {(size, *self.answer_shape)} finite ones; take another"
+                    f" finite, but contract and legend require {(size, *self.answer_shape)} finite ones; use another"
                     " model"
                 )
             yield answer[:count]
@@ -118,11 +117,11 @@ class Student:
         return softmax(self.logits(pixels), self.bundle.temperature)
 
 
-_opened: dict[tuple[Path, str], Student] = {}  # by file and hash, the latest last
+_opened: dict[tuple[Path, str], Student] = {}  # by file and hash, the most recent last
 
 
 def open_student(path: Path, sha256: str) -> Student:
-    """Open a bundle for running, once a process; one that :func:`open_bundle` opened is open already.
+    """Open a bundle for running, once per process; one that :func:`open_bundle` opened is open already.
 
     Parameters
     ----------
@@ -133,19 +132,19 @@ def open_student(path: Path, sha256: str) -> Student:
     Raises
     ------
     BundleError
-        If the file is missing, broken or has another hash by now, or :func:`make_student` refuses it.
+        If the file is missing, broken or has changed, or :func:`make_student` refuses it.
     """
     student = _opened.get((path, sha256))
     if student is None:
         bundle = load_bundle(path)
         if bundle.sha256 != sha256:
             raise BundleError(f"the model {path} was changed while it was in use; start again")
-        student = _kept_open(path, bundle, trial=False)  # whoever opened the bundle has tried it
+        student = _kept_open(path, bundle, trial=False)  # a trial was run when the bundle was first opened
     return student
 
 
 def open_bundle(path: Path) -> Student:
-    """Read a bundle as it is now and open it for running; the latest few stay open.
+    """Read the current bundle and open it for running; the most recent few stay open.
 
     Raises
     ------
@@ -164,7 +163,7 @@ def _kept_open(path: Path, bundle: Bundle, *, trial: bool) -> Student:
 
 
 def let_students_rest() -> None:
-    """Give back the memory that the open students took to run; they take it again when they are run next."""
+    """Release the working memory of the open students; it is allocated again at the next run."""
     options = onnxruntime.RunOptions()
     options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     for student in list(_opened.values()):
@@ -174,27 +173,27 @@ def let_students_rest() -> None:
 
 
 def session_of(graph: bytes, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    """Make a session of a model as :func:`geokd.model.onnx_graph.restated` understands it.
+    """Make a session of a model as rewritten by :func:`geokd.model.onnx_graph.restated`.
 
     Raises
     ------
     ValueError
-        If it does not.
+        If the model cannot be rewritten.
     """
     options.add_session_config_entry("session.load_model_format", "ONNX")
     return onnxruntime.InferenceSession(restated(graph), options, providers=["CPUExecutionProvider"])
 
 
 def make_student(bundle: Bundle, *, trial: bool = True) -> Student:
-    """Make a session of a bundle and check that the network is what the bundle says.
+    """Make a session of a bundle and check that the network agrees with the bundle.
 
-    With `trial`, a model that did not come with geokd is first tried in a process of its own.
+    With `trial`, a model that does not ship with geokd is first run in a separate process.
 
     Raises
     ------
     BundleError
-        If ONNX Runtime cannot load or run the graph, at least not within half of the memory that there is and some
-        time, or its input or output is not what contract and legend say.
+        If ONNX Runtime cannot load or run the graph, or not within half of the available memory and a time limit, or
+        its input or output does not agree with contract and legend.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -218,29 +217,29 @@ def make_student(bundle: Bundle, *, trial: bool = True) -> Student:
     if answer.shape != wanted or answer.dtype != np.float32:
         raise BundleError(
             f"the model {bundle.name} answers {student.batch_patches} patch{'es' * (student.batch_patches > 1)} with"
-            f" {answer.dtype} {answer.shape}, contract and legend want float32 {wanted}; export it again"
+            f" {answer.dtype} {answer.shape}, contract and legend require float32 {wanted}; export it again"
         )
     return student
 
 
 def trace_layers(graph: bytes, shape: tuple[int, int, int]) -> list[Layer]:
-    """Run an ONNX model on one blank patch and note the shapes that go through each of its nodes as they stand.
+    """Run an ONNX model on one blank patch and record the shapes at each of its nodes, without optimisation.
 
     Parameters
     ----------
     graph : bytes
-        Of uint8 input (N, C, H, W).
+        With uint8 input (N, C, H, W).
     shape : (C, H, W)
 
     Raises
     ------
     BundleError
-        If ONNX Runtime cannot run it, at least not within half of the memory that there is.
+        If ONNX Runtime cannot run it, or not within half of the available memory.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # no node is merged
-    options.add_session_config_entry("session.disable_prepacking", "1")  # weights packed away have no shape any more
+    options.add_session_config_entry("session.disable_prepacking", "1")  # prepacked weights have no shape
     options.log_severity_level = _SEVERITY_FATAL
     options.enable_profiling = True
     most = fair_share_bytes()
@@ -260,10 +259,10 @@ def trace_layers(graph: bytes, shape: tuple[int, int, int]) -> list[Layer]:
 
 @cache
 def sums_bytes_exactly() -> bool:
-    """Whether the processor is known to sum products of bytes in 32 bits (VNNI), as fast as it can.
+    """Whether the processor is known to sum products of bytes in 32 bits at full speed (VNNI).
 
-    On others, ONNX Runtime's fastest kernels for x86 sum them in 16 bits, where they overflow; then its exact ones,
-    half as fast, are asked for. The answers are the same, bit for bit.
+    On others, ONNX Runtime's fastest kernels for x86 sum them in 16 bits, which overflows; then its exact kernels, half
+    as fast, are selected. The answers are the same, bit for bit.
     """
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
@@ -297,37 +296,37 @@ def _signature_problems(bundle: Bundle, session: onnxruntime.InferenceSession) -
             not isinstance(n, int) or n == m for n, m in zip(node.shape[1:], shape[1:], strict=True)
         )
         if node.type != kind or not lengths_fit:
-            problems.append(f"it {verb} {node.type} {tuple(node.shape)}, the bundle asks for {kind} {shape}")
+            problems.append(f"it {verb} {node.type} {tuple(node.shape)}, the bundle requires {kind} {shape}")
     return problems
 
 
 def _is_finite(answer: NDArray[np.float32]) -> bool:
-    """Whether all numbers are finite; the sum tells it in one pass, unless finite numbers overflow it."""
+    """Whether all numbers are finite; found from their sum in one pass, unless finite numbers overflow it."""
     return bool(np.isfinite(answer.sum())) or bool(np.isfinite(answer).all())
 
 
 @contextmanager
 def told_in_a_sentence(task: str, most_bytes: int | None = None) -> Iterator[None]:
-    """Turn what ONNX Runtime raises into one line on the task that it cannot do.
+    """Convert an error of ONNX Runtime into one line about the failed task.
 
     Parameters
     ----------
     task : str
-        Infinitive, as "run the model x".
+        Infinitive, such as "run the model x".
     most_bytes : int, optional
-        What it was held to.
+        Memory limit.
 
     Raises
     ------
     BundleError
-        Whatever it raised.
+        For any error.
     """
     try:
         yield
     except Exception as error:  # ONNX Runtime's own errors share no base class
         if isinstance(error, MemoryError) or re.search("bad_alloc|[Ff]ailed to allocate memory", str(error)):
-            limit = "there is" if most_bytes is None else f"the {most_bytes / 2**30:.1f} GiB that it may take here"
-            reason = f"it takes more memory than {limit}; take a smaller model or a larger machine"
+            limit = "is available" if most_bytes is None else f"the {most_bytes / 2**30:.1f} GiB that it may use here"
+            reason = f"it needs more memory than {limit}; use a smaller model or a larger machine"
         else:
             reason = str(error).strip().splitlines()[0]
         raise BundleError(f"ONNX Runtime cannot {task}: {reason}") from error

@@ -1,4 +1,4 @@
-"""What a student has seen and how sure it was: the value that travels in the bundle, to hold scenes against."""
+"""Statistics of a student's training data and confidence, stored in the bundle, to compare scenes with."""
 
 import math
 from collections.abc import Mapping
@@ -10,23 +10,23 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Familiarity:
-    """Statistics of a student's validation chips, varied as its training chips were.
+    """Statistics of a student's validation chips, augmented as in training.
 
-    What the features of a chip are, :func:`geokd.model.drift.chip_features` says; C is the number of bands.
+    The features of a chip are those of :func:`geokd.model.drift.chip_features`; C is the number of bands.
 
     Parameters
     ----------
     chips : int
-        How many varied chips were looked at.
+        Number of augmented chips.
     mean : tuple (2 C,)
     covariance : tuple of tuples (2 C, 2 C)
         Of the features.
     distance_limit : float
         The squared Mahalanobis distance that 1 % of the chips exceed.
     brightness_limits : tuple (2,)
-        Beyond which a patch is too dark or too bright: a quarter beyond what 99 % of the unvaried chips keep.
+        Limits beyond which a patch is too dark or too bright: a quarter beyond the range of 99 % of the original chips.
     marks : tuple (C + 2) of (mean, standard deviation)
-        Of the log brightness, of the log strength of each band against the others, and of the log texture.
+        Of the log brightness, of the log strength of each band relative to the others, and of the log texture.
     confidence_limit : float
         The calibrated confidence that 95 % of the chips exceed, a fraction.
 
@@ -56,7 +56,7 @@ class Familiarity:
         low, high = self.brightness_limits
         spread = all(deviation > 0 for _, deviation in self.marks) and self.distance_limit >= 0 and low <= high
         if not (spread and self.chips > 0 and 0 <= self.confidence_limit <= 1 and _is_covariance(self.covariance)):
-            raise ValueError("what the bundle says of the training chips cannot be statistics of chips")
+            raise ValueError("the statistics of the training chips are impossible for chips")
 
     @property
     def bands(self) -> int:

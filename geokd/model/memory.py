@@ -1,4 +1,4 @@
-"""What a process takes of the memory: a bound on foreign code, and giving back what is free; on Linux."""
+"""Memory of a process: a limit for untrusted models, and returning free memory to the system; on Linux."""
 
 import contextlib
 import ctypes
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import psutil
 
-_LEAST_BYTES = 2**30  # a machine that is full now may have room when it counts
+_LEAST_BYTES = 2**30  # memory may become free until it is needed
 _LIMITS_OF_CONTAINERS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroups 2 and 1
 _ONE_AT_A_TIME = threading.Lock()  # the limit is the process's
 
 
 def fair_share_bytes() -> int:
-    """Return half of the memory that this machine, container and process (`ulimit -v`) has left; at least 1 GiB."""
+    """Return half of the memory that is left to this machine, container and process (`ulimit -v`); at least 1 GiB."""
     available = [int(psutil.virtual_memory().available)]
     for path in _LIMITS_OF_CONTAINERS:
         with contextlib.suppress(OSError, ValueError):  # "max" where there is none
@@ -31,10 +31,10 @@ def fair_share_bytes() -> int:
 
 @contextlib.contextmanager
 def bounded_growth(most_bytes: int) -> Iterator[None]:
-    """Within, the process can grow by so many bytes; what asks for more is told that there is none.
+    """Within this context, the process can grow by at most `more_bytes`; larger allocations fail.
 
-    It is the address space that counts. Other threads share the bound while it lasts, and a process that one of them
-    starts inherits it; a bound that the user has set holds as well. On other systems than Linux, nothing is bounded.
+    The limit applies to the address space. Other threads share it, and a process that one of them starts inherits it; a
+    limit set by the user remains. On other systems than Linux there is no limit.
     """
     if sys.platform != "linux":
         yield
@@ -53,9 +53,9 @@ def bounded_growth(most_bytes: int) -> Iterator[None]:
 
 
 def give_back_freed() -> None:
-    """Give memory that was freed back to the system; after work in threads, glibc would keep much of it."""
+    """Return freed memory to the system; after work in threads, glibc would keep much of it."""
     if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another library of C
+        with contextlib.suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)
 
 

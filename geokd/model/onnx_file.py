@@ -15,8 +15,8 @@ MOST_BYTES = 2**31
 _METADATA_FIELD = 14  # ModelProto.metadata_props
 _GRAPH_FIELD = 7  # ModelProto.graph
 _MOST_NUMBER = 2**29 - 1
-"""Of a field. Other readers cut a larger one off and take it for another field."""
-_MOST_FIELDS = 2_000_000  # of one message; a file of nothing but small ones would be read for an hour
+"""Largest field number. Other readers truncate a larger one to another field."""
+_MOST_FIELDS = 2_000_000  # fields of one message; a file of nothing but small ones would take an hour to read
 
 
 def with_metadata(graph: bytes, metadata: Mapping[str, str]) -> bytes:
@@ -25,7 +25,7 @@ def with_metadata(graph: bytes, metadata: Mapping[str, str]) -> bytes:
 
 
 def split_metadata(content: bytes) -> tuple[bytes, dict[str, str]]:
-    """Part an ONNX file into the model without metadata, and the metadata.
+    """Split an ONNX file into the model without metadata, and the metadata.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def split_metadata(content: bytes) -> tuple[bytes, dict[str, str]]:
 
 
 def read_metadata(content: memoryview) -> dict[str, str]:
-    """Read the metadata of an ONNX file, stepping over its graph.
+    """Read the metadata of an ONNX file, skipping its graph.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def fields(message: _Message) -> Iterator[tuple[int, int, int, _Message]]:
 
 
 def read_varint(message: bytes | memoryview, at: int) -> tuple[int, int]:
-    """Decode what :func:`varint` encodes; returns the number, and the byte after it."""
+    """Decode a number from :func:`varint`; returns the number, and the position after it."""
     number = shift = 0
     while True:
         if at >= len(message) or shift > 63:

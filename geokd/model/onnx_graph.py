@@ -1,8 +1,8 @@
-"""An ONNX model taken apart and put together again, so that what runs is what was looked at.
+"""An ONNX model parsed and rewritten, so that only what was checked is run.
 
-Two readers of the same bytes need not agree on what they say. So ONNX Runtime never gets a model as it came, but only
-what this module understood of it, written anew: of each message the fields that a student needs, with plain numbers, in
-a fixed order. Whatever else there is, is dropped if it means nothing to a run, and refused if it does.
+Two readers may interpret the same bytes differently. So ONNX Runtime never gets the original model, but a rewritten one
+with the fields that this module understands and a student needs, in a fixed order. Other fields are dropped if they do
+not affect a run, and refused if they do.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from geokd.model.onnx_file import fields, read_varint, varint
 
 
 class UnfitError(ValueError):
-    """A model holds what a student must not; the message goes on after its name."""
+    """A model has parts that a student must not have; the message continues the model's name."""
 
 
 class _Field(NamedTuple):
-    """What a message may hold under a number: its wire type, what it is of, and whether there may be several."""
+    """A field that a message may have: its wire type, its content, and whether it may be repeated."""
 
     wire: int
     kind: str = ""
@@ -72,7 +72,7 @@ _KEPT: Mapping[str, Mapping[int, _Field]] = {
     "shape": {1: _several("length")},
     "length": {1: _NUMBER, 2: _TEXT},
 }
-_MEANS_NOTHING: Mapping[str, tuple[int, ...]] = {  # names of makers, remarks, and shapes that are worked out anew
+_MEANS_NOTHING: Mapping[str, tuple[int, ...]] = {  # producers, comments, and shapes, which are inferred again
     "model": (2, 3, 4, 5, 6, 14, 26),
     "graph": (10, 13, 14, 16),
     "node": (6, 9, 10),
@@ -82,13 +82,13 @@ _MEANS_NOTHING: Mapping[str, tuple[int, ...]] = {  # names of makers, remarks, a
     "type": (6,),
     "length": (3,),
 }
-_ELSEWHERE = "keeps weights in other files, which could be any of this machine"
-_FUNCTION = "holds functions of its own, which may call each other so often that it runs without end"
-_GRAPHS = "holds an operator with a graph of its own, as Loop or If, which may run without end"
+_ELSEWHERE = "keeps weights in other files, which could be any file of this machine"
+_FUNCTION = "has functions, which may call each other endlessly"
+_GRAPHS = "has an operator with a subgraph, such as Loop or If, which may run endlessly"
 _REFUSED: Mapping[tuple[str, int], str] = {
-    ("model", 20): "holds instructions for training",
+    ("model", 20): "has instructions for training",
     ("model", 25): _FUNCTION,
-    ("graph", 15): "holds sparse weights, which can be of any size",
+    ("graph", 15): "has sparse weights, which can be of any size",
     ("node", 8): _FUNCTION,
     ("attribute", 6): _GRAPHS,
     ("attribute", 11): _GRAPHS,
@@ -101,7 +101,7 @@ _MOST_NODES, _MOST_FIELDS = 100_000, 2_000_000
 
 
 def restated(graph: bytes) -> bytes:
-    """Return an ONNX model as it was understood, to be run in place of the one that came.
+    """Return an ONNX model rewritten from its checked parts, to be run in place of the original.
 
     Parameters
     ----------
@@ -111,27 +111,27 @@ def restated(graph: bytes) -> bytes:
     Raises
     ------
     UnfitError
-        If it holds what a student must not: loops, conditions, functions, tensors kept in other files, or operators
-        that ONNX Runtime does not bring along.
+        If it has parts that a student must not have: loops, conditions, functions, tensors in other files, or operators
+        that are not part of ONNX Runtime.
     ValueError
-        If it is no ONNX model.
+        If it is not an ONNX model.
     """
     return _Restatement().message("model", memoryview(graph))
 
 
 class _Restatement:
-    """One pass over a model; it counts, so that a file of nothing but small fields is not read for an hour."""
+    """One pass over a model; it counts fields, so that a file of many small ones is not read for an hour."""
 
     def __init__(self) -> None:
         self._fields = 0
 
     def message(self, kind: str, message: memoryview) -> bytes:
-        """Return a message of this kind, written anew."""
+        """Return a message of this kind, rewritten."""
         parts: dict[int, list[bytes]] = {}
         for number, start, _, payload in fields(message):
             self._fields += 1
             if self._fields > _MOST_FIELDS:
-                raise UnfitError(f"has more than {_MOST_FIELDS:,} fields, where a student has some thousands")
+                raise UnfitError(f"has more than {_MOST_FIELDS:,} fields; a student has some thousands")
             if (kind, number) in _REFUSED:
                 raise UnfitError(_REFUSED[kind, number])
             if kind == "tensor" and number in _PLACE_FIELDS:
@@ -162,14 +162,14 @@ class _Restatement:
 def _check(kind: str, parts: Mapping[int, list[bytes]]) -> None:
     """Refuse operators that a student must not have."""
     if kind == "graph" and len(parts.get(1, ())) > _MOST_NODES:
-        raise UnfitError(f"holds {len(parts[1]):,} operators, where a student has {_MOST_NODES:,} at most")
+        raise UnfitError(f"holds {len(parts[1]):,} operators; a student has at most {_MOST_NODES:,}")
     if kind != "node":
         return
     operator, domain = (_text(parts.get(number, [])) for number in (4, 7))
     if operator in _LOOPS:
-        raise UnfitError(f"holds the operator {operator.decode()}, which may run without end")
+        raise UnfitError(f"holds the operator {operator.decode()}, which may run endlessly")
     if domain not in _DOMAINS:
-        raise UnfitError(f"holds operators of {domain.decode(errors='replace')!a}, which ONNX Runtime does not know")
+        raise UnfitError(f"holds operators of {domain.decode(errors='replace')!a}, which ONNX Runtime does not have")
 
 
 def _text(entries: list[bytes]) -> bytes:

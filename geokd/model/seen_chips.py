@@ -1,4 +1,4 @@
-"""Which chips a student has learned from: the value that travels in the bundle, so that none is taken for a test."""
+"""Chips that a student was trained on, stored in the bundle, so that none of them counts as a test."""
 
 import base64
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ _BYTES = 5
 
 @dataclass(frozen=True, eq=False)
 class SeenChips:
-    """Chips known by a hash of their pixels, as :attr:`geokd.chips.reading.Chips.picture_hashes` has it.
+    """Chips identified by a hash of their pixels, see :attr:`geokd.chips.reading.Chips.picture_hashes`.
 
-    Five bytes of each hash are kept, which make seven in the file: with 27,000 chips one in 40 million others is taken
+    Five bytes of each hash are kept, seven in the file: with 27,000 chips, one in 40 million other chips is mistaken
     for one of these.
 
     Parameters
@@ -28,11 +28,11 @@ class SeenChips:
 
     @classmethod
     def of(cls, picture_hashes: NDArray[np.uint64]) -> Self:
-        """Remember chips by the hashes of their pixels, (N,)."""
+        """Make a record from the hashes of chips, (N,)."""
         return cls(np.unique(_shortened(picture_hashes)))
 
     def __or__(self, other: "SeenChips") -> "SeenChips":
-        """Chips of either."""
+        """Chips of both records."""
         return SeenChips(np.union1d(self.hashes, other.hashes))
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Which models ship with geokd."""
+"""The models that ship with geokd."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from geokd.statistics.metrics import Accuracy
 
 @dataclass(frozen=True, kw_only=True)
 class ShippedModel(AboutModel):
-    """A bundle that ships: `model` is the name to call it by.
+    """A shipped bundle; `model` is its name.
 
     `validation_before_rounding` is the accuracy in fp32 on the validation chips of its training; None if the bundle
     does not record it.
@@ -19,7 +19,7 @@ class ShippedModel(AboutModel):
 
 
 def models() -> list[ShippedModel]:
-    """List the bundles that ship, by name.
+    """List the shipped bundles, by name.
 
     Returns
     -------

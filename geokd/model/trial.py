@@ -1,6 +1,6 @@
-"""A trial run of a model that did not come with geokd, in a process of its own that is ended when it takes too long.
+"""A trial run of a model that does not ship with geokd, in a separate process with a time limit.
 
-Without loops a network ends some time; but a few bytes can describe one that takes hours or all of the memory, and no
+A network without loops ends at some time; but a few bytes can describe one that takes hours or all the memory, and no
 library can be stopped in the middle of an operator.
 """
 
@@ -14,24 +14,24 @@ from geokd.errors import BundleError
 from geokd.model.bundle import BUNDLES_FOLDER, Bundle
 
 PATCH_SECONDS, BATCH_SECONDS = 6, 60
-"""Seconds of one processor that a model may take to be loaded and to answer for a patch, and then for a batch."""
+"""Processor time, in seconds, that a model may take to load and run a patch, and then a batch."""
 
 BEGUN, PATCH, DONE = "begun", "patch", "done"
-"""What the process says, a line each, as it gets on."""
+"""Lines that the process prints as it advances."""
 
-_WALL_SECONDS = 300  # on a machine that is busy with other things
-_TOOK_ITS_TIME, _KILLED = -24, -9  # what the system ends a process with (SIGXCPU), and what we do
+_WALL_SECONDS = 300  # limit of wall time, for a busy machine
+_TOOK_ITS_TIME, _KILLED = -24, -9  # signals by which the system (SIGXCPU), and we, end a process
 
 _tried: set[str] = set()  # hashes of models
 
 
 def try_out(bundle: Bundle, batch_patches: int) -> None:
-    """Run a model on blank patches in a process of its own, once; not those that come with geokd.
+    """Run a model on blank patches in a separate process, once; shipped models are not tried.
 
     Raises
     ------
     BundleError
-        If it takes too long, or brings the process down.
+        If it takes too long, or crashes the process.
     """
     if bundle.sha256 in _tried or _comes_with_geokd(bundle):
         return
@@ -53,12 +53,12 @@ def try_out(bundle: Bundle, batch_patches: int) -> None:
     if steps and code in (_TOOK_ITS_TIME, _KILLED):
         what, limit = (f"{batch_patches} patches", BATCH_SECONDS) if PATCH in steps else ("one patch", PATCH_SECONDS)
         raise BundleError(
-            f"the model {bundle.name} takes more than {limit} s of a processor to be loaded and to answer for {what};"
-            " take a smaller one"
+            f"the model {bundle.name} takes more than {limit} s of processor time to load and to run {what};"
+            " use a smaller one"
         )
     if steps and code < 0:
         raise BundleError(f"the model {bundle.name} makes ONNX Runtime crash (signal {-code}); export it again")
-    _tried.add(bundle.sha256)  # what else is wrong with it will be seen here, too
+    _tried.add(bundle.sha256)  # other errors will occur here, too
 
 
 def _comes_with_geokd(bundle: Bundle) -> bool:

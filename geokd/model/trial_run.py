@@ -13,7 +13,7 @@ from geokd.model.trial import BATCH_SECONDS, BEGUN, DONE, PATCH, PATCH_SECONDS
 
 
 def main(batch_patches: int, channels: int, height: int, width: int) -> None:
-    """Run it, and say how far it got; what is wrong with the model is found by who asked."""
+    """Run it, and print how far it got; errors of the model are found by the calling process."""
     graph = sys.stdin.buffer.read()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -30,7 +30,7 @@ def main(batch_patches: int, channels: int, height: int, width: int) -> None:
 
 
 def _end_in(seconds: int) -> None:
-    """Have the system end this process when it has taken so much more of a processor; on Linux and macOS."""
+    """Let the system end this process after that much more processor time; on Linux and macOS."""
     if sys.platform != "win32":
         import resource
 

@@ -1,4 +1,4 @@
-"""Whether a model answers here as it did where it was made."""
+"""Whether a model gives the same results here as where it was made."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +9,12 @@ from geokd.model.bundle import DEFAULT_MODEL, Precision, golden_cells, load_bund
 from geokd.model.engine import make_student
 
 TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "int8": 0.1}
-"""Largest difference of a logit, as a share of the range of the stored logits. In fp32 processors differ by the
-order of sums; in int8 such a difference may tip a value over to the next of 256 levels, and layer upon layer a
-few of them."""
+"""Largest difference of a logit, as a share of the range of the stored logits."""
 
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """How the golden input came out.
+    """Result for the golden input.
 
     Parameters
     ----------
@@ -27,12 +25,12 @@ class VerifyResult:
     patches : int
         Size of the golden input.
     largest_difference : float
-        Of a logit to the stored one.
+        Largest difference of a logit from the stored one.
     tolerance : float
-        Largest difference that is allowed.
+        Largest allowed difference.
     same_classes : bool
-        Whether every patch gets the stored class; of a dense student every cell, but for those whose two likeliest
-        classes are nearer to each other than the tolerance, of which there are always some.
+        Whether every patch gets the stored class; for a dense student every cell, except those whose two likeliest
+        classes differ by less than the tolerance, of which there are always some.
     """
 
     model: str
@@ -45,7 +43,7 @@ class VerifyResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the model may be relied on here."""
+        """Whether the model works correctly here."""
         return self.same_classes and self.largest_difference <= self.tolerance
 
 

@@ -1,4 +1,4 @@
-"""How much work a network is, counted from the shapes of its layers. Pure arithmetic."""
+"""Amount of computation of a network, counted from the shapes of its layers. Pure arithmetic."""
 
 import math
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ class Layer:
     kind : str
         ONNX operator.
     inputs : tuple of shapes
-        Activations first, then weights, as the operator has them.
+        Activations first, then weights, in the operator's order.
     output : shape
     """
 
@@ -26,7 +26,7 @@ class Layer:
 
 
 def count_multiply_adds(layers: Iterable[Layer]) -> int:
-    """Multiplications with an addition each, of convolutions and matrix products; all else is little beside them.
+    """Multiply-adds of convolutions and matrix products; the rest is negligible.
 
     A convolution takes c/g * kh * kw of them for each number of its output, a product (m, k) by (k, n) takes m * k * n.
     """
@@ -42,12 +42,12 @@ def count_multiply_adds(layers: Iterable[Layer]) -> int:
 def count_parameters(layers: Iterable[Layer]) -> int:
     """Weights and biases of convolutions and matrix products, scales and shifts of batch normalisation.
 
-    A network whose batch normalisation was folded into its convolutions has the fewer of them.
+    A network with batch normalisation folded into its convolutions has fewer of them.
     """
     total = 0
     for layer in layers:
         if layer.kind in ("Conv", "Gemm", "MatMul"):
             total += sum(map(math.prod, layer.inputs[1:]))
         elif layer.kind == "BatchNormalization":
-            total += sum(map(math.prod, layer.inputs[1:3]))  # the other two are statistics, not learnt
+            total += sum(map(math.prod, layer.inputs[1:3]))  # the other two are statistics, not trained
     return total

@@ -1,4 +1,4 @@
-"""The help of geokd's commands in the words of QGIS's dialogs: titles of tools for commands, labels for options."""
+"""The help of geokd's commands for QGIS's dialogs: with titles of tools for commands, and labels for options."""
 
 import re
 from collections.abc import Mapping
@@ -68,6 +68,6 @@ def _tool_of(command: str) -> Tool | None:
 
 
 def _label(tool: Tool, option: str) -> str:
-    """Return the label of an option without what stands in brackets; empty if the tool does not offer it."""
+    """Return the label of an option without its part in brackets; empty if the tool does not have it."""
     labels = [p.label for p in tool.parameters if p.option == option]
     return labels[0].partition(" (")[0] if labels else ""

@@ -17,7 +17,7 @@ from geokd.files import refused_by, write_bytes
 from geokd.qgis.help_texts import HelpText
 
 NAME = "geokd"
-"""Of the plugin: its folder, and the first part of `geokd:classify`."""
+"""Name of the plugin: its folder, and the first part of `geokd:classify`."""
 
 _SOURCE = Path(__file__).parent / "plugin"
 _ENDINGS = (".py", ".txt", ".svg")
@@ -25,7 +25,7 @@ _OLD_ENOUGH = (1980, 1, 1, 0, 0, 0)  # the time of all files of a zip: equal con
 _RECORD = "executable.txt"
 
 Helps = Mapping[str, HelpText]
-"""Of each tool by its name."""
+"""The help of each tool by its name."""
 
 
 def pack_plugin(
@@ -42,7 +42,7 @@ def pack_plugin(
     help_texts : mapping
         Help of the tools.
     metadata : mapping
-        Entries of metadata.txt that are set, as `email` and `repository`.
+        Entries of metadata.txt to set, such as `email` and `repository`.
     overwrite : bool
         Replace the file if it exists.
 
@@ -54,13 +54,15 @@ def pack_plugin(
     Raises
     ------
     CallError
-        If the file exists, is not named .zip, or there is no such entry in metadata.txt.
+        If the file exists, is not named .zip, or metadata.txt has no such entry.
     OutputError
         If it cannot be written.
     """
     path = Path(output)
     if path.suffix.lower() != ".zip":
-        raise CallError(f"the plugin is a zip file, and {path} is not named .zip; call it {path.with_suffix('.zip')}")
+        raise CallError(
+            f"the plugin is a zip file, and {path} is not named .zip; rename it to {path.with_suffix('.zip')}"
+        )
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, data in plugin_files(version, help_texts, metadata).items():
@@ -74,14 +76,14 @@ def pack_plugin(
 
 
 def install_plugin(version: str, help_texts: Helps, executable: str, profile: str = "default") -> list[Path]:
-    """Put the plugin into a profile of QGIS, of every QGIS that has it; one that is there is replaced.
+    """Put the plugin into a profile of QGIS, of every QGIS that has it; an existing one is replaced.
 
     Parameters
     ----------
     version, help_texts
-        As :func:`pack_plugin`.
+        As for :func:`pack_plugin`.
     executable : str
-        Path of the geokd that the plugin is to run; empty if unknown.
+        Path of the geokd that the plugin runs; empty if unknown.
     profile : str
         Name of the profile.
 
@@ -93,7 +95,7 @@ def install_plugin(version: str, help_texts: Helps, executable: str, profile: st
     Raises
     ------
     CallError
-        If there is no such profile, or another plugin lies in the folder.
+        If the profile does not exist, or another plugin lies in the folder.
     OutputError
         If the profile cannot be written.
     """
@@ -103,7 +105,7 @@ def install_plugin(version: str, help_texts: Helps, executable: str, profile: st
     folders = [home / "profiles" / profile / "python" / "plugins" / NAME for home in _homes_with(profile)]
     foreign = [folder for folder in folders if folder.exists() and not _is_ours(folder)]
     if foreign:
-        raise CallError(f"{foreign[0]} holds something else than this plugin; move it away")
+        raise CallError(f"{foreign[0]} is not this plugin; move it away")
     for folder in folders:
         _replace(folder, files)
     return folders
@@ -142,7 +144,7 @@ def profile_homes() -> list[Path]:
 
 
 def _homes_with(profile: str) -> list[Path]:
-    """Return the homes that have a profile; that of QGIS 3 if there is none yet and the default one is meant."""
+    """Return the profile folders that have a profile; that of QGIS 3 if the default profile does not exist yet."""
     homes = profile_homes()
     having = [home for home in homes if (home / "profiles" / profile).is_dir()]
     there = sorted({folder.name for home in homes for folder in (home / "profiles").glob("*") if folder.is_dir()})
@@ -171,8 +173,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Put files into a folder of their own, in place of what it held."""
-    parts = folder.parent.parent  # not among the plugins: QGIS would take it for one
+    """Write files to a folder, replacing its content."""
+    parts = folder.parent.parent  # not among the plugins: QGIS would treat it as one
     new, old = (parts / f".{NAME}-{uuid4().hex}" for _ in range(2))
     try:
         with refused_by(parts):

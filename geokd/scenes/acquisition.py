@@ -1,4 +1,4 @@
-"""When a scene was taken: what the user, its metadata or its name tell. Pure: no file is opened here."""
+"""Acquisition date of a scene: from the user, its metadata or its name. Pure: no file is opened here."""
 
 import datetime
 import re
@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-_YEARS = range(1900, 2200)  # of others, a date is one that was never set
+_YEARS = range(1900, 2200)  # other years mean that the date was never set
 _SECONDS_A_DAY = 86_400
 
-# Names of tags, and of those that tell the end; the surest first. TIFFTAG_DATETIME may be when the file was written.
+# Names of tags for start and end; the most reliable first. TIFFTAG_DATETIME may be when the file was written.
 _TAGS = (
     ("ACQUISITION_DATETIME", None),
     ("ACQUISITIONDATETIME", None),
@@ -24,7 +24,7 @@ _TAGS = (
 )
 _FILE_TAG = "TIFFTAG_DATETIME"
 
-# Parts of the names of products; what they hold in brackets is the time of acquisition.
+# Parts of product names; the group is the acquisition date.
 _NAMES = (
     re.compile(r"S2[A-D]_MSI(?:L1C|L2A)_(\d{8}T\d{6})_"),  # Sentinel-2 product
     re.compile(r"(?:^|_)T\d{2}[A-Z]{3}_(\d{8}T\d{6})_"),  # image of a Sentinel-2 product
@@ -37,14 +37,14 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Acquisition:
-    """When a scene was taken.
+    """Acquisition date of a scene.
 
     Parameters
     ----------
     start, end : datetime
         In UTC, whole seconds; equal for an instant. A day is from its first to its last second.
     source : str
-        What tells it, as it completes "by ...".
+        Source of the date, as it completes "from ...".
 
     Raises
     ------
@@ -64,7 +64,7 @@ class Acquisition:
         return " to ".join(dict.fromkeys((in_words(self.start), in_words(self.end))))
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON object: start and end as RFC 3339 has them, and what tells it."""
+        """Return a JSON object: start and end as in RFC 3339, and the source."""
         return {"start": in_words(self.start), "end": in_words(self.end), "source": self.source}
 
     @classmethod
@@ -74,42 +74,42 @@ class Acquisition:
         Raises
         ------
         ValueError, KeyError, TypeError
-            If it is not such a one.
+            If it is invalid.
         """
         start, end = (_moment(document[key])[0] for key in ("start", "end"))
         return cls(start, end, str(document["source"]))
 
 
 def in_words(moment: datetime.datetime) -> str:
-    """Return a time in UTC as RFC 3339 has it: 2016-01-12T15:59:02Z."""
+    """Return a time in UTC as in RFC 3339: 2016-01-12T15:59:02Z."""
     return moment.astimezone(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def stated_acquisition(text: str) -> Acquisition:
-    """Read what a user states: a date, a date with its time, or two of them with a slash between.
+    """Read a user's acquisition date: a date, a date with time, or two of them separated by a slash.
 
     Times without a zone are in UTC.
 
     Raises
     ------
     ValueError
-        If it is no such thing.
+        If it is invalid.
     """
     first, _, last = text.partition("/")
     start, end = _moment(first)
     return Acquisition(start, _moment(last)[1] if last else end, "--acquired")
 
 
-def told_acquisition(path: str, tags: Mapping[str, str]) -> Acquisition | None:
-    """Find out from a scene's tags, or else from the name of its product in its path, when it was taken.
+def known_acquisition(path: str, tags: Mapping[str, str]) -> Acquisition | None:
+    """Find the acquisition date from a scene's tags, or else from the product name in its path.
 
-    What is not a date that can be read without doubt tells nothing.
+    Ambiguous dates are ignored.
 
     Parameters
     ----------
     path : str
     tags : mapping
-        Its metadata, of all domains that may tell.
+        Its metadata, of all relevant domains.
     """
     for start, end, source in _candidates(path, {name.upper(): value for name, value in tags.items()}):
         with suppress(ValueError):
@@ -118,30 +118,30 @@ def told_acquisition(path: str, tags: Mapping[str, str]) -> Acquisition | None:
 
 
 def acquired_by(source: str, name: str, tags: Mapping[str, str]) -> Acquisition | None:
-    """Find out from a product's metadata, given as tags, or else from its name when it was taken.
+    """Find the acquisition date from a product's metadata, given as tags, or else from its name.
 
     Parameters
     ----------
     source : str
-        What the metadata are called, as it completes "by ...".
+        Name of the metadata, as it completes "from ...".
     name : str
     tags : mapping
     """
-    told = told_acquisition(name, tags)
-    by_tag = told is not None and told.source.startswith("its tag")
-    return replace(told, source=source) if told is not None and by_tag else told
+    known = known_acquisition(name, tags)
+    by_tag = known is not None and known.source.startswith("its tag")
+    return replace(known, source=source) if known is not None and by_tag else known
 
 
 def spanned(parts: Sequence[Acquisition | None]) -> Acquisition | None:
-    """Return the time from the first to the last of what was joined; None if that of one is not known."""
+    """Return the time from the first to the last of the joined scenes; None if one is unknown."""
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
-    return Acquisition(min(part.start for part in known), max(part.end for part in known), "what was joined")
+    return Acquisition(min(part.start for part in known), max(part.end for part in known), "the joined scenes")
 
 
 def _candidates(path: str, tags: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Yield what may tell start and end, and what it is; the surest first."""
+    """Yield candidates for start and end with their source, the most reliable first."""
     for name, until in _TAGS:
         if name in tags:
             yield tags[name], tags.get(until or name, tags[name]), f"its tag {name}"
@@ -154,19 +154,19 @@ def _candidates(path: str, tags: Mapping[str, str]) -> Iterator[tuple[str, str, 
 
 
 def _moment(text: str) -> tuple[datetime.datetime, datetime.datetime]:
-    """Read a date, or a date with its time; returns its first and its last second in UTC.
+    """Read a date, or a date with time; returns its first and its last second in UTC.
 
     Raises
     ------
     ValueError
-        If it is neither ISO 8601 nor what TIFF has (2016:01:12 15:59:02), or its year one that was never meant.
+        If it is neither ISO 8601 nor in TIFF's form (2016:01:12 15:59:02), or its year is implausible.
     """
     plain = re.sub(r"^(\d{4}):(\d{2}):(\d{2})(?= |$)", r"\1-\2-\3", text.strip())
     plain = re.sub(r"^(\d{8})_(\d{6})$", r"\1T\2", plain)
-    if re.fullmatch(r"\d{7}T\d{6}", plain):  # a year and a day of it
+    if re.fullmatch(r"\d{7}T\d{6}", plain):  # a year and the day of the year
         plain = datetime.datetime.strptime(plain, "%Y%jT%H%M%S").isoformat()
     if not re.fullmatch(r"\d{4}-?\d{2}-?\d{2}([T ]\d{2}:?\d{2}.*)?", plain):
-        raise ValueError(f"{text!r} is no date like 2016-01-12 or 2016-01-12T15:59:02Z")
+        raise ValueError(f"{text!r} is not a date such as 2016-01-12 or 2016-01-12T15:59:02Z")
     moment = datetime.datetime.fromisoformat(plain).replace(microsecond=0)
     if moment.year not in _YEARS:
         raise ValueError(f"{text!r} is not within the years {_YEARS.start} to {_YEARS.stop - 1}")

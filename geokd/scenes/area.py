@@ -20,7 +20,7 @@ from geokd.scenes.options import AreaOptions
 from geokd.scenes.silent_layers import refuse_silent
 from geokd.scenes.vector_layer import brought_to, read_features
 
-_EDGE_PARTS = 50  # of which each side of a box is made, since a straight one in degrees is bent in a projection
+_EDGE_PARTS = 50  # parts of each side of a box, because a straight line in degrees is curved in a projection
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Area:
     ----------
     geometry : shapely geometry
     note : str
-        What it is, in a sentence.
+        Description in a sentence.
     """
 
     geometry: BaseGeometry
@@ -39,11 +39,11 @@ class Area:
 
     @property
     def sha256(self) -> str:
-        """What tells it from other areas."""
+        """Identifier that distinguishes it from other areas."""
         return sha256(shapely.to_wkb(self.geometry)).hexdigest()
 
     def touches(self, grid: SceneGrid, rows: slice, cols: slice) -> bool:
-        """Whether it has a point in common with a rectangle of cells."""
+        """Whether it overlaps a rectangle of cells."""
         return bool(shapely.intersects(self.geometry, _rectangle(grid, rows, cols)))
 
     def covers(self, grid: SceneGrid, rows: slice, cols: slice) -> bool:
@@ -58,26 +58,26 @@ class Area:
         return np.asarray(burnt == 1)
 
     def extent(self, grid: SceneGrid) -> tuple[slice, slice]:
-        """Return the rows and columns of a grid between which it lies; empty slices if it lies beside it."""
+        """Return its bounding rows and columns in a grid; empty slices if it does not overlap the grid."""
         points = shapely.get_coordinates(self.geometry)
         cols, rows = ~grid.transform @ (points[:, 0], points[:, 1])
         return _span(rows, grid.height), _span(cols, grid.width)
 
 
 def read_area(options: AreaOptions, grid: SceneGrid, scene: str) -> Area | None:
-    """Read the area that a user asks for; None if none is.
+    """Read the area of interest; None if none is given.
 
     Raises
     ------
     CallError
-        If there is no such file, layer or field.
+        If the file, layer or field does not exist.
     SceneError
-        If it holds no polygons, or lies beside the scene.
+        If it has no polygons, or does not overlap the scene.
     """
     if options.aoi is None and options.bbox is None:
         return None
     if grid.crs is None:
-        raise SceneError(f"{scene} has no coordinate reference system, so no area can be laid over it; assign one")
+        raise SceneError(f"{scene} has no coordinate reference system, so it cannot be clipped to an area; assign one")
     try:
         if options.bbox is not None:
             geometries, note = _box(options.bbox), "the box " + ", ".join(f"{side:g}" for side in options.bbox)
@@ -87,12 +87,12 @@ def read_area(options: AreaOptions, grid: SceneGrid, scene: str) -> Area | None:
             geometries, crs, note = _polygons(options.aoi, options.where)
             placed = brought_to(geometries, crs, grid)
     except ProjError as error:
-        raise SceneError(f"the area cannot be brought into the coordinates of {scene}: {error}") from error
+        raise SceneError(f"the area cannot be transformed to the coordinates of {scene}: {error}") from error
     whole = shapely.union_all(shapely.make_valid(placed))
     shapely.prepare(whole)
-    area = Area(whole, f"cells whose centres lie within {note} are mapped; the rest of the scene is left out")
+    area = Area(whole, f"only cells whose centres lie within {note} are mapped")
     if not area.touches(grid, slice(0, grid.height), slice(0, grid.width)):
-        raise SceneError(f"{note} does not lie over {scene}; check the area, or take the scene of that place")
+        raise SceneError(f"{note} does not overlap {scene}; check the area, or use a scene of that place")
     return area
 
 
@@ -114,7 +114,7 @@ def _polygons(aoi: str, where: str | None) -> tuple[NDArray[np.object_], str, st
         raise SceneError(f"{path} holds no polygon{chosen}")
     if (shapely.get_dimensions(geometries) < 2).any():
         raise SceneError(
-            f"{path} holds points or lines{chosen}, which have no area; give polygons, such as a buffer of them"
+            f"{path} holds points or lines{chosen}, which have no area; give polygons, such as a buffer around them"
         )
     if crs is None:
         raise SceneError(f"{path} has no coordinate reference system; assign one with ogr2ogr -a_srs EPSG:...")
@@ -123,20 +123,20 @@ def _polygons(aoi: str, where: str | None) -> tuple[NDArray[np.object_], str, st
 
 
 def _layer(path: Path, wanted: str) -> str:
-    """Return the layer that is asked for, or the only one.
+    """Return the requested layer, or the only one.
 
     Raises
     ------
     CallError
-        If there is no such layer, or several and none is asked for.
+        If the layer does not exist, or there are several and none is requested.
     SceneError
-        If it is no vector file.
+        If it is not a vector file.
     """
     refuse_silent(path, wanted)
     try:
         layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     except pyogrio.errors.DataSourceError as error:
-        raise SceneError(f"{path} is no vector file, or a broken one: {error}") from error
+        raise SceneError(f"{path} is not a vector file, or is broken: {error}") from error
     if wanted in layers:
         return wanted
     if not wanted and len(layers) == 1:
@@ -144,11 +144,11 @@ def _layer(path: Path, wanted: str) -> str:
     there = f"it has {named(layers, 5)}" if layers else "it has none with geometry"
     if wanted:
         raise CallError(f"{path} has no layer {wanted}; {there}")
-    raise CallError(f"{path} has {len(layers)} layers; name one of them, as --aoi {path}:LAYER; {there}")
+    raise CallError(f"{path} has {len(layers)} layers; name one of them with --aoi {path}:LAYER; {there}")
 
 
 def _box(bbox: tuple[float, float, float, float]) -> NDArray[np.object_]:
-    """Return a box in degrees with sides of short parts; across the antimeridian it goes on beyond 180."""
+    """Return a box in degrees with sides split into short parts; across the antimeridian it extends beyond 180."""
     west, south, east, north = bbox
     box = shapely.box(west, south, east if east > west else east + 360, north)
     length = max(box.bounds[2] - box.bounds[0], north - south)

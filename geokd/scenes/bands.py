@@ -1,4 +1,4 @@
-"""Which bands of a scene a student is given. Pure."""
+"""Choice of a scene's bands for a student. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from geokd.errors import SceneError, one_message
 from geokd.model.contract import InputContract
 from geokd.scenes.sensors import BAND_NAMES, PLANETSCOPE, SENTINEL_2
 
-_NAMELESS = {"gray", "undefined"}  # colours that tell nothing of a band
+_NAMELESS = {"gray", "undefined"}  # colours without information about a band
 _CENTRES_NM = {"blue": 490.0, "green": 560.0, "red": 665.0, "nir": 842.0}  # of Sentinel-2's
 _AMBIGUOUS = ("b01", "b02", "b03", "b04")  # of four bands: Sentinel-2's first ones, or PlanetScope's
 
 HAZE = (150.0, 190.0)
-"""What bright haze tends to in the steps of bytes that a model sees, at the red and the blue end: slightly blue."""
+"""Bytes of bright haze at the red and the blue end, for a model's input: slightly blue."""
 
 
 @dataclass(frozen=True)
 class BandChoice:
-    """Bands to read, 1-based, in the contract's order, and a sentence that says why these."""
+    """Bands to read, 1-based, in the contract's order, and the reason in a sentence."""
 
     bidx: tuple[int, ...]
     note: str
@@ -38,66 +38,67 @@ def choose_bands(
     Parameters
     ----------
     descriptions : tuple of str
-        Of each band, empty where there is none.
+        Description of each band, empty if there is none.
     colours : tuple of str
         GDAL's colour interpretation of each band.
     wanted : tuple of str
         The contract's bands.
     bidx : tuple of int or None
-        What the user asked for.
+        The user's choice.
     sensor : str, optional
-        Whose names the descriptions are; see :mod:`geokd.scenes.sensors`. Default: Sentinel-2's, or common names.
+        Sensor whose band names the descriptions are; see :mod:`geokd.scenes.sensors`. Default: Sentinel-2's, or common
+        names.
 
     Raises
     ------
     SceneError
-        If the bands asked for are not there, or cannot be told.
+        If the requested bands do not exist, or bands cannot be identified.
     """
     count = len(colours)
     names = ", ".join(wanted)
     if bidx is not None:
         problems = []
         if len(bidx) != len(wanted):
-            problems.append(f"--bidx names {len(bidx)} bands, the model takes {len(wanted)} ({names})")
+            problems.append(f"--bidx names {len(bidx)} bands, the model needs {len(wanted)} ({names})")
         outside = [b for b in bidx if not 1 <= b <= count]
         if outside:
             problems.append(f"--bidx {','.join(map(str, outside))} is outside the scene's bands 1..{count}")
         if problems:
             raise SceneError(one_message(problems))
-        return BandChoice(bidx, f"bands {_list(bidx)} are taken as {names}, as --bidx says")
+        return BandChoice(bidx, f"bands {_list(bidx)} are used as {names} (--bidx)")
     named = tuple(find_band(descriptions, name, sensor) for name in wanted)
     if all(named) and len(set(named)) == len(named):
         _refuse_names_of_two_sensors(descriptions, names, sensor)
         whose = f" as those of {sensor}" if sensor not in (None, SENTINEL_2) else ""
-        return BandChoice(named, f"bands {_list(named)} are taken as {names}, by their descriptions{whose}")
+        return BandChoice(named, f"bands {_list(named)} are used as {names}, by their descriptions{whose}")
     coloured = tuple(find_band(colours, name) for name in wanted)
     if all(coloured) and len(set(coloured)) == len(coloured):
-        return BandChoice(coloured, f"bands {_list(coloured)} are taken as {names}, by their colour interpretation")
+        return BandChoice(coloured, f"bands {_list(coloured)} are used as {names}, by their colour interpretation")
     images = [b for b, colour in enumerate(colours, 1) if colour != "alpha"]
     first = tuple(images[: len(wanted)])
     nameless = not any(descriptions) and all(colours[b - 1] in _NAMELESS for b in images)
     if len(first) == len(wanted) == 3 and len(images) <= 4 and nameless:
         return BandChoice(
-            first, f"bands {_list(first)} are taken as {names}, by their order: nothing in the file names them"
+            first, f"bands {_list(first)} are used as {names}, by their order, because the file does not name them"
         )
     listing = ", ".join(f"{b} {d or c}" for b, (d, c) in enumerate(zip(descriptions, colours, strict=True), 1))
     if "palette" in colours:
         raise SceneError(
-            f"its values are numbers of colours in a palette, the model takes {len(wanted)} bands ({names}); give each"
-            " colour a band of its own with gdal_translate -expand rgb, if its colours are those"
+            f"its values are indices of a colour palette, but the model needs {len(wanted)} bands ({names}); convert"
+            " it with gdal_translate -expand rgb, if its colours are those"
         )
     if len(images) < len(wanted):
         raise SceneError(
-            f"it has {count} band{'s' * (count > 1)} ({listing}), the model takes {len(wanted)} ({names});"
-            " stack the missing bands, for instance with gdalbuildvrt -separate, or name a file for each with --bands"
+            f"it has {count} band{'s' * (count > 1)} ({listing}), the model needs {len(wanted)} ({names});"
+            " stack the missing bands, for instance with gdalbuildvrt -separate, or name one file per band with --bands"
         )
     raise SceneError(
-        f"its bands ({listing[:300]}) do not show which are {names}; name them in this order, for instance --bidx 3,2,1"
+        f"its bands ({listing[:300]}) do not show which are {names}; name them in this order, such as --bidx 3,2,1"
     )
 
 
 def _refuse_names_of_two_sensors(descriptions: tuple[str, ...], names: str, sensor: str | None) -> None:
-    """Refuse four bands of names that mean one thing for one sensor and another for another.
+    """Refuse four bands whose names are ambiguous between sensors.
 
     Raises
     ------
@@ -106,9 +107,9 @@ def _refuse_names_of_two_sensors(descriptions: tuple[str, ...], names: str, sens
     if sensor is None and tuple(_plain(label) for label in descriptions) == _AMBIGUOUS:
         other = ", ".join(BAND_NAMES[PLANETSCOPE][name] for name in _AMBIGUOUS)
         raise SceneError(
-            f"its four bands are called {', '.join(descriptions)}, and the sensor is unknown: of PlanetScope"
-            f" they are {other}, of Sentinel-2 coastal aerosol, blue, green, red. The model takes {names}: give --bidx"
-            " 3,2,1 for the first, --bidx 4,3,2 for the second (with a near infrared, its number as the last)"
+            f"its four bands are named {', '.join(descriptions)}, and the sensor is unknown: for PlanetScope"
+            f" they are {other}, for Sentinel-2 coastal aerosol, blue, green, red. The model needs {names}: give --bidx"
+            " 3,2,1 for the first, --bidx 4,3,2 for the second (with the near infrared last, if needed)"
         )
 
 
@@ -120,9 +121,9 @@ def find_band(labels: tuple[str, ...], wanted: str, sensor: str | None = None) -
     labels : tuple of str
         Descriptions or colours.
     wanted : str
-        A common name, or one of Sentinel-2's bands.
+        A common name, or the name of a Sentinel-2 band.
     sensor : str, optional
-        Whose bands the labels are. Default: Sentinel-2's.
+        Sensor of the labels. Default: Sentinel-2.
     """
     name = _common(wanted, SENTINEL_2)
     for band, label in enumerate(labels, 1):
@@ -132,7 +133,7 @@ def find_band(labels: tuple[str, ...], wanted: str, sensor: str | None = None) -
 
 
 def _common(label: str, sensor: str) -> str:
-    """Return the common name of a band: of `b4`, `B04` or `B4, central wavelength 665 nm` what the sensor calls so."""
+    """Return the common name of a band, of a sensor, labelled `b4`, `B04` or `B4, central wavelength 665 nm`."""
     name = _plain(label)
     return BAND_NAMES.get(sensor, {}).get(name, name)
 
@@ -144,7 +145,7 @@ def _plain(label: str) -> str:
 
 
 def wavelengths_nm(bands: tuple[str, ...]) -> tuple[float, ...]:
-    """Centre of each band; if one is of no known name, all are taken to lie evenly from red to blue."""
+    """Centre of each band; if a name is unknown, all are assumed to lie evenly from red to blue."""
     known = [_CENTRES_NM.get(_common(band, SENTINEL_2)) for band in bands]
     if all(known):
         return tuple(centre for centre in known if centre is not None)
@@ -158,6 +159,6 @@ def _list(bidx: tuple[int, ...]) -> str:
 
 
 def true_colour(pixels: NDArray[np.uint8], contract: InputContract) -> NDArray[np.uint8]:
-    """Choose red, green and blue of bands (C, h, w) by the contract's names; without them, the first band as grey."""
+    """Choose red, green and blue of bands (C, h, w) by the contract's names, or else the first band as grey."""
     bands = [find_band(contract.bands, colour) for colour in ("red", "green", "blue")]
     return pixels[[band - 1 for band in bands] if all(bands) else [0, 0, 0]]

@@ -1,4 +1,4 @@
-"""Collars: fill of one value between a picture and the border of its file, which no nodata value declares. Pure."""
+"""Collars: fill of one value between the image and the border of its file without a declared nodata value. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Collar:
     ----------
     value : float
     share : float or None
-        Of all pixels; None where only parts of the scene were looked at.
+        Share of all pixels; None if only parts of the scene were read.
     """
 
     value: float
@@ -33,13 +33,13 @@ class Collar:
             "parts of the border" if self.share is None else f"{100 * self.share:.0f} % of the pixels, at the border,"
         )
         return (
-            f"{size} are {self.value:g} in all bands though no nodata is declared; if they are fill, give --nodata"
+            f"{size} are {self.value:g} in all bands but no nodata value is declared; if they are fill, give --nodata"
             f" {self.value:g}"
         )
 
 
 def collars_of(values: NDArray[np.generic], valid: NDArray[np.bool_]) -> Iterator[Collar]:
-    """Find collars in a whole scene, thinned.
+    """Find collars in a whole scene, subsampled.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def collar_of_windows(windows: list[tuple[NDArray[np.generic], NDArray[np.bool_]
 
 
 def _fill_values(dtype: np.dtype[Any]) -> tuple[float, ...]:
-    """Values that makers fill with: 0, the ends of an integer type, and -9999 where there can be one."""
+    """Return common fill values: 0, the ends of an integer type, and -9999 if the type allows it."""
     if dtype.kind not in "iu":
         return _USUAL_FILL
     ends = np.iinfo(dtype)

@@ -1,4 +1,4 @@
-"""GeoPackages and other SQLite files, read where nothing may be written, too."""
+"""GeoPackages and other SQLite files, read also from read-only folders."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ _PROBE = "SELECT count(*) FROM sqlite_master"
 def database_read(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a database to read it.
 
-    One in WAL mode, as QGIS leaves them, wants to write a file beside itself even to be read. Where that cannot be, it
-    is opened as one that nobody changes.
+    A database in WAL mode, as QGIS leaves them, needs to write a file beside itself even for reading. If that is not
+    possible, it is opened as immutable.
 
     Raises
     ------
     sqlite3.Error
-        If it is none, or changes are waiting beside it that cannot be taken in.
+        If it is not a database, or has pending changes beside it that cannot be applied.
     """
     address = f"{path.resolve().as_uri()}?mode=ro"
     database = sqlite3.connect(address, uri=True)
@@ -30,8 +30,8 @@ def database_read(path: Path) -> Iterator[sqlite3.Connection]:
             with suppress(OSError):
                 if waiting.stat().st_size:
                     raise sqlite3.OperationalError(
-                        f"changes wait in {waiting.name} that cannot be taken in, since its folder is read-only (WAL);"
-                        " copy both files to a folder that may be written"
+                        f"pending changes in {waiting.name} cannot be applied, because its folder is read-only (WAL);"
+                        " copy both files to a writable folder"
                     ) from error
             database.close()
             database = sqlite3.connect(f"{address}&immutable=1", uri=True)

@@ -1,4 +1,4 @@
-"""Whether a scene's pixels lie where, and are as large as, a student can take them. Pure: no file is opened here."""
+"""Whether a scene's place and pixel size are suitable for a student. Pure: no file is opened here."""
 
 import math
 import shlex
@@ -16,17 +16,17 @@ RESOLUTION_TOLERANCE = 0.2
 """Share by which a scene's pixel size may differ from the contract's."""
 
 AREAL_TOLERANCE = 0.02
-"""Share by which a projection may stretch areas, or skewed pixels shrink; UTM stays below 0.1 % in its zone."""
+"""Share by which a projection may distort areas, or skewed pixels shrink; UTM stays below 0.1 % in its zone."""
 
 _EARTH_RADIUS_M = 6_378_137.0
-_MEND_PLACE = "give it the transform and the system it should have with gdal_edit.py -a_ullr and -a_srs"
-_BLURRED = 2.0  # times the contract's pixel, from which on resampling would make up what is not there
+_MEND_PLACE = "set the right transform and coordinate system with gdal_edit.py -a_ullr and -a_srs"
+_BLURRED = 2.0  # times the contract's pixel size, above which resampling would invent detail
 _ROUNDING = 1e-6  # degrees
-_RADIUS_TOLERANCE = 0.01  # as a share; all ellipsoids and spheres in use are nearer
+_RADIUS_TOLERANCE = 0.01  # as a share of the Earth's radius; all ellipsoids in use are closer
 
 
 def grid_problems(info: SceneInfo, contract: InputContract) -> list[str]:
-    """Return what is wrong with CRS and pixel size, one sentence each."""
+    """Return the problems of CRS and pixel size, one sentence each."""
     grid, target, path = info.grid, contract.ground_resolution_m, shlex.quote(info.path)
     warp = f"-tr {target:g} {target:g} -r average {path}"
     try:
@@ -39,24 +39,24 @@ def grid_problems(info: SceneInfo, contract: InputContract) -> list[str]:
         return [f"its coordinate reference system has no known unit ({error}); reproject it with gdalwarp -t_srs"]
     if grid.squareness < 1 - AREAL_TOLERANCE:
         return [
-            f"its pixels are no rectangles, their sides stand at {math.degrees(math.asin(grid.squareness)):.0f}"
-            f" degrees; bring it onto a grid with gdalwarp -t_srs EPSG:{utm_epsg(grid)} {warp} utm.tif"
+            f"its pixels are not rectangles, their sides meet at {math.degrees(math.asin(grid.squareness)):.0f}"
+            f" degrees; warp it with gdalwarp -t_srs EPSG:{utm_epsg(grid)} {warp} utm.tif"
         ]
     if abs(stretch - 1) > AREAL_TOLERANCE:
         return [
-            f"its projection shows areas {stretch:.3g} times their size here, so pixels and areas would be wrong;"
+            f"its projection distorts areas {stretch:.3g} times here, so pixels and areas would be wrong;"
             f" reproject it with gdalwarp -t_srs EPSG:{utm_epsg(grid)} {warp} utm.tif"
         ]
     if all(abs(size / target - 1) <= RESOLUTION_TOLERANCE for size in (size_x, size_y)):
         return []
-    measured = f"its pixels measure {size_x:.4g} x {size_y:.4g} m, the model takes {target:g} m give or take"
+    measured = f"its pixels measure {size_x:.4g} x {size_y:.4g} m, the model needs {target:g} m within"
     measured += f" {100 * RESOLUTION_TOLERANCE:g} %"
     to_utm = f"-t_srs EPSG:{utm_epsg(grid)} " if grid.crs.is_geographic else ""
     remedy = f"; resample it with --resample {target:g}, or with gdalwarp {to_utm}{warp} resampled.tif"
     if min(size_x, size_y) > _BLURRED * target:
-        remedy = ": what it looks for is not to be seen in them; take a finer scene, or resample it all the same with"
+        remedy = ", too coarse for what the model was trained on; use a finer scene, or resample it anyway with"
         remedy += f" --resample {target:g}"
-    return [f"{measured}{remedy}, or take a model made for that size (geokd info {path} names those that fit)"]
+    return [f"{measured}{remedy}, or use a model for that size (geokd info {path} lists those that fit)"]
 
 
 def areal_stretch(grid: SceneGrid) -> float:
@@ -65,7 +65,7 @@ def areal_stretch(grid: SceneGrid) -> float:
     Raises
     ------
     ProjError
-        If PROJ cannot tell.
+        If PROJ cannot compute it.
     """
     if grid.crs is None or grid.crs.is_geographic:
         return 1.0
@@ -76,12 +76,12 @@ def areal_stretch(grid: SceneGrid) -> float:
 
 
 def _unplaced(info: SceneInfo, path: str, warp: str) -> str:
-    """Say what a file lacks to place its pixels; empty if it does. `path` and `warp` are for the remedies."""
+    """Describe missing georeferencing of a file; empty if complete. `path` and `warp` are for the remedies."""
     if info.placing != "transform":
         by = " -rpc" if info.placing == "rational polynomials" else ""
         return (
-            f"its pixels lie where {info.placing} say, not on a grid; bring it onto one with gdalwarp{by} -t_srs"
-            f" EPSG:32618 {warp} utm.tif, with the UTM zone of the place"
+            f"it is georeferenced by {info.placing}, not by a grid; warp it with gdalwarp{by} -t_srs"
+            f" EPSG:32618 {warp} utm.tif, with the right UTM zone"
         )
     if info.grid.crs is None:
         return (
@@ -90,19 +90,19 @@ def _unplaced(info: SceneInfo, path: str, warp: str) -> str:
         )
     if info.grid.transform == Affine.identity():
         return (
-            "it does not say where its pixels lie, for it has no transform; take the file it was made from, or give its"
+            "it has no geotransform, so its place is unknown; use the file it was made from, or set its"
             f" corners with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM {path}"
         )
     return ""
 
 
 def _misplaced(grid: SceneGrid) -> str:
-    """Say why the coordinates of a grid with a CRS are those of no place on the Earth; empty if they are.
+    """Describe why the coordinates of a grid with a CRS are not on the Earth; empty if they are.
 
     Raises
     ------
     ProjError, CRSError
-        If the CRS cannot be told.
+        If the CRS cannot be interpreted.
     """
     assert grid.crs is not None
     crs = pyproj.CRS.from_wkt(grid.crs.to_wkt())
@@ -111,13 +111,13 @@ def _misplaced(grid: SceneGrid) -> str:
     radius = crs.ellipsoid.semi_major_metre
     if abs(radius / _EARTH_RADIUS_M - 1) > _RADIUS_TOLERANCE:
         return (
-            f"its coordinate reference system ({crs.name}) is of a body of {radius / 1000:,.0f} km radius, not of the"
+            f"its coordinate reference system ({crs.name}) is for a body of {radius / 1000:,.0f} km radius, not for the"
             f" Earth; {_MEND_PLACE}"
         )
     x, y = grid.transform @ (grid.width / 2, grid.height / 2)
     if not crs.is_geographic:
         inside = all(map(math.isfinite, pyproj.Proj(crs)(x, y, inverse=True)))
-        place = f"its centre, {x:.6g}, {y:.6g}, is no place in its coordinate reference system ({crs.name})"
+        place = f"its centre, {x:.6g}, {y:.6g}, is outside its coordinate reference system ({crs.name})"
         return "" if inside else f"{place}; {_MEND_PLACE}"
     degrees = math.degrees(float(grid.crs.units_factor[1]))
     left, bottom, right, top = (side * degrees for side in grid.bounds)

@@ -1,9 +1,9 @@
-"""Where pixels, patches and cells lie: pure geometry, no file is opened here.
+"""Grids of pixels, patches and cells: pure geometry, no file is opened here.
 
 A scene is cut into square patches of `patch_px` pixels, `stride_px` apart. The map is made of square cells of `cell_px`
-pixels: cell (r, c) starts at pixel (r * cell_px, c * cell_px). Of a patch student, a cell is as wide as the stride, and
-patches that overlap are averaged (:class:`PatchGrid`). Of a dense student, each patch gives the cells in its middle,
-and overlaps its neighbours by the margin around these (:class:`DenseGrid`).
+pixels: cell (r, c) starts at pixel (r * cell_px, c * cell_px). With a patch student, a cell is as wide as the stride,
+and overlapping patches are averaged (:class:`PatchGrid`). With a dense student, each patch gives the cells in its
+middle, and overlaps its neighbours by the margin around these (:class:`DenseGrid`).
 """
 
 import math
@@ -29,7 +29,7 @@ class SceneGrid:
     height, width : int
         Size in pixels, at least 1.
     crs : CRS or None
-        Coordinate reference system; None where the file names none.
+        Coordinate reference system; None if the file has none.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class SceneGrid:
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
-        """Left, bottom, right, top of the grid in world coordinates, of rotated grids too."""
+        """Left, bottom, right, top of the grid in world coordinates, also for rotated grids."""
         corners = [self.transform @ (c, r) for c in (0, self.width) for r in (0, self.height)]
         xs, ys = zip(*corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
@@ -61,8 +61,8 @@ class SceneGrid:
     def pixel_size_m(self) -> tuple[float, float]:
         """Ground size of a pixel in metres, (x, y), at the centre of the grid.
 
-        Angles are converted on a sphere (good to 0.5 %), other units by the factor the CRS gives. Without a CRS the
-        transform is taken to be in metres.
+        Angles are converted on a sphere (good to 0.5 %), other units by the factor of the CRS. Without a CRS the
+        transform is assumed to be in metres.
         """
         (x, y), t = self._metres_per_unit, self.transform
         return math.hypot(t.a * x, t.d * y), math.hypot(t.b * x, t.e * y)
@@ -132,12 +132,12 @@ class Rectangle:
         )
 
     def of(self, grid: SceneGrid) -> SceneGrid:
-        """Return the grid of this part alone."""
+        """Return the grid of this part."""
         transform = grid.transform @ Affine.translation(self.col_start, self.row_start)
         return SceneGrid(transform, self.height, self.width, grid.crs)
 
     def common(self, rows: slice, cols: slice) -> "Rectangle":
-        """Return what it has in common with other rows and columns; of no height or width if there is nothing."""
+        """Return its intersection with other rows and columns; with height or width 0 if it is empty."""
         top, left = max(self.row_start, rows.start), max(self.col_start, cols.start)
         bottom, right = min(self.row_stop, rows.stop), min(self.col_stop, cols.stop)
         return Rectangle(top, max(top, bottom), left, max(left, right))
@@ -190,7 +190,7 @@ class PatchGrid:
 
     @property
     def margin_px(self) -> int:
-        """Border of a patch whose answers are not used: none."""
+        """Width of the unused border of a patch: 0."""
         return 0
 
     @property
@@ -200,7 +200,7 @@ class PatchGrid:
 
     @cached_property
     def cell_grid(self) -> SceneGrid:
-        """The grid of the map: the scene's transform times the stride, exactly; ragged ends count as whole cells."""
+        """The grid of the map: the scene's transform times the stride, exactly; partial cells count as whole."""
         return grid_of_cells(self.scene_grid, self.stride_px)
 
     @property
@@ -215,7 +215,7 @@ class PatchGrid:
         Raises
         ------
         IndexError
-            If there is no such patch.
+            If the patch does not exist.
         """
         rows, cols = self.shape
         if not (0 <= row < rows and 0 <= col < cols):
@@ -239,7 +239,7 @@ class PatchGrid:
         return _blocks(self, height_px, width_px)
 
     def own_cells(self, block: "PatchBlock") -> tuple[slice, slice]:
-        """Rows and columns of the cells from the block's first patch to the next block's; each cell is one block's own.
+        """Rows and columns of the cells from the block's first patch to the next block's; a cell is in one block.
 
         The last patches own the cells to the end of the map.
         """
@@ -251,11 +251,11 @@ class PatchGrid:
 
 @dataclass(frozen=True)
 class DenseGrid:
-    """The patches of a dense student, and the cells that it answers for.
+    """The patches of a dense student, and the cells that it classifies.
 
-    Patches lie on one lattice that the scene fixes: patch (r, c) owns the `stride_px` x `stride_px` pixels from
-    (r * stride_px, c * stride_px) on, and begins `margin_px` before them. So the first and last patches reach past the
-    scene on all sides; readers fill that part by reflection.
+    Patches lie on one lattice fixed by the scene: patch (r, c) owns the `stride_px` x `stride_px` pixels from (r *
+    stride_px, c * stride_px), and begins `margin_px` before them. So the first and last patches reach past the scene on
+    all sides; readers fill that part by reflection.
 
     Parameters
     ----------
@@ -270,7 +270,7 @@ class DenseGrid:
     Raises
     ------
     ValueError
-        If a cell does not divide patch and margin, or the margins leave nothing of a patch.
+        If a cell does not divide patch and margin, or the margins fill the patch.
     """
 
     scene_grid: SceneGrid
@@ -292,12 +292,12 @@ class DenseGrid:
 
     @property
     def stride_px(self) -> int:
-        """Distance between neighbouring patches in pixels, and side of the square that is a patch's own."""
+        """Distance between neighbouring patches in pixels, and side of the square that a patch owns."""
         return self.patch_px - 2 * self.margin_px
 
     @cached_property
     def cell_grid(self) -> SceneGrid:
-        """The grid of the map: the scene's transform times the cell, exactly; ragged ends count as whole cells."""
+        """The grid of the map: the scene's transform times the cell, exactly; partial cells count as whole."""
         return grid_of_cells(self.scene_grid, self.cell_px)
 
     @property
@@ -322,7 +322,7 @@ class DenseGrid:
         return _blocks(self, height_px, width_px)
 
     def own_cells(self, block: "PatchBlock") -> tuple[slice, slice]:
-        """Rows and columns of the cells that the patches of a block give; each cell is one block's own."""
+        """Rows and columns of the cells that the patches of a block give; a cell is in one block."""
         cells, grid = self.stride_px // self.cell_px, self.cell_grid
         return (
             slice(block.row_start * cells, min(block.row_stop * cells, grid.height)),
@@ -335,7 +335,7 @@ AnyGrid = PatchGrid | DenseGrid
 
 
 def grid_of_cells(scene: SceneGrid, cell_px: int) -> SceneGrid:
-    """Return the grid of square cells of `cell_px` pixels over a scene; ragged ends count as whole cells."""
+    """Return the grid of square cells of `cell_px` pixels over a scene; partial cells count as whole."""
     return SceneGrid(
         transform=scene.transform @ Affine.scale(cell_px),
         height=-(-scene.height // cell_px),

@@ -1,4 +1,4 @@
-"""A first reading of layers that are computed as they are read, in a process of its own that can be ended.
+"""A trial reading of layers that are computed while they are read, in a separate process that can be ended.
 
 A view of a few bytes can describe a layer of trillions of features, and neither SQLite nor GDAL stops in the middle.
 """
@@ -11,14 +11,14 @@ from pathlib import Path
 from geokd.errors import ChipError
 
 CPU_SECONDS, MOST_GIB = 20, 4
-"""Time of a processor and memory that such a layer may take to be read."""
+"""Processor time and memory that reading such a layer may take."""
 
-_WALL_SECONDS = 120  # on a machine that is busy with other things
+_WALL_SECONDS = 120  # for a busy machine
 _TOO_MUCH = "too much"
 
 
 def try_to_read(path: Path, layer: str) -> None:
-    """Read a layer in a process of its own; what else is wrong with it is found by who reads it next.
+    """Read a layer in a separate process; other errors are found when it is read again.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def try_to_read(path: Path, layer: str) -> None:
         process.wait()
     if not ended:
         raise ChipError(
-            f"{path} holds a view that takes more than {CPU_SECONDS} s of a processor or {MOST_GIB} GiB to be read;"
+            f"{path} holds a view that takes more than {CPU_SECONDS} s of processor time or {MOST_GIB} GiB to read;"
             " copy the layer that is wanted out of it by ogr2ogr"
         )
 

@@ -1,4 +1,4 @@
-"""Masks of clouds, shadows and whatever else is to be left out: where they are, and what their values mean."""
+"""Masks of clouds, shadows and other pixels that are left out: where they are stored, and what their values mean."""
 
 import re
 from collections.abc import Mapping
@@ -46,13 +46,13 @@ _VALUES = re.compile(r"\d+(?:,\d+)*")
 
 @dataclass(frozen=True)
 class MaskRule:
-    """Which pixels of a mask are left out: those of some values, or with one of some bits; of neither, all but 0.
+    """Which pixels of a mask are left out: those with given values or bits; if none are given, all but 0.
 
     Parameters
     ----------
     values : tuple of int
     bits : int
-        The bits, together as a number.
+        The bits, as one number.
     """
 
     values: tuple[int, ...] = ()
@@ -77,7 +77,7 @@ class MaskPlan:
     Parameters
     ----------
     raster : str
-        What GDAL opens.
+        Name for GDAL.
     bidx : int
     rule : MaskRule
     note : str
@@ -96,7 +96,7 @@ class MaskPlan:
     files: tuple[str, ...] = ()
 
     def kept(self, window: Window, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """Read which pixels of a window are not left out, bool (h, w), thinned to `shape`.
+        """Read which pixels of a window are not left out, bool (h, w), subsampled to `shape`.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class MaskPlan:
 
 
 def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
-    """Find the mask that a user asks for, bring it onto the scene's grid, and fix what it leaves out.
+    """Find the mask that a user names, warp it to the scene's grid, and decide what it leaves out.
 
     Parameters
     ----------
@@ -123,9 +123,9 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
     Raises
     ------
     CallError
-        If there is no such mask, value or name.
+        If the mask, value or name does not exist.
     SceneError
-        If it cannot be read, or lies elsewhere.
+        If it cannot be read, or does not overlap the scene.
     """
     name, _, chosen = asked.rpartition(":")
     if not name or not (_VALUES.fullmatch(chosen) or name.lower() in _PARTS):
@@ -135,17 +135,17 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
     rule, words = _rule(kind, chosen)
     what = f"the mask {kind or file_name(name)}"
     raster, files, whole = _on_grid(file, info.grid, rule, what)
-    note = f"pixels where {what} {words} are left out{'' if whole else ', and those beyond the mask'}"
+    note = f"pixels where {what} {words} are left out{'' if whole else ', and those outside the mask'}"
     return MaskPlan(raster, 1 if raster.startswith("<") else file.bidx, rule, note, without_secrets(asked), files)
 
 
 def _rule(kind: str, chosen: str) -> tuple[MaskRule, str]:
-    """Return what is left out, and the words for it.
+    """Return what is left out, with a description.
 
     Raises
     ------
     CallError
-        If values or names are not those of this mask.
+        If the mask does not have these values or names.
     """
     parts = [part.strip().lower() for part in chosen.split(",")] if chosen else []
     if kind in _BITS:
@@ -154,9 +154,9 @@ def _rule(kind: str, chosen: str) -> tuple[MaskRule, str]:
         unknown = [part for part in taken if part not in bits]
         if unknown:
             raise CallError(f"--mask {kind} has no {' or '.join(unknown)}; it has {', '.join(bits)}")
-        return MaskRule(bits=sum(1 << bits[part] for part in taken)), f"says {', '.join(taken)}"
+        return MaskRule(bits=sum(1 << bits[part] for part in taken)), f"marks {', '.join(taken)}"
     if not all(part.isdigit() for part in parts):
-        raise CallError(f"--mask {kind}:{chosen} is no list of values like {kind}:3,8,9")
+        raise CallError(f"--mask {kind}:{chosen} is not a list of values such as {kind}:3,8,9")
     values = tuple(int(part) for part in parts)
     if kind == "scl":
         values = values or _SCL_LEFT_OUT
@@ -170,12 +170,12 @@ def _rule(kind: str, chosen: str) -> tuple[MaskRule, str]:
 
 
 def _mask_of_scene(info: SceneInfo, kind: str) -> BandFile:
-    """Find a mask that comes with a scene: of its product, among its bands, or in a file beside it.
+    """Find a mask that belongs to a scene: in its product, among its bands, or in a file beside it.
 
     Raises
     ------
     CallError
-        If there is none.
+        If it does not exist.
     """
     if info.product is not None and kind in info.product.masks:
         files = info.product.masks[kind]
@@ -190,7 +190,7 @@ def _mask_of_scene(info: SceneInfo, kind: str) -> BandFile:
             return BandFile(str(beside[0].absolute()))
     there = sorted(info.product.masks) if info.product is not None else []
     hint = f"it has {named(there, 5)}" if there else "give the mask as a file: --mask FILE:VALUE,VALUE"
-    raise CallError(f"{info.path} comes with no mask {kind}, which is part of {_PARTS[kind]}; {hint}")
+    raise CallError(f"{info.path} has no mask {kind}, which is part of {_PARTS[kind]}; {hint}")
 
 
 def _band_of_scene(info: SceneInfo, name: str) -> BandFile | None:
@@ -206,12 +206,12 @@ def _absolute(path: str) -> str:
 
 
 def _on_grid(file: BandFile, grid: SceneGrid, rule: MaskRule, what: str) -> tuple[str, tuple[str, ...], bool]:
-    """Return what GDAL opens for a mask on a grid, its files, and whether it covers the grid.
+    """Return GDAL's name of a mask on a grid, its files, and whether it covers the grid.
 
     Raises
     ------
     SceneError
-        If it has no place, or lies elsewhere.
+        If it is not georeferenced, or does not overlap the grid.
     """
     try:
         with open_scene(file.path, what) as dataset:
@@ -229,17 +229,13 @@ def _on_grid(file: BandFile, grid: SceneGrid, rule: MaskRule, what: str) -> tupl
     if own == grid:
         return file.path, files, True
     if own.crs is None or grid.crs is None:
-        raise SceneError(
-            f"{what} or the scene has no coordinate reference system, so one cannot be laid over the other"
-        )
+        raise SceneError(f"{what} or the scene has no coordinate reference system, so they cannot be overlaid")
     if dtype.startswith(("float", "complex")):
-        raise SceneError(
-            f"{what} holds {dtype} values; a mask has whole numbers: convert it with gdal_translate -ot Byte"
-        )
+        raise SceneError(f"{what} holds {dtype} values; a mask has integers: convert it with gdal_translate -ot Byte")
     text = warped(file.path, own, grid, [WarpedBand(file.bidx, dtype, beyond=float(rule.example))])
     share = _covered(own, grid)
     if share == 0:
-        raise SceneError(f"{what} does not lie over the scene; take the mask of this scene")
+        raise SceneError(f"{what} does not overlap the scene; use the mask of this scene")
     return text, files, share == 1
 
 

@@ -1,4 +1,4 @@
-"""Opening rasters by GDAL, so that what it says becomes one sentence and nothing is waited for without end."""
+"""Opening rasters with GDAL, with its errors as one sentence and with time limits."""
 
 import contextlib
 import functools
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import rasterio
-from rasterio._err import CPLE_BaseError  # some properties of datasets let these through
+from rasterio._err import CPLE_BaseError  # some properties of datasets raise these
 from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 
@@ -18,12 +18,12 @@ from geokd.errors import CallError, SceneError
 from geokd.scenes.storage import GDAL_CACHE_BYTES
 
 GdalErrors = (RasterioError, CPLE_BaseError)
-"""What rasterio raises where GDAL fails."""
+"""Exceptions of rasterio when GDAL fails."""
 
 SILENCE_S = 20
-"""How long a server may say nothing; the user's own settings (environment, rasterio.Env) go before."""
+"""How long a server may be silent; the user's settings (environment, rasterio.Env) take precedence."""
 
-_KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)  # virtual file, URL, part of a file by its driver
+_KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)  # virtual file, URL, subdataset
 _SOURCE = re.compile(r"<Source(?:Filename|Dataset)[^>]*>([^<]+)<")
 _MOST_VRT_BYTES, _MOST_DEPTH = 2**26, 4
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -31,21 +31,21 @@ _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @contextlib.contextmanager
 def open_scene(path: str, name: str = "") -> Iterator[DatasetReader]:
-    """Open a raster; what GDAL says becomes one sentence.
+    """Open a raster; GDAL's errors become one sentence.
 
     Parameters
     ----------
     path : str
         Anything that GDAL opens; also the text of a virtual raster.
     name : str
-        What messages call it. Default: `path`, without its secrets.
+        Its name in messages. Default: `path`, without its secrets.
 
     Raises
     ------
     CallError
-        If there is no such file, or its name or kind is not fit for one.
+        If the file does not exist, or its name or kind is unsuitable.
     SceneError
-        If it is no raster.
+        If it is not a raster.
     """
     if not path.startswith("<VRTDataset"):
         _check_path(path)
@@ -60,14 +60,14 @@ def open_scene(path: str, name: str = "") -> Iterator[DatasetReader]:
 
 
 def gdal_reason(error: Exception) -> str:
-    """Return what GDAL says went wrong, in one line; rasterio's own words often only point there."""
+    """Return GDAL's error message in one line; rasterio's own often only refers to it."""
     return " ".join(str(error.__cause__ or error).split()).rstrip(".")
 
 
 def _check_path(path: str) -> None:
-    """Refuse what GDAL would not find, would wait for without end, or could not name."""
+    """Refuse names that GDAL would not find, would wait for endlessly, or could not handle."""
     if _NO_NAME.search(path):
-        raise CallError(f"the name {path!a} holds control characters or bytes that are no UTF-8; rename it")
+        raise CallError(f"the name {path!a} has control characters or bytes that are not UTF-8; rename it")
     try:
         mode = Path(path).stat().st_mode if path else 0
     except OSError:
@@ -75,7 +75,7 @@ def _check_path(path: str) -> None:
     if not mode and not _KNOWN_TO_GDAL_ALONE.match(path):
         raise CallError(f"no such file: {path or repr(path)}")
     if "/vsistdin" in path:
-        raise CallError(f"{path} is standard input, which can be read once only; write it to a file first")
+        raise CallError(f"{path} is standard input, which can be read only once; write it to a file first")
     if mode and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise CallError(
             f"{path} is neither a file nor a folder, but a pipe, socket or device; write it to a file first"
@@ -84,14 +84,14 @@ def _check_path(path: str) -> None:
         silent = _silent_source(path, Path(path).stat().st_mtime_ns)
         if silent:
             raise CallError(
-                f"{path} is made of {silent}, which is no file, but standard input, a pipe, socket or device; write"
+                f"{path} refers to {silent}, which is standard input, a pipe, socket or device, not a file; write"
                 " that to a file first"
             )
 
 
 @functools.lru_cache(maxsize=64)
 def _silent_source(path: str, changed_ns: int, depth: int = _MOST_DEPTH) -> str:
-    """Find a source of a virtual raster, or of its sources, that might never answer; empty if there is none."""
+    """Find a source of a virtual raster, or of its sources, that might block forever; empty if there is none."""
     with contextlib.suppress(OSError), Path(path).open("rb") as file:
         text = file.read(_MOST_VRT_BYTES).decode(errors="replace")
         for source in map(html.unescape, dict.fromkeys(_SOURCE.findall(text))):
@@ -111,7 +111,7 @@ def _silent_source(path: str, changed_ns: int, depth: int = _MOST_DEPTH) -> str:
 
 @functools.cache
 def _check_proj() -> None:
-    """Refuse to work with a PROJ that knows no coordinate systems, since maps would have none.
+    """Refuse to work with a PROJ that finds no coordinate systems, because maps would have none.
 
     Raises
     ------
@@ -120,8 +120,8 @@ def _check_proj() -> None:
     try:
         rasterio.crs.CRS.from_epsg(4326)
     except CRSError as error:
-        told = [f"{name} ({os.environ[name]})" for name in ("PROJ_DATA", "PROJ_LIB") if os.environ.get(name)]
-        cause = f"; unset {' and '.join(told)}" if told else "; install rasterio anew"
+        leading = [f"{name} ({os.environ[name]})" for name in ("PROJ_DATA", "PROJ_LIB") if os.environ.get(name)]
+        cause = f"; unset {' and '.join(leading)}" if leading else "; reinstall rasterio"
         raise SceneError(f"PROJ finds no coordinate systems: {gdal_reason(error)}{cause}") from error
 
 

@@ -1,4 +1,4 @@
-"""What the user says of a scene."""
+"""The user's options for a scene."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from geokd.errors import CallError
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """What the user says of a scene; None leaves it to the file.
+    """The user's options for a scene; None: from the file.
 
     Parameters
     ----------
@@ -19,9 +19,9 @@ class SceneOptions:
     nodata : float or None
         Value that marks missing pixels.
     mask : str or None
-        Mask of what is to be left out, as :func:`geokd.scenes.masks.plan_mask` takes it.
+        Mask of pixels that are left out, as in :func:`geokd.scenes.masks.plan_mask`.
     resample_m : float or None
-        Side of the pixels, in metres, that it is resampled to as it is read.
+        Pixel size, in metres, to which it is resampled while reading.
     """
 
     bidx: tuple[int, ...] | None = None
@@ -34,21 +34,21 @@ class SceneOptions:
 
 @dataclass(frozen=True)
 class AreaOptions:
-    """What the user says of the area to be mapped.
+    """The user's area of interest.
 
     Parameters
     ----------
     aoi : str or None
-        A vector file with polygons, its layer after a colon if it has several.
+        A vector file with polygons; if it has several layers, the layer after a colon.
     where : str or None
-        A condition on the attributes of its features, as SQL has it: "name = 'Ambarawa'".
+        An SQL condition on the attributes of its features: "name = 'Ambarawa'".
     bbox : tuple of float or None
         West, south, east, north in degrees (WGS 84); west is greater than east across the antimeridian.
 
     Raises
     ------
     CallError
-        If they contradict one another, or are no box.
+        If they contradict each other, or the box is invalid.
     """
 
     aoi: str | None = None
@@ -57,13 +57,13 @@ class AreaOptions:
 
     def __post_init__(self) -> None:
         if self.where is not None and self.aoi is None:
-            raise CallError("--where chooses features of --aoi FILE: give that, too")
+            raise CallError("--where selects features of --aoi FILE; give --aoi, too")
         if self.aoi is not None and self.bbox is not None:
-            raise CallError("--aoi and --bbox both name an area: give one of the two")
+            raise CallError("--aoi and --bbox both give an area; give only one of the two")
         if self.bbox is not None:
             west, south, east, north = self.bbox
             if not (all(map(math.isfinite, self.bbox)) and -90 <= south < north <= 90 and west != east):
                 raise CallError(
-                    f"--bbox {','.join(f'{side:g}' for side in self.bbox)} is no box: give west, south, east, north in"
-                    " degrees, south below north"
+                    f"--bbox {','.join(f'{side:g}' for side in self.bbox)} is not a box: give west, south, east, north"
+                    " in degrees, south below north"
                 )

@@ -1,4 +1,4 @@
-"""Whether a student can take a scene, and every choice of how to read it. Pure: no file is opened here."""
+"""Whether a scene fits a student, and every choice of how to read it. Pure: no file is opened here."""
 
 from dataclasses import dataclass, replace
 
@@ -33,15 +33,15 @@ class ScenePlan:
     notes : tuple of str
         Choices that affect the map, one sentence each.
     warnings : tuple of str
-        What looks wrong, with the remedy, one sentence each.
+        Possible problems, with the remedy, one sentence each.
     virtual : str
-        What GDAL opens in place of `path`; empty of a raster.
+        Name for GDAL in place of `path`; empty for a raster.
     files : tuple of str
-        All files that its pixels are read from, as far as they are known.
+        All files that its pixels are read from, as far as known.
     mask : MaskPlan or None
-        What else is to be left out.
+        Mask of further pixels that are left out.
     stored_bytes : int
-        What the largest tile or strip that pixels are stored in unpacks to; 0 if nobody looked.
+        Decompressed size of the largest tile or strip; 0 if unknown.
     """
 
     path: str
@@ -64,17 +64,17 @@ class ScenePlan:
         return any(value is not None for value in self.nodata.of(self.bidx))
 
     def with_mask(self, mask: MaskPlan) -> "ScenePlan":
-        """Return the plan that leaves out what a mask does, too."""
+        """Return the plan with a mask."""
         return replace(self, mask=mask, files=(*self.files, *mask.files), notes=(*self.notes, mask.note))
 
     @property
     def raster(self) -> str:
-        """What GDAL opens."""
+        """Name for GDAL."""
         return self.virtual or self.path
 
 
 def fix_plan(info: SceneInfo, contract: InputContract, options: SceneOptions) -> ScenePlan:
-    """Check a scene against a student's contract and fix how it is read.
+    """Check that a scene fits a student's contract, and decide how it is read.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def fix_plan(info: SceneInfo, contract: InputContract, options: SceneOptions) ->
 
 
 def plan_any_grid(info: SceneInfo, contract: InputContract, options: SceneOptions) -> ScenePlan:
-    """Fix how a scene is read, as :func:`fix_plan`, whatever the size and place of its pixels.
+    """Decide how a scene is read, as :func:`fix_plan`, whatever the size and place of its pixels.
 
     Raises
     ------
@@ -124,34 +124,34 @@ def _plan(info: SceneInfo, contract: InputContract, options: SceneOptions, probl
 
 
 def plan_chips(info: SceneInfo, bidx: tuple[int, ...], nodata: float | None = None) -> ScenePlan:
-    """Fix how bands of a scene are read as they are, for chips.
+    """Decide how bands of a scene are read unchanged, for chips.
 
     Parameters
     ----------
     info : SceneInfo
     bidx : tuple of int
-        Bands of the picture, without alpha.
+        Bands without alpha.
     nodata : float, optional
-        The user's. Default: the file's.
+        The user's value. Default: the file's.
     """
     offsets = [info.offsets[band - 1] for band in bidx]
-    told = info.told_values.offset if info.told_values is not None else 0.0
+    known = info.known_values.offset if info.known_values is not None else 0.0
     ones, zeros = (1.0,) * len(bidx), (0.0,) * len(bidx)
     values = Nodata(
-        info.nodata if nodata is None else (nodata,) * len(info.nodata), zero_is_data=min([*offsets, told]) >= 0
+        info.nodata if nodata is None else (nodata,) * len(info.nodata), zero_is_data=min([*offsets, known]) >= 0
     )
     return ScenePlan(info.path, info.grid, bidx, ones, zeros, None, values, (), virtual=info.virtual, files=info.files)
 
 
 def _nodata_note(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> str:
-    alpha = [f"band {bidx} is alpha, as the file says" for bidx, c in enumerate(info.colours, 1) if c == "alpha"]
-    mask = f"; {(alpha or ['it has a mask'])[0]}: what is 0 there is missing" if info.masked else ""
+    alpha = [f"band {bidx} is alpha, according to the file" for bidx, c in enumerate(info.colours, 1) if c == "alpha"]
+    mask = f"; {(alpha or ['it has a mask'])[0]}: pixels with 0 there are missing" if info.masked else ""
     if options.nodata is not None:
-        return f"nodata is {options.nodata:g}, as --nodata says{mask}"
+        return f"nodata is {options.nodata:g} (--nodata){mask}"
     own = [info.nodata[b - 1] for b in bidx]
     if len(set(map(str, own))) > 1:
         each = ", ".join("none" if value is None else f"{value:g}" for value in own)
-        return f"nodata of these bands is {each}, as the file says{mask}"
+        return f"nodata of these bands is {each}, from the file{mask}"
     if own[0] is not None:
-        return f"nodata is {own[0]:g}, as the {'file' if info.product is None else 'product'} says{mask}"
+        return f"nodata is {own[0]:g}, from the {'file' if info.product is None else 'product'}{mask}"
     return f"no nodata value is declared{mask or ': every pixel counts as valid'}"

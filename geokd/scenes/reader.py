@@ -1,7 +1,7 @@
-"""Scenes on disk: what they are, whether a student can take them, and their pixels as bytes.
+"""Scenes on disk: their metadata, whether they fit a student, and their pixels as bytes.
 
-Three steps: :func:`describe_scene` opens a file once, :func:`plan_scene` checks it against a student's contract and
-fixes every choice, :func:`read_window` reads by that plan, in any process.
+Three steps: :func:`describe_scene` opens a file once, :func:`plan_scene` compares it with a student's contract and
+makes every choice, :func:`read_window` reads according to that plan, in any process.
 """
 
 import contextlib
@@ -37,12 +37,12 @@ from geokd.scenes.values import values_are_known
 
 _MOST_BLOCK_BYTES = 2**29
 _PREVIEW_PX = 512
-_SMALL_PX = 4_000_000  # a scene of so many pixels is looked at as a whole
-_SAMPLE_PX, _SAMPLES_A_SIDE = 64, 5  # in a larger one without overviews, windows from all over it
+_SMALL_PX = 4_000_000  # a scene of at most so many pixels is checked as a whole
+_SAMPLE_PX, _SAMPLES_A_SIDE = 64, 5  # in a larger one without overviews, windows spread over it
 
 
 def describe_scene(path: str | Path, resample_m: float | None = None) -> SceneInfo:
-    """Read what a product's metadata and a raster's header say.
+    """Read a product's metadata and a raster's header.
 
     Parameters
     ----------
@@ -50,16 +50,16 @@ def describe_scene(path: str | Path, resample_m: float | None = None) -> SceneIn
         A product (see :func:`geokd.scenes.products.finding.find_product`), or anything GDAL opens: a file, a URL, a
         /vsi path.
     resample_m : float, optional
-        Side of the pixels, in metres, that it is resampled to as it is read.
+        Pixel size, in metres, to which it is resampled while reading.
 
     Raises
     ------
     CallError
-        If there is no such file.
+        If the file does not exist.
     SceneError
-        If it is no raster, its grid is unusable, or a product is broken.
+        If it is not a raster, its grid is unusable, or a product is broken.
     """
-    with warnings.catch_warnings():  # here alone, not in workers' threads: what maps was seen to be georeferenced
+    with warnings.catch_warnings():  # only here: workers get georeferenced scenes alone
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         product = find_product(str(path))
         virtual = "" if product is None else stack(product.bands, product.name)
@@ -79,7 +79,7 @@ def plan_scene(
     options: SceneOptions | None = None,
     most_stored_bytes: float = _MOST_BLOCK_BYTES,
 ) -> ScenePlan:
-    """Check a scene against a student's contract, fix how it is read, and look at a thinned copy for what is unusual.
+    """Compare a scene with a student's contract, decide how it is read, and check a subsampled copy for problems.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def plan_scene(
     contract : InputContract
     options : SceneOptions, optional
     most_stored_bytes : float
-        What a tile or strip of a file may unpack to, for there is only so much memory.
+        Largest decompressed size of a tile or strip that memory allows.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def plan_scene(
 
 
 def warnings_of_fill(plan: ScenePlan) -> list[str]:
-    """Look at a thinned copy of a scene for fill that no nodata value declares, one sentence each.
+    """Check a subsampled copy of a scene for fill without a declared nodata value, one sentence each.
 
     Raises
     ------
@@ -118,18 +118,18 @@ def warnings_of_fill(plan: ScenePlan) -> list[str]:
 def read_window(
     plan: ScenePlan, window: Window, dataset: DatasetReader | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Read a window as the student is to see it.
+    """Read a window as input for the student.
 
     The window may reach past the scene on all sides: that part mirrors the scene about its first or last row and
-    column, pixels and validity alike, so what is read does not depend on the window asked for.
+    column, pixels and validity alike, so that pixels do not depend on the window.
 
     Parameters
     ----------
     plan : ScenePlan
     window : Window
-        Whole pixels, some of them within the scene.
+        In whole pixels, overlapping the scene.
     dataset : DatasetReader, optional
-        An open dataset of the same scene. Default: it is opened for this call.
+        An open dataset of the same scene. Default: opened for this call.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def read_window(
     inside = Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1)
     values, valid = read_values(plan, inside, plan.bidx, dataset)
     pixels = to_uint8(values, plan.value_scales, plan.value_offsets, plan.scaling)
-    if inside == window:  # as most are; one that starts at the last row has this size too, but mirrored rows
+    if inside == window:  # the usual case; a window that starts at the last row has this size, too, but mirrored rows
         return pixels, valid
     return pixels[:, rows - top][:, :, cols - left], valid[rows - top][:, cols - left]
 
@@ -160,7 +160,7 @@ def read_values(
     Raises
     ------
     SceneError
-        As :func:`read_window`.
+        As for :func:`read_window`.
     """
     try:
         with contextlib.nullcontext(dataset) if dataset else open_scene(plan.raster, plan.path) as source:
@@ -170,18 +170,18 @@ def read_values(
         bottom, right = window.row_off + window.height - 1, window.col_off + window.width - 1
         raise SceneError(
             f"cannot read {plan.path} at rows {window.row_off}..{bottom}, columns {window.col_off}..{right}:"
-            f" {gdal_reason(error)}; it may be cut short: copy or download it again"
+            f" {gdal_reason(error)}; it may be truncated: copy or download it again"
         ) from error
 
 
 def read_preview(plan: ScenePlan, longest_px: int = _PREVIEW_PX) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Read the whole scene, thinned to at most `longest_px` a side: uint8 pixels (C, h, w) and valid (h, w)."""
+    """Read the whole scene, subsampled to at most `longest_px` a side: uint8 pixels (C, h, w) and valid (h, w)."""
     values, valid = _thinned(plan, longest_px)
     return to_uint8(values, plan.value_scales, plan.value_offsets, plan.scaling), valid
 
 
 def mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:
-    """Mirror indices start .. start + length - 1 about the first and last of 0 .. size - 1, not repeating these.
+    """Mirror indices start .. start + length - 1 at the first and last of 0 .. size - 1, not repeating these.
 
     Parameters
     ----------
@@ -197,14 +197,14 @@ def mirrored(start: int, length: int, size: int) -> NDArray[np.int64]:
 
 
 def _check_storage(plan: ScenePlan, most_bytes: float) -> int:
-    """Refuse chosen bands that differ in type, and blocks too large to be unpacked; return the size of these in bytes.
+    """Refuse chosen bands that differ in type, and blocks too large to decompress; return the size of these in bytes.
 
     Raises
     ------
     SceneError
     """
     path = shlex.quote(plan.path)
-    whole_strips = rasterio.Env(GDAL_ENABLE_TIFF_SPLIT="NO")  # else a large one poses as many
+    whole_strips = rasterio.Env(GDAL_ENABLE_TIFF_SPLIT="NO")  # else GDAL presents a large strip as many small ones
     with _read_or_said(plan.path), whole_strips, open_scene(plan.raster, plan.path) as dataset:
         dtypes = sorted({dataset.dtypes[band - 1] for band in plan.bidx})
         block = largest_block(dataset)
@@ -212,7 +212,7 @@ def _check_storage(plan: ScenePlan, most_bytes: float) -> int:
     problems = []
     if len(dtypes) > 1:
         problems.append(
-            f"its bands are of different types ({', '.join(dtypes)}); bring them to one with gdal_translate -ot Float32"
+            f"its bands are of different types ({', '.join(dtypes)}); convert them with gdal_translate -ot Float32"
             f" {path} one_type.tif"
         )
     most_bytes = min(most_bytes, _MOST_BLOCK_BYTES)
@@ -220,12 +220,12 @@ def _check_storage(plan: ScenePlan, most_bytes: float) -> int:
         memory = "; or raise --memory" if block.size_bytes <= _MOST_BLOCK_BYTES else ""
         problems.append(
             f"{f'its source {block.path}' if virtual else 'it'} is stored in blocks of {block.height:,} x"
-            f" {block.width:,} pixels that unpack to {block.size_bytes / 2**20:,.0f} MiB each, more than"
-            f" {most_bytes / 2**20:,.0f}; cut it up with gdal_translate -co TILED=YES {shlex.quote(block.path)}"
+            f" {block.width:,} pixels of {block.size_bytes / 2**20:,.0f} MiB each decompressed, more than"
+            f" {most_bytes / 2**20:,.0f}; tile it with gdal_translate -co TILED=YES {shlex.quote(block.path)}"
             f" tiled.tif{' and make the virtual raster of that' if virtual else ''}{memory}"
         )
     if problems:
-        raise SceneError(f"{plan.path} cannot be read as it is: {one_message(problems)}")
+        raise SceneError(f"{plan.path} cannot be read: {one_message(problems)}")
     return block.size_bytes
 
 
@@ -242,7 +242,7 @@ def _thinned(plan: ScenePlan, longest_px: int) -> tuple[NDArray[np.generic], NDA
 def _valid(
     plan: ScenePlan, dataset: DatasetReader, values: NDArray[np.generic], window: Window, bidx: tuple[int, ...]
 ) -> NDArray[np.bool_]:
-    """Tell the pixels (h, w) of a window that are valid by their values, by the file's masks, and by the plan's."""
+    """Find the pixels (h, w) of a window that are valid by their values, by the file's masks, and by the plan's."""
     valid = valid_pixels(dataset, values, window, bidx, plan.nodata)
     if plan.mask is not None:
         valid &= plan.mask.kept(window, valid.shape)
@@ -251,17 +251,17 @@ def _valid(
 
 @contextlib.contextmanager
 def _read_or_said(path: str) -> Iterator[None]:
-    """Say why a scene cannot be read."""
+    """Return the error for a scene that cannot be read."""
     try:
         yield
     except GdalErrors as error:
         raise SceneError(
-            f"cannot read {path}: {gdal_reason(error)}; it may be cut short: copy or download it again"
+            f"cannot read {path}: {gdal_reason(error)}; it may be truncated: copy or download it again"
         ) from error
 
 
 def _look(plan: ScenePlan) -> Look:
-    """Look at pixels from all over the scene, without reading all of a large one."""
+    """Sample pixels from all over the scene, without reading all of a large one."""
     grid = plan.grid
     with open_scene(plan.raster, plan.path) as dataset:
         thinned = grid.height * grid.width <= _SMALL_PX or bool(dataset.overviews(plan.bidx[0]))
@@ -285,7 +285,7 @@ def _look(plan: ScenePlan) -> Look:
 def _windows(
     plan: ScenePlan,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], list[tuple[NDArray[np.generic], NDArray[np.bool_]]]]:
-    """Read DN (C, h, w) and validity (h, w) of windows all over a scene; their first rows and columns."""
+    """Read DN (C, h, w) and validity (h, w) of windows spread over a scene, and their first rows and columns."""
     grid = plan.grid
     height, width = min(grid.height, _SAMPLE_PX), min(grid.width, _SAMPLE_PX)
     rows, cols = (
@@ -302,7 +302,7 @@ def _windows(
 
 
 def _thin_alpha(dataset: DatasetReader) -> NDArray[np.generic] | None:
-    """Values of the alpha band, thinned; None if there is none."""
+    """Values of the alpha band, subsampled; None if there is none."""
     band = alpha_band(dataset)
     shape = min(dataset.height, _PREVIEW_PX), min(dataset.width, _PREVIEW_PX)
     return dataset.read(band, out_shape=shape).ravel() if band else None

@@ -1,4 +1,4 @@
-"""A scene on pixels of another size, as it is read: bilinear, by GDAL's warper."""
+"""A scene resampled to another pixel size while reading: bilinear, with GDAL's warper."""
 
 import math
 import re
@@ -16,26 +16,26 @@ from geokd.scenes.grid import SceneGrid
 from geokd.scenes.scene_info import SceneInfo
 from geokd.scenes.warping import BLOCK_PX, WarpedBand, warped
 
-_FINER = 1.5  # times finer, from which on it is said that this shows nothing new
+_FINER = 1.5  # times finer, above which a note says that this adds no detail
 
 
 def resampled(info: SceneInfo, metres: float) -> SceneInfo:
-    """Return what is known of a scene on pixels of another size; of one in degrees or turned, in its UTM zone.
+    """Describe a scene resampled to another pixel size; a scene in degrees or rotated, in its UTM zone.
 
     Raises
     ------
     CallError
-        If that is no size.
+        If the size is invalid.
     SceneError
-        If the scene cannot be resampled as it is read.
+        If the scene cannot be resampled while reading.
     """
     if not 0 < metres < math.inf:
-        raise CallError(f"--resample {metres:g} is no size of pixels; give metres above 0")
+        raise CallError(f"--resample {metres:g} is not a pixel size; give metres above 0")
     if info.grid.crs is None or info.placing != "transform":
-        return info  # it is refused for that
+        return info  # it is refused for this later
     if info.masked and "alpha" not in info.colours:
         raise SceneError(
-            f"{info.path} has a mask beside its bands, which --resample cannot carry along; give the mask an alpha band"
+            f"{info.path} has a mask beside its bands, which --resample ignores; convert the mask to an alpha band"
             " with gdalwarp -dstalpha"
         )
     try:
@@ -57,7 +57,7 @@ def resampled(info: SceneInfo, metres: float) -> SceneInfo:
         bands.append(WarpedBand(0, info.dtype, colour="Alpha"))
     source = info.virtual or str(Path(info.path).absolute() if Path(info.path).exists() else info.path)
     text = warped(source, info.grid, target, bands, "Bilinear", alpha=alpha, to_alpha=alpha or (len(bands) * added))
-    finer = f"; they show no more than pixels of {own:.4g} m do" if own > _FINER * metres else ""
+    finer = f"; this adds no detail to pixels of {own:.4g} m" if own > _FINER * metres else ""
     return replace(
         info,
         virtual=text,
@@ -72,13 +72,13 @@ def resampled(info: SceneInfo, metres: float) -> SceneInfo:
         dtypes=info.dtypes + (info.dtype,) * added,
         notes=(
             *info.notes,
-            f"pixels of {own:.4g} m are resampled to {metres:g} m (bilinear), as --resample says{finer}",
+            f"pixels of {own:.4g} m are resampled to {metres:g} m (--resample, bilinear){finer}",
         ),
     )
 
 
 def _target(grid: SceneGrid, metres: float) -> SceneGrid:
-    """Return the grid of pixels of another size: no larger than the scene, so that all their centres lie within."""
+    """Return the grid for another pixel size: no larger than the scene, so that all pixel centres lie within."""
     assert grid.crs is not None
     turned = bool(grid.transform.b or grid.transform.d or grid.transform.a < 0 or grid.transform.e > 0)
     if grid.crs.is_geographic or turned:

@@ -23,7 +23,7 @@ def to_uint8(
 
     Parameters
     ----------
-    values : array (band, ...), integer or float; of any shape where all bands are stretched alike
+    values : array (band, ...), integer or float; of any shape if all bands are stretched alike
     value_scale, value_offset : float or tuple of float
         Reflectance x 10,000 = DN * value_scale + value_offset, of all bands or of each.
     scaling : ValueScaling or None
@@ -69,18 +69,18 @@ def _each(part: PerBand, bands: int) -> Sequence[float]:
 
 
 def _look_up(table: NDArray[np.uint8], places: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return table[places], part by part: numpy widens places to 8 bytes, which is to stay in a cache."""
+    """Return table[places], part by part: numpy widens places to 8 bytes, which should fit in a cache."""
     pixels = np.empty(places.shape, np.uint8)
     source, target = places.reshape(-1), pixels.reshape(-1)
     for start in range(0, source.size, _LOOKUP_PART):
         part = slice(start, start + _LOOKUP_PART)
-        np.take(table, source[part], mode="wrap", out=target[part])  # none is out of range: no need to look
+        np.take(table, source[part], mode="wrap", out=target[part])  # none is out of range: no check needed
     return pixels
 
 
 @lru_cache(maxsize=16)
 def _table(dtype: str, value_scale: float, value_offset: float, scaling: ValueScaling) -> NDArray[np.uint8]:
-    """Stretch every value that a short integer type has, in the order of their bits."""
+    """Stretch all values of a short integer type, in the order of their bits."""
     kind = np.dtype(dtype)
     every = np.arange(2 ** (8 * kind.itemsize), dtype=f"u{kind.itemsize}").view(kind)
     return _stretch(every, value_scale, value_offset, scaling)

@@ -1,4 +1,4 @@
-"""What a raster file says of itself."""
+"""Metadata of a raster file."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -9,10 +9,10 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from geokd.errors import SceneError
-from geokd.scenes.acquisition import Acquisition, told_acquisition
+from geokd.scenes.acquisition import Acquisition, known_acquisition
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.products.product import Product
-from geokd.scenes.sensors import ToldValues, told_sensor, told_values
+from geokd.scenes.sensors import KnownValues, known_sensor, known_values
 from geokd.scenes.storage import member_files
 from geokd.scenes.validity import has_mask
 from geokd.text import file_name, without_secrets
@@ -22,7 +22,7 @@ Placing = Literal["transform", "control points", "rational polynomials"]
 
 @dataclass(frozen=True)
 class SceneInfo:
-    """What a raster file says of itself.
+    """Metadata of a raster file.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class SceneInfo:
     dtype : str
         numpy name of the first band's type.
     descriptions : tuple of str
-        Band descriptions, empty strings where there are none.
+        Band descriptions, empty strings if there are none.
     colours : tuple of str
         Colour interpretation of each band: "red", "gray", "alpha", "undefined", ...
     nodata : tuple of float or None
@@ -40,25 +40,25 @@ class SceneInfo:
     masked : bool
         Whether there is an alpha band or a mask.
     scales, offsets : tuple of float
-        GDAL's tags of each band; 1 and 0 where there are none.
+        GDAL's tags of each band; 1 and 0 if there are none.
     storage_px : tuple of int
         Height and width of the tiles or strips that the file is stored in.
     placing : {"transform", "control points", "rational polynomials"}
-        What tells where the pixels lie; the transform too where nothing does.
+        Kind of georeferencing; "transform" also if there is none.
     acquisition : Acquisition or None
-        When it was taken, if its metadata or the name of its product tell.
+        Acquisition date, from its metadata or the name of its product.
     sensor : str or None
         See :mod:`geokd.scenes.sensors`; None if unknown.
-    told_values : ToldValues or None
-        What names or tags say about its values, beyond scale and offset tags.
+    known_values : KnownValues or None
+        Meaning of its values from names or tags, besides scale and offset tags.
     product : Product or None
-        What it is made of, if it is more than a raster.
+        The product, if it is not a single raster.
     virtual : str
-        What GDAL opens in place of `path`, such as a virtual raster or an address with its secrets; empty of a raster.
+        Name for GDAL in place of `path`, such as a virtual raster or an address with its secrets; empty for a raster.
     files : tuple of str
-        All files that its pixels are read from, as far as they are known.
+        All files that its pixels are read from, as far as known.
     notes : tuple of str
-        How it is read, one sentence each, where that is more than opening a file.
+        How it is read, one sentence each.
     dtypes : tuple of str
         numpy names of the types of all bands; empty if they are not known.
     """
@@ -76,7 +76,7 @@ class SceneInfo:
     placing: Placing = "transform"
     acquisition: Acquisition | None = None
     sensor: str | None = None
-    told_values: ToldValues | None = None
+    known_values: KnownValues | None = None
     product: Product | None = None
     virtual: str = ""
     files: tuple[str, ...] = ()
@@ -85,39 +85,39 @@ class SceneInfo:
 
     @property
     def raster(self) -> str:
-        """What GDAL opens."""
+        """Name for GDAL."""
         return self.virtual or self.path
 
     @property
     def name(self) -> str:
-        """What the names of outputs begin with."""
+        """Beginning of the names of outputs."""
         return PurePath(file_name(self.path)).stem if self.product is None else self.product.name
 
     @property
     def title(self) -> str:
-        """What it is called in pictures and tags."""
+        """Its name in pictures and tags."""
         return file_name(self.path) if self.product is None else self.product.name
 
     @property
     def named_files(self) -> tuple[str, ...]:
-        """What a map was made of: the scene as it is named, or the files of one that is only a list of them."""
+        """Sources of a map: the scene as named, or its files if it is a list of files."""
         listed = self.product is not None and not Path(self.path).exists() and "=" in self.path
         return self.files if listed else (self.path,)
 
     def of_product(self, product: Product, virtual: str) -> "SceneInfo":
-        """Return what is known of a product whose bands `virtual` lays over one another."""
+        """Describe a product whose bands are stacked in `virtual`."""
         tile = f", tile {product.tile}" if product.tile else ""
         scales = tuple(1.0 if band.scale is None else band.scale for band in product.bands)
-        told = any(band.scale is not None for band in product.bands)
+        has_scale = any(band.scale is not None for band in product.bands)
         first = without_secrets(product.bands[0].files[0].path)
         return replace(
             self,
             product=product,
             virtual=virtual,
-            scales=scales if told else self.scales,
-            offsets=tuple(band.offset for band in product.bands) if told else self.offsets,
+            scales=scales if has_scale else self.scales,
+            offsets=tuple(band.offset for band in product.bands) if has_scale else self.offsets,
             sensor=product.sensor or self.sensor,
-            told_values=None if told else told_values(first, {}, self.dtype),
+            known_values=None if has_scale else known_values(first, {}, self.dtype),
             acquisition=product.acquisition or self.acquisition,
             files=(*product.metadata, *self.files),
             notes=(f"{product.kind}{tile}: {len(product.bands)} bands", *product.notes),
@@ -134,7 +134,7 @@ def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
     """
     if dataset.count == 0:
         subdatasets = ", ".join(dataset.subdatasets[:3])
-        hint = f"; it holds others, name one of them: {subdatasets}" if subdatasets else ""
+        hint = f"; it has subdatasets, name one of them: {subdatasets}" if subdatasets else ""
         raise SceneError(f"{path} has no bands{hint}")
     try:
         grid = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
@@ -154,9 +154,9 @@ def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
         offsets=tuple(dataset.offsets),
         storage_px=dataset.block_shapes[0],
         placing=_placing(dataset),
-        acquisition=told_acquisition(path, tags),
-        sensor=told_sensor(path, tags),
-        told_values=told_values(path, tags, dataset.dtypes[0]),
+        acquisition=known_acquisition(path, tags),
+        sensor=known_sensor(path, tags),
+        known_values=known_values(path, tags, dataset.dtypes[0]),
         virtual="" if path == address else address,
         files=tuple(dict.fromkeys(map(without_secrets, member_files(dataset)))),
         dtypes=tuple(dataset.dtypes),

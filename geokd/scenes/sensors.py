@@ -1,4 +1,4 @@
-"""Sensors that geokd knows: how they name their bands, and what their values mean. Pure: no file is opened here."""
+"""Known sensors: names of their bands, and meaning of their values. Pure: no file is opened here."""
 
 import re
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ BAND_NAMES: Mapping[str, Mapping[str, str]] = {
     LANDSAT_TM: _TM_BANDS,
     PLANETSCOPE: _PLANETSCOPE_BANDS,
 }
-"""Common name, as STAC has it, of each band of a sensor. `b8` and `b08` are the same."""
+"""Common name, as in STAC, of each band of a sensor. `b8` and `b08` are the same."""
 
 _BY_NAME = (
     (re.compile(r"S2[A-D]_(?:MSI|OPER|USER|\d{1,2}[A-Z]{3}_)"), SENTINEL_2),
@@ -49,17 +49,17 @@ _TCI_SATURATION = {"1C": 3558.0, "2A": 2000.0}
 
 
 @dataclass(frozen=True)
-class ToldValues:
-    """What names or tags say about a scene's values.
+class KnownValues:
+    """Meaning of a scene's values, from names or tags.
 
     Parameters
     ----------
     scale, offset : float
         Reflectance x 10,000 = DN * scale + offset.
     why : str
-        What tells so, as it completes "by ...".
+        Source, as it completes "from ...".
     warning : str
-        What may be wrong with it, or empty.
+        Possible problem, or empty.
     """
 
     scale: float
@@ -69,10 +69,10 @@ class ToldValues:
 
 
 _VALUES_BY_NAME = (
-    (re.compile(r"^L[COTE]0\d_L2S[PR]_"), ToldValues(0.275, -2000.0, "its name, Landsat Collection 2 level 2")),
+    (re.compile(r"^L[COTE]0\d_L2S[PR]_"), KnownValues(0.275, -2000.0, "its name, Landsat Collection 2 level 2")),
     (
         re.compile(r"^L[COTE]0\d_L1[A-Z]{2}_"),
-        ToldValues(
+        KnownValues(
             0.2,
             -1000.0,
             "its name, Landsat Collection 2 level 1",
@@ -80,31 +80,31 @@ _VALUES_BY_NAME = (
             " folder of the product, or its _MTL.txt",
         ),
     ),
-    (re.compile(r"^HLS\.[LS]30\."), ToldValues(1.0, 0.0, "its name, HLS")),
-    (re.compile(r"_3B_\w*_SR", re.IGNORECASE), ToldValues(1.0, 0.0, "its name, PlanetScope surface reflectance")),
+    (re.compile(r"^HLS\.[LS]30\."), KnownValues(1.0, 0.0, "its name, HLS")),
+    (re.compile(r"_3B_\w*_SR", re.IGNORECASE), KnownValues(1.0, 0.0, "its name, PlanetScope surface reflectance")),
     (
         re.compile(r"_3B_(?:ortho_)?analytic(?:MS)?(?:_8b)?(?!\w*_SR)", re.IGNORECASE),
-        ToldValues(
+        KnownValues(
             1.0,
             0.0,
             "its name, PlanetScope",
-            "its name is that of a PlanetScope product of radiance, not of reflectance; take the one whose name ends in"
+            "its name is that of a PlanetScope product of radiance, not of reflectance; use the one whose name ends in"
             " _SR",
         ),
     ),
 )
 
 
-def told_sensor(path: str, tags: Mapping[str, str]) -> str | None:
-    """Find the sensor of a scene by its tags, or else by the names in its path; None if unknown."""
+def known_sensor(path: str, tags: Mapping[str, str]) -> str | None:
+    """Find the sensor of a scene from its tags, or else from the names in its path; None if unknown."""
     upper = {name.upper(): value for name, value in tags.items()}
     for name in _PLATFORM_TAGS:
-        told = re.sub(r"[\s_-]", "", upper.get(name, "")).upper()
-        if told.startswith(("SENTINEL2", "S2A", "S2B", "S2C")):
+        known = re.sub(r"[\s_-]", "", upper.get(name, "")).upper()
+        if known.startswith(("SENTINEL2", "S2A", "S2B", "S2C")):
             return SENTINEL_2
-        if told.startswith("LANDSAT"):
-            return LANDSAT_OLI if told[7:8] in ("8", "9") else LANDSAT_TM
-        if told.startswith("PLANETSCOPE"):
+        if known.startswith("LANDSAT"):
+            return LANDSAT_OLI if known[7:8] in ("8", "9") else LANDSAT_TM
+        if known.startswith("PLANETSCOPE"):
             return PLANETSCOPE
     for part in _parts(path):
         for pattern, sensor in _BY_NAME:
@@ -114,15 +114,15 @@ def told_sensor(path: str, tags: Mapping[str, str]) -> str | None:
 
 
 def baseline_offset(baseline: str) -> float:
-    """Return the offset of DN in Sentinel-2 products of a processing baseline like 04.00; 0 if it is no such number."""
+    """Return the offset of DN in Sentinel-2 products of a processing baseline such as 04.00; 0 if unknown."""
     try:
         return -1000.0 if float(baseline) >= _OFFSET_SINCE else 0.0
     except ValueError:
         return 0.0
 
 
-def told_values(path: str, tags: Mapping[str, str], dtype: str) -> ToldValues | None:
-    """Find out from tags or the names in a path what DN mean; None if unknown."""
+def known_values(path: str, tags: Mapping[str, str], dtype: str) -> KnownValues | None:
+    """Find the meaning of DN from tags or the names in a path; None if unknown."""
     if dtype == "uint8":
         return _true_colour(path)
     if dtype.startswith(("float", "complex")):
@@ -130,17 +130,17 @@ def told_values(path: str, tags: Mapping[str, str], dtype: str) -> ToldValues | 
     baseline, where = _baseline(path, tags)
     if baseline:
         offset = baseline_offset(baseline)
-        remedy = "; if it was taken off already, give --value-offset 0" if offset else ""
-        return ToldValues(1.0, offset, f"{where}, processing baseline {baseline}{remedy}")
-    named = (told for part in _parts(path) for pattern, told in _VALUES_BY_NAME if pattern.search(part))
+        remedy = "; if it was subtracted already, give --value-offset 0" if offset else ""
+        return KnownValues(1.0, offset, f"{where}, processing baseline {baseline}{remedy}")
+    named = (known for part in _parts(path) for pattern, known in _VALUES_BY_NAME if pattern.search(part))
     return next(named, None)
 
 
-def _true_colour(path: str) -> ToldValues | None:
-    """Return how to undo the stretch of a product's true-colour image.
+def _true_colour(path: str) -> KnownValues | None:
+    """Return scale and offset that undo the stretch of a product's true-colour image.
 
-    Reflectance x 10,000 from 0 to 3558 (L1C) or 2000 (L2A) is coded from 1 to 255, as ESA's definitions of Sentinel-2's
-    products have it.
+    Reflectance x 10,000 from 0 to 3558 (L1C) or 2000 (L2A) is coded from 1 to 255, according to ESA's Sentinel-2
+    product definitions.
     """
     if not any(_TCI.search(part) for part in _parts(path, r"[/\\\"]+")):
         return None
@@ -148,15 +148,15 @@ def _true_colour(path: str) -> ToldValues | None:
     level = "2A" if is_2a else "1C"
     scale = _TCI_SATURATION[level] / 254
     warning = (
-        "what is brighter than a reflectance of 0.2 is cut off in the true-colour image of an L2A product; take its"
+        "reflectance above 0.2 is saturated in the true-colour image of an L2A product; use its"
         " bands, or the product itself"
     )
     why = f"its name, the true-colour image of an L{level} product"
-    return ToldValues(scale, -scale, why, warning if is_2a else "")
+    return KnownValues(scale, -scale, why, warning if is_2a else "")
 
 
 def _baseline(path: str, tags: Mapping[str, str]) -> tuple[str, str]:
-    """Return the processing baseline of a Sentinel-2 scene, and what tells it; empty if nothing does."""
+    """Return the processing baseline of a Sentinel-2 scene, and its source; empty if unknown."""
     tagged = {name.upper(): value for name, value in tags.items()}.get("PROCESSING_BASELINE", "").strip()
     if re.fullmatch(r"\d{2}\.\d{2}", tagged):
         return tagged, "its tag PROCESSING_BASELINE"

@@ -1,4 +1,4 @@
-"""Vector files that might never answer: pipes, and layers that are computed without end as they are read."""
+"""Vector files that might block forever: pipes, and layers that are computed endlessly."""
 
 import re
 import sqlite3
@@ -17,20 +17,20 @@ _MOST_BYTES = 2**24  # of a virtual layer's description
 
 
 def refuse_silent(path: Path, layer: str = "") -> None:
-    """Refuse a vector file that GDAL might wait for, or compute, without end.
+    """Refuse a vector file that GDAL might wait for, or compute, endlessly.
 
     Parameters
     ----------
     path : Path
     layer : str
-        What is to be read of it; empty: its only layer.
+        The layer to read; empty: its only layer.
 
     Raises
     ------
     CallError
-        If it is a pipe, socket or device, or made of one.
+        If it is a pipe, socket or device, or refers to one.
     ChipError
-        If a view or a virtual layer in it is defined by recursion, which may have no end, or takes too long to be read.
+        If a view or a virtual layer in it is recursive, and so perhaps endless, or takes too long to read.
     """
     _refuse_pipe(path, "")
     if not path.is_file():
@@ -44,7 +44,7 @@ def refuse_silent(path: Path, layer: str = "") -> None:
         text = head.decode(errors="replace")
         definitions = [text]
         for source in _SOURCE.findall(text):
-            _refuse_pipe(path.parent / source.strip(), f"{path} is made of ")
+            _refuse_pipe(path.parent / source.strip(), f"{path} refers to ")
     if definitions:
         _refuse_recursion(path, definitions)
         try_to_read(path, layer)
@@ -64,7 +64,7 @@ def _refuse_pipe(path: Path, why: str) -> None:
 
 
 def _views(path: Path) -> list[str]:
-    """Read the definitions of a database's views; none if it is broken, which is found when it is read."""
+    """Read the definitions of a database's views; none if it is broken, which is reported when it is read."""
     with suppress(sqlite3.Error), database_read(path) as database:
         return [sql for (sql,) in database.execute("SELECT sql FROM sqlite_master WHERE type = 'view'") if sql]
     return []
@@ -73,6 +73,5 @@ def _views(path: Path) -> list[str]:
 def _refuse_recursion(path: Path, definitions: list[str]) -> None:
     if any(map(_RECURSIVE.search, definitions)):
         raise ChipError(
-            f"{path} holds a view that is computed by recursion, perhaps without end; copy the layer that is wanted"
-            " out of it by ogr2ogr"
+            f"{path} has a recursive view, which may be endless; copy the layer that is needed out of it with ogr2ogr"
         )

@@ -14,13 +14,13 @@ from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.products.product import BandFile, ProductBand
 from geokd.scenes.warping import gdal_type
 
-_WHOLE_PX = 1e-3  # how far pixels may lie off one grid, in pixels
-_BLOCK_PX = (64, 2048)  # sides of a file's blocks that the virtual raster takes over
+_WHOLE_PX = 1e-3  # tolerance of pixels from one grid, in pixels
+_BLOCK_PX = (64, 2048)  # sides of a file's blocks that the virtual raster adopts
 
 
 @dataclass(frozen=True)
 class _Source:
-    """A file that was looked at: where its pixels lie, and how they are stored."""
+    """A file: its grid, and how its pixels are stored."""
 
     file: BandFile
     transform: Affine
@@ -43,7 +43,7 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Place:
-    """The grid of all files together: their finest pixels, from the first corner of any to the last."""
+    """The grid of all files together: the finest pixel size, over the extent of all."""
 
     transform: Affine
     height: int
@@ -52,23 +52,23 @@ class _Place:
 
 
 def stack(bands: Sequence[ProductBand], name: str) -> str:
-    """Lay the bands of a product over one another, on the grid of the finest; coarser ones are read bilinearly.
+    """Stack the bands of a product, on the grid of the finest; coarser ones are read bilinearly.
 
     Parameters
     ----------
     bands : sequence of ProductBand
     name : str
-        Of the product, for messages.
+        Name of the product, for messages.
 
     Returns
     -------
     str
-        A VRT, its files named absolutely.
+        A VRT with absolute file names.
 
     Raises
     ------
     SceneError
-        If a file cannot be opened, or they do not lie on one grid.
+        If a file cannot be opened, or the files are not on one grid.
     """
     looked_at = [[_look_at(file) for file in band.files] for band in bands]
     place = _one_grid([source for sources in looked_at for source in sources], name)
@@ -106,7 +106,7 @@ def _look_at(file: BandFile) -> _Source:
 
 
 def _one_grid(sources: Sequence[_Source], name: str) -> _Place:
-    """Return the grid of all, or say which file does not lie on it.
+    """Return the grid of all, or raise an error about the files that are not on it.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def _one_grid(sources: Sequence[_Source], name: str) -> _Place:
     problems = [problem for source in sources if (problem := _off_grid(source, first))]
     if problems:
         raise SceneError(
-            f"the bands of {name} do not lie on one grid: {one_message(problems, 5)}; bring them onto one with gdalwarp"
+            f"the bands of {name} are not on one grid: {one_message(problems, 5)}; align them with gdalwarp"
             " -t_srs, -te and -tr"
         )
     left, top = min(s.transform.c for s in sources), max(s.transform.f for s in sources)
@@ -127,7 +127,7 @@ def _one_grid(sources: Sequence[_Source], name: str) -> _Place:
 
 
 def _off_grid(source: _Source, first: _Source) -> str:
-    """Say how a file does not lie on the grid of another, of finer pixels; empty if it does."""
+    """Describe why a file is not on the grid of another with finer pixels; empty if it is."""
     own, of = source.transform, first.transform
     if source.crs != first.crs:
         return f"{source.file.path} is in {source.crs}, {first.file.path} in {first.crs}"
@@ -141,7 +141,7 @@ def _off_grid(source: _Source, first: _Source) -> str:
     )
     if all(abs(length - round(length)) <= _WHOLE_PX for length in lengths):
         return ""
-    return f"{source.file.path} has pixels of {own.a:g} that do not lie on the grid of {first.file.path}"
+    return f"{source.file.path} has pixels of {own.a:g} that are not on the grid of {first.file.path}"
 
 
 def _dataset_xml(place: _Place, parts: Sequence[str]) -> str:
@@ -170,7 +170,7 @@ def _band_xml(number: int, band: ProductBand, sources: Sequence[_Source], place:
 
 
 def _source_xml(source: _Source, place: _Place, nodata: float | None) -> str:
-    """Write where a file lies; with `nodata`, its missing pixels leave what lies below."""
+    """Write the place of a file; with `nodata`, its missing pixels are transparent."""
     own, of = source.transform, place.transform
     coarser = round(own.a / of.a * source.width) != source.width
     kind, how = "SimpleSource" if nodata is None else "ComplexSource", ' resampling="bilinear"' if coarser else ""

@@ -1,4 +1,4 @@
-"""How the pixels of a scene are stored: in blocks, of which each is unpacked as a whole."""
+"""Storage of a scene's pixels, in blocks that are decompressed as a whole."""
 
 import contextlib
 import re
@@ -14,10 +14,10 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 GDAL_CACHE_BYTES = 64 * 2**20
-"""For unpacked blocks, as rasterio wants it, in bytes; GDAL's own default is a twentieth of the machine's memory."""
+"""GDAL's cache for decompressed blocks, in bytes; its default is a twentieth of the machine's memory."""
 
 _MOST_SOURCES = 128
-_LOOKING_S = 5.0  # then sources are left unseen, since a server may take seconds for each
+_LOOKING_S = 5.0  # then the rest is not checked, because a server may take seconds for each
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class StoredBlock:
     height, width : int
         In pixels.
     size_bytes : int
-        What it unpacks to, with all bands that are stored in it.
+        Decompressed size, with all bands that are stored in it.
     """
 
     path: str
@@ -41,18 +41,18 @@ class StoredBlock:
 
 
 def largest_block(dataset: DatasetReader) -> StoredBlock:
-    """Find the largest block of any file that a scene is read from; of equal ones, the scene's own.
+    """Find the largest block of any file that a scene is read from; in a tie, the scene's own.
 
-    Of a virtual raster, these are its sources and theirs; of very many, some from all over the list are looked at.
-    Those that cannot be opened are left out.
+    For a virtual raster, these are its sources and their sources; of very many, an even selection is checked. Files
+    that cannot be opened are left out.
 
     Parameters
     ----------
     dataset : DatasetReader
-        Opened without GDAL splitting large strips, as the sources will be.
+        Opened so that GDAL does not split large strips, like the sources.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a virtual raster may place what has no place
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # a VRT may georeference them
         blocks = [_block(dataset), *_blocks_of_sources(dataset, _MOST_SOURCES, time.monotonic() + _LOOKING_S)]
     return max(blocks, key=lambda block: block.size_bytes)
 
@@ -68,14 +68,14 @@ def _block(dataset: DatasetReader) -> StoredBlock:
 
 
 def item_bytes(dtype: str) -> int:
-    """Return what a value of a band takes."""
+    """Return the size of a band's value in bytes."""
     return 4 if dtype == "complex_int16" else np.dtype(dtype).itemsize  # numpy has no such type
 
 
 def _blocks_of_sources(dataset: DatasetReader, most: int, until: float) -> Iterator[StoredBlock]:
-    """Open at most `most` of the sources of a virtual raster, and theirs, until a moment of the monotonic clock."""
+    """Open at most `most` of the sources of a virtual raster, and their sources, until a monotonic time."""
     sources = _sources(dataset)
-    chosen = min(len(sources), (most + 1) // 2)  # what is left is for the sources of these
+    chosen = min(len(sources), (most + 1) // 2)  # the rest is for the sources of these
     for place in range(chosen):
         if time.monotonic() > until:
             return
@@ -87,7 +87,7 @@ def _blocks_of_sources(dataset: DatasetReader, most: int, until: float) -> Itera
 
 
 def _sources(dataset: DatasetReader) -> list[str]:
-    """List the sources of a virtual raster; none of another file, or if a name is no UTF-8."""
+    """List the sources of a virtual raster; none for another file, or if a name is not UTF-8."""
     if dataset.driver != "VRT":
         return []
     with contextlib.suppress(UnicodeDecodeError):
@@ -96,9 +96,10 @@ def _sources(dataset: DatasetReader) -> list[str]:
 
 
 def member_files(dataset: DatasetReader, depth: int = 4) -> Iterator[str]:
-    """Yield the files that the pixels of a dataset are read from; of a virtual raster, its sources and theirs.
+    """Yield the files that the pixels of a dataset are read from; for a virtual raster, its sources and their sources.
 
-    Files of overviews and statistics are left out, since no pixel comes from them. Servers are not asked for such.
+    Files of overviews and statistics are left out, because they have no pixels of the scene. Servers are not queried
+    for them.
     """
     if dataset.driver != "VRT" and re.match(r"\w+://|/vsi(?!zip|tar|gzip|mem|sub)", dataset.name):
         yield dataset.name

@@ -1,7 +1,7 @@
-"""Windows put together from the tiles a scene is stored in, each unpacked once for all windows that it is part of.
+"""Windows assembled from the tiles a scene is stored in, each decompressed once for all windows that it overlaps.
 
-Windows of neighbouring blocks overlap by a margin, and begin and end within tiles, so that read one by one they would
-unpack most tiles twice. Tiles are kept as the student sees them, which takes half the room or less.
+Windows of neighbouring blocks overlap by a margin, and begin and end within tiles, so that reading them one by one
+would decompress most tiles twice. Tiles are cached as input for the student, which takes half the memory or less.
 """
 
 import threading
@@ -19,17 +19,17 @@ from geokd.scenes.reader import mirrored, read_values
 from geokd.scenes.scaling import to_uint8
 
 CACHE_BYTES = 96_000_000
-"""What tiles may take in a process."""
+"""Memory limit for tiles in a process."""
 
-_TILE_PX = (64, 2048)  # sides of tiles that are worth keeping
+_TILE_PX = (64, 2048)  # sides of tiles that are worth caching
 
 _Tile = tuple[NDArray[np.uint8], NDArray[np.bool_] | None]  # None: all are valid
 
 
 class TileCache:
-    """Keeps the tiles last used, of all scenes of a process.
+    """Caches the tiles last used, of all scenes of a process.
 
-    A thread that wants a tile another is unpacking waits for it.
+    A thread waits for a tile that another thread is reading.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class TileCache:
     def read_window(
         self, plan: ScenePlan, window: Window, tile_px: tuple[int, int], run: str
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Read what :func:`geokd.scenes.reader.read_window` does.
+        """Read a window, with the same result as :func:`geokd.scenes.reader.read_window`.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class TileCache:
         tile_px : tuple of int
             Height and width of the tiles that the scene is stored in.
         run : str
-            Told apart from other runs, since a file may be changed between them.
+            Identifier of the run, because a file may change between runs.
 
         Returns
         -------
@@ -92,7 +92,7 @@ class TileCache:
     def _tile(
         self, plan: ScenePlan, dataset: DatasetReader, place: tuple[int, int], tile_px: tuple[int, int], run: str
     ) -> _Tile:
-        """Return a tile: one that is kept, or unpacked by another thread, or unpacked here."""
+        """Return a tile: from the cache, from another thread that reads it, or read here."""
         key = (run, *place)
         with self._lock:
             kept = self._tiles.get(key)
@@ -117,21 +117,21 @@ class TileCache:
         return tile
 
     def forget(self, run: str) -> None:
-        """Let go of the tiles of a run that is over."""
+        """Release the tiles of a finished run."""
         with self._lock:
             for key in list(self._tiles):
                 if key[0] == run:
                     self._drop(key)
 
     def _shrink(self) -> None:
-        """Let go of those not used for longest."""
+        """Release the least recently used tiles."""
         for key in list(self._tiles):
             if self._held <= self._most:
                 return
             self._drop(key)
 
     def _drop(self, key: tuple[str, int, int]) -> None:
-        """Let go of a tile, unless it is being unpacked."""
+        """Release a tile, unless it is being read."""
         if self._tiles[key].done():
             self._held -= _size(self._tiles.pop(key).result())
 
@@ -154,7 +154,7 @@ def blocks_abreast(window_px: tuple[int, int], step_px: int, tile_px: tuple[int,
 
 
 def worth_keeping(storage_px: tuple[int, int], width: int) -> bool:
-    """Whether a scene of so many columns is stored in tiles, not in rows, and these are neither tiny nor huge."""
+    """Whether a scene with this number of columns is stored in tiles, not in rows, that are neither tiny nor huge."""
     least, greatest = _TILE_PX
     return least <= min(storage_px) and max(storage_px) <= greatest and storage_px[1] < width
 
@@ -168,7 +168,7 @@ def _unpack(plan: ScenePlan, dataset: DatasetReader, place: tuple[int, int], til
 
 
 def _overlap(start: int, length: int, first: int, stop: int) -> slice:
-    """Which part of a tile from `start` on lies between `first` and `stop`."""
+    """Which part of a tile that begins at `start` lies between `first` and `stop`."""
     return slice(max(0, first - start), min(length, stop - start))
 
 

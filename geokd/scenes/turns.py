@@ -1,4 +1,4 @@
-"""Longitudes that differ by whole turns are one place: -179.99 and 180.01 degrees. Pure: no file is opened here."""
+"""Longitudes that differ by 360 degrees are the same place: -179.99 and 180.01. Pure: no file is opened here."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 
 from geokd.scenes.grid import SceneGrid
 
-_SLACK = 1e-9  # of a turn
+_SLACK = 1e-9  # share of a turn
 
 
 def turn_of(grid: SceneGrid) -> float:
-    """Return a whole turn in the unit of a grid of longitudes; 0 of one in a plane, or without a CRS."""
+    """Return a whole turn in the unit of a geographic grid; 0 for a projected grid or without a CRS."""
     if grid.crs is None or not grid.crs.is_geographic:
         return 0.0
     return float(np.pi * 2 / grid.crs.units_factor[1])
 
 
 def turned(grid: SceneGrid, turns: int) -> SceneGrid:
-    """Return a grid whose longitudes are some whole turns higher."""
+    """Return a grid with longitudes shifted by some whole turns."""
     return replace(grid, transform=Affine.translation(turns * turn_of(grid), 0) @ grid.transform) if turns else grid
 
 
 def turned_towards(grid: SceneGrid, other: SceneGrid) -> SceneGrid:
-    """Return a grid of longitudes moved by whole turns so that it lies the nearest to another."""
+    """Return a geographic grid shifted by whole turns so that it is nearest to another."""
     turn = turn_of(grid)
     if not turn or grid.crs != other.crs:
         return grid
@@ -34,7 +34,7 @@ def turned_towards(grid: SceneGrid, other: SceneGrid) -> SceneGrid:
 
 
 def turns_over(left: float, right: float, grid: SceneGrid) -> Iterator[int]:
-    """Yield the whole turns by which longitudes are to be moved to lie over a grid; 0 of one in a plane."""
+    """Yield the whole turns by which longitudes must be shifted to overlap a grid; 0 for a projected grid."""
     turn = turn_of(grid)
     if not turn:
         yield 0
@@ -45,9 +45,9 @@ def turns_over(left: float, right: float, grid: SceneGrid) -> Iterator[int]:
 
 
 def geometries_towards(geometries: NDArray[np.object_], grid: SceneGrid) -> NDArray[np.object_]:
-    """Move parts of geometries in degrees by whole turns to where a grid lies; one that lies over it twice is doubled.
+    """Shift parts of geometries in degrees by whole turns onto a grid; a part that overlaps it twice is doubled.
 
-    Parts that lie over no part of the grid come as near to it as they can.
+    Parts that do not overlap the grid are moved next to it.
     """
     turn = turn_of(grid)
     west, _, east, _ = grid.bounds
@@ -63,7 +63,7 @@ def geometries_towards(geometries: NDArray[np.object_], grid: SceneGrid) -> NDAr
 
 
 def unwrapped(x: NDArray[np.float64], grid: SceneGrid) -> NDArray[np.float64]:
-    """Return longitudes, each moved by whole turns to be the nearest to the middle of a grid."""
+    """Return longitudes, each shifted by whole turns to be nearest to the middle of a grid."""
     turn, middle = turn_of(grid), _middle(grid)
     return np.asarray(middle + (x - middle + turn / 2) % turn - turn / 2) if turn else x
 

@@ -1,4 +1,4 @@
-"""What looks wrong in a scene's values, told before it is mapped. Pure: no file is opened here."""
+"""Warnings about a scene's values, before it is mapped. Pure: no file is opened here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from geokd.scenes.sensors import LANDSAT_OLI, LANDSAT_TM, SENTINEL_2
 
 _BASELINE_OFFSET_DN = 1000
 _LANDSAT_DN = 5000  # reflectance 0 in Landsat Collection 2 is a DN of 5,000 (level 1) or 7,273 (level 2)
-_DARKEST = 1.0  # percent of the values that may be lower: a few dark or broken pixels tell nothing
-_MOST_BELOW_ZERO = 0.2  # share of values that come to a reflectance below 0
+_DARKEST = 1.0  # percent of the values that may be lower: a few dark or broken pixels are ignored
+_MOST_BELOW_ZERO = 0.2  # share of values with a reflectance below 0
 _LEAST_ZEROS = 0.01
-_IMAGE_VALUES = 0.2  # share of an alpha band that is neither 0 nor its highest value, from which on it is no mask
+_IMAGE_VALUES = 0.2  # share of an alpha band that is neither 0 nor its highest value, above which it is not a mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Look:
     values : array (C, n)
         DN of the valid ones.
     pixels : int
-        How many were looked at.
+        Number of sampled pixels.
     collars : tuple of Collar
     alpha : array (n,) or None
         Values of the alpha band.
@@ -42,7 +42,7 @@ class Look:
 
 
 def unusual(plan: ScenePlan, look: Look, sensor: str | None, *, known: bool) -> Iterator[str]:
-    """Say what is unusual.
+    """Yield what is unusual.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def unusual(plan: ScenePlan, look: Look, sensor: str | None, *, known: bool) -> 
     sensor : str or None
         See :mod:`geokd.scenes.sensors`.
     known : bool
-        Whether something tells what DN mean.
+        Whether the meaning of DN is known.
     """
     values = look.values
     yield from unusual_fill(plan, look)
@@ -66,43 +66,43 @@ def unusual(plan: ScenePlan, look: Look, sensor: str | None, *, known: bool) -> 
 
 
 def unusual_fill(plan: ScenePlan, look: Look) -> Iterator[str]:
-    """Say what is unusual in what marks missing pixels: an alpha band that is none, fill that is not declared."""
+    """Yield what is unusual in the marking of missing pixels: an alpha band with an image, undeclared fill."""
     yield from _wrong_alpha(look)
     if not plan.declares_nodata and look.values.shape[1]:
         yield from _undeclared(look)
 
 
 def _wrong_alpha(look: Look) -> Iterator[str]:
-    """Warn of an alpha band that holds an image, such as a near infrared that a program called alpha."""
+    """Warn of an alpha band with an image, such as a near-infrared band that a program marked as alpha."""
     if look.alpha is None or look.alpha.size == 0:
         return
     between = float(((look.alpha > 0) & (look.alpha < look.alpha.max())).mean())
     if between > _IMAGE_VALUES and len(np.unique(look.alpha)) > 16:
         yield (
-            "its alpha band holds many different values, as an image band does and a mask does not; if it is a near"
-            " infrared, say so with gdal_edit.py -colorinterp_4 undefined (the number is the band's)"
+            "its alpha band has many different values, like an image and unlike a mask; if it is a near"
+            " infrared, mark it with gdal_edit.py -colorinterp_4 undefined (with the number of the band)"
         )
 
 
 def _undeclared(look: Look) -> Iterator[str]:
-    """Warn of fill that no nodata value declares."""
+    """Warn of fill without a declared nodata value."""
     zero = float((look.values == 0).all(axis=0).sum()) / look.pixels
     if zero >= _LEAST_ZEROS:
         yield (
-            f"{100 * zero:.0f} % of the pixels are 0 in all bands though no nodata is declared;"
+            f"{100 * zero:.0f} % of the pixels are 0 in all bands but no nodata value is declared;"
             " if they are fill, give --nodata 0"
         )
     yield from (str(collar) for collar in look.collars if collar.value != 0 or zero < _LEAST_ZEROS)
 
 
 def _offsets(plan: ScenePlan, values: NDArray[Any], sensor: str | None, *, known: bool) -> Iterator[str]:
-    """Warn of an offset that seems to be forgotten, or taken off twice."""
+    """Warn of an offset that seems to be forgotten, or subtracted twice."""
     darkest = float(np.percentile(values, _DARKEST))
     if min(plan.value_offsets) < 0:
         below = float((to_reflectance(values, plan.value_scales, plan.value_offsets) < 0).mean())
         if below > _MOST_BELOW_ZERO:
             yield (
-                f"{100 * below:.0f} % of the values come to a reflectance below 0; if the offset was taken off already,"
+                f"{100 * below:.0f} % of the values have a reflectance below 0; if the offset was subtracted already,"
                 " give --value-offset 0"
             )
     elif known or any(plan.value_offsets):
@@ -114,17 +114,17 @@ def _offsets(plan: ScenePlan, values: NDArray[Any], sensor: str | None, *, known
         )
     elif darkest >= _BASELINE_OFFSET_DN and sensor in (None, SENTINEL_2):
         yield (
-            f"hardly a pixel is below {_BASELINE_OFFSET_DN} DN: Sentinel-2 products of processing baseline 04.00 and"
-            f" later carry +{_BASELINE_OFFSET_DN}; if this is one, give --value-offset -{_BASELINE_OFFSET_DN}"
+            f"hardly any pixel is below {_BASELINE_OFFSET_DN} DN: Sentinel-2 products of processing baseline 04.00 and"
+            f" later are offset by +{_BASELINE_OFFSET_DN}; if this is one, give --value-offset -{_BASELINE_OFFSET_DN}"
         )
 
 
 def _ends_of_stretch(plan: ScenePlan, values: NDArray[Any]) -> Iterator[str]:
-    """Warn of values that the stretch to bytes removes."""
+    """Warn of values that the stretch to bytes clips."""
     made_by = "how they were stretched to 8 bits" if plan.scaling is None else "--value-scale and --value-offset"
     stretched = to_uint8(values, plan.value_scales, plan.value_offsets, plan.scaling)
     if stretched.size and (stretched == stretched[:, :1]).all():
-        yield "all valid pixels are alike: there is nothing to see in the scene"
+        yield "all valid pixels have the same value: the scene has no content"
     elif stretched.size and (stretched == 255).mean() > 0.5:
         yield f"more than half of the values are at the upper end of the stretch; check {made_by}"
     elif stretched.size and np.median(stretched) < 5:

@@ -1,4 +1,4 @@
-"""Which pixels of a scene hold an observation."""
+"""Which pixels of a scene are valid."""
 
 from dataclasses import dataclass
 
@@ -16,23 +16,23 @@ class Nodata:
     Parameters
     ----------
     of_bands : tuple of float or None
-        Of each band of the raster; None: there is no such value.
+        The value of each band of the raster; None: there is none.
     zero_is_data : bool
-        Whether a single band may hold an honest 0: not where 0 would be a reflectance below zero.
+        Whether 0 may be a valid value of a single band: not if 0 would be a reflectance below zero.
     """
 
     of_bands: tuple[float | None, ...]
     zero_is_data: bool = True
 
     def of(self, bidx: tuple[int, ...]) -> tuple[float | None, ...]:
-        """Return those of some bands, 1-based."""
+        """Return the values of some bands, 1-based."""
         return tuple(self.of_bands[band - 1] for band in bidx)
 
     def missing(self, values: NDArray[np.generic], bidx: tuple[int, ...]) -> NDArray[np.bool_]:
         """Find the pixels (h, w) that are missing among the values (C, h, w) of some bands.
 
-        A pixel is missing where any band holds its nodata value. Where that value may be honest in a single band (0,
-        and 255 of bytes), it is missing where all such bands hold it.
+        A pixel is missing if any band has its nodata value. If that value may be valid in a single band (0, and 255 in
+        bytes), the pixel is missing only if all such bands have it.
         """
         spoilt = np.zeros(values.shape[1:], np.bool_)
         doubtful = []
@@ -56,16 +56,16 @@ def valid_pixels(
     bidx: tuple[int, ...],
     nodata: Nodata,
 ) -> NDArray[np.bool_]:
-    """Tell the valid pixels of a window.
+    """Find the valid pixels of a window.
 
-    A pixel is invalid where an alpha band or a mask says so, where any selected band is NaN or infinite, or where it is
-    missing by nodata values (see :meth:`Nodata.missing`).
+    A pixel is invalid if an alpha band or a mask marks it, if any selected band is NaN or infinite, or if it is missing
+    by nodata values (see :meth:`Nodata.missing`).
 
     Parameters
     ----------
     dataset : DatasetReader
     values : array (C, h, w)
-        DN of the selected bands in `window`, thinned or not.
+        DN of the selected bands in `window`, subsampled or not.
     window : Window
         Within the dataset.
     bidx : tuple of int
@@ -84,17 +84,17 @@ def valid_pixels(
     valid &= ~nodata.missing(values, bidx)
     flags = {flag for band in bidx for flag in dataset.mask_flag_enums[band - 1]}
     alpha = alpha_band(dataset)
-    if alpha:  # read by hand: GDAL's mask forgets it where there is nodata too, or where it is not the last band
+    if alpha:  # read directly: GDAL's mask ignores it if there is nodata, too, or if it is not the last band
         valid &= dataset.read(alpha, window=window, out_shape=shape) > 0
     if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:  # internal and side-car masks
         valid &= dataset.read_masks(bidx[0], window=window, out_shape=shape) > 0
-    elif not flags:  # a mask of its own for each band
+    elif not flags:  # a separate mask for each band
         valid &= (dataset.read_masks(list(bidx), window=window, out_shape=(len(bidx), *shape)) > 0).all(axis=0)
     return valid
 
 
 def has_mask(dataset: DatasetReader) -> bool:
-    """Whether the dataset carries an alpha band or a mask, beyond a nodata value."""
+    """Whether the dataset has an alpha band or a mask, besides a nodata value."""
     flags = {flag for band in dataset.mask_flag_enums for flag in band}
     per_band = flags.isdisjoint({MaskFlags.all_valid, MaskFlags.nodata})
     return bool(alpha_band(dataset)) or MaskFlags.per_dataset in flags or per_band

@@ -1,4 +1,4 @@
-"""What the values of a scene mean, and how they become what a student sees. Pure: no file is opened here."""
+"""The meaning of a scene's values, and how they become a student's input. Pure: no file is opened here."""
 
 import math
 import shlex
@@ -16,7 +16,7 @@ _UNTAGGED = (1.0, 0.0)
 
 @dataclass(frozen=True)
 class ValueChoice:
-    """How DN become bytes: scale and offset to reflectance x 10,000, the stretch, and a sentence that says so.
+    """How DN become bytes: scale and offset to reflectance x 10,000, the stretch, and a sentence about them.
 
     Parameters
     ----------
@@ -42,28 +42,28 @@ def choose_values(
     """Decide how DN become bytes.
 
     Scale and offset are each the user's; else those of the product's metadata, or of the file's scale and offset tags,
-    of each band its own; else what processing baseline or sensor tell, by tags or names; else 1 and 0.
+    separately for each band; else those of the processing baseline or sensor, found from tags or names; else 1 and 0.
 
     Raises
     ------
     SceneError
-        If the type of the values leaves it open, or does not fit.
+        If the type of the values is ambiguous, or does not fit.
     """
     scaling = contract.value_scaling
     if info.dtype.startswith("complex"):
-        raise SceneError(f"its values are {info.dtype}; take a product with real values")
+        raise SceneError(f"its values are {info.dtype}; use a product with real values")
     if info.dtype == "uint8" and (scaling is None or not values_are_known(info, options, bidx)):
         return _bytes_as_they_are(info, contract, options, bidx)
     if scaling is None:
         raise SceneError(
-            f"its values are {info.dtype}, the model takes 8-bit values; stretch it with gdal_translate -ot Byte -scale"
+            f"its values are {info.dtype}, the model needs 8-bit values; stretch it with gdal_translate -ot Byte -scale"
             f" {shlex.quote(info.path)} bytes.tif"
         )
     each, why, warning = _reflectance(info, options, bidx)
     for scale, offset in each:
         if not (math.isfinite(scale) and math.isfinite(offset) and scale > 0):
             raise SceneError(
-                f"value scale {scale:g} must be positive and value offset {offset:g} finite; say what holds by"
+                f"value scale {scale:g} must be positive and value offset {offset:g} finite; set them with"
                 " --value-scale and --value-offset"
             )
     note = f"reflectance x 10,000 = {_formula(each, contract.bands)}, {why}; it is stretched from {scaling}"
@@ -72,9 +72,9 @@ def choose_values(
 
 
 def values_are_known(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> bool:
-    """Whether options, metadata, tags or names tell what DN mean."""
+    """Whether options, metadata, tags or names give the meaning of DN."""
     tagged = any((info.scales[b - 1], info.offsets[b - 1]) != (1.0, 0.0) for b in bidx)
-    return bool(_said(options)) or tagged or info.told_values is not None
+    return bool(_said(options)) or tagged or info.known_values is not None
 
 
 def _bytes_as_they_are(
@@ -85,30 +85,30 @@ def _bytes_as_they_are(
     Raises
     ------
     SceneError
-        If the user says what they are, but the model takes no reflectance.
+        If the user gives a scale or offset, but the model does not use reflectance.
     """
     said, scaling = _said(options), contract.value_scaling
     if said:
         raise SceneError(
-            f"the model takes 8-bit values as they are, so {' and '.join(said)} cannot hold; leave that out,"
+            f"the model uses 8-bit values as they are, so {' and '.join(said)} cannot apply; leave that out,"
             " or change the values of the file"
         )
-    note = "8-bit values are taken as they are"
+    note = "8-bit values are used as they are"
     if scaling is not None:
-        note += f", as a true-colour picture stretched like the chips (reflectance x 10,000 of {scaling})"
+        note += f", as a true-colour image stretched like the chips (reflectance x 10,000 of {scaling})"
     elif values_are_known(info, options, bidx):
-        note += "; the scale and offset of its tags or product are not used, since the model takes no reflectance"
+        note += "; the scale and offset of its tags or product are not used, because the model does not use reflectance"
     return ValueChoice((1.0,) * len(bidx), (0.0,) * len(bidx), None, note)
 
 
 def _said(options: SceneOptions) -> list[str]:
-    """Return the options by which the user says what the values are."""
+    """Return the user's options about the values."""
     given = {"--value-scale": options.value_scale, "--value-offset": options.value_offset}
     return [name for name, value in given.items() if value is not None]
 
 
 def _formula(each: Sequence[_ScaleOffset], bands: Sequence[str]) -> str:
-    """Write how DN become reflectance x 10,000; of each band, where they differ."""
+    """Write how DN become reflectance x 10,000, for each band if they differ."""
     formulas = [f"DN x {scale:g} {'-' if offset < 0 else '+'} {abs(offset):g}" for scale, offset in each]
     if len(set(formulas)) == 1:
         return formulas[0]
@@ -118,25 +118,25 @@ def _formula(each: Sequence[_ScaleOffset], bands: Sequence[str]) -> str:
 def _reflectance(
     info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]
 ) -> tuple[tuple[_ScaleOffset, ...], str, str]:
-    """Return scale and offset of each band to reflectance x 10,000, by what they were decided, and a warning or "".
+    """Return scale and offset of each band to reflectance x 10,000, their source, and a warning or "".
 
     Raises
     ------
     SceneError
-        If the file's tags leave it open.
+        If the file's tags are ambiguous.
     """
     said = _said(options)
     tags = _tags(info, options, bidx)
     has_tags = any(own != _UNTAGGED for own in tags)
-    told = None if has_tags else info.told_values
-    if info.dtype.startswith("float") and not has_tags and told is None and options.value_scale is None:
+    known = None if has_tags else info.known_values
+    if info.dtype.startswith("float") and not has_tags and known is None and options.value_scale is None:
         raise SceneError(
             f"its values are {info.dtype} without scale tags, so their unit is unknown; give --value-scale 10000 for"
             " reflectance 0..1, or --value-scale 1 for reflectance x 10,000"
         )
     each = tuple((scale * 1e4, offset * 1e4) if has_tags else (1.0, 0.0) for scale, offset in tags)  # of reflectance
-    if told is not None:
-        each = ((told.scale, told.offset),) * len(bidx)
+    if known is not None:
+        each = ((known.scale, known.offset),) * len(bidx)
     each = tuple(
         (
             scale if options.value_scale is None else options.value_scale,
@@ -144,14 +144,14 @@ def _reflectance(
         )
         for scale, offset in each
     )
-    reasons = [f"as {' and '.join(said)} say{'s' * (len(said) == 1)}"] if said else []
+    reasons = [f"from {' and '.join(said)}"] if said else []
     if len(said) < 2 and has_tags:
-        told_by = info.product.values_from if info.product is not None else ""
-        reasons.append(f"by {told_by or 'the file' + chr(39) + 's scale and offset tags'}")
-    elif len(said) < 2 and told is not None:
-        reasons.append(f"by {told.why}")
-    warning = told.warning if told is not None and not said else ""
-    return each, " and ".join(reasons) or "the default, since the file states no scale or offset", warning
+        source = info.product.values_from if info.product is not None else ""
+        reasons.append(f"from {source or 'the file' + chr(39) + 's scale and offset tags'}")
+    elif len(said) < 2 and known is not None:
+        reasons.append(f"from {known.why}")
+    warning = known.warning if known is not None and not said else ""
+    return each, " and ".join(reasons) or "the default, because the file has no scale or offset", warning
 
 
 def _tags(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> tuple[_ScaleOffset, ...]:
@@ -160,7 +160,7 @@ def _tags(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> tupl
     Raises
     ------
     SceneError
-        If some bands have none, or they are no numbers, and the user does not say what holds.
+        If some bands have none, or they are not numbers, and the user gives no values.
     """
     tags = tuple((info.scales[b - 1], info.offsets[b - 1]) for b in bidx)
     without = [str(b) for b, own in zip(bidx, tags, strict=True) if own == _UNTAGGED]
@@ -169,9 +169,9 @@ def _tags(info: SceneInfo, options: SceneOptions, bidx: tuple[int, ...]) -> tupl
         if len(_said(options)) == 2:
             return (_UNTAGGED,) * len(bidx)
         what = (
-            "its scale and offset tags are no finite numbers"
+            "its scale and offset tags are not finite numbers"
             if broken
             else f"its bands have scale and offset tags, except band {' and '.join(without)}"
         )
-        raise SceneError(f"{what}; state the right ones with --value-scale and --value-offset")
+        raise SceneError(f"{what}; give the right ones with --value-scale and --value-offset")
     return tags

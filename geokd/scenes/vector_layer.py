@@ -33,7 +33,7 @@ class VectorLayer:
     ----------
     geometries : array (N,) of shapely geometries
     fields : dict of str to array (N,)
-        Attributes. One without a value is None, or in an array of numbers NaN.
+        Attributes. A missing value is None, or NaN in an array of numbers.
     """
 
     geometries: NDArray[np.object_]
@@ -47,7 +47,7 @@ class VectorLayer:
         return VectorLayer(self.geometries[which], {name: values[which] for name, values in self.fields.items()})
 
     def in_parts(self) -> "VectorLayer":
-        """Part what is made of several points or polygons; each part keeps the attributes."""
+        """Split multipoints and multipolygons; each part keeps the attributes."""
         parts, whole = shapely.get_parts(self.geometries, return_index=True)
         return VectorLayer(parts, self.only(whole).fields)
 
@@ -56,10 +56,10 @@ class VectorLayer:
         return [None if value != value else value for value in self.fields[name].tolist()]  # noqa: PLR0124  NaN
 
     def texts(self, name: str) -> list[str]:
-        """Return the values of an attribute as their author wrote them, empty where there is none.
+        """Return the values of an attribute as text, empty where there is none.
 
-        Whole numbers, which an array with gaps holds as floats, are whole again. A letter and an accent of its own are
-        one letter, as in the names of a map's classes.
+        Integers, which are floats in an array with gaps, are written as integers. A letter with a combining accent
+        becomes one character, as in the names of a map's classes.
         """
         return ["" if value is None else _as_text(value) for value in self.values(name)]
 
@@ -72,12 +72,12 @@ def read_layer(path: Path, grid: SceneGrid, *wanted: str, points: bool = False) 
     Raises
     ------
     CallError
-        If there is no such file or field.
+        If the file or field does not exist.
     ChipError
-        If the file holds no layer to be used, or none that can be brought into the CRS.
+        If the file has no usable layer, or its geometries cannot be transformed to the CRS.
     """
     if grid.crs is None:
-        raise ChipError("the scene has no coordinate reference system, so labels cannot be laid over it; assign one")
+        raise ChipError("the scene has no coordinate reference system, so labels cannot be placed on it; assign one")
     layer, fields = only_layer(path)
     called = {composed(name): name for name in fields}
     wanted = tuple(wanted)
@@ -86,16 +86,16 @@ def read_layer(path: Path, grid: SceneGrid, *wanted: str, points: bool = False) 
         raise CallError(f"{path} has no field {' and '.join(missing)}; it has {', '.join(fields) or 'none at all'}")
     features, crs = _read(path, layer, {called[composed(name)]: name for name in wanted})
     if not len(features):
-        raise ChipError(f"{path} holds no polygons; draw some, with a class in a field of text")
+        raise ChipError(f"{path} has no polygons; draw some, with a class in a text field")
     _check_kinds(path, features, points=points)
     if crs is None:
         raise ChipError(
-            f"the labels {path} have no coordinate reference system; assign one, by ogr2ogr -a_srs EPSG:..."
+            f"the labels {path} have no coordinate reference system; assign one with ogr2ogr -a_srs EPSG:..."
         )
     try:
         return VectorLayer(brought_to(features.geometries, crs, grid), features.fields)
     except ProjError as error:
-        raise ChipError(f"the labels {path} cannot be brought into the scene's coordinates: {error}") from error
+        raise ChipError(f"the labels {path} cannot be transformed to the scene's coordinates: {error}") from error
 
 
 def only_layer(path: Path) -> tuple[str, list[str]]:
@@ -104,9 +104,9 @@ def only_layer(path: Path) -> tuple[str, list[str]]:
     Raises
     ------
     CallError
-        If there is no such file.
+        If the file does not exist.
     ChipError
-        If it is no vector file, or does not hold one such layer.
+        If it is not a vector file, or does not have exactly one such layer.
     """
     if not path.exists():
         raise CallError(f"no such file: {path}")
@@ -116,52 +116,52 @@ def only_layer(path: Path) -> tuple[str, list[str]]:
         if len(layers) == 1:
             return layers[0], [str(name) for name in pyogrio.read_info(path, layer=layers[0])["fields"]]
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
+        raise ChipError(f"{path} is not a vector file, or is broken: {error}") from error
     listing = f"{len(layers)} layers with geometry ({', '.join(layers)})" if layers else "no layer with geometry"
-    raise ChipError(f"{path} holds {listing}, one is expected; copy the right one out by ogr2ogr out.gpkg in LAYER")
+    raise ChipError(f"{path} holds {listing}, one is expected; copy the right one with ogr2ogr out.gpkg in LAYER")
 
 
 def read_features(path: Path, layer: str, where: str | None = None) -> tuple[NDArray[np.object_], str | None]:
-    """Read the geometries of a layer that lie somewhere, those of some features alone if asked for, and their CRS.
+    """Read the non-empty geometries of a layer, of selected features if requested, and their CRS.
 
     Raises
     ------
     ChipError
         If the file is broken.
     CallError
-        If `where` is no condition on its fields.
+        If `where` is not a condition on its fields.
     """
     try:
         about, _, coded, _ = pyogrio.raw.read(path, layer=layer, columns=[], where=where)
         geometries = shapely.from_wkb(coded)
     except (ValueError, pyogrio.errors.FeatureError) as error:
         if where is None:
-            raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
+            raise ChipError(f"{path} is not a vector file, or is broken: {error}") from error
         fields = ", ".join(map(str, pyogrio.read_info(path, layer=layer)["fields"])) or "none"
         raise CallError(
-            f"{where!r} is no condition on the fields of {path} ({fields}): {error}; write it like \"name = 'x'\""
+            f"{where!r} is not a condition on the fields of {path} ({fields}): {error}; write it like \"name = 'x'\""
         ) from error
     except _UNREADABLE as error:
-        raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
+        raise ChipError(f"{path} is not a vector file, or is broken: {error}") from error
     lies = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
     return np.asarray(geometries, object)[lies], about["crs"]
 
 
 def composed(text: str) -> str:
-    """Return a name with letters and their accents in one, however it was typed."""
+    """Return a name with combined accents, however it was typed."""
     return unicodedata.normalize("NFC", text)
 
 
 def guessed_encoding(path: Path) -> str | None:
-    """Guess the encoding of a shapefile that does not tell it: UTF-8 if its texts are that, else None.
+    """Guess the encoding of a shapefile that does not declare it: UTF-8 if its texts are valid UTF-8, else None.
 
-    Texts that are no UTF-8 are left to GDAL, which takes them for Latin-1.
+    Other texts are left to GDAL, which reads them as Latin-1.
     """
     table = next((f for f in (path.with_suffix(".dbf"), path.with_suffix(".DBF")) if f.is_file()), None)
     if path.suffix.lower() != ".shp" or table is None or path.with_suffix(".cpg").exists():
         return None
     content = table.read_bytes()
-    if content[29:30] not in (b"", b"\0") or content.isascii():  # a code page is told, or none is needed
+    if content[29:30] not in (b"", b"\0") or content.isascii():  # a code page is declared, or none is needed
         return None
     start = int.from_bytes(content[8:10], "little")
     try:
@@ -172,11 +172,11 @@ def guessed_encoding(path: Path) -> str | None:
 
 
 def _read(path: Path, layer: str, wanted: Mapping[str, str]) -> tuple[VectorLayer, str | None]:
-    """Read features that lie somewhere, their fields under the names that are wanted, and the CRS of their file."""
+    """Read non-empty features, their fields under the wanted names, and the CRS of their file."""
     encoding = guessed_encoding(path)
     if encoding:
         _LOG.warning(
-            "Warning: %s does not tell the encoding of its texts (there is no .cpg): they are read as %s",
+            "Warning: %s does not declare the encoding of its texts (there is no .cpg): they are read as %s",
             path,
             encoding,
         )
@@ -185,11 +185,11 @@ def _read(path: Path, layer: str, wanted: Mapping[str, str]) -> tuple[VectorLaye
         geometries = shapely.from_wkb(coded)
     except UnicodeDecodeError as error:
         raise ChipError(
-            f"the texts in {path} are not in the encoding that it declares ({error}); write it anew in UTF-8, with"
+            f"the texts in {path} are not in the encoding that it declares ({error}); write it again in UTF-8, with"
             " ogr2ogr -lco ENCODING=UTF-8 or QGIS"
         ) from error
     except (*_UNREADABLE, pyogrio.errors.FeatureError) as error:
-        raise ChipError(f"{path} is no vector file, or a broken one: {error}") from error
+        raise ChipError(f"{path} is not a vector file, or is broken: {error}") from error
     fields = {wanted[str(name)]: values for name, values in zip(about["fields"], columns, strict=True)}
     features = VectorLayer(np.asarray(geometries, object), fields)
     return features.only(~(shapely.is_missing(geometries) | shapely.is_empty(geometries))), about["crs"]
@@ -204,16 +204,16 @@ def _check_kinds(path: Path, features: VectorLayer, *, points: bool) -> None:
     if kinds - fit:
         usable = "points or polygons" if points else "polygons"
         raise ChipError(
-            f"{path} holds {', '.join(sorted(kinds - fit))} geometries; only {usable} can be used here, one kind in a"
-            " file: leave the others out"
+            f"{path} holds {', '.join(sorted(kinds - fit))} geometries; only {usable} can be used here, one kind per"
+            " file: leave out the others"
         )
 
 
 def _clipped(geometries: NDArray[np.object_], crs: str, grid: SceneGrid) -> NDArray[np.object_]:
-    """Cut off what of polygons lies far from the scene: its CRS may not be able to hold it."""
+    """Clip polygons far from the scene, which its CRS may not be able to represent."""
     assert grid.crs is not None
     around = Transformer.from_crs(grid.crs.to_wkt(), crs, always_xy=True).transform_bounds(*grid.bounds)
-    if not np.isfinite(around).all() or around[0] >= around[2]:  # the scene lies about the antimeridian or a pole
+    if not np.isfinite(around).all() or around[0] >= around[2]:  # the scene includes the antimeridian or a pole
         return geometries
     margin = max(around[2] - around[0], around[3] - around[1])
     box = shapely.box(around[0] - margin, around[1] - margin, around[2] + margin, around[3] + margin)
@@ -223,19 +223,19 @@ def _clipped(geometries: NDArray[np.object_], crs: str, grid: SceneGrid) -> NDAr
         return geometries
     clipped = geometries.copy()
     parts = shapely.intersection(shapely.make_valid(geometries[beyond]), box)
-    clipped[beyond] = shapely.buffer(parts, 0)  # polygons alone, no lines along the box
+    clipped[beyond] = shapely.buffer(parts, 0)  # only polygons, no lines along the box
     return clipped
 
 
 def brought_to(geometries: NDArray[np.object_], crs: str, grid: SceneGrid) -> NDArray[np.object_]:
-    """Transform geometries into the CRS of a grid; what of polygons lies far from it is cut off.
+    """Transform geometries to the CRS of a grid; polygons are clipped far from it.
 
-    Longitudes are those of the grid: 180.01 degrees if it goes on beyond 180, and not -179.99.
+    Longitudes are those of the grid: 180.01 degrees if it extends beyond 180, not -179.99.
 
     Raises
     ------
     ProjError
-        If that cannot be done.
+        If the transformation fails.
     """
     assert grid.crs is not None
     source, target = CRS.from_user_input(crs), CRS.from_wkt(grid.crs.to_wkt())

@@ -1,4 +1,4 @@
-"""A raster on the grid of a scene: the text of a virtual raster that GDAL warps as it is read, block by block."""
+"""A raster warped to the grid of a scene: a virtual raster that GDAL warps while reading, block by block."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ class WarpedBand:
     Parameters
     ----------
     bidx : int
-        Of the source, from 1 on.
+        Number in the source, from 1.
     dtype : str
         numpy's name of its type.
     nodata : float or None
         Pixels of this value are not used.
     beyond : float
-        What lies beyond the source is.
+        Value outside the source.
     description : str
     colour : str
         GDAL's colour interpretation.
@@ -55,14 +55,14 @@ def warped(
     Parameters
     ----------
     source : str
-        What GDAL opens: an absolute path, or the text of another VRT.
+        Name for GDAL: an absolute path, or the text of another VRT.
     place, target : SceneGrid
-        The source's own, and the wanted grid. Both have a CRS.
+        The grids of source and result. Both have a CRS.
     bands : sequence of WarpedBand
     resampling : str
-        As GDAL's warper calls it: "NearestNeighbour", "Bilinear".
+        By its name in GDAL's warper: "NearestNeighbour", "Bilinear".
     alpha, to_alpha : int
-        Which band of the source tells validity, and which of the result is to tell it; 0: none.
+        Band of the source that marks valid pixels, and that of the result; 0: none.
     """
     assert place.crs is not None
     assert target.crs is not None

@@ -11,8 +11,8 @@ _GOLDEN = (5**0.5 - 1) / 2
 def fit_temperature(logits: NDArray[np.floating[Any]], truth: NDArray[np.integer[Any]]) -> float:
     """Find the T that minimises the negative log-likelihood of softmax(logits / T) (Guo et al. 2017, arXiv 1706.04599).
 
-    Golden-section search over log T between T = 0.05 and T = 20. Where the likelihood has its minimum at one of these,
-    as where every answer is right and the surest ever fits best, so few chips cannot tell T.
+    Golden-section search over log T between T = 0.05 and T = 20. If the likelihood has its minimum at one of these, as
+    when every answer is right, the chips are too few to estimate T.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def fit_temperature(logits: NDArray[np.floating[Any]], truth: NDArray[np.integer
 
     Returns
     -------
-    float, positive; 1.0 if the chips cannot tell
+    float, positive; 1.0 if it cannot be estimated
     """
     logits = logits.astype(np.float64)
 

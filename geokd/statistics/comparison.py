@@ -1,4 +1,4 @@
-"""Whether one way of training is better than another: over seeds, and chip by chip."""
+"""Statistical comparison of two ways of training: over seeds, and chip by chip."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from geokd.documents import Record
 
-_ALIKE = 1e-9  # differences of accuracies are multiples of 1/n, so what differs by less does so by rounding
+_ALIKE = 1e-9  # differences of accuracies are multiples of 1/n, so smaller ones are rounding errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class PairedDifference(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class McNemar(Record):
-    """Chips that only the one (won) or only the reference (lost) gets right, and the two-sided p."""
+    """Chips that only the student (won) or only the reference (lost) classifies correctly, and the two-sided p."""
 
     won: int
     lost: int
@@ -36,8 +36,8 @@ def mean_interval(values: Sequence[float]) -> tuple[float, tuple[float, float] |
     Parameters
     ----------
     values : sequence of float
-        At least one; of one alone there is no interval, None, nor of values that are alike but for rounding, of whose
-        spread they tell nothing.
+        At least one. The interval is None for a single value, and for values that are equal except for rounding, which
+        show no spread.
     """
     mean = float(np.mean(values))
     if len(values) < 2 or np.ptp(values) < _ALIKE:
@@ -59,8 +59,8 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Pa
     Returns
     -------
     PairedDifference
-        Interval and p are None for fewer than two pairs, and if all differences are alike but for rounding: a t-test
-        does not apply to these.
+        Interval and p are None for fewer than two pairs, and if all differences are equal except for rounding: a t-test
+        does not apply then.
     """
     differences = [float(v) - float(r) for v, r in zip(values, reference, strict=True)]
     difference, interval = mean_interval(differences)
@@ -73,15 +73,15 @@ def paired_difference(values: Sequence[float], reference: Sequence[float]) -> Pa
 
 
 def mcnemar(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> McNemar:
-    """Test whether two students are right equally often, on the chips of which one alone is right.
+    """Test whether two students are right equally often, from the chips on which exactly one is right.
 
     The exact form: of these chips, the number won is binomial with a share of one half (McNemar 1947, Psychometrika 12,
-    153-157). Chips that several runs were asked about are counted once a run, which makes p too small.
+    153-157). Chips that several runs classified are counted once per run, which makes p too small.
 
     Parameters
     ----------
     correct, reference : bool arrays (N,)
-        Of the same chips in the same order.
+        For the same chips in the same order.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def mcnemar(correct: NDArray[np.bool_], reference: NDArray[np.bool_]) -> McNemar
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Adjust p values for how many there are, so that a chance find among all is as rare as the level says.
+    """Adjust p values for multiple comparisons, so that the chance of any false positive stays within the level.
 
     The k-th smallest of n is multiplied by n - k + 1, and is no smaller than those before it (Holm 1979, Scandinavian
     Journal of Statistics 6, 65-70).

@@ -1,4 +1,4 @@
-"""Figures of merit of a classifier. Pure numpy."""
+"""Accuracy figures of a classifier. Pure numpy."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +43,7 @@ class ClassAgreement(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement(Record):
-    """Share of the same answers with its 95 % Wilson interval, who is right where one alone is, and each class."""
+    """Share of equal answers with its 95 % Wilson interval, chips on which exactly one is right, and each class."""
 
     share: float | None
     interval_95: tuple[float, float] | None
@@ -54,7 +54,7 @@ class Agreement(Record):
 def confusion_matrix(
     truth: NDArray[np.integer[Any]], predicted: NDArray[np.integer[Any]], classes: int
 ) -> NDArray[np.int64]:
-    """Count pairs: entry (i, j) is the number of chips of class i that were called j.
+    """Count pairs: entry (i, j) is the number of chips of class i that were classified as j.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def accuracy(confusion: NDArray[np.int64]) -> Accuracy:
 def per_class(confusion: NDArray[np.int64], names: tuple[str, ...]) -> tuple[ClassAccuracy, ...]:
     """Recall (producer's accuracy), precision (user's accuracy) and F1 of each class.
 
-    A figure whose denominator is 0 is None: nothing was seen that could tell.
+    A figure whose denominator is 0 is None.
 
     Parameters
     ----------
@@ -175,9 +175,9 @@ def expected_calibration_error(
 
 
 def kappa(matrix: NDArray[np.floating[Any]], classes: int) -> float | None:
-    """Agreement beyond that of two maps of the same shares laid out at random (Cohen 1960); None of a single class.
+    """Agreement beyond that of two random maps with the same class shares (Cohen 1960); None for a single class.
 
-    It tells little that overall accuracy does not (Pontius and Millones 2011, Int. J. Remote Sensing 32, 4407-4429).
+    It adds little to overall accuracy (Pontius and Millones 2011, Int. J. Remote Sensing 32, 4407-4429).
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is no dict
             return tensors, json.loads((file.metadata() or {}).get("facts", "{}"))
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
-        raise TrainingError(f"cannot read {path}: {error}; delete it to start this stage anew") from error
+        raise TrainingError(f"cannot read {path}: {error}; delete it to start this stage again") from error
 
 
 def pack(modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -54,7 +54,7 @@ def pack(modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> dic
 
 
 def unpack(tensors: dict[str, Tensor], modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> None:
-    """Put back what :func:`pack` flattened, in place.
+    """Restore the state that :func:`pack` flattened, in place.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def unpack(tensors: dict[str, Tensor], modules: dict[str, nn.Module], optimiser:
             if part == "optimiser":
                 state.setdefault(int(rest[0]), {})[rest[1]] = value
         optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-        for parameter, moments in optimiser.state.items():  # laid out in memory as they were
+        for parameter, moments in optimiser.state.items():  # with the same memory layout as before
             for key, value in moments.items():
                 if value.shape == parameter.shape:
                     moments[key] = torch.empty_like(parameter).copy_(value)

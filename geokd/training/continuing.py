@@ -1,7 +1,7 @@
-"""Going on with a student that is there: what it is taught by corrected chips, and what keeps it from forgetting.
+"""Continuing the training of a student: with corrected chips, and with its own answers against forgetting.
 
-The old student is the teacher. Corrected chips teach their labels; patches without labels, of the same scene, are
-answered as the old student answers them (learning without forgetting, Li and Hoiem 2016, arXiv 1606.09282).
+The old student is the teacher. The student is trained on the labels of corrected chips, and on the old student's
+answers for unlabelled patches of the same scene (learning without forgetting, Li and Hoiem 2016, arXiv 1606.09282).
 """
 
 from collections.abc import Sequence
@@ -35,25 +35,25 @@ from geokd.training.recipe import (
 from geokd.training.recipe_file import changed, recipe_from_json
 
 _FOR_EACH_LABEL = 4
-"""Patches without a label that are shown for each corrected chip, at most."""
+"""Maximum number of unlabelled patches for each corrected chip."""
 
 _FEWEST_UNLABELLED = 256
-_HELD_OUT = 5  # one of so many patches without a label is kept to see what was forgotten
+_HELD_OUT = 5  # one in this many unlabelled patches is held out, to measure forgetting
 _REVIEWED = "-reviewed"
 
 
 def continuing_recipe(model: str | Path, changes: Sequence[str] = ()) -> Recipe:
-    """Make the recipe that trains the student of a bundle further.
+    """Make the recipe that continues the training of a bundle's student.
 
-    Input, classes, network and augmentation are the bundle's, but chips are not mixed: corrected ones show several
-    land uses as they are. Few steps, small ones; the statistics of batch normalisation stay the old student's.
+    Input, classes, network and augmentation are the bundle's, but chips are not mixed: corrected ones show several land
+    uses already. There are few steps with a low learning rate; batch normalisation keeps the old student's statistics.
 
     Parameters
     ----------
     model : path
-        A bundle, or the name of one that ships; of one in int8 the fp32 one beside it is taken.
+        A bundle, or the name of a shipped one; for an int8 one the fp32 one beside it is used.
     changes : sequence of str
-        Keys that are set anew, as `section.key=value`.
+        Changed keys, as `section.key=value`.
 
     Returns
     -------
@@ -62,9 +62,9 @@ def continuing_recipe(model: str | Path, changes: Sequence[str] = ()) -> Recipe:
     Raises
     ------
     BundleError
-        If there is no such bundle, or none in fp32, or it does not tell how its student was made.
+        If the bundle does not exist, there is none in fp32, or it has no recipe of its student.
     RecipeError
-        If the changes cannot be made.
+        If the changes are invalid.
     """
     name, bundle = _fp32(model)
     before = _recipe_of(bundle)
@@ -101,29 +101,29 @@ def read_corrected_data(
     unlabelled: Sequence[str | Path],
     progress: Progress,
 ) -> TrainingData:
-    """Read corrected chips, of some or all classes of the old student, and patches without a label.
+    """Read corrected chips, of some or all classes of the old student, and unlabelled patches.
 
     Parameters
     ----------
     chips, validation
-        As of :func:`geokd.training.data.reading.read_training_data`.
+        As for :func:`geokd.training.data.reading.read_training_data`.
     recipe : Recipe
-        Of :func:`continuing_recipe`.
+        From :func:`continuing_recipe`.
     unlabelled : sequence of paths
-        Scenes, or folders of chips; if empty, the scene that `chips` were cut from, if it is there.
+        Scenes, or folders of chips; if empty, the scene that `chips` were cut from, if it exists.
     progress : Progress
 
     Raises
     ------
     CallError, ChipError, SceneError, BundleError
-        If chips cannot be read, are too few, or are of classes that the old student does not know.
+        If chips cannot be read, are too few, or are of classes that the old student does not have.
     """
     assert recipe.teacher.from_bundle is not None
     old = load_bundle(recipe.teacher.from_bundle)
     index = _indexed(chips, old)
     contract = contract_of(recipe, index, progress)
     if contract != old.contract:
-        raise CallError("[input] of the recipe is not that of the bundle that it continues; leave it as it is")
+        raise CallError("[input] of the recipe differs from that of the bundle; do not change it")
     labelled = read_chips(index, contract)
     if validation is None:
         training, apart, how = _split(labelled, recipe)
@@ -153,7 +153,7 @@ def read_corrected_data(
 
 
 def _fp32(model: str | Path) -> tuple[str, Bundle]:
-    """Find the fp32 bundle to go on with: the name or path, and the bundle."""
+    """Find the fp32 bundle to continue with: its name or path, and the bundle."""
     bundle = load_bundle(model)
     if bundle.precision == "fp32":
         return str(model), bundle
@@ -164,29 +164,29 @@ def _fp32(model: str | Path) -> tuple[str, Bundle]:
         if other.precision == "fp32" and other.name == bundle.name and other.legend == bundle.legend:
             return (f"{model}-fp32" if path.name == f"{model}.onnx" else str(beside)), other
     raise BundleError(
-        f"{model} is {bundle.precision}, and training can continue fp32 bundles alone; name the fp32 bundle of the same"
-        f" student, which geokd export wrote as {beside.name} and which does not lie beside it"
+        f"{model} is {bundle.precision}, but training can continue only fp32 bundles; name the fp32 bundle of the same"
+        f" student, which geokd export wrote as {beside.name}; it is not beside the int8 one"
     )
 
 
 def _recipe_of(bundle: Bundle) -> Recipe:
     if bundle.architecture != "mobilenet_v2":
         raise BundleError(
-            f"the bundle {bundle.name} holds {bundle.architecture}, no student that can be trained further"
+            f"the bundle {bundle.name} holds {bundle.architecture}, not a student that can be trained further"
         )
     origin = bundle.provenance.get("derived_from", {})
     made_of = [(c["name"], c.get("made_of", c.get("from"))) for c in origin.get("classes", [])]  # "from" until 0.1
     if any(old != [name] for name, old in made_of):
         raise BundleError(
             f"the classes of {bundle.name} were renamed or merged by geokd style; continue with {origin['name']}, from"
-            " which it was made, and style what comes of it"
+            " which it was made, and style the result"
         )
     try:
         return recipe_from_json(bundle.provenance["recipe"])
     except (KeyError, TypeError, AttributeError, RecipeError) as error:
         raise BundleError(
             f"the bundle {bundle.name} has no usable recipe of its student ({error}), so it cannot be trained further;"
-            " train a student of your own without --init"
+            " train a new student without --init"
         ) from error
 
 
@@ -198,15 +198,15 @@ def _indexed(chips: str | Path, old: Bundle) -> ChipIndex:
     strangers = [name for name in index.classes if name not in codes]
     if strangers:
         raise ChipError(
-            f"{index.root} has chips of {', '.join(strangers)}, which {old.name} does not know; it knows"
-            f" {', '.join(legend.names)}: name the folders so, or train a student of your own classes without --init"
+            f"{index.root} has chips of {', '.join(strangers)}, which {old.name} does not have; it has"
+            f" {', '.join(legend.names)}: rename the folders, or train a new student of your classes without --init"
         )
     labels = tuple(codes[index.classes[label]] for label in index.labels)
     return ChipIndex(index.root, index.files, labels, legend.names)
 
 
 def _split(chips: Chips, recipe: Recipe) -> tuple[Chips, Chips, str]:
-    """Hold some corrected chips out, in blocks of ground if they carry coordinates."""
+    """Hold out some corrected chips, in spatial blocks if they have coordinates."""
     seed = split_seed(recipe)
     share = recipe.split.validation_share
     if chips.bounds is None:
@@ -222,14 +222,14 @@ def _split(chips: Chips, recipe: Recipe) -> tuple[Chips, Chips, str]:
             )
     how += f": {len(training)} corrected chips for training, {len(apart)} held out"
     left_out = len(chips.labels) - len(training) - len(apart)
-    how += f", {left_out} left out since they overlap these" if left_out else ""
+    how += f", {left_out} left out because they overlap these" if left_out else ""
     return subset(chips, training), subset(chips, apart), how
 
 
 def _unlabelled(
     chips: str | Path, sources: Sequence[str | Path], contract: InputContract, most: int, progress: Progress
 ) -> tuple[Chips | None, Chips | None, str]:
-    """Read up to `most` patches without a label, to learn from and to be held out; the text tells of them."""
+    """Read up to `most` unlabelled patches, for training and to be held out, with a description."""
     wanted: list[str | Path] = list(sources)
     if not wanted:
         origin = origin_of(Path(chips))
@@ -244,15 +244,13 @@ def _unlabelled(
                 raise
             lacking = error
     if not found:
-        how = f"no patches without a label, on which the old student would be followed: {lacking}"
-        progress(
-            f"warning: {how}; without them more is forgotten: give a scene, or a folder of chips, with --unlabelled"
-        )
+        how = f"no unlabelled patches, on which the old answers would be preserved: {lacking}"
+        progress(f"warning: {how}; without them it forgets more: give a scene, or a folder of chips, with --unlabelled")
         return None, None, f"; {how}"
     patches = reduce(join, found)
     patches = replace(patches, labels=np.full(len(patches.labels), NO_LABEL))
     held_out = np.arange(len(patches.labels)) % _HELD_OUT == _HELD_OUT - 1
     how = f"{(~held_out).sum()} patches of {' and '.join(Path(source).name for source in wanted)} on which the old"
-    how += f" student is followed, {held_out.sum()} on which it is compared"
+    how += f" student's answers are preserved, {held_out.sum()} to measure forgetting"
     progress(how)
     return subset(patches, np.flatnonzero(~held_out)), subset(patches, np.flatnonzero(held_out)), f"; {how}"

@@ -1,4 +1,4 @@
-"""Pictures of trainings: of one run by epoch, and of many runs by loss and fraction of labels."""
+"""Plots of training: of one run by epoch, and of many runs by loss and fraction of labels."""
 
 import csv
 from pathlib import Path
@@ -42,10 +42,10 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
 
 
 def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None:
-    """Draw rows of :func:`geokd.ablate` into a PNG file: accuracies beside differences to the first.
+    """Draw rows of :func:`geokd.ablate` into a PNG file: accuracies, and differences from the first loss.
 
-    Means with their 95 % intervals over seeds; faint dots are single runs, grey the teachers. Of one fraction, the
-    losses stand side by side; of several, each is a line over the number of labels.
+    Means with their 95 % intervals over seeds; faint dots are single runs, grey the teachers. For one fraction, the
+    losses are side by side; for several, each is a line over the number of labels.
     """
     from matplotlib.figure import Figure
 
@@ -61,7 +61,7 @@ def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None
         look["markerfacecolor"] = "white" if unlabelled else look["color"]
         aside = 1.04 ** (number - len(kinds) / 2)  # so that intervals do not cover each other
         found = [row for row in rows if (row["loss"], row["unlabelled"]) == (loss, unlabelled)]
-        beside = "chips without labels" if found[0]["teacher"] is not None else "as many steps as all get"
+        beside = "chips without labels" if found[0]["teacher"] is not None else "as many steps as with all labels"
         name = f"{loss}, {beside}" if unlabelled else loss
         places = [row["labelled_chips"] * aside if by_labels else number for row in found]
         _means(accuracies, places, [(row["accuracy"], row["interval_95"]) for row in found], look | {"label": name})
@@ -72,7 +72,7 @@ def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None
         _means(differences, [p for p, _ in compared], [(d["difference"], d["interval_95"]) for _, d in compared], look)
     _teachers(accuracies, rows, by_labels=by_labels)
     differences.axhline(0, color=_GREY, linewidth=1)
-    for axes, what in ((accuracies, "validation accuracy, %"), (differences, f"difference to {losses[0]}, points")):
+    for axes, what in ((accuracies, "validation accuracy, %"), (differences, f"difference from {losses[0]}, points")):
         axes.set(ylabel=what)
         axes.grid(alpha=0.3)
         if by_labels:
@@ -87,7 +87,7 @@ def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None
 
 
 def _teachers(axes: Any, rows: list[dict[str, Any]], *, by_labels: bool) -> None:
-    """Draw the accuracy of each teacher, as it is: there is one for a fraction of labels."""
+    """Draw the accuracy of each teacher: there is one for each fraction of labels."""
     found = dict(sorted({row["labelled_chips"]: 100 * row["teacher"] for row in rows if row["teacher"]}.items()))
     look = {"color": _GREY, "linestyle": "--", "label": "teacher"}
     if by_labels:
@@ -99,7 +99,7 @@ def _teachers(axes: Any, rows: list[dict[str, Any]], *, by_labels: bool) -> None
 
 
 def _means(axes: Any, places: list[float], means: list[tuple[float, list[float] | None]], look: dict[str, str]) -> None:
-    """Draw means, given as shares, in percent with their intervals, as far as they have any."""
+    """Draw means, given as shares, in percent, with their intervals if they have any."""
     if means:
         values = [100 * mean for mean, _ in means]
         reaches = [[100 * abs(bound - mean) for bound in interval or (mean, mean)] for mean, interval in means]

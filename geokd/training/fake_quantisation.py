@@ -1,8 +1,8 @@
-"""Training a student under the rounding it will meet as int8 (Jacob et al. 2018, arXiv 1712.05877).
+"""Training a student with simulated int8 rounding (Jacob et al. 2018, arXiv 1712.05877).
 
-Weights are rounded per output channel, symmetrically, to 8 bits; outputs of layers per tensor, by the range of the
-batch. Gradients pass straight through (Bengio et al. 2013, arXiv 1308.3432). Batch normalisation may stay apart from
-its convolution: folding it multiplies whole output channels, which per-channel rounding does not notice.
+Weights are rounded per output channel, symmetrically, to 8 bits; outputs of layers per tensor, with the range of the
+batch. Gradients pass straight through (Bengio et al. 2013, arXiv 1308.3432). Batch normalisation need not be folded
+into its convolution: folding multiplies whole output channels, which does not affect per-channel rounding.
 """
 
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ _LEVELS = 255
 
 @contextmanager
 def fake_quantisation(network: nn.Module) -> Iterator[None]:
-    """Let the convolutions and linear layers of `network` round weights and outputs within the block."""
+    """Round weights and outputs of the convolutions and linear layers of `network` within the block."""
     hooks = []
     layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     ends = [m for m in network.modules() if _is_end(m)]
     try:
         for layer in layers:
-            layer.__dict__["forward"] = _Rounded(layer)  # found before the class's own
+            layer.__dict__["forward"] = _Rounded(layer)  # found before the method of the class
         hooks = [end.register_forward_hook(_round_output) for end in ends]
         yield
     finally:
@@ -35,7 +35,7 @@ def fake_quantisation(network: nn.Module) -> Iterator[None]:
 
 
 def round_weights(weight: Tensor) -> Tensor:
-    """Round weights (out, ...) to 8 bits, symmetrically, with a step of its own for each output channel."""
+    """Round weights (out, ...) to 8 bits, symmetrically, with a separate step for each output channel."""
     with torch.no_grad():
         step = (weight.abs().flatten(1).amax(dim=1) / _WEIGHT_LIMIT).clamp_min(1e-12)
         zero = torch.zeros_like(step, dtype=torch.int32)
@@ -43,7 +43,7 @@ def round_weights(weight: Tensor) -> Tensor:
 
 
 def round_activations(values: Tensor) -> Tensor:
-    """Round values to 256 steps between their smallest and greatest, 0 among them."""
+    """Round values to 256 steps between their minimum and maximum, including 0."""
     with torch.no_grad():
         low, high = values.amin().float().clamp_max(0.0), values.amax().float().clamp_min(0.0)
         step = ((high - low) / _LEVELS).clamp_min(1e-12)

@@ -1,4 +1,4 @@
-"""Where the weights of a network begin: at random, at ImageNet, in a file or in a bundle."""
+"""Initial weights of a network: random, from ImageNet, from a file or from a bundle."""
 
 import math
 import os
@@ -30,12 +30,12 @@ Weights = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the initial weights of a network are from.
+    """Origin of the initial weights of a network.
 
     Parameters
     ----------
     text : str
-        As reports and `metrics.json` have it.
+        Description for reports and `metrics.json`.
     random : bool
         Whether the weights are random, because there were none to load.
     """
@@ -45,7 +45,7 @@ class Origin:
 
 
 def nearest_student(ground_resolution_m: float) -> str:
-    """Name the fp32 bundle, of those that ship, whose pixels are the nearest to so many metres."""
+    """Return the name of the shipped fp32 bundle with the nearest pixel size, in metres."""
     sizes = {
         name: bundle.contract.ground_resolution_m
         for name in shipped_models()
@@ -57,30 +57,30 @@ def nearest_student(ground_resolution_m: float) -> str:
 def build_teacher(
     recipe: TeacherRecipe, channels: int, classes: tuple[str, ...], *, pixel_m: float | None = None
 ) -> tuple[Network, str]:
-    """Build a teacher: the convolutions of its architecture, with a head suited to chips.
+    """Build a teacher: the convolutions of its architecture, with a head for chips.
 
-    VGG16's own three dense layers are made for 224 px and would hold nine tenths of the weights. Where
-    its initial weights are "auto" and ImageNet's cannot be had, a MobileNetV2 begins from the student that ships for
-    pixels of about `pixel_m` metres, if these are given.
+    VGG16's own three dense layers are for 224 px and would have nine tenths of the weights. If its initial weights are
+    "auto" and ImageNet's are not available, a MobileNetV2 starts from the shipped student for pixels of about `pixel_m`
+    metres, if given.
 
     Returns
     -------
     network : Network
-        The first `recipe.frozen_layers` layers of `features` need no gradient, unless all weights are random.
+        The first `recipe.frozen_layers` layers of `features` are frozen, unless all weights are random.
     origin : str
-        Where its initial weights are from.
+        Origin of its initial weights.
 
     Raises
     ------
     RecipeError
-        If the initial weights cannot be had or do not fit.
+        If the initial weights are not available or do not fit.
     """
     features, width = convolutions(recipe.architecture, channels)
     shape = channels, len(classes)
     mean_std = normalisation(recipe.architecture)
     network = Network(features, width, shape, recipe.dropout, mean_std, recipe.upsample)
     origin = _initialise(network, recipe.architecture, recipe.initial_weights, classes, pixel_m)
-    if not origin.random:  # random layers must learn: there is nothing to keep
+    if not origin.random:  # random layers must be trained
         for layer in list(features)[: recipe.frozen_layers]:
             layer.requires_grad_(requires_grad=False)
     return network, origin.text
@@ -96,9 +96,9 @@ def build_student(
 ) -> tuple[Network, str]:
     """Build a student.
 
-    Takes `pixel_m`, returns and raises as :func:`build_teacher`.
+    `pixel_m`, results and errors are as for :func:`build_teacher`.
 
-    `initial_weights`, if given, goes before the recipe's.
+    `initial_weights`, if given, replaces the recipe's.
     """
     features, width = convolutions(recipe.architecture, channels, recipe.stem_stride)
     shape = channels, len(classes)
@@ -110,7 +110,7 @@ def build_student(
 def _initialise(
     network: Network, architecture: str, initial_weights: str, classes: tuple[str, ...], pixel_m: float | None
 ) -> Origin:
-    """Load initial weights into `network`; return where they came from."""
+    """Load initial weights into `network`; return their origin."""
     if initial_weights == "none":
         return Origin("none", random=True)
     try:
@@ -121,12 +121,12 @@ def _initialise(
             raise
         if architecture == "mobilenet_v2" and pixel_m is not None:
             shipped = _initialise(network, architecture, nearest_student(pixel_m), classes, None)
-            return Origin(f"{shipped.text}, since {error}")
-        return Origin(f"none, since {error}", random=True)
+            return Origin(f"{shipped.text}, because {error}")
+        return Origin(f"none, because {error}", random=True)
 
 
 def _load_fitting(network: Network, weights: Weights, origin: str) -> str:
-    """Load the `features.*` tensors of `weights`, and the classifier if it came along."""
+    """Load the `features.*` tensors of `weights`, and the classifier if there is one."""
     own = network.state_dict()
     features = {k: v for k, v in weights.items() if k.startswith("features.")}
     wrong = sorted(k for k in features if k not in own or own[k].shape != features[k].shape)
@@ -144,12 +144,12 @@ def _load_fitting(network: Network, weights: Weights, origin: str) -> str:
 
 
 def find_weights(architecture: str, initial_weights: str, classes: tuple[str, ...]) -> tuple[Weights, str, SeenChips]:
-    """Find tensors by torchvision's names, what to call their origin, and the chips that they learned from.
+    """Find tensors by torchvision's names, their origin, and the chips that they were trained on.
 
     Raises
     ------
     RecipeError
-        If there are none.
+        If they are not available.
     """
     if initial_weights in ("auto", "imagenet"):
         folder = os.environ.get("GEOKD_DATA")
@@ -168,13 +168,13 @@ def find_weights(architecture: str, initial_weights: str, classes: tuple[str, ..
         weights, seen = _bundle_weights(initial_weights, classes)
     except BundleError as error:
         raise RecipeError(
-            f"initial_weights {initial_weights!r} is no .safetensors file, and as a bundle: {error}"
+            f"initial_weights {initial_weights!r} is not a .safetensors file, and as a bundle: {error}"
         ) from error
     return weights, f"bundle {Path(initial_weights).stem}", seen
 
 
 def _torchvision_imagenet(architecture: str) -> Weights:
-    """Download torchvision's ImageNet weights, or take them from its cache."""
+    """Download torchvision's ImageNet weights, or read them from its cache."""
     try:
         state: dict[str, Any] = torchvision.models.get_model_weights(architecture)["DEFAULT"].get_state_dict(
             progress=True
@@ -188,7 +188,7 @@ def _torchvision_imagenet(architecture: str) -> Weights:
 
 
 def _read_features(path: Path) -> Weights:
-    """Tensors `features.*` of a .safetensors file; a head in it is for other classes, as far as anyone can tell."""
+    """Tensors `features.*` of a .safetensors file; its head, if any, is assumed to be for other classes."""
     try:
         return {k: v for k, v in load_file(path).items() if k.startswith("features.")}
     except (OSError, SafetensorError) as error:
@@ -196,7 +196,7 @@ def _read_features(path: Path) -> Weights:
 
 
 def _bundle_weights(model: str, classes: tuple[str, ...]) -> tuple[Weights, SeenChips]:
-    """Tensors of an fp32 bundle, whose initialisers bear torch's names; its head only if it has these very classes."""
+    """Tensors of an fp32 bundle, whose initialisers have torch's names; its head only if it has the same classes."""
     bundle = load_bundle(resolve_model(model))
     if bundle.precision != "fp32":
         raise BundleError(f"{model} is {bundle.precision}: training starts from fp32 bundles only")
@@ -210,12 +210,12 @@ _WEIGHTS = ("features.", "classifier.", "sides.", "joins.", "head.")  # how name
 
 
 def read_weights(bundle: Bundle) -> dict[str, Tensor]:
-    """Get a student's tensors back from its fp32 bundle, as float32 by torch's names.
+    """Read a student's tensors from its fp32 bundle, as float32 by torch's names.
 
     Raises
     ------
     BundleError
-        If the graph's initialisers do not bear such names.
+        If the graph's initialisers do not have such names.
     """
     try:
         graph = onnx.load_from_string(bundle.graph).graph
@@ -224,5 +224,5 @@ def read_weights(bundle: Bundle) -> dict[str, Tensor]:
     arrays = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
     weights = {k: torch.from_numpy(v.astype(np.float32)) for k, v in arrays.items() if k.startswith(_WEIGHTS)}
     if not weights:
-        raise BundleError(f"the bundle {bundle.name} keeps no weights by name: training cannot start from it")
+        raise BundleError(f"the bundle {bundle.name} has no weights by name, so training cannot start from it")
     return weights

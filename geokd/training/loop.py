@@ -1,8 +1,8 @@
 """The training loop: one for the teacher and the student, explicit and seeded.
 
-Everything random in an epoch is drawn from generators seeded by (seed, stage, epoch), and a checkpoint is written
-after each epoch, so a run that was interrupted goes on as if it had not been: exactly on a CPU, and on a GPU but for
-the order in which it sums.
+Everything random in an epoch is drawn from generators seeded with (seed, stage, epoch), and a checkpoint is written
+after each epoch, so an interrupted run continues as if it had not been interrupted: exactly on a CPU, and on a GPU up
+to the order of sums.
 """
 
 import math
@@ -27,7 +27,7 @@ from geokd.training.recipe import AugmentationRecipe, Stage, StudentRecipe, Teac
 from geokd.training.running_mean import RunningMean
 
 _EVALUATION_BATCH = 256
-_MOST_KEPT = 0.02  # of the initial weights in the running mean of the last ones
+_MOST_KEPT = 0.02  # share of the initial weights in the final running mean, above which a warning is given
 
 
 class LossFunction(Protocol):
@@ -47,21 +47,21 @@ class TrainingJob:
     network : Classifier
         On the training device; trained in place.
     projection : nn.Module
-        Trained along with the network; an `nn.Identity` where the loss has none.
+        Trained together with the network; an `nn.Identity` if the loss has none.
     loss : LossFunction
     recipe : TeacherRecipe or StudentRecipe
     augmentation : AugmentationRecipe or None
         None: dihedral views only.
     traits : Traits
-        Of classes and bands, for the augmentation.
+        Properties of classes and bands, for the augmentation.
     chips, validation : ChipSet
     seed : int
     bf16 : bool
         Run the network's forward pass in bfloat16 (autocast).
     folder : Path
-        Of the run: checkpoints and log are written there.
+        Folder of the run: checkpoints and log are written there.
     progress : Progress
-        Takes news of the training; epochs of the stage are its parts.
+        Receives the progress of the training, by epochs of the stage.
     """
 
     stage: Stage
@@ -80,10 +80,10 @@ class TrainingJob:
 
 
 def fit(job: TrainingJob) -> Classifier:
-    """Train for the epochs of the recipe, or go on from the checkpoint in the run's folder.
+    """Train for the epochs of the recipe, or continue from the checkpoint in the run's folder.
 
-    AdamW with one cosine cycle of the learning rate after a warm-up of 5 % of the steps. The result is the running
-    mean of the weights if the recipe asks for one, else the weights themselves.
+    AdamW with one cosine cycle of the learning rate after a warm-up of 5 % of the steps. The result is the running mean
+    of the weights if the recipe has one, else the weights themselves.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def fit(job: TrainingJob) -> Classifier:
     kept = average.share_of_first(recipe.epochs * steps)
     if kept > _MOST_KEPT:
         job.progress(
-            f"{job.stage}: after {recipe.epochs * steps} steps the running mean of the weights (ema_decay) still holds"
+            f"{job.stage}: after {recipe.epochs * steps} steps the running mean of the weights (ema_decay) still has"
             f" {100 * kept:.0f} % of the initial ones; lower it, or train for longer"
         )
 
@@ -152,7 +152,7 @@ def fit(job: TrainingJob) -> Classifier:
 def _train_epoch(
     job: TrainingJob, epoch: int, optimiser: torch.optim.Optimizer, average: RunningMean[Classifier]
 ) -> float:
-    """Show the network all chips once; return the mean loss of the steps."""
+    """Train on all chips once; return the mean loss of the steps."""
     network, recipe = job.network, job.recipe
     device = job.chips.pixels.device
     steps = steps_an_epoch(len(job.chips.labels), recipe.batch_size)
@@ -167,7 +167,7 @@ def _train_epoch(
             group["lr"] = recipe.learning_rate * _schedule((epoch * steps + step) / (recipe.epochs * steps))
         pixels, batch = show(job.chips, plain, job.traits, job.augmentation, generator)
         with (
-            torch.autocast(device.type, torch.bfloat16, enabled=job.bf16 and not rounded),  # no room for 256 steps
+            torch.autocast(device.type, torch.bfloat16, enabled=job.bf16 and not rounded),  # too narrow for 256 steps
             fake_quantisation(network) if rounded else nullcontext(),
         ):
             logits, features = network(pixels.contiguous(memory_format=torch.channels_last))
@@ -189,7 +189,7 @@ def predict(network: Classifier, pixels: Tensor, views: Tensor | None = None, *,
     network : Classifier
     pixels : uint8 tensor (N, C, H, W)
     views : int64 tensor (N,), optional
-        Dihedral view in which each chip is shown; as it is without.
+        Dihedral view of each chip. Default: unchanged.
     bf16 : bool
 
     Returns
@@ -217,7 +217,7 @@ def asked(network: Classifier, pixels: Tensor, *, bf16: bool) -> tuple[Tensor, T
 
 
 def _keep_statistics(network: Classifier) -> None:
-    """Let batch normalisation go by its running statistics, and leave these as they are."""
+    """Let batch normalisation use its running statistics without changing them."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()

@@ -14,7 +14,7 @@ def kl_loss(student_logits: Tensor, teacher: Tensor, temperature: float) -> Tens
     ----------
     student_logits : float tensor (N, K)
     teacher : float tensor (N, K)
-        Probabilities softmax(teacher logits / T), mixed by area for chips mixed of several.
+        Probabilities softmax(teacher logits / T), mixed by area for mixed chips.
     temperature : float, positive
     """
     student = F.log_softmax(student_logits / temperature, dim=1)
@@ -22,7 +22,7 @@ def kl_loss(student_logits: Tensor, teacher: Tensor, temperature: float) -> Tens
 
 
 def standardise(logits: Tensor) -> Tensor:
-    """Bring each row of logits (N, K) to mean 0 and standard deviation 1.
+    """Scale each row of logits (N, K) to mean 0 and standard deviation 1.
 
     So the student need not match the range of the teacher's logits, only their order and proportions (Sun et al. 2024,
     "Logit Standardization in Knowledge Distillation", arXiv 2403.01427).
@@ -48,7 +48,7 @@ def hard_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> 
     ----------
     logits : float tensor (N, K)
     targets : float tensor (N, K)
-        Shares of the classes: one-hot, but for chips mixed of several; a row sums to the labelled share of its chip.
+        Shares of the classes: one-hot, except for mixed chips; a row sums to the labelled share of its chip.
     label_smoothing : float, 0 to 1
     """
     labelled = targets.sum(dim=1, keepdim=True)

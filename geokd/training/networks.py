@@ -23,7 +23,7 @@ LEAST_TEACHER_PX = 32
 
 
 class Normalise(nn.Module):
-    """From bytes 0..255 to (x / 255 - mean) / std, per channel; other than three channels take the means' mean."""
+    """From bytes 0..255 to (x / 255 - mean) / std, per channel; without three channels, with their mean."""
 
     mean: Tensor
     std: Tensor
@@ -42,14 +42,14 @@ class Normalise(nn.Module):
 
 
 class Classifier(nn.Module):
-    """What maps pixels (N, C, H, W) in 0..255 to logits (N, K) and penultimate features (N, D).
+    """A network from pixels (N, C, H, W) in 0..255 to logits (N, K) and penultimate features (N, D).
 
     Attributes
     ----------
     width : int
         D.
     seen : SeenChips
-        Chips that its initial weights learned from, as far as known.
+        Chips that its initial weights were trained on, as far as known.
     """
 
     def __init__(self, width: int) -> None:
@@ -58,7 +58,7 @@ class Classifier(nn.Module):
         self.seen = SeenChips()
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002  # as torch has it
-        """Turn training on or off; batch normalisation of layers that need no gradient stays as it is in use."""
+        """Turn training on or off; batch normalisation of frozen layers stays in evaluation mode."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
@@ -87,7 +87,7 @@ class Network(Classifier):
     mean_std : pair of sequences
         For :class:`Normalise`.
     upsample : int
-        Times that the sides of the pixels are enlarged first, bilinearly.
+        Factor by which the sides of the image are enlarged first, bilinearly.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ def hash_of_tensors(network: nn.Module) -> str:
 
 
 def convolutions(architecture: TeacherArchitecture, channels: int, stem_stride: int = 2) -> tuple[nn.Sequential, int]:
-    """Layers for images of so many channels, by torchvision's names, and the width of what they give.
+    """Layers for images with this number of channels, by torchvision's names, and the width of their output.
 
     VGG16 (Simonyan and Zisserman 2014, arXiv 1409.1556), MobileNetV2 of width 1.0 (Sandler et al. 2018, arXiv
     1801.04381) or EfficientNet-Lite2 (see :mod:`geokd.training.efficientnet_lite`).
@@ -143,5 +143,5 @@ def convolutions(architecture: TeacherArchitecture, channels: int, stem_stride: 
 
 
 def normalisation(architecture: TeacherArchitecture) -> tuple[Sequence[float], Sequence[float]]:
-    """Mean and standard deviation of red, green and blue, of 0..1, with which ImageNet's weights were trained."""
+    """Mean and standard deviation of red, green and blue, in 0..1, for which ImageNet's weights were trained."""
     return (efficientnet_lite.MEAN, efficientnet_lite.STD) if architecture == "efficientnet_lite2" else IMAGENET

@@ -1,10 +1,10 @@
 """A student or teacher as an ONNX graph, node by node.
 
-Students are trained on from their bundle, so its graph must keep batch normalisation apart and name each tensor as
-torch does; ONNX Runtime folds batch normalisation when it opens the file. Of torch.onnx.export, the older exporter can
-keep it apart too (in training mode), but gives equal tensors one name and puts Identity nodes in the place of the
-others; the newer one needs the package onnxscript. The networks here have only nine kinds of layers, so these are
-written here: names, operator set and the order of nodes do not depend on torch's version.
+Training can continue from a bundle, so its graph must keep batch normalisation separate and name each tensor as torch
+does; ONNX Runtime folds batch normalisation when it opens the file. The older exporter of torch.onnx.export can keep it
+separate, too (in training mode), but gives equal tensors one name and replaces the others with Identity nodes; the
+newer one needs the package onnxscript. The networks here have only nine kinds of layers, so this module writes them
+itself: names, operator set and the order of nodes do not depend on torch's version.
 """
 
 import math
@@ -21,21 +21,21 @@ from geokd.model.contract import InputContract
 from geokd.training.efficientnet_lite import SameConv2d
 from geokd.training.networks import Network
 
-_OPSET = 17  # the newest that ONNX Runtime's quantiser handles without converting
+_OPSET = 17  # the newest that ONNX Runtime's quantiser handles without conversion
 _IR_VERSION = 8
-_LEAST = 1e-30  # of a probability: its logarithm is finite
-_LEAST_HALVED = 1024  # numbers of a tensor: in smaller ones there is little to save
+_LEAST = 1e-30  # smallest probability: its logarithm is finite
+_LEAST_HALVED = 1024  # numbers of a tensor: smaller ones save little
 
 
 def to_onnx(network: Network, contract: InputContract, name: str = "student") -> bytes:
     """Write a network as an ONNX model from uint8 `pixels` (n, C, H, W) to float32 `logits` (n, K).
 
-    Initialisers bear the names of the network's state dict; `name` is the graph's own.
+    Initialisers have the names of the network's state dict; `name` is that of the graph.
 
     Raises
     ------
     TypeError
-        If the network has a layer that is not written down here.
+        If the network has a layer that is not supported here.
     """
     graph = Graph()
     x = graph.normalise("pixels", network.normalise.mean, network.normalise.std)
@@ -50,10 +50,10 @@ def to_onnx(network: Network, contract: InputContract, name: str = "student") ->
 
 
 def merge_logits(model: bytes, groups: Sequence[Sequence[int]], temperature: float) -> bytes:
-    """Add to an ONNX model what merges its classes, so that probabilities are the sums of those of each group.
+    """Add nodes that merge classes to an ONNX model, so that probabilities are the sums over each group.
 
-    Of logits z the new ones are T log(sum over the group of softmax(z / T)), T the temperature by which a bundle
-    divides them. A sum below 1e-30 counts as that.
+    From logits z the new ones are T log(sum over the group of softmax(z / T)), with the bundle's temperature T. A sum
+    below 1e-30 counts as 1e-30.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def merge_logits(model: bytes, groups: Sequence[Sequence[int]], temperature: flo
     merged = onnx.load_from_string(model)
     graph = merged.graph
     (logits,) = graph.output
-    prefix = f"merge{len(graph.node)}_"  # another one where a merged model is merged again
+    prefix = f"merge{len(graph.node)}_"  # another name if a merged model is merged again
     inner = f"{prefix}logits"
     for node in graph.node:
         node.output[:] = [inner if name == logits.name else name for name in node.output]
@@ -97,13 +97,13 @@ def store_in_half(model: bytes) -> bytes:
     """Store the weights of an ONNX model's layers in 16 bits each, and cast them to 32 before they are used.
 
     Tensors of two or more axes and 1,024 or more numbers become float16, rounded to 11 significant bits; biases, batch
-    statistics and small tensors stay as they are, and so does a tensor that half precision would overflow or lose.
+    statistics and small tensors do not change, nor does a tensor that would overflow or vanish in half precision.
     Initialisers keep their names. ONNX Runtime casts them once, when it opens the model, which then runs as before.
 
     Parameters
     ----------
     model : bytes
-        As :func:`to_onnx` makes it: no node holds a graph of its own.
+        As from :func:`to_onnx`: no node has a subgraph.
     """
     halved = onnx.load_from_string(model)
     graph = halved.graph
@@ -145,19 +145,19 @@ class Graph:
         return name
 
     def normalise(self, pixels: str, mean: Tensor, std: Tensor) -> str:
-        """Append what turns bytes into normalised floats and return the name of its output."""
+        """Append the conversion of bytes to normalised floats and return the name of its output."""
         x = self.node("Cast", [pixels], to=TensorProto.FLOAT)
         x = self.node("Sub", [x, self.constant("normalise.mean", mean)])
         return self.node("Div", [x, self.constant("normalise.std", std)])
 
     def resize(self, x: str, times: int, output: str | None = None) -> str:
-        """Append what enlarges rows and columns bilinearly, as torch does, and return the name of its output."""
+        """Append a bilinear enlargement of rows and columns, as in torch, and return the name of its output."""
         scales = self.constant(f"scales.{times}", torch.tensor([1.0, 1.0, times, times]))
         half_pixel = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
         return self.node("Resize", [x, "", scales], output, **half_pixel)
 
     def finish(self, contract: InputContract, classes: int, name: str) -> bytes:
-        """Return the checked model, from uint8 `pixels` to float32 `logits`, both as the contract says."""
+        """Return the checked model, from uint8 `pixels` to float32 `logits`, both according to the contract."""
         patch: list[str | int | None] = ["n", len(contract.bands), contract.patch_px, contract.patch_px]
         answer: list[str | int | None] = ["n", classes, *contract.answer_shape]
         model = helper.make_model(
@@ -185,7 +185,7 @@ class Graph:
         return name
 
     def layer(self, module: nn.Module, x: str, prefix: str) -> str:
-        """Append `module`, whose parameters are called `prefix.*`, and return the name of its output."""
+        """Append `module`, whose parameters are named `prefix.*`, and return the name of its output."""
         write = self._writers().get(type(module).__name__)
         if write is not None:
             return write(module, x, prefix)
@@ -229,7 +229,7 @@ class Graph:
     def _max_pool(self, module: nn.MaxPool2d, x: str, prefix: str) -> str:
         side, stride = module.kernel_size, module.stride
         if not (isinstance(side, int) and isinstance(stride, int)):
-            raise TypeError(f"no ONNX form of the MaxPool2d at {prefix}: its window or stride is no single number")
+            raise TypeError(f"no ONNX form of the MaxPool2d at {prefix}: its window or stride is not a single number")
         if module.padding or module.dilation != 1 or module.ceil_mode:
             raise TypeError(f"no ONNX form of the MaxPool2d at {prefix}: it is padded, dilated or rounds up")
         return self.node("MaxPool", [x], kernel_shape=[side, side], strides=[stride, stride])

@@ -1,9 +1,10 @@
-"""From an fp32 graph to one in int8: ONNX Runtime's static quantisation, and what is done to the graph first.
+"""From an fp32 graph to int8: ONNX Runtime's static quantisation, and the preparation of the graph.
 
-Weights become int8 with a step for each output channel, activations uint8 with one step a tensor. After a ReLU6 that is
-6/255 for every channel, so one that never passes 0.5 is left with 21 steps; and rounded weights shift what a channel
-gives on average. Both are mended beforehand, by what chips show, after Nagel et al. 2019, "Data-Free Quantization
-Through Weight Equalization and Bias Correction" (arXiv 1906.04721), unless training has seen to them.
+Weights become int8 with one step for each output channel, activations uint8 with one step per tensor. After a ReLU6
+that is 6/255 for every channel, so a channel that never exceeds 0.5 has only 21 steps; and rounded weights shift the
+mean output of a channel. Both are corrected beforehand, with the ranges that chips show, after Nagel et al. 2019,
+"Data-Free Quantization Through Weight Equalization and Bias Correction" (arXiv 1906.04721), unless the network was
+trained with simulated rounding.
 """
 
 import tempfile
@@ -22,29 +23,29 @@ from onnxruntime import quantization
 from geokd.model.onnx_graph import restated
 from geokd.training.fake_quantisation import round_weights
 
-_BATCH_PIXELS = 64 * 64 * 64  # chips or patches run at once, as many as have so many pixels
-_LAST = "logits"  # what the last layer's output, or its enlargement, is called
-_MOST = 8.0  # times that a channel is multiplied: the weights that read it lose as much
-_MARGIN = 1.25  # of a channel's room over what chips show, for scenes that show more
+_BATCH_PIXELS = 64 * 64 * 64  # pixels of the chips or patches that are run at once
+_LAST = "logits"  # names of the last layer's output, or its enlargement
+_MOST = 8.0  # largest factor for a channel: the weights that read it are divided by it
+_MARGIN = 1.25  # reserve above a channel's range in the chips, for scenes with a wider range
 _FIRST = 3  # convolutions of a dense student that stay fp32: MobileNetV2's first and its first block
-_PASS_ON = ("GlobalAveragePool", "Flatten")  # channels go through these as they are
+_PASS_ON = ("GlobalAveragePool", "Flatten")  # operators that do not change channels
 
 Preparation = Callable[[onnx.ModelProto, Sequence[NDArray[np.uint8]]], onnx.ModelProto]
 
 
 def quantise(graph: bytes, pixels: NDArray[np.uint8], preparations: Sequence[Preparation]) -> bytes:
-    """Quantise an fp32 graph to int8 by the ranges that calibration chips (N, C, H, W) show.
+    """Quantise an fp32 graph to int8 with the ranges of calibration chips (N, C, H, W).
 
     The preparations change the graph first, in their order, its batch normalisation folded. A student that was trained
-    under rounding wants none: its weights and biases allow for the steps of rounding alone. The first three
-    convolutions of a dense student and its last stay fp32: all else is computed from the former, and rounded logits
-    would be alike in many cells.
+    with simulated rounding needs none: its weights and biases are adapted to rounding. The first three convolutions of
+    a dense student and its last stay fp32: everything else is computed from the former, and rounded logits would be
+    equal in many cells.
     """
     size = max(1, _BATCH_PIXELS // (pixels.shape[2] * pixels.shape[3]))
     batches = [pixels[i : i + size] for i in range(0, len(pixels), size)]
     with tempfile.TemporaryDirectory() as folder:
         plain, prepared, quantised = (Path(folder, f"{name}.onnx") for name in ("plain", "prepared", "int8"))
-        plain.write_bytes(graph)  # given as a value, it would be split over files that Resize cannot be inferred from
+        plain.write_bytes(graph)  # given as a value, it would be split, and shapes of Resize not inferred
         quantization.quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
         for prepare in preparations:
@@ -69,21 +70,21 @@ def quantise(graph: bytes, pixels: NDArray[np.uint8], preparations: Sequence[Pre
 
 
 def equalise(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
-    """Multiply the channels of clipped tensors up to what the clip leaves room for, and divide where they are read.
+    """Scale the channels of clipped tensors up to the clip's limit, and divide where they are read.
 
-    The network answers as before, as long as no channel meets the clip that did not.
+    The network's output does not change, unless a channel is clipped that was not before.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        From uint8 `pixels` (n, C, H, W), its batch normalisation folded.
+        From uint8 `pixels` (n, C, H, W), with batch normalisation folded.
     batches : sequence of uint8 arrays (n, C, H, W)
-        Chips that show the ranges.
+        Chips to measure the ranges with.
 
     Returns
     -------
     onnx.ModelProto
-        Another model; `model` stays as it is.
+        A new model; `model` is not changed.
     """
     equal = _copy(model)
     tensors = list(_clipped(equal.graph))
@@ -99,9 +100,9 @@ def equalise(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) -> on
 
 
 def equalise_sums(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
-    """Bring the channels of unclipped tensors to like ranges, those that are added up by the same factors.
+    """Scale the channels of unclipped tensors to similar ranges, with the same factors for tensors that are added.
 
-    Parameters and result are as of :func:`equalise`, and the network answers as before.
+    Parameters and result are as for :func:`equalise`; the network's output does not change.
     """
     equal = _copy(model)
     sums = list(_sums(equal.graph))
@@ -121,11 +122,11 @@ def equalise_sums(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) 
 
 
 def correct_biases(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]]) -> onnx.ModelProto:
-    """Take from each convolution's bias what the rounding of its weights adds to its outputs on average.
+    """Subtract from each convolution's bias the mean shift of its outputs by rounded weights.
 
-    That is the sum over inputs and kernel of (rounded weight - weight) * mean of the input; borders are not regarded.
+    That is the sum over inputs and kernel of (rounded weight - weight) * mean of the input; borders are ignored.
 
-    Parameters and result are as of :func:`equalise`.
+    Parameters and result are as for :func:`equalise`.
     """
     corrected = _copy(model)
     weights = {tensor.name: tensor for tensor in corrected.graph.initializer}
@@ -153,7 +154,7 @@ def open_graph(graph: bytes) -> Callable[[NDArray[np.uint8]], NDArray[np.float32
     """Open a graph, to be run in one thread as :func:`run_graph` does."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.x64quantprecision", "1")  # as the engine that maps has it
+    options.add_session_config_entry("session.x64quantprecision", "1")  # as in the engine for mapping
     options.add_session_config_entry("session.load_model_format", "ONNX")
     session = onnxruntime.InferenceSession(restated(graph), options, providers=["CPUExecutionProvider"])
 
@@ -177,7 +178,7 @@ class _Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # unty
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A tensor clipped to 0..limit, with the one layer that writes it and the one that reads it."""
+    """A tensor clipped to 0..limit, with the single layer that writes it and the single layer that reads it."""
 
     name: str
     writer: onnx.NodeProto
@@ -186,7 +187,7 @@ class _Tensor:
 
 
 def _clipped(graph: onnx.GraphProto) -> Iterator[_Tensor]:
-    """Find clipped tensors between a convolution and one layer with weights of its own for each channel."""
+    """Find clipped tensors between a convolution and one layer with separate weights for each channel."""
     scalars = {t.name: float(numpy_helper.to_array(t)) for t in graph.initializer if not t.dims}
     written = {name: node for node in graph.node for name in node.output}
     for clip in graph.node:
@@ -203,7 +204,7 @@ def _clipped(graph: onnx.GraphProto) -> Iterator[_Tensor]:
 
 @dataclass(frozen=True)
 class _Sum:
-    """Unclipped tensors that are added up, or a single one, with the convolutions that write and read them."""
+    """Unclipped tensors that are added, or a single one, with the convolutions that write and read them."""
 
     names: tuple[str, ...]
     writers: tuple[onnx.NodeProto, ...]
@@ -211,7 +212,7 @@ class _Sum:
 
 
 def _sums(graph: onnx.GraphProto) -> Iterator[_Sum]:
-    """Find unclipped tensors that convolutions alone write and read, and additions of them."""
+    """Find unclipped tensors that only convolutions write and read, and additions of them."""
     outputs = {output.name for output in graph.output}
     group: dict[str, set[str]] = {}
     for node in graph.node:
@@ -242,7 +243,7 @@ def _only_reader(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
 
 
 def _layer_after(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
-    """Find the one layer that reads a tensor, perhaps after a mean over rows and columns."""
+    """Find the only layer that reads a tensor, perhaps after a mean over rows and columns."""
     reader = _only_reader(graph, name)
     if reader is None or reader.op_type not in _PASS_ON:
         return reader
@@ -261,7 +262,7 @@ def _is_depthwise(node: onnx.NodeProto) -> bool:
 def _by_channel(
     model: onnx.ModelProto, reduction: str, names: list[str], batches: Sequence[NDArray[np.uint8]]
 ) -> list[NDArray[np.float32]]:
-    """Reduce tensors (n, C, H, W) to a value a channel, batch by batch: an array (batches, C) for each tensor."""
+    """Reduce tensors (n, C, H, W) to one value per channel, batch by batch: an array (batches, C) for each tensor."""
     seen = _copy(model)
     outputs = [f"{name}_{reduction}" for name in names]
     for name, output in dict(zip(names, outputs, strict=True)).items():  # several layers may read one tensor
@@ -273,7 +274,7 @@ def _by_channel(
 
 
 def _makes_logits(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
-    """Whether the output of a node is the graph's own, perhaps resized or pooled first."""
+    """Whether the output of a node is that of the graph, perhaps resized or pooled first."""
     if node.output[0] == _LAST:
         return True
     reader = _only_reader(graph, node.output[0])

@@ -1,7 +1,7 @@
 """A recipe: everything that decides how a student is trained, as frozen dataclasses.
 
-A key that a file leaves out takes the default written here (:mod:`geokd.training.recipe_file` reads it). The resolved
-recipe is stored in the run and in the bundle, so nothing that shaped a student is lost.
+A missing key has the default defined here (:mod:`geokd.training.recipe_file` reads recipes). The resolved recipe is
+stored in the run and in the bundle, so that every choice behind a student is recorded.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from geokd.documents import Record
 from geokd.model.contract import ValueScaling
 
 Stage = Literal["teacher", "student"]
-"""Which of the two networks of a run."""
+"""One of the two networks of a run."""
 
 TeacherArchitecture = Literal["vgg16", "mobilenet_v2", "efficientnet_lite2"]
 StudentArchitecture = Literal["mobilenet_v2"]
@@ -37,22 +37,22 @@ def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
 
 
 class AnyRecipe(Record):
-    """Base of recipes: what a run of training records and compares."""
+    """Base of recipes, which a training run records and compares."""
 
     @property
     def sha256(self) -> str:
-        """Hash of the resolved recipe, hexadecimal: equal recipes have equal hashes, however they were written."""
+        """Hash of the resolved recipe, hexadecimal: equal recipes have equal hashes, whatever their files look like."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class InputRecipe:
-    """What the student will be given; becomes the bundle's input contract.
+    """The student's input; becomes the bundle's input contract.
 
-    What is left out is taken from the chips, and said: `patch_px` is their commonest side, `ground_resolution_m`, of a
-    pixel of the patch, that of georeferenced chips, else 10. Chips of 8 bits make a student of red, green and blue that
-    takes nothing but 8-bit values (`value_scaling = false`), others one of Sentinel-2's B04, B03 and B02, stretched as
-    :class:`geokd.model.contract.ValueScaling` is by default.
+    Missing keys are derived from the chips, with a note: `patch_px` is their most common side, `ground_resolution_m`
+    the pixel size of georeferenced chips, else 10. Chips of 8 bits give a student of red, green and blue that accepts
+    only 8-bit values (`value_scaling = false`), others one of Sentinel-2's B04, B03 and B02, with the default stretch
+    of :class:`geokd.model.contract.ValueScaling`.
     """
 
     bands: tuple[str, ...] | None = None
@@ -63,15 +63,15 @@ class InputRecipe:
 
 @dataclass(frozen=True)
 class SplitRecipe:
-    """How validation chips are set apart where none are given.
+    """How validation chips are split off if none are given.
 
-    By `file`, a CSV whose first two columns are a chip (`Class/name.jpg`) and its part: the chips of the parts
-    `training` and `validation` are used, others left out. Without a file stratified at random, or in spatial blocks of
-    `block_m` if the chips have coordinates. `seed` draws the split; that of the recipe does without.
+    `file` is a CSV whose first two columns are a chip (`Class/name.jpg`) and its part: the chips of the parts
+    `training` and `validation` are used, others left out. Default: stratified at random, or in spatial blocks of
+    `block_m` if the chips have coordinates. `seed` is that of the split. Default: the recipe's.
 
-    With a `labelled_share` below 1, only so large a share of the training chips of each class, at least one, keeps its
-    labels. The others are left out, or, with `unlabelled = "teacher"`, shown to the student with the teacher's answers
-    alone; the teacher never sees them in its own training.
+    With a `labelled_share` below 1, only this share of the training chips of each class, at least one, keeps its
+    labels. The others are left out or, with `unlabelled = "teacher"`, used for the student with the teacher's answers
+    only; the teacher is never trained on them.
     """
 
     file: str | None = None
@@ -92,18 +92,16 @@ class SplitRecipe:
 class TeacherRecipe:
     """The teacher: VGG16's convolutions, global average pooling, dropout and one linear layer.
 
-    `architecture` "efficientnet_lite2" makes a teacher that knows ImageNet better, from weights that are installed with
-    geokd[train]. "mobilenet_v2" makes one of the student's own kind (born-again networks, Furlanello et
-    al. 2018, arXiv 1805.04770); the mean of its answers over the dihedral views (`loss.teacher_views`) knows more than
-    it does by one. `initial_weights` is "auto" (ImageNet's if they can be had, else as the student's, or none for
-    VGG16; said and recorded), "imagenet", "none", the path of a .safetensors file, or for a MobileNetV2 an fp32 bundle.
-    `frozen_layers` counts `features` from the input, of which VGG16 has 31, MobileNetV2 19 and EfficientNet-Lite2 23.
-    `upsample` is as the student's.
-    `from_run` names the folder of a run on the same chips, whose teacher and answers are taken over instead of being
-    made again; all else here must be as it was there. `ensemble` names folders of several such runs, whose teachers,
-    of whatever kinds, answer together, by the mean of their probabilities in each view; nothing is trained then.
-    `from_bundle` is the name or path of an fp32 bundle whose
-    student is the teacher instead, as it is (see :func:`geokd.training.continuing.continuing_recipe`).
+    `architecture` "efficientnet_lite2" is a teacher with a higher accuracy on ImageNet, from weights that are installed
+    with geokd[train]. "mobilenet_v2" is the student's own architecture (born-again networks, Furlanello et al. 2018,
+    arXiv 1805.04770); its mean answer over the dihedral views (`loss.teacher_views`) is better than that for a single
+    view. `initial_weights` is "auto" (ImageNet's if available, else as for the student, or none for VGG16; with a
+    note), "imagenet", "none", the path of a .safetensors file, or for a MobileNetV2 an fp32 bundle. `frozen_layers`
+    counts `features` from the input, of which VGG16 has 31, MobileNetV2 19 and EfficientNet-Lite2 23. `upsample` is as
+    for the student. `from_run` names the folder of a run on the same chips, whose teacher and answers are reused; all
+    other keys here must be the same as there. `ensemble` names folders of several such runs, whose teachers'
+    probabilities are averaged in each view; no teacher is trained then. `from_bundle` is the name or path of an fp32
+    bundle whose student is used as teacher (see :func:`geokd.training.continuing.continuing_recipe`).
     """
 
     architecture: TeacherArchitecture = "vgg16"
@@ -120,7 +118,7 @@ class TeacherRecipe:
     label_smoothing: float = field(default=0.0, metadata=_at_least(0, 0.9))
     upsample: int = field(default=1, metadata=_at_least(1, 4))
 
-    # of students alone, so no keys of a recipe here
+    # only for students, so not keys of a recipe here
     ema_decay: ClassVar[float] = 0.0
     int8_epochs: ClassVar[int] = 0
     batch_statistics: ClassVar[BatchStatistics] = "learned"
@@ -131,7 +129,7 @@ class TeacherRecipe:
         most = _LAYERS[self.architecture]
         if self.frozen_layers > most:
             raise ValueError(
-                f"frozen_layers = {self.frozen_layers} is above {most}, which is all that {self.architecture} has"
+                f"frozen_layers = {self.frozen_layers} is above {most}, the number of layers of {self.architecture}"
             )
 
 
@@ -139,15 +137,15 @@ class TeacherRecipe:
 class StudentRecipe:
     """The student: MobileNetV2.
 
-    `initial_weights` as the teacher's, or the name or path of an fp32 bundle; where ImageNet's cannot be had, "auto"
-    takes that of the students that ship whose pixels are the nearest in size.
+    `initial_weights` as for the teacher, or the name or path of an fp32 bundle; if ImageNet's are not available, "auto"
+    uses the shipped student with the nearest pixel size.
 
     `stem_stride` is the stride of the first convolution: 1 keeps every pixel of small patches, at four times the cost.
-    `upsample` enlarges the sides of the patch so many times, bilinearly, within the network, which then sees small
-    patches at the scale of ImageNet's pictures; 2 costs four times as much.
-    `ema_decay` is the decay per step of the running mean of the weights that is validated and exported; 0 turns it off.
-    The last `int8_epochs` of the `epochs` are trained under the rounding of int8. With `batch_statistics` "kept",
-    batch normalisation goes by the statistics of the initial weights, for few chips and small steps.
+    `upsample` is a factor by which the network enlarges the sides of the patch, bilinearly, so that small patches have
+    the scale of ImageNet's images; 2 costs four times as much. `ema_decay` is the decay per step of the running mean of
+    the weights that is validated and exported; 0 turns it off. The last `int8_epochs` of the `epochs` are trained with
+    simulated int8 rounding. With `batch_statistics` "kept", batch normalisation keeps the statistics of the initial
+    weights, for few chips and low learning rates.
     """
 
     architecture: StudentArchitecture = "mobilenet_v2"
@@ -170,11 +168,11 @@ class LossRecipe:
     """Weights of loss = ce * CE + kl * T^2 KL(teacher || student) + cosine * (1 - cos), T = `temperature`.
 
     `standardised_kl` is the weight of a KL of logits that were standardised first, for comparison (Sun et al. 2024).
-    The cosine compares penultimate features, the student's led through a linear projection, or the logits.
-    With `teacher_views` "same" the teacher answers about the dihedral view in which the student sees the chip, before
-    it is varied further; with "mean" by the mean of its logits and features over the 8 views; with "shown" about the
-    very pixels that the student sees, varied and mixed (Beyer et al. 2022, arXiv 2106.05237), asked anew in each step,
-    which takes its time. With `teacher_on` "unlabelled" its probabilities count only for chips without a label.
+    The cosine compares penultimate features, the student's after a linear projection, or the logits. With
+    `teacher_views` "same" the teacher's answer is that for the student's dihedral view of the chip, without further
+    augmentation; with "mean" the mean of its logits and features over the 8 views; with "shown" that for the same
+    augmented and mixed pixels as the student's (Beyer et al. 2022, arXiv 2106.05237), computed in each step, which is
+    slow. With `teacher_on` "unlabelled" its probabilities count only for chips without a label.
     """
 
     ce: float = field(default=1.0, metadata=_at_least(0))
@@ -188,32 +186,32 @@ class LossRecipe:
 
     def __post_init__(self) -> None:
         if self.teacher_on == "unlabelled" and self.teacher_views == "shown":
-            raise ValueError("teacher_on = 'unlabelled' is for answers that are kept: teacher_views = 'same' or 'mean'")
+            raise ValueError("teacher_on = 'unlabelled' needs stored answers: teacher_views = 'same' or 'mean'")
         if self.teacher_on == "unlabelled" and (self.cosine or self.standardised_kl):
-            raise ValueError("teacher_on = 'unlabelled' is for kl alone: cosine and standardised_kl must be 0")
+            raise ValueError("teacher_on = 'unlabelled' is for kl only: cosine and standardised_kl must be 0")
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether a term asks for the teacher's answers."""
+        """Whether a term needs the teacher's answers."""
         return bool(self.kl or self.cosine or self.standardised_kl)
 
 
 @dataclass(frozen=True)
 class AugmentationRecipe:
-    """How training chips are varied, beyond the 8 dihedral views that are always used.
+    """Augmentation of training chips, besides the 8 dihedral views that are always used.
 
     Amounts are the largest change, drawn evenly from zero; bytes are steps of the 0..255 input. `share` is the share of
-    chips whose radiometry is changed. `contrast` is the largest loss of contrast against the air's own light, as of a
-    low sun and dark soils; up to a third of it is gained instead. `path_radiance` is the change of that light in the
-    bluest band, of which up to the whole is taken away or up to half is added.
+    chips whose radiometry is changed. `contrast` is the largest loss of contrast relative to path radiance, as with a
+    low sun and dark soils; up to a third of it is gained instead. `path_radiance` is the change of path radiance in the
+    bluest band: up to all of it is subtracted or up to half is added.
 
-    `mix_share` is the share of chips of which, in each of two rounds, a part, up to half, is replaced by that part of
-    another chip, with labels and the teacher's answers mixed by area or, with a `mix_focus`, by what is near the centre
-    (standard deviation of the window as a fraction of the side). Chips of `unmixed_classes` stay whole: lines through
-    other land, such as roads, of which a part need not show any. Half of the parts are strips, and every other strip is
-    of `strip_classes`: such as woods between fields, which must not be taken for rivers.
+    `mix_share` is the share of chips of which, in each of two rounds, a part, up to half, is replaced with that part of
+    another chip, with labels and the teacher's answers mixed by area or, with a `mix_focus`, by the area near the
+    centre (standard deviation of the window as a fraction of the side). Chips of `unmixed_classes` are not mixed: lines
+    through other land, such as roads, which a part of a chip may not show. Half of the parts are strips, and every
+    other strip is of `strip_classes`: such as woods between fields, which must not be confused with rivers.
 
-    `mixup_share` is the share of chips into which another is blended as a whole, by up to half (mixup, Zhang et al.
+    `mixup_share` is the share of chips into which another is blended, by up to half (mixup, Zhang et al.
     2018, arXiv 1710.09412), with labels and answers in the same proportion; `unmixed_classes` are left out here, too.
 
     `water_share` is the share of the chips of `water_classes` that get a simulated wind-roughened surface (see

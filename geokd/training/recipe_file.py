@@ -1,4 +1,4 @@
-"""A recipe read from TOML, or from the JSON of runs and bundles; an unknown key is an error that names the nearest."""
+"""A recipe read from TOML, or from the JSON of runs and bundles; an unknown key is an error with a suggestion."""
 
 import dataclasses
 import difflib
@@ -28,9 +28,9 @@ def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
     Parameters
     ----------
     path : path or None
-        None takes the defaults.
+        None: the defaults.
     changes : sequence of str
-        Keys that are set anew, as `section.key=value` with the value as TOML has it; quotes may be left out.
+        Changed keys, as `section.key=value` with a TOML value; quotes may be left out.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def load_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> Recipe:
     CallError
         If a change is not of that form.
     RecipeError
-        If the file is missing or no TOML, or has unknown keys or unusable values: all of them in one message.
+        If the file is missing or not TOML, or has unknown keys or unusable values: all of them in one message.
     """
     return _loaded(recipe_from_json, path, changes)
 
@@ -52,7 +52,7 @@ def load_dense_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> D
     Parameters
     ----------
     path, changes
-        As :func:`load_recipe`.
+        As for :func:`load_recipe`.
 
     Returns
     -------
@@ -61,15 +61,15 @@ def load_dense_recipe(path: str | Path | None, changes: Sequence[str] = ()) -> D
     Raises
     ------
     CallError, RecipeError
-        As :func:`load_recipe`.
+        As for :func:`load_recipe`.
     """
     return _loaded(dense_recipe_from_json, path, changes)
 
 
 def template() -> str:
-    """Return all keys of a recipe with their defaults as TOML, each section under what is said of it."""
+    """Return all keys of a recipe with their defaults as TOML, each section with its description."""
     lines = _template(Recipe(), ("legend",))
-    lines += ["", "# Of each class that is to have another title or colour than its folder's name gives it:"]
+    lines += ["", "# For each class that needs another title or colour than the ones derived from its folder's name:"]
     lines += ["# [[legend]]", *(f"# {field.name} =" for field in dataclasses.fields(LegendEntry))]
     return "\n".join(lines) + "\n"
 
@@ -108,7 +108,7 @@ def _plain_words(cls: type[Any]) -> list[str]:
 
 
 def changed(recipe: Recipe, changes: Sequence[str], what: str) -> Recipe:
-    """Set keys of a recipe anew, as :func:`load_recipe` does; `what` names it in messages."""
+    """Change keys of a recipe, as :func:`load_recipe` does; `what` names it in messages."""
     return _changed(recipe_from_json, recipe.to_json(), changes, what)
 
 
@@ -135,7 +135,7 @@ def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
 
 
 def dense_recipe_from_json(document: Mapping[str, Any]) -> DenseRecipe:
-    """Build a recipe of a dense student from nested mappings; raises what :func:`recipe_from_json` does."""
+    """Build a recipe of a dense student from nested mappings; raises the same errors as :func:`recipe_from_json`."""
     problems: list[str] = []
     recipe = _named(_build(DenseRecipe, document, "", problems), problems)
     if problems or recipe is None:
@@ -151,7 +151,7 @@ def _named(recipe: Any, problems: list[str]) -> Any:
 
 
 def expanded(path: str) -> Path:
-    """Path that a recipe names: as it is if there is one, else with `~` and `$VARIABLE` filled in."""
+    """Path from a recipe: unchanged if it exists, else with `~` and `$VARIABLE` expanded."""
     return Path(path) if Path(path).exists() else Path(os.path.expandvars(path)).expanduser()
 
 
@@ -180,7 +180,7 @@ def _read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def _set(document: dict[str, Any], change: str) -> str | None:
-    """Carry out one change `section.key=value`; return what is wrong with it, if anything."""
+    """Apply one change `section.key=value`; return its problem, if any."""
     key, equals, text = change.partition("=")
     *sections, last = (part.strip() for part in key.split("."))
     if not equals or not last or not all(sections):
@@ -192,13 +192,13 @@ def _set(document: dict[str, Any], change: str) -> str | None:
     for section in sections:
         document = document.setdefault(section, {})
         if not isinstance(document, dict):
-            return f"the change {change!r} names {section!r}, which is no section"
+            return f"the change {change!r} names {section!r}, which is not a section"
     document[last] = value
     return None
 
 
 def _build(cls: type[Any], document: Mapping[str, Any], where: str, problems: list[str]) -> Any:
-    """Build dataclass `cls` from a mapping; what is wrong is added to `problems`, and then None returned."""
+    """Build dataclass `cls` from a mapping; on errors, add them to `problems` and return None."""
     before = len(problems)
     fields = {f.name: f for f in dataclasses.fields(cls)}
     hints = typing.get_type_hints(cls)
@@ -230,13 +230,13 @@ def _build(cls: type[Any], document: Mapping[str, Any], where: str, problems: li
 
 
 def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
-    """Turn a TOML value into the annotated type `kind`, or add to `problems`."""
+    """Convert a TOML value to the annotated type `kind`, or add to `problems`."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
-        if value is None or value is False:  # TOML has no null: `value_scaling = false` says none
+        if value is None or value is False:  # TOML has no null: `value_scaling = false` means none
             return None
         return _convert(_of_union(args, value), value, path, problems)
-    if origin is tuple and isinstance(value, str):  # as --set has it: B04,B03,B02
+    if origin is tuple and isinstance(value, str):  # as in --set: B04,B03,B02
         value = [part.strip() for part in value.split(",")]
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_convert(args[0], v, f"{path}[{i}]", problems) for i, v in enumerate(value))
@@ -257,14 +257,14 @@ def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
 
 
 def _of_union(kinds: Sequence[Any], value: Any) -> Any:
-    """Choose the kind of a union that a value is of: words for text, a tuple for a list, else the first."""
+    """Choose the type of a union for a value: literals for text, a tuple for a list, else the first."""
     wanted = Literal if isinstance(value, str) else tuple if isinstance(value, list | tuple) else None
     known = [kind for kind in kinds if kind is not type(None)]
     return next((kind for kind in known if typing.get_origin(kind) is wanted is not None), known[0])
 
 
 def _as_float(value: float) -> float:
-    """Turn an int into a float, infinite if it is too large for one."""
+    """Convert an int to a float, infinite if it is too large."""
     try:
         return float(value)
     except OverflowError:

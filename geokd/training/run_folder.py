@@ -1,9 +1,9 @@
-"""The folder of a run: begun, resumed, and given the teacher of another.
+"""The folder of a training run: starting, resuming, and reusing the teacher of another run.
 
-It holds `run.json` (what was asked, what came out), `log.csv`, `curves.png`, the two networks as `teacher.safetensors`
-and `student.safetensors`, what they answer about the validation chips as `*_validation.safetensors`,
-`teacher_outputs/`, calibration chips for the int8 export, `seen_chips.json` (hashes of all chips that its networks
-learned from), and a checkpoint of the stage under way.
+It contains `run.json` (recipe and results), `log.csv`, `curves.png`, the two networks as `teacher.safetensors` and
+`student.safetensors`, their answers for the validation chips as `*_validation.safetensors`, `teacher_outputs/`,
+calibration chips for the int8 export, `seen_chips.json` (hashes of all chips that its networks were trained on), and a
+checkpoint of the current stage.
 """
 
 import datetime
@@ -32,34 +32,34 @@ _SEEN_CHIPS = "seen_chips.json"
 
 
 def check_output(folder: Path, chips: str | Path | None = None, *, resume: bool) -> None:
-    """Refuse a folder that a new run, or several, may not be written into, before any work is done.
+    """Refuse a folder that one or more new runs cannot be written into, before any work is done.
 
     Raises
     ------
     CallError
-        If it is a file, lies among the chips, or holds anything and `resume` is False.
+        If it is a file, lies among the chips, or is not empty and `resume` is False.
     """
     if chips is not None and folder.resolve().is_relative_to(Path(chips).resolve()):
         raise CallError(
-            f"the output {folder} lies among the chips in {chips}, and would be read as one of their classes"
+            f"the output {folder} lies among the chips in {chips}, where it would be read as a class; choose another"
         )
     if resume or not folder.exists():
         return
     if not folder.is_dir():
         raise CallError(f"the output {folder} is a file; name a new folder")
-    if any(file.suffix != PARTIAL and file.name != WORK for file in folder.iterdir()):  # these are of runs cut off
+    if any(file.suffix != PARTIAL and file.name != WORK for file in folder.iterdir()):  # of interrupted runs
         remedy = "continue with --resume" if is_begun(folder) else "make room there"
         raise CallError(f"the output {folder} exists already; name a new folder, or {remedy}")
 
 
 @contextmanager
 def claimed_run(folder: Path) -> Iterator[None]:
-    """Keep other processes from training into the same folder meanwhile.
+    """Lock a folder against other training processes.
 
     Raises
     ------
     CallError
-        If another one does.
+        If another process is training there.
     TrainingError
         If the folder cannot be made or written.
     """
@@ -73,16 +73,16 @@ def claimed_run(folder: Path) -> Iterator[None]:
 
 
 def is_begun(folder: Path) -> bool:
-    """Whether a folder holds a run, or rows or runs of an ablation."""
+    """Whether a folder has a run, or rows or runs of an ablation."""
     return any(any(folder.glob(name)) for name in ("run.json", "ablation.json", "*/*/run.json", "*/*/*/run.json"))
 
 
 def open_run(
     folder: Path, run: dict[str, Any], *, resume: bool, keys_of: Callable[[Any], dict[str, Any]] | None = None
 ) -> dict[str, Any] | None:
-    """Make the run's folder, or check that the one there is the same run; return its figures if it is finished.
+    """Make the run's folder, or check that an existing one is the same run; return its figures if it is finished.
 
-    `keys_of` flattens the JSON of a recipe into keys and values; that of patch students by default.
+    `keys_of` flattens the JSON of a recipe into keys and values. Default: for patch students.
     """
     path = folder / "run.json"
     if not resume:
@@ -96,7 +96,7 @@ def open_run(
         weights = before["initial_weights"]
         hashes = {stage: found["sha256"] for stage, found in weights.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise TrainingError(f"{path} is not what a run leaves there ({error}); start a new run") from error
+        raise TrainingError(f"{path} is not the file of a run ({error}); start a new run") from error
     differ = [key for key in ("contract", "legend", "data") if before.get(key) != run[key]]
     changes = _changes(before.get("recipe"), run["recipe"], keys_of or _keys_of_patch_recipe)
     if changes:
@@ -106,7 +106,7 @@ def open_run(
         differ.append(f"set of initial weights ({origins})")
     finished = before.get("complete") and all((folder / name).is_file() for name in _LEFT_BY_A_FINISHED_RUN)
     arithmetic = before.get("arithmetic")
-    if not finished and arithmetic not in (None, run["arithmetic"]):  # else it would not end where it would have
+    if not finished and arithmetic not in (None, run["arithmetic"]):  # else the result would differ
         differ.append("device or precision (" + ", ".join(f"{k}: {v}" for k, v in arithmetic.items()) + ")")
     if differ:
         raise CallError(
@@ -116,7 +116,7 @@ def open_run(
 
 
 def _changes(before: Any, now: dict[str, Any], keys_of: Callable[[Any], dict[str, Any]]) -> str:
-    """Say in which keys the recipe of a run is not the one asked for."""
+    """Describe in which keys the recipe of a run differs from the requested one."""
     try:
         was = keys_of(before)
     except (GeokdError, AttributeError, TypeError):
@@ -127,7 +127,7 @@ def _changes(before: Any, now: dict[str, Any], keys_of: Callable[[Any], dict[str
 
 
 def flattened(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Keys of a recipe as --set has them, with their values."""
+    """Keys of a recipe as in --set, with their values."""
     keys: dict[str, Any] = {}
     for name, value in recipe.items():
         keys |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
@@ -135,9 +135,9 @@ def flattened(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keys_of_patch_recipe(recipe: Any) -> dict[str, Any]:
-    """Keys and values; those younger than the run have their defaults.
+    """Keys and values; keys that did not exist at the time of the run have their defaults.
 
-    Where the run lies that its teacher is of does not matter: folders are moved, and a teacher is checked when taken.
+    The path of the teacher's run is ignored: folders may be moved, and a teacher is checked when it is copied.
     """
     keys = flattened(recipe_from_json(recipe).to_json())
     keys["teacher.from_run"] = "given" if keys["teacher.from_run"] else "not given"
@@ -145,14 +145,14 @@ def _keys_of_patch_recipe(recipe: Any) -> dict[str, Any]:
 
 
 def take_teacher(source: Path, folder: Path, run: dict[str, Any]) -> Callable[[], None]:
-    """Check that the teacher of the run in `source` is the one that `run` asks for; return what takes it over.
+    """Check that the teacher of the run in `source` is the one that `run` needs; return a function that copies it.
 
-    Its answers come along as far as they are about the same chips.
+    Its answers are copied, too, as far as they are for the same chips.
 
     Raises
     ------
     CallError
-        If there is no such run, or its teacher is another.
+        If the run does not exist, or its teacher is different.
     """
     try:
         other = parse_json(read_text(source / "run.json"))
@@ -173,19 +173,19 @@ def take_teacher(source: Path, folder: Path, run: dict[str, Any]) -> Callable[[]
     if not all(same):
         raise CallError(
             f"teacher.from_run = {source}: that run had another [teacher], input, legend, split or other chips;"
-            " leave from_run out, or make them alike"
+            " leave out from_run, or make them equal"
         )
 
     def take() -> None:
         (folder / "teacher_outputs").mkdir(exist_ok=True)
-        for path in (*answers, source / "teacher.safetensors"):  # this last: it tells that all is there
+        for path in (*answers, source / "teacher.safetensors"):  # the teacher last: it marks a complete copy
             _link(path, folder / path.relative_to(source))
 
     return take
 
 
 def _link(path: Path, target: Path) -> None:
-    """Give a file, which nobody changes any more, a second name; or copy it where that cannot be."""
+    """Hard-link a file that is no longer changed, or copy it if that is not possible."""
     if target.is_file():
         return
     with written_whole(target) as partial:
@@ -197,9 +197,9 @@ def _link(path: Path, target: Path) -> None:
 
 
 def keep_seen_chips(folder: Path, seen: Mapping[str, SeenChips]) -> dict[str, SeenChips]:
-    """Keep what the networks of a run learned from, by stage; return what was kept before an interruption.
+    """Record the training chips of a run's networks, by stage; return the record from before an interruption.
 
-    The folder of another run, which tells what a teacher that was taken from it had learned, may have been moved since.
+    This is stored because the folder of another run, from which a teacher was copied, may be moved.
     """
     kept = {**seen, **read_seen_chips(folder)}
     write_json(folder / _SEEN_CHIPS, {stage: chips.to_json() for stage, chips in kept.items()})
@@ -207,9 +207,9 @@ def keep_seen_chips(folder: Path, seen: Mapping[str, SeenChips]) -> dict[str, Se
 
 
 def read_seen_chips(folder: Path) -> dict[str, SeenChips]:
-    """Read what the networks of a run learned from, by stage; nothing if it was made before that was kept.
+    """Read the training chips of a run's networks, by stage; empty for runs made before these were recorded.
 
-    `before` are the chips that the initial weights, of teacher and student, had learned from.
+    `before` are the chips that the initial weights, of teacher and student, were trained on.
 
     Raises
     ------
@@ -227,14 +227,14 @@ def read_seen_chips(folder: Path) -> dict[str, SeenChips]:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write a JSON document: whole, or not at all."""
+    """Write a JSON document, complete or not at all."""
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def made_by() -> dict[str, Any]:
-    """Describe on what machine, with what versions and when a run was made."""
+    """Describe the machine, library versions and date of a run."""
     return {
         "machine": {
             "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",

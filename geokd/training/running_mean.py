@@ -20,15 +20,15 @@ class RunningMean(Generic[N]):
         self._means, self._values = zip(*(pair for pair in pairs if pair[0].dtype.is_floating_point), strict=True)
 
     def share_of_first(self, steps: int) -> float:
-        """Share that the weights before the first of `steps` updates have in the mean after them."""
+        """Share of the initial weights in the mean after `steps` updates."""
         return self._decay**steps if steps else 0.0
 
     @torch.no_grad()
     def update(self, step: int | None = None) -> None:
-        """Take the network's state as it is now.
+        """Update the mean with the network's current state.
 
-        With the number of the `step`, from 0 on, the decay grows from 0.1 to its full value, as (1 + step) / (10 +
-        step): so the mean of few steps does not hold the initial weights.
+        With the number of the `step`, from 0, the decay grows from 0.1 to its full value, as (1 + step) / (10 + step),
+        so that the mean of few steps does not contain the initial weights.
         """
         if self._decay == 0:
             return

@@ -1,4 +1,4 @@
-"""The two trainings of a run, teacher and student: what they start from, and what is told of what came of them."""
+"""The two stages of a training run, teacher and student: their initial weights, and reports on their results."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ from geokd.training.recipe_file import expanded
 from geokd.training.run_folder import read_seen_chips
 
 FAMILIAR_CHIPS = 4096
-_FAMILIAR_ROUNDS = 64  # of fewer validation chips
+_FAMILIAR_ROUNDS = 64  # validation chips; with fewer, all views are used
 _SURE_CHIPS = 1024  # of these, enough for a quantile of the confidence: the student takes far longer than the features
 _USEFUL_TEACHER = 0.8
 _FEWEST_WATCHED = 256
@@ -44,7 +44,7 @@ _WHO: dict[Stage, str] = {"teacher": "old student", "student": "student"}
 
 
 class Stages:
-    """The two trainings of a run; each leaves its network and figures in the folder and finds them there again."""
+    """The two stages of a training run; each writes its network and figures to the folder and reads them back."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Stages:
         return torch.tensor([*(c.name in wanted for c in self.legend), False], device=self.device)
 
     def teacher(self) -> tuple[Classifier, dict[str, Any]]:
-        """Train the teacher on hard labels, or read it back; the old student is one already."""
+        """Train the teacher on hard labels, or read it back; an old student is not trained."""
         recipe = self.recipe.teacher
         network, origin = self.networks["teacher"]
         network = network.to(memory_format=torch.channels_last).to(self.device)
@@ -88,11 +88,11 @@ class Stages:
             return network.eval(), self._figures(network, "teacher", origin)
 
         loss = label_loss(recipe.label_smoothing)
-        network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)  # that of an ensemble is there
+        network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)  # that of an ensemble exists
         figures = self._figures(network, "teacher", origin)
         if _USEFUL_TEACHER > figures["accuracy"] > self._commonest:
             self.progress(
-                f"warning: a teacher right on only {100 * figures['accuracy']:.0f} % of the validation chips may"
+                f"warning: a teacher with an accuracy of only {100 * figures['accuracy']:.0f} % on validation chips may"
                 " mislead the student; give it initial weights or more epochs, or lower loss.kl and loss.cosine"
             )
         return network, figures
@@ -111,7 +111,7 @@ class Stages:
         return network, self._figures(network, "student", origin)
 
     def familiarity(self, student: Classifier, temperature: float) -> Familiarity:
-        """Look at validation chips as training would vary them, and at the student's confidence in them."""
+        """Compute features of augmented validation chips, and the student's confidence for them."""
         generator = epoch_generator(self.recipe.seed, "student", self.recipe.student.epochs, self.device)
         count = min(FAMILIAR_CHIPS, _FAMILIAR_ROUNDS * len(self.validation.labels))
         features: list[NDArray[np.float64]] = []
@@ -126,7 +126,7 @@ class Stages:
         return learn_familiarity(np.concatenate(features), np.concatenate(confidence), unvaried)
 
     def remembered(self, student: Classifier, patches: Chips | None) -> dict[str, Any] | None:
-        """Tell how often a student that went on answers as the old one did, on patches that taught it nothing."""
+        """Report how often a student whose training was continued gives the old answer on held-out patches."""
         if patches is None or self.old is None:
             return None
         pixels = torch.from_numpy(patches.pixels).to(self.device)
@@ -135,8 +135,8 @@ class Stages:
         same, n = int((now == before).sum()), len(pixels)
         low, high = wilson(same, n)
         self.progress(
-            f"remembered: the old student's answer on {100 * same / n:.1f} % of {n} patches that taught nothing"
-            f" (95 % interval {100 * low:.1f}-{100 * high:.1f} %); corrections are among what changed"
+            f"preserved: the old student's answer on {100 * same / n:.1f} % of {n} held-out patches"
+            f" (95 % interval {100 * low:.1f}-{100 * high:.1f} %); the changes include corrections"
         )
         return {"n": n, "agreement": same / n, "interval_95": [low, high]}
 
@@ -151,11 +151,11 @@ class Stages:
                 network.load_state_dict(tensors)
             except RuntimeError as error:
                 raise TrainingError(
-                    f"{path} holds another network than {recipe.architecture}; start a new run"
+                    f"{path} has another network than {recipe.architecture}; start a new run"
                 ) from error
             return network.eval()
         frozen = not all(p.requires_grad for p in network.parameters())
-        kept = f"; its first {self.recipe.teacher.frozen_layers} layers stay as they are" if frozen else ""
+        kept = f"; its first {self.recipe.teacher.frozen_layers} layers are frozen" if frozen else ""
         self.progress(f"{stage}: {recipe.architecture}, initial weights: {origin}{kept}")
         job = TrainingJob(
             stage=stage,
@@ -201,7 +201,7 @@ class Stages:
         who = stage if self.old is None else _WHO[stage]
         if stage == "student" and self.old is None and figures["accuracy"] == 1:
             self.progress(
-                f"warning: all {figures['n']} validation chips are right, so its error rate cannot be estimated:"
+                f"warning: all {figures['n']} validation chips are right, so the error rate cannot be estimated:"
                 " its confidences are not calibrated (temperature 1); give more validation chips"
             )
         self.progress(
@@ -210,15 +210,15 @@ class Stages:
         )
         if self.old is None and figures["accuracy"] <= self._commonest < 1:
             self.progress(
-                f"warning: the {who} learned nothing: it is right on no more validation chips than if it named the"
-                f" commonest class of them always ({100 * self._commonest:.0f} %); give it initial weights, more epochs"
-                f" ({stage}.epochs) or other steps ({stage}.learning_rate)"
+                f"warning: the {who} learned nothing: its accuracy on validation chips is no higher than that of always"
+                f" choosing the most common class ({100 * self._commonest:.0f} %); give it initial weights, more epochs"
+                f" ({stage}.epochs) or another {stage}.learning_rate"
             )
         return figures
 
 
 def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> dict[Stage, tuple[Classifier, str]]:
-    """Networks with their initial weights and the weights' origin; no teacher if the loss does not ask for one."""
+    """Networks with their initial weights and their origin; no teacher if the loss does not need one."""
     channels, classes, pixel_m = len(contract.bands), legend.names, contract.ground_resolution_m
     networks: dict[Stage, tuple[Classifier, str]] = {}
     if recipe.teacher.from_bundle is not None and recipe.loss.needs_teacher:
@@ -228,15 +228,15 @@ def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> d
         if is_vgg16 and contract.patch_px * recipe.teacher.upsample < LEAST_TEACHER_PX:
             raise RecipeError(
                 f"patches of {contract.patch_px} px are too small for the teacher, which halves them five times: set"
-                f" input.patch_px = {LEAST_TEACHER_PX} or more, or loss.kl and loss.cosine to 0 for labels alone"
+                f" input.patch_px = {LEAST_TEACHER_PX} or more, or loss.kl and loss.cosine to 0 for labels only"
             )
         torch.manual_seed(recipe.seed)
         source = recipe.teacher.from_run
-        if recipe.teacher.ensemble:  # its weights come with its runs
+        if recipe.teacher.ensemble:  # its weights come from its runs
             networks["teacher"] = build_ensemble(recipe.teacher.ensemble, channels, classes)
         elif source is None:
             networks["teacher"] = build_teacher(recipe.teacher, channels, classes, pixel_m=pixel_m)
-        else:  # its weights come with the run
+        else:  # its weights come from the run
             network, _ = build_teacher(replace(recipe.teacher, initial_weights="none"), channels, classes)
             network.seen = read_seen_chips(expanded(source)).get("teacher", SeenChips())
             networks["teacher"] = network, f"run {Path(source).name}"

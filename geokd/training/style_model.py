@@ -1,4 +1,4 @@
-"""A bundle with names, colours and classes of an analyst's own."""
+"""A bundle with a user's own class names, colours and merged classes."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ class ModelId(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class StyledModel(Record):
-    """A bundle that was written anew: its path, name and SHA-256, the bundle that it was made from, its classes."""
+    """A restyled bundle: its path, name and SHA-256, the bundle that it was made from, its classes."""
 
     output: str
     name: str
@@ -32,18 +32,18 @@ class StyledModel(Record):
 
 
 def style_model(legend: str | Path, model: str | Path, output: str | Path, *, overwrite: bool = False) -> StyledModel:
-    """Write a bundle anew with other names and colours, and with classes merged.
+    """Write a bundle with other class names and colours, and with merged classes.
 
-    The probability of a merged class is the sum of those of its classes: the graph gets a few nodes at its end. That
-    takes the package onnx; without merging, the graph stays as it is, and so do codes. Metrics in the provenance are of
-    the old classes, so a bundle with merged ones keeps them under `derived_from` only.
+    The probability of a merged class is the sum of those of its old classes: the graph gets a few nodes at its end,
+    which needs the package onnx. If no classes are merged, graph and codes do not change. Metrics in the provenance
+    refer to the old classes, so a bundle with merged ones keeps them only under `derived_from`.
 
     Parameters
     ----------
     legend : path
-        As :func:`geokd.legend.file.read_legend_file` reads it.
+        A legend file as for :func:`geokd.legend.file.read_legend_file`.
     model : path
-        A bundle, or the name of one that ships.
+        A bundle, or the name of a shipped one.
     output : path
         Bundle to write, `<name>.onnx`; the file's name becomes the model's.
     overwrite : bool
@@ -64,9 +64,9 @@ def style_model(legend: str | Path, model: str | Path, output: str | Path, *, ov
     """
     path, source = Path(output), resolve_model(model)
     if path.suffix != ".onnx":
-        raise CallError(f"the model {path} is to be called <name>.onnx, as {path.with_suffix('.onnx').name}")
+        raise CallError(f"the model {path} must be named <name>.onnx, such as {path.with_suffix('.onnx').name}")
     if path.resolve() == Path(source).resolve():
-        raise CallError(f"the output {path} is the model itself; call it something else")
+        raise CallError(f"the output {path} is the model itself; give it another name")
     check_outputs(path.parent, [path.name], overwrite=overwrite)
     bundle = load_bundle(source)
     regrouping = regroup(bundle.legend, read_legend_file(legend), str(legend))

@@ -1,4 +1,4 @@
-"""The teacher's answers on every training chip in all 8 dihedral views, so that the teacher runs once."""
+"""The teacher's answers on every training chip in all 8 dihedral views, so that the teacher runs only once."""
 
 import time
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from geokd.training.networks import Classifier
 
 @dataclass(frozen=True, eq=False)
 class TeacherOutputs:
-    """What the teacher said.
+    """The teacher's answers.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ class TeacherOutputs:
 def cache_teacher(
     teacher: Classifier, pixels: Tensor, folder: Path, *, bf16: bool, progress: Progress
 ) -> TeacherOutputs:
-    """Run the teacher over uint8 chips (N, C, H, W), one file a view in `folder`; views that are there are read back.
+    """Run the teacher on uint8 chips (N, C, H, W), one file per view in `folder`; existing views are read back.
 
     Raises
     ------
     TrainingError
-        If a file cannot be written or read, or is about other chips.
+        If a file cannot be written or read, or is for other chips.
     """
     folder.mkdir(exist_ok=True)
     parts = []
@@ -55,7 +55,7 @@ def cache_teacher(
             progress(line, done=view + 1, total=VIEWS)
         tensors, _ = read_tensors(path)
         if any(len(tensors.get(name, ())) != len(pixels) for name in ("logits", "features")):
-            raise TrainingError(f"{path} holds answers about other chips than these {len(pixels)}; remove it")
+            raise TrainingError(f"{path} has answers for other chips than these {len(pixels)}; remove it")
         parts.append((tensors["logits"], tensors["features"]))
     logits, features = (torch.stack(p).to(pixels.device) for p in zip(*parts, strict=True))
     return TeacherOutputs(logits, features)

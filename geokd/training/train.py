@@ -1,4 +1,4 @@
-"""From labelled chips to a distilled student: the whole road, in stages that are each resumable."""
+"""From labelled chips to a distilled student, in stages that can be resumed."""
 
 import operator
 from collections.abc import Sequence
@@ -40,24 +40,24 @@ from geokd.training.teacher_cache import cache_teacher
 CALIBRATION_CHIPS = 1024
 
 _KEPT_OF_THE_OLD = (
-    "temperature and statistics of familiar chips are those of the bundle it went on from: corrected cells are chosen"
-    " because they are doubtful, so neither can be estimated from them",
-    "validation chips are corrected cells that were held out, unless others were given: doubtful ones, whose accuracies"
+    "temperature and statistics of the training data are those of the old bundle: corrected cells are chosen"
+    " because they are uncertain, so neither can be estimated from them",
+    "validation chips are held-out corrected cells, unless others were given: uncertain ones, whose accuracies"
     " are not those of a map",
 )
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to.
+    """The result of a training run.
 
     Parameters
     ----------
     folder : Path
     metrics : dict
         `teacher` (None if there was none) and `student`, each {n, accuracy, interval_95, per_class, ...} on the
-        validation chips; the student's `seen_before` counts those that its initial weights, or its teacher's, had
-        learned from.
+        validation chips; the student's `seen_before` counts those that its initial weights, or its teacher's, were
+        trained on.
     """
 
     folder: Path
@@ -74,29 +74,29 @@ def train(
     resume: bool = False,
     progress: Progress = to_stderr,
 ) -> TrainResult:
-    """Train a student on labelled chips by distillation from a VGG16 teacher, or train one further.
+    """Train a student on labelled chips by distillation from a VGG16 teacher, or continue training one.
 
-    From a table of labelled scenes a dense student is made, see :func:`geokd.training.dense.train.train_dense`.
+    A table of labelled scenes gives a dense student, see :func:`geokd.training.dense.train.train_dense`.
 
     Parameters
     ----------
     chips : path
-        Folder or zip archive with one sub-folder a class; or a table of labelled scenes (.toml or .csv).
+        Folder or zip archive with one sub-folder per class; or a table of labelled scenes (.toml or .csv).
     output : path
         Folder of the run; must be new or empty, unless `resume`.
     recipe : Recipe or path, optional
         Default: that of :class:`geokd.training.recipe.Recipe`. With one of :func:`geokd.continuing_recipe` the student
-        of a bundle goes on to learn from `chips`, perhaps of some of its classes, and is its own teacher, so that it
-        does not forget; no VGG16 is needed.
+        of a bundle continues training on `chips`, which may have only some of its classes, and is its own teacher, so
+        that it does not forget; no VGG16 is needed.
     unlabelled : sequence of paths
-        For such a recipe: scenes or folders of chips on which the old student's answers are kept; without, the scene
-        that `chips` were cut from, as their chips.json tells.
+        For such a recipe: scenes or folders of chips on which the old student's answers are preserved. Default: the
+        scene that `chips` were cut from, according to their chips.json.
     validation : path, optional
-        Validation chips; without, a share of `chips` is set apart (see :class:`geokd.training.recipe.SplitRecipe`).
+        Validation chips. Default: a share of `chips` is held out (see :class:`geokd.training.recipe.SplitRecipe`).
     resume : bool
         Continue the run in `output`; it must be of the same recipe and chips.
     progress : Progress
-        Takes news of the training; stderr by default.
+        Receives the progress of the training. Default: stderr.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def train(
         if unlabelled or validation is not None:
             raise CallError(
                 "validation chips and chips without labels cannot be used with a table of labelled scenes; leave"
-                " --validation and --unlabelled out"
+                " out --validation and --unlabelled"
             )
         if isinstance(recipe, Recipe):
             raise CallError(f"{chips} is a table of labelled scenes: give a recipe of a dense student")
@@ -119,11 +119,11 @@ def train(
     check_output(Path(output), chips, resume=resume)  # before the work of reading
     if resolved.teacher.from_bundle is None:
         if unlabelled:
-            raise CallError("--unlabelled is for training a bundle further with --init; leave it out")
+            raise CallError("--unlabelled is for continuing a bundle with --init; leave it out")
         data = read_training_data(chips, resolved, validation, progress)
     else:
         data = read_corrected_data(chips, resolved, validation, unlabelled, progress)
-        if data.unlabelled is None:  # then the corrected chips are all there is to be followed on
+        if data.unlabelled is None:  # then only the corrected chips are used
             resolved = replace(resolved, loss=replace(resolved.loss, teacher_on="all"))
     return train_on(data, output, resolved, resume=resume, progress=progress)
 
@@ -137,7 +137,7 @@ def train_on(
     teacher_only: bool = False,
     progress: Progress = to_stderr,
 ) -> TrainResult:
-    """Train on chips that were read before, see :func:`train`; or no more than the teacher, for other runs to take."""
+    """Train on chips that were read before, see :func:`train`; or only the teacher, for other runs."""
     folder = Path(output)
     try:
         with claimed_run(folder):
@@ -146,7 +146,7 @@ def train_on(
         raise
     except OSError as error:
         then = "continue with --resume" if (folder / "run.json").is_file() else "start again"
-        raise TrainingError(f"cannot write into {folder}: {error}; solve that, then {then}") from error
+        raise TrainingError(f"cannot write into {folder}: {error}; fix this, then {then}") from error
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             "the GPU's memory does not hold chips, the teacher's answers and a batch; lower student.batch_size and"
@@ -184,8 +184,8 @@ def _train_on(
     seen_before = keep_seen_chips(folder, _learned(networks, data))["before"].count(data.validation.picture_hashes)
     if seen_before:
         progress(
-            f"warning: {seen_before} of the {len(data.validation.labels)} validation chips taught the weights that this"
-            " run begins from, so its accuracies do not show how well it does on new ones; begin from other weights or"
+            f"warning: {seen_before} of the {len(data.validation.labels)} validation chips trained the weights this"
+            " run starts from, so its accuracies do not apply to new chips; start from other weights or"
             " give other validation chips"
         )
     if take is not None:
@@ -204,7 +204,7 @@ def _train_on(
             kept = folder / "teacher_outputs"
             outputs = cache_teacher(network, stages.chips.pixels, kept, bf16=bf16["teacher"], progress=progress)
             answers = kept_answers(outputs, recipe.loss)
-        del network, networks["teacher"]  # free its memory, where nobody asks it any more
+        del network, networks["teacher"]  # free its memory when it is no longer needed
     if teacher_only:
         return TrainResult(folder, {"teacher": teacher, "student": None})
     network, student = stages.student(answers, width)
@@ -231,7 +231,7 @@ def _train_on(
 
 
 def _learned(networks: dict[Stage, tuple[Classifier, str]], data: TrainingData) -> dict[str, SeenChips]:
-    """Tell what the networks of a run will have learned from, and had `before`."""
+    """Return the training chips of a run's networks, and those from `before`."""
     begun = {stage: network.seen for stage, (network, _) in networks.items()}
     before = reduce(operator.or_, begun.values())
     learned = {"before": before, "student": before | SeenChips.of(data.training.picture_hashes)}

@@ -69,7 +69,7 @@ def test_a_few_points_are_undecided_and_say_how_many_decide(class_map: Path, tmp
     done = CliRunner().invoke(main, ["assess", str(class_map), str(sample), "--against", str(tmp_path / "b.tif")])
     assert done.exit_code == 0, done.output
     assert (
-        f"undecided; if the difference is as large as it looks, {compared.points_for_decision:,} labelled"
+        f"undecided; a true difference as large as this would be shown with {compared.points_for_decision:,} labelled"
         in done.output
     )
 
@@ -87,7 +87,7 @@ def test_other_grid_crs_extent_and_legend(class_map: Path, tmp_path: Path) -> No
     codes = np.choose(np.minimum(fine, 3), [1, 0, 0, 255]).astype(np.uint8)
     path = write_map(tmp_path / "b.tif", codes, legend, UTM @ Affine.scale(0.5))
     table = tmp_path / "t.csv"
-    with pytest.raises(CallError, match="Trees, Water, no classes of the map"):
+    with pytest.raises(CallError, match="Trees, Water, not classes of the map"):
         geokd.compare_maps(class_map, sample, path)
     table.write_text("map_class,reference_class\nsea,water\nwood,trees\nfield,trees\n")
     compared = geokd.compare_maps(class_map, sample, path, match=table)
@@ -121,7 +121,7 @@ def test_a_class_that_only_the_other_map_has(class_map: Path, tmp_path: Path) ->
     table.write_text("map_class,reference_class\n,beach\n")
     compared = geokd.compare_maps(class_map, points, path, match=table)
     assert (compared.only_first_right, compared.only_other_right) == (2, 3)
-    assert "taken for a random sample" in compared.notes[-2] + compared.notes[-1]
+    assert "treated as a random sample" in compared.notes[-2] + compared.notes[-1]
 
 
 def test_what_cannot_be_compared(class_map: Path, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_what_cannot_be_compared(class_map: Path, tmp_path: Path) -> None:
         decimals, "w", driver="GTiff", width=2, height=2, count=1, dtype="float32", crs="EPSG:32618"
     ) as d:
         d.write(np.ones((1, 2, 2), np.float32))
-    with pytest.raises(SceneError, match="no raster of classes"):
+    with pytest.raises(SceneError, match="not a raster of classes"):
         geokd.compare_maps(class_map, sample, decimals)
     call = ["assess", str(class_map), str(sample), "--against", str(class_map)]
     assert CliRunner().invoke(main, [*call, "--accuracy-within", "3"]).exit_code == 2

@@ -81,7 +81,7 @@ def test_points_by_hand(class_map: Path, tmp_path: Path) -> None:
     areas = [row["area_ha"] for row in (sea, wood, field)]
     assert [area["estimate"] for area in areas] == pytest.approx([CELL_HA * n for n in (274, 46, 70)])
     assert areas[1]["interval_95"][0] < areas[1]["estimate"] < areas[1]["interval_95"][1]
-    assert "taken for a random sample" in told["notes"][0]
+    assert "treated as a random sample" in told["notes"][0]
     assert told["kappa"] == pytest.approx(
         (np.trace(expected) - expected.sum(0) @ expected.sum(1)) / (1 - expected.sum(0) @ expected.sum(1))
     )
@@ -132,7 +132,7 @@ def test_unlabelled_points_and_foreign_classes(class_map: Path, tmp_path: Path) 
     with pytest.raises(ChipError, match="none of the points can be used: 100 unlabelled"):
         geokd.assess(class_map, path)
     truth = CODES.astype(np.int64)
-    truth[:5] = -1  # a quarter of the map is none of the classes
+    truth[:5] = -1  # a quarter of the map is not among the classes
     label(path, truth, share=0.8)  # type: ignore[arg-type]
     told = geokd.assess(class_map, path).to_json()
     assert told["left_out"]["unlabelled"] == 20
@@ -174,7 +174,7 @@ def test_labels_mean_the_classes_of_the_map_they_were_drawn_from(class_map: Path
     assert told["overall_accuracy"]["estimate"] == 1
     other = Legend((replace(LEGEND[0], name="lake", title="Lake"), *LEGEND.classes[1:]))
     write_document({"legend": other.to_json()}, tmp_path / "c_landuse.json")
-    with pytest.raises(CallError, match="holds sea, no classes of the map"):
+    with pytest.raises(CallError, match="holds sea, not classes of the map"):
         geokd.assess(write_map(tmp_path / "c_landuse.tif", CODES, other), path)
 
 
@@ -238,7 +238,7 @@ def test_polygons_by_hand(class_map: Path, tmp_path: Path) -> None:
     assert high == 1
     assert told["per_class"][0]["area_ha"] is None
     assert told["area_matrix"] is None
-    assert any("no random sample" in note for note in told["notes"])
+    assert any("not a random sample" in note for note in told["notes"])
     assert any("wood + field are judged as one" in note for note in told["notes"])
 
 
@@ -271,7 +271,7 @@ def test_a_finer_raster_is_looked_up_at_the_centres(class_map: Path, tmp_path: P
     assert told["confusion_matrix"] == expected
     assert told["overall_accuracy"]["interval_95"] is None
     assert told["per_class"][0]["area_ha"]["estimate"] == pytest.approx(sum(row[0] for row in expected) * CELL_HA)
-    assert "nothing names the values 0, 1, 2" in told["notes"][0]
+    assert "the values 0, 1, 2 of the reference have no names" in told["notes"][0]
 
 
 def test_a_raster_of_another_crs_and_extent(class_map: Path, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_a_raster_of_another_crs_and_extent(class_map: Path, tmp_path: Path) -> 
     names = "<Category/><Category>Water body</Category><Category>dry</Category>"
     beside = f"<PAMDataset><PAMRasterBand band='1'><CategoryNames>{names}</CategoryNames></PAMRasterBand></PAMDataset>"
     Path(f"{path}.aux.xml").write_text(beside, encoding="utf-8")
-    with pytest.raises(CallError, match="holds Water body, dry, no classes of the map"):
+    with pytest.raises(CallError, match="holds Water body, dry, not classes of the map"):
         geokd.assess(class_map, path)
     table = tmp_path / "t.csv"
     table.write_text("map_class,reference_class\nOpen sea,water body\nwood,dry\nfield,dry\n", encoding="utf-8")
@@ -342,7 +342,7 @@ def test_what_is_no_reference_is_refused(class_map: Path, tmp_path: Path, what: 
         said = "has no value at the centre"
     elif what == "floats":
         path = write_raster(tmp_path / "r.tif", np.zeros((9, 9), np.float32), UTM, "EPSG:32618")
-        said, error = "no raster of classes", SceneError
+        said, error = "not a raster of classes", SceneError
     elif what == "text":
         path.write_text("sea")
         said, error = "not a raster", SceneError
@@ -389,7 +389,7 @@ def test_a_sample_holds_for_the_map_as_it_is_restyled(class_map: Path, tmp_path:
     assert figures["per_class"][1]["area_ha"]["estimate"] == pytest.approx(90 * CELL_HA)
     others = tuple(c.evolve(name="nowhere") for c in new)
     write_manifest(manifest.evolve(styled=record.evolve(classes=others)), styled.with_suffix(".json"))
-    with pytest.raises(CallError, match="holds field, wood, no classes of the map"):
+    with pytest.raises(CallError, match="holds field, wood, not classes of the map"):
         geokd.assess(styled, tmp_path / "s.gpkg")
     for broken in ([3], [{"name": "Land"}]):
         write_document(manifest.to_json() | {"styled": {"classes": broken}}, styled.with_suffix(".json"))

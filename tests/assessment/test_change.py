@@ -94,7 +94,7 @@ def test_what_cannot_be_told(maps: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(CallError, match="cannot be enlarged"):
         geokd.SampleOptions(enlarge=sample, later=later)
     far = write_map(tmp_path / "far.tif", CODES, transform=UTM @ UTM.translation(1000, 0))
-    with pytest.raises(CallError, match="share no cell"):
+    with pytest.raises(CallError, match="have no mapped cell in common"):
         geokd.sample(first, 60, tmp_path / "t.gpkg", geokd.SampleOptions(later=far))
     call = ["assess", str(first), str(sample), "--later", str(later), "--against", str(later)]
     assert CliRunner().invoke(main, call).exit_code == 2

@@ -49,4 +49,4 @@ def test_loud_on_a_stretched_coarse_scene(bands: NDArray[np.float64], tmp_path: 
     low, high = np.percentile(coarse, [2, 98], axis=(1, 2), keepdims=True)
     stretched = ((coarse - low) / (high - low)).clip(0, 1).repeat(3, 1).repeat(3, 2)
     found = warnings_of(np.pad(stretched, ((0, 0), (0, 1), (0, 1)), mode="edge") * 2750, tmp_path)
-    assert any("look unlike the chips" in warning for warning in found)
+    assert any("do not resemble the training data" in warning for warning in found)

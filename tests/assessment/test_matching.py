@@ -53,6 +53,6 @@ def test_all_unknown_classes_are_told_at_once() -> None:
     with pytest.raises(CallError) as caught:
         match_classes(LEGEND, ["marsh", "7", "sea|moor", "sea"], [("see", "lake"), ("wod", "tree")], "truth.gpkg")
     message = str(caught.value)
-    assert "the table names see, wod, no classes of the map, which knows sea, wood, field" in message
-    assert "truth.gpkg holds 7, marsh, sea|moor, no classes" in message
+    assert "the table names see, wod, not classes of the map, which has sea, wood, field" in message
+    assert "truth.gpkg holds 7, marsh, sea|moor, not classes" in message
     assert "--match" in message

@@ -113,7 +113,7 @@ def test_without_probabilities_the_confidence_decides_and_it_is_said(
 ) -> None:
     told = geokd.review(write_maps(tmp_path, percent, probabilities=False), 20, tmp_path / "r.gpkg").to_json()
     assert told["chosen_by"] == "confidence"
-    assert "no probabilities lie beside the map" in told["notes"][0]
+    assert "the map has no probabilities" in told["notes"][0]
     points = points_of(tmp_path / "r.gpkg")
     assert points["second"].isna().all()
     assert (points["margin"] == points["confidence"]).all()
@@ -158,12 +158,12 @@ def test_a_review_is_not_taken_for_a_sample(class_map: Path, tmp_path: Path) -> 
     path = tmp_path / "r.gpkg"
     geokd.review(class_map, 20, path)
     answer(path, "point < 9: looked_at = 1")
-    with pytest.raises(CallError, match="no random sample, so neither accuracies nor areas"):
+    with pytest.raises(CallError, match="not a random sample, so neither accuracies nor areas"):
         geokd.assess(class_map, path)
     with closing(sqlite3.connect(path)) as database:
         design = json.loads(database.execute("SELECT metadata FROM gpkg_metadata").fetchone()[0])["design"]
         ((described,),) = database.execute("SELECT description FROM gpkg_contents WHERE table_name = 'review'")
-    assert "no random sample" in design["purpose"]
+    assert "not a random sample" in design["purpose"]
     assert described == design["purpose"]
 
 
@@ -263,7 +263,7 @@ def test_cells_at_one_place_of_the_edge_give_one_chip(tmp_path: Path, percent: N
 def test_options_of_polygons_are_refused(class_map: Path, tmp_path: Path, more: dict[str, Any]) -> None:
     scene = write_scene(tmp_path / "s.tif", three_fields(96, 96), photometric="RGB")
     geokd.review(class_map, 5, tmp_path / "r.gpkg")
-    with pytest.raises(CallError, match="leave --field and --stride out"):
+    with pytest.raises(CallError, match="leave out --field and --stride"):
         geokd.tile(scene, tmp_path / "chips", tmp_path / "r.gpkg", **more)
 
 

@@ -116,7 +116,7 @@ def test_an_area_is_judged_as_the_part_of_the_whole(model: Path, labels: Path, t
 def test_wrong_calls(model: Path, lake: Path, labels: Path, tmp_path: Path) -> None:
     with pytest.raises(CallError, match="no simulated change is called sandstorm; there are haze"):
         RobustnessOptions(shifts=("sandstorm",))
-    with pytest.raises(CallError, match=r"accepts east, nowhere, west, no classes of the model"):
+    with pytest.raises(CallError, match=r"accepts east, nowhere, west, not classes of the model"):
         robustness(lake, model, tmp_path / "out", against=RobustnessOptions((labels,), "zone"))
     with pytest.raises(CallError, match="has no field 'class'"):
         robustness(lake, model, tmp_path / "out", against=RobustnessOptions((labels,)))
@@ -124,11 +124,11 @@ def test_wrong_calls(model: Path, lake: Path, labels: Path, tmp_path: Path) -> N
     geopandas.GeoDataFrame({"class": ["lake"]}, geometry=[shapely.box(0, 0, 9, 9)], crs="EPSG:32618").to_file(far)
     with pytest.raises(ChipError, match="lies over the scene"):
         robustness(lake, model, tmp_path / "out", against=RobustnessOptions((far,)))
-    with pytest.raises(CallError, match=r"has no band 9 to be near infrared, its bands are 1\.\.4"):
+    with pytest.raises(CallError, match=r"has no band 9 to use as near infrared; its bands are 1\.\.4"):
         robustness(lake, model, tmp_path / "out", against=RobustnessOptions(nir_band=9))
     with pytest.raises(CallError, match="one band cannot be two .red 1, green 4, near infrared 4"):
         robustness(lake, model, tmp_path / "out", against=RobustnessOptions(green_band=4))
-    with pytest.raises(CallError, match="the band 0 cannot be: bands are numbered from 1"):
+    with pytest.raises(CallError, match="the band 0 does not exist: bands are numbered from 1"):
         RobustnessOptions(nir_band=0)
     with pytest.raises(CallError, match=r"(?s)2 problems.*no such file.*has no field 'class' and 'group'"):
         against = RobustnessOptions((tmp_path / "none.gpkg", labels), group_field="group")
@@ -255,4 +255,4 @@ def test_polygons_without_mapped_cells_and_unsure_cells(model: Path, lake: Path,
     document = robustness(lake, model, tmp_path / "out", ClassifyOptions(16, min_confidence=0.99999), against).to_json()
     assert document["maps"]["as it is"]["agreement"] is None
     assert document["maps"]["as it is"]["class_shares"]["unclassified"] > 0
-    assert any("hold the centre of no cell" in note for note in document["notes"])
+    assert any("contain no cell centre" in note for note in document["notes"])

@@ -69,7 +69,7 @@ def test_strata_and_draw_are_recorded(class_map: Path, tmp_path: Path) -> None:
     design = told["design"]
     assert design["seed"] == "4"
     assert design["map_sha256"] == drawn["map"]["sha256"]
-    assert design["allocation"] == "by area, at least 15 points of each class"
+    assert design["allocation"] == "by area, at least 15 points in each class"
 
 
 def test_the_same_seed_draws_the_same_cells(class_map: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_pictures_show_the_scene_about_the_cell(tmp_path: Path) -> None:
 
 def test_a_scene_elsewhere_is_refused(class_map: Path, tmp_path: Path) -> None:
     other = write_scene(tmp_path / "other.tif", three_fields(30, 30), crs="EPSG:32631")
-    with pytest.raises(SceneError, match="is not what"):
+    with pytest.raises(SceneError, match="is not the scene that"):
         geokd.sample(class_map, 30, tmp_path / "s.gpkg", geokd.SampleOptions(scene=str(other)))
 
 
@@ -151,7 +151,7 @@ def test_options_out_of_range_are_told_at_once() -> None:
     with pytest.raises(CallError) as caught:
         geokd.SampleOptions(seed=-1, min_per_class=1)
     assert "seed -1" in str(caught.value)
-    assert "1 points of a class" in str(caught.value)
+    assert "1 points per class" in str(caught.value)
 
 
 def test_labels_are_never_replaced(class_map: Path, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_labels_are_never_replaced(class_map: Path, tmp_path: Path) -> None:
 
 def test_a_map_without_cells_is_refused(tmp_path: Path) -> None:
     path = write_map(tmp_path / "a.tif", np.full((3, 3), 255, np.uint8))
-    with pytest.raises(CallError, match="holds no mapped cell"):
+    with pytest.raises(CallError, match="has no mapped cells"):
         geokd.sample(path, 3, tmp_path / "s.gpkg")
 
 
@@ -185,7 +185,7 @@ def test_the_command_says_what_it_drew(class_map: Path, tmp_path: Path) -> None:
     told = json.loads(result.stdout)
     assert told == geokd.sample(class_map, 60, path, geokd.SampleOptions(3, 12, overwrite=True)).to_json()
     assert "60 points written" in result.stderr
-    assert "at least 12 of each class, seed 3" in result.stderr
+    assert "at least 12 in each class, seed 3" in result.stderr
     assert "no pictures" in result.stderr
     assert CliRunner().invoke(main, call).exit_code == 2
     assert CliRunner().invoke(main, [*call, "--overwrite"]).exit_code == 0

@@ -107,7 +107,7 @@ def test_all_unreadable_chips_are_named_at_once(folder: Path) -> None:
         read_chips(index_chips(folder), RGB)
     text = str(caught.value)
     assert "5 problems" in text
-    for name in ("c.png", "d.tif", "e.tif", "f.png", "g.png holds transparent pixels"):
+    for name in ("c.png", "d.tif", "e.tif", "f.png", "g.png has transparent pixels"):
         assert name in text
     assert "16 or 32 bits" in text
     assert "opaque" not in text
@@ -117,10 +117,10 @@ def test_bad_folders(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CallError, match="neither a folder nor a zip archive"):
         index_chips(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ChipError, match="one folder a class is expected"):
+    with pytest.raises(ChipError, match="put the chips of each class into a folder"):
         index_chips(tmp_path / "empty")
     write_png(folder / "validation" / "Sea" / "x.png")
-    with pytest.raises(ChipError, match=r"several chip folders \(train, validation\): name one"):
+    with pytest.raises(ChipError, match=r"several chip folders \(train, validation\); name one"):
         index_chips(folder)
     write_png(folder / "train" / "Sea" / "deep" / "x.png")
     with pytest.raises(ChipError, match="several depths"):
@@ -142,7 +142,7 @@ def png_of_16_bits(value: int, side: int = 8) -> bytes:
 
 def test_sixteen_bits_are_not_cut_to_eight(folder: Path) -> None:
     (folder / "train" / "Sea" / "deep.png").write_bytes(png_of_16_bits(2000))
-    with pytest.raises(ChipError, match=r"deep.png has 16 or 32 bits a band"):
+    with pytest.raises(ChipError, match=r"deep.png has 16 or 32 bits per band"):
         read_chips(index_chips(folder), RGB)
 
 
@@ -176,14 +176,14 @@ def test_no_class_vanishes_unsaid(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ChipError, match="several depths"):
         index_chips(folder)
     notes = read_chips(index_chips(folder / "train"), RGB).notes
-    assert [note for note in notes if "passed over" in note] == [
-        "passed over: 1 images beside the class folders, cover.png first",
-        "passed over: 2 images that are not .jpg, .jpeg, .png, .tif, .tiff, Sea/x.gif first",
+    assert [note for note in notes if "ignored" in note] == [
+        "ignored: 1 images outside the class folders, cover.png first",
+        "ignored: 2 images that are not .jpg, .jpeg, .png, .tif, .tiff, Sea/x.gif first",
     ]
     (folder / "train" / "cover.png").unlink()
     (folder / "train" / "Ice").mkdir()
     Image.new("L", (8, 8)).save(folder / "train" / "Ice" / "x.gif")
-    with pytest.raises(ChipError, match=r"holds no pictures but .gif.* in train/Ice: save these as"):
+    with pytest.raises(ChipError, match=r"has no images but .gif.* in train/Ice: save these as"):
         index_chips(folder)
 
 
@@ -192,7 +192,7 @@ def test_archives_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, "w") as file:
         for path in folder.rglob("*.png"):
             file.write(path, str(path.relative_to(folder)).replace("/", "\\"))
-    with pytest.raises(ChipError, match=r"names with \\ for /"):
+    with pytest.raises(ChipError, match=r"names with \\ instead of /"):
         index_chips(archive)
     content = bytearray(archive.read_bytes())
     at = content.rindex(b"PK\x01\x02")
@@ -207,9 +207,9 @@ def test_what_was_turned_into_what_is_said(folder: Path) -> None:
     Image.new("CMYK", (8, 8)).save(folder / "train" / "Sea" / "print.jpg")
     write_tiff(folder / "train" / "Sea" / "placed.tif", [30_000, 30_000, 0])
     notes = " ".join(read_chips(index_chips(folder), RGB).notes)
-    assert "1 of 6 chips: grey pictures, turned into RGB" in notes
-    assert "1 of 6 chips: CMYK pictures, turned into RGB" in notes
-    assert "5 of 6 chips carry no coordinates, so those of the others are not used either" in notes
+    assert "1 of 6 chips: grey images, converted to RGB" in notes
+    assert "1 of 6 chips: CMYK images, converted to RGB" in notes
+    assert "5 of 6 chips have no coordinates, so those of the others are not used either" in notes
     assert "1 of 6 chips: more than half of the values are at an end of that stretch" in notes
 
 
@@ -218,7 +218,7 @@ def test_chips_of_another_scale_are_told(tmp_path: Path) -> None:
     index = index_chips(tmp_path)
     assert scale_notes(probe_chips(index), RGB) == []
     (note,) = scale_notes(probe_chips(index), replace(RGB, ground_resolution_m=20.0))
-    assert "pixels of 10 m at 8 px a side, where 20 m are wanted" in note
+    assert "pixels of 10 m at 8 px a side, 20 m are expected" in note
 
 
 def test_a_picture_is_known_again_in_another_file_and_at_another_size(tmp_path: Path) -> None:
@@ -288,5 +288,5 @@ def test_what_never_answers_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "lake").mkdir()
     os.mkfifo(tmp_path / "lake" / "pipe.png")
     (tmp_path / "lake" / "zero.tif").symlink_to("/dev/zero")
-    with pytest.raises(ChipError, match=r"2 problems:(.|\n)*pipe.png is no file(.|\n)*zero.tif is no file, but a pipe"):
+    with pytest.raises(ChipError, match=r"2 problems:(.|\n)*pipe.png is a pipe(.|\n)*zero.tif is a pipe"):
         read_chips(index_chips(tmp_path), RGB)

@@ -290,7 +290,7 @@ def test_options_out_of_range(options: dict[str, Any], said: list[str]) -> None:
         ([("a", square(900, 0, 8, 8))], ChipError, "none of the 1 labels .* lies over the scene"),
         ([(None, square(0, 0, 8, 8))], ChipError, "'use' is empty in all 1 polygons"),
         ([("a", shapely.Point(4e5, 4.2e6))], ChipError, "holds Point geometries"),
-        ([("a", None)], ChipError, "holds no polygons"),
+        ([("a", None)], ChipError, "has no polygons"),
         ([("a b", square(0, 0, 8, 8)), ("a_b", square(0, 8, 8, 8))], ChipError, "'a b' and 'a_b' would share"),
         ([("wood", square(0, 0, 8, 8)), ("Wood", square(0, 8, 8, 8))], ChipError, "'wood' and 'Wood' would share"),
         ([("a", square(0, 0, 3, 3))], ChipError, "no chip can be cut .* 8 reach past .* edge, 12 are not labelled"),
@@ -315,7 +315,7 @@ def test_label_files_that_cannot_be_used(field: Path, tmp_path: Path) -> None:
     cases: list[tuple[Any, Any, type[Exception], str]] = [
         (labels, "class", CallError, "has no field 'class'; it has use"),
         (tmp_path / "none.gpkg", "use", CallError, "no such file: .*none.gpkg"),
-        (text, "use", ChipError, "is no vector file"),
+        (text, "use", ChipError, "is not a vector file"),
         (layers, "use", ChipError, r"2 layers with geometry \(labels, more\)"),
         (
             write_labels(tmp_path / "c.gpkg", rows, crs=None),

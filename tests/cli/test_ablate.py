@@ -28,7 +28,7 @@ def test_the_table_says_what_was_held_against_what() -> None:
     assert rows.pop() == "teacher of 162 labels: 80.00 % of 420 validation chips"
     assert rows == [
         "| 162 | ce | 1518 | 87.50 % (81.15 to 93.85) | 2 |  |  |  |",
-        "| 162 and the others without | ce+kl | 1518 | 86.50 % | 2 | -1.00 (-3.00 to +1.00) | 0.12 |"
+        "| 162 and unlabelled ones | ce+kl | 1518 | 86.50 % | 2 | -1.00 (-3.00 to +1.00) | 0.12 |"
         " won 3, lost 5, p 0.73 |",
         "| 162 | ce+kl | 1518 | 86.50 % | 2 | +1.00 |  | won 3, lost 5, p 0.73 |",
     ]

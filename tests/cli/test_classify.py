@@ -42,9 +42,9 @@ def test_without_json_stdout_is_empty(scene: Path, model: Path, tmp_path: Path) 
 
 def test_defaults_that_affect_the_map_are_said(scene: Path, model: Path, tmp_path: Path) -> None:
     stderr = classify(scene, "-m", model, "-o", tmp_path / "out").stderr
-    assert "patches of 16 px lie 4 px apart, a quarter of a patch, since no stride was given" in stderr
+    assert "patches of 16 px lie 4 px apart, a quarter of a patch (default stride)" in stderr
     assert "patches with less than 25 % valid pixels are not classified" in stderr
-    assert "pixels of 10 m are taken for the model's 10 m" in stderr
+    assert "pixels of 10 m are used in place of the model's 10 m" in stderr
 
 
 def test_quiet_leaves_warnings_only(model: Path, tmp_path: Path) -> None:
@@ -67,10 +67,10 @@ def test_a_scene_too_small_to_be_held_against_the_chips_is_told(tmp_path: Path) 
     one = write_scene(tmp_path / "one.tif", three_fields(64, 64), photometric="RGB")
     patches = ("-m", "eurosat-rgb", "-o", tmp_path / "out")
     result = classify(one, *patches, "--stride", 64)
-    assert "was not looked into: 1 whole patches side by side are too few" in result.stderr
+    assert "was not checked: 1 whole patches side by side are too few" in result.stderr
     assert "  1 patch, " in result.stderr
     whole = write_scene(tmp_path / "whole.tif", three_fields(256, 256), photometric="RGB")
-    assert "was not looked into" not in classify(whole, *patches).stderr
+    assert "was not checked" not in classify(whole, *patches).stderr
 
 
 def test_verbose_tells_every_option(scene: Path, model: Path, tmp_path: Path) -> None:
@@ -162,4 +162,4 @@ def test_interrupt(engine: list[str], model: Path, tmp_path: Path) -> None:
     assert talk.endswith("Interrupted.\n")
     assert "Traceback" not in talk
     assert {path.name for path in out.glob("*")} <= {".big.geokd-journal"}
-    assert ("is kept; continue with --resume" in talk) == out.exists()
+    assert ("are kept; continue with --resume" in talk) == out.exists()

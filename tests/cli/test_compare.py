@@ -135,19 +135,19 @@ def test_real_speed(model: Path, chips: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_one_model_is_not_enough(model: Path, chips: Path) -> None:
     result = CliRunner().invoke(main, ["compare", str(model), str(chips)])
     assert result.exit_code == 2
-    assert result.stderr == ("Error: 1 model is nothing to compare: give two at least; geokd evaluate measures one\n")
+    assert result.stderr == ("Error: 1 model cannot be compared: give at least two; geokd evaluate measures one\n")
 
 
 def test_models_of_other_classes(model: Path, chips: Path, tmp_path: Path) -> None:
     other = dataclasses.replace(tiny_bundle(), legend=default_legend(("bare", "meadow", "sea")))
     path = save(other, tmp_path / "sea.onnx")
-    message = r"sea.onnx knows other classes \(bare, meadow, sea\) than .*tiny.onnx \(bare, meadow, lake\)"
+    message = r"sea.onnx has other classes \(bare, meadow, sea\) than .*tiny.onnx \(bare, meadow, lake\)"
     with pytest.raises(CallError, match=message):
         geokd.compare([model, path], chips)
 
 
 def test_chips_of_other_classes(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(ChipError, match="moon are no classes of the model"):
+    with pytest.raises(ChipError, match="moon are not classes of the model"):
         geokd.compare([model, model], write_chips(tmp_path / "chips", {"moon": ["red"]}))
 
 

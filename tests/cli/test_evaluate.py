@@ -58,7 +58,7 @@ def test_a_class_without_chips_has_no_recall(model: Path, tmp_path: Path) -> Non
 
 def test_unknown_classes_are_all_named(model: Path, tmp_path: Path) -> None:
     chips = write_chips(tmp_path / "chips", {"lake": ["blue"], "moon": ["red"], "mars": ["red"]})
-    with pytest.raises(ChipError, match="mars, moon are no classes of the model, which knows bare, meadow, lake"):
+    with pytest.raises(ChipError, match="mars, moon are not classes of the model, which has bare, meadow, lake"):
         geokd.evaluate(model, chips)
     result = CliRunner().invoke(main, ["evaluate", str(model), str(chips)])
     assert result.exit_code == 1

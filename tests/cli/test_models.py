@@ -54,7 +54,7 @@ def test_bundles_of_any_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "bare.onnx").write_bytes(tiny_bundle().onnx_bytes)
     monkeypatch.setattr("geokd.model.bundle.BUNDLES_FOLDER", tmp_path)
     _, aerial, bare, *classes = CliRunner().invoke(main, ["models"]).stdout.splitlines()
-    assert "8-bit as they are" in aerial
+    assert "8-bit values as they are" in aerial
     assert aerial.endswith("97.50 % (96.00 to 98.00), n = 1,200")
     assert "0..2750 to 1..255" in bare
     assert bare.endswith(" -")

@@ -105,7 +105,7 @@ def test_changes_that_wait_beside_a_database_are_not_dropped(tmp_path: Path) -> 
     command = [sys.executable, "-c", code, str(share / "labels.gpkg")]
     done = subprocess.run(command, preexec_fn=as_anybody, capture_output=True, text=True, check=False)
     share.chmod(0o755)
-    assert "changes wait in labels.gpkg-wal" in done.stderr
+    assert "pending changes in labels.gpkg-wal" in done.stderr
 
 
 def test_no_database_is_told_as_before(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_machine_name_keeps_what_stac_allows() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"value": 255}, "outside 0..254"),
+        ({"value": 255}, "not an integer within 0..254"),
         ({"name": "a b"}, "may hold letters"),
         ({"color_hint": "#FFFFF"}, "six digits"),
         ({"title": " "}, "empty title"),

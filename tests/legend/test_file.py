@@ -128,7 +128,7 @@ def test_cells_that_are_left_unclassified() -> None:
     assert made.codes[4] == 3
     with pytest.raises(CallError, match="'unclassified' is not a class of land use and cannot be merged"):
         regroup(old, [Restyle(("River", "unclassified"), title="Rest")], "a")
-    with pytest.raises(CallError, match="the name 'unclassified' is kept for cells"):
+    with pytest.raises(CallError, match="the name 'unclassified' is reserved for cells"):
         regroup(OLD, [Restyle(("River",), title="unclassified")], "a")
 
 
@@ -146,9 +146,9 @@ def test_everything_that_does_not_fit_is_told_at_once() -> None:
     told = str(caught.value).splitlines()
     assert told == [
         "6 problems:",
-        "  - the legend mine.toml does not fit: 'AnualCrop' is no class; did you mean 'AnnualCrop'?",
-        "  - the legend mine.toml does not fit: 'moor' is no class; the classes are AnnualCrop, Forest, PermanentCrop,"
-        " River",
+        "  - the legend mine.toml does not fit: 'AnualCrop' is not a class; did you mean 'AnnualCrop'?",
+        "  - the legend mine.toml does not fit: 'moor' is not a class; the classes are AnnualCrop, Forest,"
+        " PermanentCrop, River",
         "  - the legend mine.toml does not fit: 'Forest' is mentioned more than once",
         "  - the legend mine.toml does not fit: the class of Forest and River needs a title",
         "  - the legend mine.toml does not fit: class name 'a b' may hold letters, digits, '_' and '-' only",
@@ -167,14 +167,14 @@ def test_everything_that_does_not_fit_is_told_at_once() -> None:
         ("a.toml", "[[legend", "cannot be read as TOML"),
         ("a.toml", "", "it names no class"),
         ("a.toml", "legend = 3", "its classes are not tables"),
-        ("a.toml", '[[legend]]\ntitle = "x"', "class 1 says by neither `name` nor `from`"),
+        ("a.toml", '[[legend]]\ntitle = "x"', "class 1 has neither `name` nor `from`"),
         ("a.toml", "[[legend]]\nname = 'a'\ncolour = 'x'", "unknown key colour; it may have from, title"),
         ("a.toml", "[[legend]]\nname = 'a'\ncolor_hint = 3", "color_hint should be in quotes"),
         ("a.toml", "[[legend]]\nname = 'a'\ncolor_hint = 'red'", "the colour 'red' of class 1 is not six digits"),
-        ("a.csv", "class,colour\na,b\n", "should name the columns from,title"),
-        ("a.csv", "", "should name the columns from,title"),
-        ("a.csv", "from,title,title\na,b,c\n", "should name the columns from,title"),
-        ("a.csv", "from,title\na\n", "not all of its lines have as many columns"),
+        ("a.csv", "class,colour\na,b\n", "should have the columns from,title"),
+        ("a.csv", "", "should have the columns from,title"),
+        ("a.csv", "from,title,title\na,b,c\n", "should have the columns from,title"),
+        ("a.csv", "from,title\na\n", "its lines differ in their number of columns"),
         ("a.csv", "from,title,name\na,x,m\nb,x,n\n", "class 'x' has several names: m, n"),
         ("a.qml", "<qgis", "cannot be read as QML"),
         ("a.qml", "<qgis/>", "the style of neither a paletted raster nor categorised polygons"),
@@ -189,7 +189,7 @@ def test_files_that_are_no_legend(name: str, text: str, told: str, tmp_path: Pat
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(CSV, encoding="utf-16")
-    with pytest.raises(CallError, match=r"the legend .*a\.csv is not in UTF-8; save it so"):
+    with pytest.raises(CallError, match=r"the legend .*a\.csv is not in UTF-8; save it in UTF-8"):
         read_legend_file(tmp_path / "a.csv")
     with pytest.raises(CallError, match=r"the legend .*no\.toml cannot be read: No such file"):
         read_legend_file(tmp_path / "no.toml")

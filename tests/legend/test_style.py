@@ -231,12 +231,12 @@ def test_command(patchy: Path, model: Path, tmp_path: Path) -> None:
         assert [(c["name"], c["title"]) for c in classes] == [("bare", "Rock"), ("meadow", "Meadow"), ("lake", "Lake")]
     for wrong, told in (
         (["style", str(model)], "give a LEGEND and a TARGET"),
-        (["style", "--template", "a.toml", str(model)], "--template takes a TARGET alone"),
+        (["style", "--template", "a.toml", str(model)], "--template takes only a TARGET, no LEGEND"),
         (["style", "a.toml", str(model)], "give the file to write with -o/--output"),
         (["style", str(tmp_path / "a.toml"), str(old), "-o", str(old)], "is the map itself"),
         (["style", str(tmp_path / "a.toml"), str(model), "-o", str(model)], "is the model itself"),
-        (["style", str(tmp_path / "a.toml"), str(model), "-o", "x.tif"], "to be called <name>.onnx, as x.onnx"),
-        (["style", str(tmp_path / "a.toml"), str(old), "-o", "x.tif"], "<stem>_landuse.tif, as x_landuse.tif"),
+        (["style", str(tmp_path / "a.toml"), str(model), "-o", "x.tif"], "must be named <name>.onnx, such as x.onnx"),
+        (["style", str(tmp_path / "a.toml"), str(old), "-o", "x.tif"], "<stem>_landuse.tif, such as x_landuse.tif"),
         (["style", str(tmp_path / "a.toml"), str(old), "-o", str(tmp_path / "a_landuse.tif")], "already; replace them"),
         (["style", str(tmp_path / "a.toml"), str(model), "-o", str(tmp_path / "a.onnx")], "already; replace it"),
     ):
@@ -248,9 +248,9 @@ def test_command(patchy: Path, model: Path, tmp_path: Path) -> None:
 def test_everything_is_wrong_at_once(tmp_path: Path) -> None:
     with pytest.raises(CallError) as caught:
         geokd.style(tmp_path / "no.toml", SAMPLE.with_name("eastern_shore_landuse.png"), tmp_path / "x.tif")
-    assert "is no class raster" in str(caught.value)
-    assert "is to be called" in str(caught.value)
-    with pytest.raises(SceneError, match="is no class raster"):
+    assert "is not a class raster" in str(caught.value)
+    assert "must be named" in str(caught.value)
+    with pytest.raises(SceneError, match="is not a class raster"):
         geokd.style(tmp_path / "no.toml", SAMPLE, tmp_path / "x_landuse.tif")
     assert list(tmp_path.iterdir()) == []
 

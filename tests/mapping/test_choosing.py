@@ -58,7 +58,7 @@ def scene_info(names: tuple[str, ...], dtype: str = "uint16", pixel_m: float = 1
 def test_the_model_that_sees_most_is_taken(info: SceneInfo, wanted: str) -> None:
     choice = choose_of(info, CARDS, SceneOptions())
     assert choice.model == wanted
-    assert choice.reason.startswith(f"model auto: chose {wanted} because it gives a class to every pixel")
+    assert choice.reason.startswith(f"model auto: chose {wanted} because it classifies every pixel")
     assert choose_of(info, CARDS[::-1], SceneOptions()) == choice
 
 
@@ -72,12 +72,12 @@ def test_without_dense_models_the_patch_student_is_taken() -> None:
 
 
 def test_aerial_pictures_need_a_model_that_is_named() -> None:
-    with pytest.raises(SceneError, match=r"those of aerial pictures, and rsscn7 and ucmerced take such .* name one by"):
+    with pytest.raises(SceneError, match=r"that of aerial images, and rsscn7 and ucmerced fit .* name one with"):
         choose_of(scene_info(RGB, "uint8", 0.6), CARDS, SceneOptions())
 
 
 def test_a_scene_that_none_takes_is_told_why() -> None:
-    with pytest.raises(SceneError, match=r"its pixels measure 30 x 30 m, the model takes 10 m"):
+    with pytest.raises(SceneError, match=r"its pixels measure 30 x 30 m, the model needs 10 m"):
         choose_of(scene_info(RGBN, pixel_m=30.0), CARDS, SceneOptions())
     with pytest.raises(SceneError, match="do not show which are B04, B03, B02"):
         choose_of(scene_info(("a", "b", "c", "d")), CARDS, SceneOptions())

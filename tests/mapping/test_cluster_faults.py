@@ -152,7 +152,7 @@ def test_a_worker_that_does_not_see_the_scene(
     assert answers == ["scene.tif"] * 20
     (warning,) = told
     assert warning.startswith("Warning: worker tcp://127.0.0.1:")
-    assert "is left out: cannot read" in warning
+    assert "is no longer used: cannot read" in warning
 
 
 @pytest.mark.parametrize(

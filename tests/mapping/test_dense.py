@@ -239,13 +239,13 @@ def test_polygons_may_be_left_out(scene: Path, dense_model: Path, tmp_path: Path
     assert sum(int(row["cells"]) for row in rows) == 100 * 130
     again = run("classify", scene, "-m", dense_model, "-o", tmp_path / "out", "--no-polygons", "--simplify", 10)
     assert again.exit_code == 2
-    assert "--simplify is for polygons, which --no-polygons leaves out" in again.stderr
+    assert "--simplify applies to polygons, which --no-polygons leaves out" in again.stderr
 
 
 def test_a_stride_is_refused(scene: Path, dense_model: Path, tmp_path: Path) -> None:
     done = run("classify", scene, "-m", dense_model, "-o", tmp_path / "out", "--stride", 8)
     assert done.exit_code == 2
-    assert "answers for every pixel of a patch" in done.stderr
+    assert "classifies every pixel of a patch" in done.stderr
     assert "leave out --stride" in done.stderr
     about = json.loads(run("info", scene, "-m", dense_model, "--stride", 8, "--json").stdout)
     assert "leave out --stride" in about["mapping"]["problems"]
@@ -257,7 +257,7 @@ def test_what_is_told_beforehand_is_what_is_done(scene: Path, dense_model: Path,
     assert about["mapping"]["notes"] == result.manifest.to_json()["notes"]
     assert about["mapping"]["map"]["cells"] == 100 * 130
     assert about["mapping"]["expected"]["megapixels_per_second_and_worker"] > 0
-    assert "the model gives a class to every pixel: cells of 10 m" in about["mapping"]["notes"]
+    assert "the model classifies every pixel: cells of 10 m" in about["mapping"]["notes"]
     assert not any("stride" in note for note in about["mapping"]["notes"])
     assert result.manifest.to_json()["model"]["task"] == "semantic-segmentation"
     assert result.manifest.to_json()["run"]["megapixels_per_second"] > 0
@@ -288,7 +288,7 @@ def test_the_network_must_be_what_the_contract_says(tmp_path: Path) -> None:
     bundle = dense_bundle()
     patches = replace(bundle.contract, cell_px=None, margin_px=0)
     wrong = replace(bundle, contract=patches, golden=replace(bundle.golden, logits=bundle.golden.logits[:, :, 0, 0]))
-    with pytest.raises(geokd.errors.BundleError, match=r"yields .* \('n', 3, 24, 24\), the bundle asks for .*'N', 3\)"):
+    with pytest.raises(geokd.errors.BundleError, match=r"yields .* \('n', 3, 24, 24\), the bundle requires .*'N', 3\)"):
         make_student(wrong)
 
 
@@ -428,8 +428,8 @@ def test_fewer_workers_rather_than_too_much_memory(dense_model: Path, tmp_path: 
     with monkey_cores(5000):
         (job,) = plan_jobs([scene], dense_model, tmp_path / "none", ClassifyOptions())
         assert 0 < job.options.crew.workers < 5000
-        assert f"{job.options.crew.workers} workers instead of 5000 keep within 1000 MB" in "; ".join(job.notes)
-        with pytest.raises(CallError, match="raise --memory, or take fewer --workers$"):
+        assert f"{job.options.crew.workers} workers instead of 5000 stay within 1000 MB" in "; ".join(job.notes)
+        with pytest.raises(CallError, match="raise --memory, or use fewer --workers$"):
             plan_jobs([scene], dense_model, tmp_path / "none", ClassifyOptions(workers=5000))
 
 

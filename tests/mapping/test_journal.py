@@ -153,7 +153,7 @@ def test_a_journal_that_is_a_symbolic_link_is_refused(
 def test_a_journal_is_one_run_s_own(scene: Path, model: Path, tmp_path: Path) -> None:
     layout, _, run = results(scene, model)
     journal = Journal.begin(tmp_path / "j", run, layout)
-    with pytest.raises(CallError, match="another run is at work"):
+    with pytest.raises(CallError, match="another run is using"):
         Journal.begin(tmp_path / "j", run, layout)
     journal.close()
 
@@ -182,7 +182,7 @@ def test_an_interrupted_run_is_not_dropped_unasked(scene: Path, model: Path, tmp
     interrupt(scene, model, out, 2)
     with pytest.raises(CallError, match=r"holds an interrupted run of .*fields\.tif; continue it with --resume"):
         geokd.classify(scene, model, out, SMALL_BLOCKS)
-    with pytest.raises(CallError, match=r"of another kind: stride_px was 4, is 8\. Repeat the call as it was"):
+    with pytest.raises(CallError, match=r"with other settings: stride_px was 4, is 8\. Repeat the same call"):
         geokd.classify(scene, model, out, ClassifyOptions(block_px=40, stride_px=8, resume=True))
     assert (out / JOURNAL).exists()
     geokd.classify(scene, model, out, ClassifyOptions(stride_px=8, overwrite=True))
@@ -253,7 +253,7 @@ def test_other_scenes_go_on_where_one_fails(scene: Path, model: Path, tmp_path: 
     }
     again = classify(scene, other, "-m", model, "-o", tmp_path / "out", "--resume")
     assert again.exit_code == 0
-    assert again.stderr.count("was finished before") == 2
+    assert again.stderr.count("finished by an earlier run") == 2
 
 
 def test_one_that_fails_stops_the_others_by_default(scene: Path, model: Path, tmp_path: Path) -> None:

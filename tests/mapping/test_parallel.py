@@ -134,7 +134,7 @@ def test_tasks_of_a_worker_that_died_are_run_again(tmp_path: Path) -> None:
 
 
 def test_workers_that_die_again_and_again() -> None:
-    with pytest.raises(GeokdError, match="workers died again and again"):
+    with pytest.raises(GeokdError, match="workers died repeatedly"):
         list(run_tasks(die, TASKS, Crew(1, "processes")))
 
 

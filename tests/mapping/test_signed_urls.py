@@ -113,7 +113,7 @@ def test_resume_takes_a_new_signature(store: Store, model: Path, tmp_path: Path)
             "classify", f"{store.url}/scene.tif?{signature}", "-m", model, "-o", tmp_path / "maps", "--resume"
         )
         assert code == 0, said
-    assert "was finished before" in said
+    assert "finished by an earlier run" in said
 
 
 @pytest.mark.parametrize("name", ["gone.tif", "gone.json", "a b.json"])

@@ -83,7 +83,7 @@ def test_less_memory_makes_smaller_blocks() -> None:
     ],
 )
 def test_too_little_memory_is_said_with_what_it_takes(change: dict[str, Any], word: str) -> None:
-    with pytest.raises(CallError, match=rf"{word}.* it takes at least \d+ MB; raise --memory"):
+    with pytest.raises(CallError, match=rf"{word}.* at least \d+ MB are needed; raise --memory"):
         blocks(**({"height": 10_980, "width": 10_980} | change))
 
 
@@ -104,14 +104,14 @@ def test_sizes_of_memory(text: str, megabytes: int | None, scene: Path, model: P
     result = CliRunner().invoke(main, arguments)
     if megabytes is None:
         assert result.exit_code == 2
-        assert "is no size like 800MB or 2GB" in result.stderr
+        assert "is not a size such as 800MB or 2GB" in result.stderr
     else:
         assert json.loads(result.stdout)["options"]["memory_mb"] == megabytes
 
 
 def test_what_gdal_holds_of_a_stored_block_counts() -> None:
     assert blocks(4000, 4000, memory_mb=800, stored_bytes=96_000_000)
-    with pytest.raises(CallError, match=r"at least 7\d\d MB; .* in blocks that unpack to 96 MB each, tiles would be"):
+    with pytest.raises(CallError, match=r"at least 7\d\d MB .* in blocks of 96 MB decompressed, tiles would be"):
         blocks(4000, 4000, memory_mb=650, stored_bytes=96_000_000)
     assert blocks(4000, 4000, memory_mb=400, stored_bytes=1_500_000) == blocks(4000, 4000, memory_mb=400)
 

@@ -69,7 +69,7 @@ def test_the_least_confidence_of_a_class(model: Path, scene: Path, tmp_path: Pat
     assert np.array_equal(others.codes == code, plain.codes == code)
     with pytest.raises(CallError, match="--min-confidence-of names Lava; the model's classes are"):
         geokd.classify(scene, model, tmp_path / "no", geokd.ClassifyOptions(min_confidence_of={"Lava": 0.5}))
-    with pytest.raises(CallError, match=r"the least confidence 7 of Lava is not within 0\.\.1"):
+    with pytest.raises(CallError, match=r"the minimum confidence 7 of Lava is not within 0\.\.1"):
         geokd.ClassifyOptions(min_confidence_of={"Lava": 7})
     with pytest.raises(CallError, match="already; replace them"):
         geokd.classify(scene, model, tmp_path / "plain", replace(options, resume=True))
@@ -97,7 +97,7 @@ def test_without_it_there_is_no_such_class(model: Path, scene: Path, tmp_path: P
 
 
 def test_wrong_calls(scene: Path, tmp_path: Path) -> None:
-    with pytest.raises(CallError, match=r"the least confidence 60 is not within 0\.\.1"):
+    with pytest.raises(CallError, match=r"the minimum confidence 60 is not within 0\.\.1"):
         geokd.ClassifyOptions(min_confidence=60)
     bundle = tiny_bundle()
     legend = default_legend(("bare", "unclassified", "lake"))
@@ -105,7 +105,7 @@ def test_wrong_calls(scene: Path, tmp_path: Path) -> None:
     path.write_bytes(
         Bundle(bundle.graph, "own", "mean", "fp32", bundle.contract, legend, 1.0, {}, bundle.golden).onnx_bytes
     )
-    with pytest.raises(CallError, match="has a class 'unclassified' of its own"):
+    with pytest.raises(CallError, match="has a class 'unclassified' already"):
         geokd.classify(scene, path, tmp_path / "out", geokd.ClassifyOptions(min_confidence=0.5))
 
 

@@ -75,5 +75,5 @@ def test_the_command_and_a_date_without_probabilities(dates: list[Path], tmp_pat
     assert result.exit_code == 0, result.output
     assert (tmp_path / "year" / "year_sources.tif").exists()
     (tmp_path / "may_probabilities.tif").unlink()
-    with pytest.raises(CallError, match="no probabilities lie beside"):
+    with pytest.raises(CallError, match="have no probabilities"):
         geokd.composite(dates, tmp_path / "other" / "year_landuse.tif")

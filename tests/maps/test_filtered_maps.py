@@ -28,7 +28,7 @@ CELL_HA = (10 * STRIDE) ** 2 / 1e4
 FILTERS: dict[str, dict[str, Any]] = {
     "none": {},
     "majority": {"smooth_cells": 5},
-    "least area": {"min_area_ha": 12 * CELL_HA},
+    "minimum area": {"min_area_ha": 12 * CELL_HA},
     "both, and unsure cells": {"smooth_cells": 3, "min_area_ha": 8 * CELL_HA, "min_confidence": 0.45},
 }
 
@@ -217,8 +217,8 @@ def test_the_command_says_what_filters_did(patchy: Path, model: Path, tmp_path: 
     result = CliRunner().invoke(main, ["classify", str(patchy), "-m", str(model), "-o", str(tmp_path), *chosen])
     assert result.exit_code == 0, result.output
     manifest = json.loads(result.stdout)
-    assert f"{manifest['filters']['changed_cells']:,} cells changed their class by filters" in result.stderr
-    assert "each cell takes the class that most of the 3 x 3 cells around it have" in result.stderr
+    assert f"{manifest['filters']['changed_cells']:,} cells changed their class by filtering" in result.stderr
+    assert "each cell gets the most frequent class of the 3 x 3 cells around it" in result.stderr
     assert "patchy_probabilities.tif" in result.stderr
 
 

@@ -104,7 +104,7 @@ def test_codes_and_cells_of_places(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "error", "said"),
     [
-        ("scene", SceneError, "is no class raster"),
+        ("scene", SceneError, "is not a class raster"),
         ("bare", SceneError, "the classes of .* are unknown"),
         ("broken names", OutputError, "cannot be read"),
         ("broken legend", SceneError, "cannot be read: legend"),

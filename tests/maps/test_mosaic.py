@@ -207,7 +207,7 @@ def test_filters_make_confidence_the_default(maps: Maps, tmp_path: Path) -> None
     asked = geokd.mosaic(
         [maps.west, smooth], tmp_path / "b_landuse.tif", geokd.MosaicOptions(by="probability")
     ).to_json()
-    assert "do not hold there" in asked["notes"][2]
+    assert "have no effect there" in asked["notes"][2]
 
 
 def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
@@ -224,12 +224,12 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
         geokd.mosaic(calls, tmp_path / "taken_landuse.tif", geokd.MosaicOptions(by="probability"))
     for sentence in (
         "named more than once",
-        "map.tif is not called <stem>_landuse.tif",
+        "map.tif is not named <stem>_landuse.tif",
         "bare_landuse.tif has no bare_confidence.tif beside it",
         "1 is Forest (not Wood_trees)",
         "no such file",
         "taken_landuse.tif",
-        "no probabilities lie beside",
+        "have no probabilities",
     ):
         assert sentence in str(caught.value)
     assert str(caught.value).count("\n  - ") >= 7
@@ -246,8 +246,8 @@ def test_one_problem_is_one_sentence(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
-    assert "1 map is nothing to join" in refused([a])
-    assert "is to be called" in refused([a, b], "out.tif")
+    assert "1 map cannot be joined" in refused([a])
+    assert "must be named" in refused([a, b], "out.tif")
     assert "one of the maps" in refused([a, b], "b_landuse.tif", overwrite=True)
     assert "with --resolution" in refused([a, b], grid=StatedGrid("EPSG:4326"))
     assert "areas 1.6" in refused([a, b], grid=StatedGrid("EPSG:3857", 100.0))

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -10,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from jinja2 import UndefinedError
 from PIL import Image
 
 import geokd
 from geokd.cli import main
 from geokd.mapping.options import ClassifyOptions
 from geokd.maps.manifest import Manifest
-from geokd.maps.pages.page import Html, element, page
+from geokd.maps.pages.page import render
 from geokd.maps.pages.report import ReportPictures, report_page
 from geokd.maps.pages.report_index import IndexEntry, index_page
 from tests.tiny import three_fields, write_scene
@@ -160,12 +163,20 @@ def test_a_hostile_file_name_goes_all_the_way(model: Path, tmp_path: Path) -> No
     assert name in Reader(content).text
 
 
-def test_text_is_escaped_and_markup_is_not() -> None:
-    inner = element("b", "<&>", title='"')
-    assert inner == '<b title="&quot;">&lt;&amp;&gt;</b>'
-    assert element("p", inner, "<", hidden=True, class_=None) == f"<p hidden>{inner}&lt;</p>"
-    assert isinstance(inner, Html)
-    assert b"<title>&lt;$title</title>" in page("<$title", "")
+def test_text_is_escaped_and_a_missing_value_is_an_error(manifest: Manifest) -> None:
+    content = report_page(manifest.evolve(notes=("<&>\"'",)), pictures())
+    assert b"<li>&lt;&amp;&gt;&#34;&#39;</li>" in content
+    with pytest.raises(UndefinedError, match="'scenes' is undefined"):
+        render("index.html")
+
+
+def test_pages_alone_import_jinja(scene: Path, model: Path, tmp_path: Path) -> None:
+    code = "import sys; from geokd.cli import main; main(sys.argv[1:], standalone_mode=False)"
+    code += "; sys.exit('jinja2' in sys.modules)"
+    call = [sys.executable, "-c", code, "classify", str(scene), "-m", str(model), "-o"]
+    for more, imported in (([], 0), (["--report"], 1)):
+        done = subprocess.run([*call, str(tmp_path / str(imported)), *more], capture_output=True, check=False)
+        assert done.returncode == imported, done.stderr
 
 
 def test_every_file_of_the_package_is_installed() -> None:
@@ -219,7 +230,7 @@ def test_index_of_several_scenes(scene: Path, model: Path, tmp_path: Path) -> No
     call = (scene, tmp_path / "missing.tif", second, "-m", model, "-o", out, "--report", "--on-error", "skip")
     result = classify(*call)
     assert result.exit_code == 2
-    assert f"{out / 'index.html'} leads to the reports" in result.stderr
+    assert f"{out / 'index.html'} links the reports" in result.stderr
     content = (out / "index.html").read_bytes()
     check_safe(content)
     read = Reader(content)
@@ -276,6 +287,6 @@ def test_no_index_where_nothing_was_mapped(model: Path, tmp_path: Path) -> None:
 
 
 def test_scenes_that_were_not_begun_are_told(scene: Path) -> None:
-    words = Reader(index_page([IndexEntry(str(scene), error="it was not begun")])).words
+    words = Reader(index_page([IndexEntry(str(scene), error="it was not started")])).words
     assert "0 of 1 scenes are mapped, 0 ha in all. 1 could not be mapped." in words
-    assert "it was not begun" in words
+    assert "it was not started" in words

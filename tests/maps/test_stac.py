@@ -38,7 +38,7 @@ from geokd.maps.mosaic import MosaicOptions
 from geokd.maps.names import OutputNames
 from geokd.maps.stac import _KINDS, map_item
 from geokd.maps.stac_links import derived_from, href, model_name
-from geokd.scenes.acquisition import Acquisition, stated_acquisition, told_acquisition
+from geokd.scenes.acquisition import Acquisition, known_acquisition, stated_acquisition
 from geokd.scenes.grid import SceneGrid
 from tests.tiny import three_fields, write_scene
 
@@ -359,7 +359,7 @@ TOLD: list[tuple[str, dict[str, str], str | None]] = [
 
 @pytest.mark.parametrize(("path", "tags", "told"), TOLD)
 def test_when_a_scene_was_taken(path: str, tags: dict[str, str], told: str | None) -> None:
-    found = told_acquisition(path, tags)
+    found = known_acquisition(path, tags)
     assert (None if found is None else str(found)) == told
     assert found is None or Acquisition.from_json(found.to_json()) == found
 
@@ -378,7 +378,7 @@ def test_when_a_user_says_it_was_taken(text: str, told: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2016", "2016-13-01", "2016-02-01/2016-01-12", "2016-01-12/x", "/"])
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(CallError, match="time of acquisition"):
+    with pytest.raises(CallError, match="acquisition date"):
         ClassifyOptions(acquired=text)
 
 

@@ -35,7 +35,7 @@ def _bundle(**changes: object) -> Bundle:
 
 def test_the_folder_of_a_run_is_told_from_a_model(tmp_path: Path) -> None:
     (tmp_path / "run.json").touch()
-    with pytest.raises(BundleError, match="is the folder of a run, no model; make one of it with geokd export"):
+    with pytest.raises(BundleError, match="is the folder of a training run; make a model with geokd export"):
         resolve_model(tmp_path)
 
 
@@ -70,7 +70,7 @@ def test_onnx_reads_the_metadata_too(tmp_path: Path) -> None:
         (lambda b: b[: len(b) // 2], "ends inside the field|breaks off"),
         (lambda b: b"", "has no graph"),
         (lambda b: b"GIF89a" + b, "is not an ONNX file"),
-        (lambda b: GRAPH, "no geokd bundle"),
+        (lambda b: GRAPH, "not a geokd bundle"),
         (lambda b: b.replace(b'"schema_version": 2', b'"schema_version": 9'), "schema_version is not 2"),
         (
             lambda b: b.replace(b'"temperature": 1.25', b'"temperaturf": 1.25'),
@@ -78,7 +78,7 @@ def test_onnx_reads_the_metadata_too(tmp_path: Path) -> None:
         ),
         (lambda b: b.replace(b'"temperature": 1.25', b'"temperature": -1.5'), "not positive"),
         (lambda b: b.replace(b'"precision": "int8"', b'"precision": "int4"'), "neither fp32 nor int8"),
-        (lambda b: b.replace(b'"patch_px": 8', b'"patch_px": 9'), "the contract asks for"),
+        (lambda b: b.replace(b'"patch_px": 8', b'"patch_px": 9'), "the contract requires"),
         (lambda b: b.replace(b'"name": "Sea"', b'"name": "S a"'), "may hold letters"),
         (lambda b: b.replace(b'"minimum": 0.0', b'"minimum": "a"'), "is broken"),
         (

@@ -48,8 +48,8 @@ def test_chips_like_those_of_training_are_familiar(known: Familiarity) -> None:
     [
         (lambda p: p / 3.0, "times darker, so check --value-scale"),
         (lambda p: p * 2.0, "times brighter, so check --value-scale"),
-        (lambda p: p[:, ::-1], "so check the order of the bands"),
-        (lambda p: p * np.array([1, 1, 0.5])[:, None, None], "the band taken as B02 is"),
+        (lambda p: p[:, ::-1], "check the order of the bands"),
+        (lambda p: p * np.array([1, 1, 0.5])[:, None, None], "the band used as B02 is"),
         (lambda p: np.broadcast_to(p.mean(axis=(2, 3), keepdims=True), p.shape), "smoother, so check the pixel size"),
     ],
 )
@@ -72,7 +72,7 @@ def test_far_too_dark_scenes_are_unlike_even_where_training_darkened_its_chips()
 def test_an_unsure_student_says_so(known: Familiarity) -> None:
     assert known.confidence_limit == pytest.approx(0.43, abs=0.01)
     _, (warning,) = drift_of(known, chips(seed=3), confidence=0.4)
-    assert "in 100 % of the patches the model is less sure" in warning
+    assert "in 100 % of the patches the confidence is lower" in warning
     assert "--min-confidence" in warning
 
 
@@ -113,7 +113,7 @@ def test_familiarity_round_trips_and_refuses_what_does_not_fit(known: Familiarit
         "confidence_limit": 2,
     }
     for key, value in flat.items():
-        with pytest.raises(ValueError, match="cannot be statistics of chips"):
+        with pytest.raises(ValueError, match="are impossible for chips"):
             Familiarity.from_json(document | {key: value})
     with pytest.raises(ValueError, match="unknown keys: colour"):
         Familiarity.from_json(document | {"colour": 1})

@@ -105,8 +105,8 @@ def test_softmax_of_a_row_does_not_depend_on_the_others(logits: NDArray[np.float
     ("graph", "message"),
     [
         (b"\x3a\x03abc", "ONNX Runtime cannot load the model tiny"),
-        (tiny_graph(channels=4), r"takes tensor\(uint8\) \('n', 4, 16, 16\), the bundle asks for"),
-        (tiny_graph(classes=5), r"yields tensor\(float\) \('n', 5\), the bundle asks for tensor\(float\) \('N', 3\)"),
+        (tiny_graph(channels=4), r"takes tensor\(uint8\) \('n', 4, 16, 16\), the bundle requires"),
+        (tiny_graph(classes=5), r"yields tensor\(float\) \('n', 5\), the bundle requires tensor\(float\) \('N', 3\)"),
     ],
 )
 def test_graphs_that_do_not_fit_their_bundle(graph: bytes, message: str) -> None:
@@ -128,10 +128,10 @@ def test_network_that_takes_more_than_its_share_is_refused(monkeypatch: pytest.M
     unpacks_to(2**29)(network)
     graph = network.SerializeToString()
     with pytest.raises(
-        BundleError, match=r"^ONNX Runtime cannot run the model tiny: it takes more memory than the 0\.2 GiB"
+        BundleError, match=r"^ONNX Runtime cannot run the model tiny: it needs more memory than the 0\.2 GiB"
     ):
         make_student(tiny_bundle(graph))
-    with pytest.raises(BundleError, match=r"node by node: it takes more memory than the 0\.2 GiB"):
+    with pytest.raises(BundleError, match=r"node by node: it needs more memory than the 0\.2 GiB"):
         trace_layers(graph, (3, PATCH_PX, PATCH_PX))
     make_student(tiny_bundle())  # others are not held to it
 

@@ -174,7 +174,7 @@ def test_a_file_that_was_written_meanwhile_is_not_lost(tmp_path: Path) -> None:
         if (tmp_path / "b").exists():
             settle(tmp_path)
     (tmp_path / "b").write_text("written after the kill")
-    with pytest.raises(CallError, match=r"/b was written after a run was cut off .* move it away") as caught:
+    with pytest.raises(CallError, match=r"/b was written after an interrupted run .* move it away") as caught:
         settle(tmp_path)
     (kept,) = [Path(word) for word in str(caught.value).split() if word.endswith("/old")]
     assert (kept / "b").read_text() == "old b"
@@ -220,9 +220,7 @@ def test_a_record_that_is_damaged_or_leads_elsewhere_moves_nothing(tmp_path: Pat
     (place,) = (tmp_path / "maps" / WORK).iterdir()
     (place / "moves.json").write_text(record)
     before = contents(tmp_path)
-    with pytest.raises(
-        OutputError, match=r"moves.json is damaged, .*; move the files of before back from .*/old, then"
-    ):
+    with pytest.raises(OutputError, match=r"moves.json is damaged, .*; move the old files back from .*/old, then"):
         settle(tmp_path / "maps")
     assert contents(tmp_path) == before
 
@@ -239,9 +237,7 @@ def test_what_cannot_be_put_back_waits(tmp_path: Path, monkeypatch: pytest.Monke
             return replace(self, target)
 
         patch.setattr(Path, "replace", full)
-        with pytest.raises(
-            OutputError, match="cannot put the files of before back .*: Input/output error; they lie in"
-        ):
+        with pytest.raises(OutputError, match="cannot restore the old files .*: Input/output error; they lie in"):
             replace_all(tmp_path)
     assert left(tmp_path) != OLD
     settle(tmp_path)

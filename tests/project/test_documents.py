@@ -14,7 +14,7 @@ from geokd.documents import parse_json, parse_toml, read_text
         ("[" * 100_000, "nested too deeply"),
         ('{"a": ' * 100_000, "nested too deeply"),
         ("9" * 5000, "a number of more than 4,300 digits"),
-        ("[NaN]", "holds NaN, which is no number in JSON"),
+        ("[NaN]", "holds NaN, which is not a JSON number"),
         ('{"a": -Infinity}', "holds -Infinity"),
         ("{", "Expecting property name"),
     ],
@@ -47,9 +47,9 @@ def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
 def test_what_never_answers_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="no file, but a pipe"):
+    with pytest.raises(OSError, match="a pipe, socket or device, not a file"):
         read_text(tmp_path / "pipe")
-    with pytest.raises(OSError, match="no file, but a pipe"):
+    with pytest.raises(OSError, match="a pipe, socket or device, not a file"):
         read_text("/dev/zero")
 
 

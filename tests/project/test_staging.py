@@ -116,9 +116,9 @@ def test_places_that_are_no_place_for_outputs(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(CallError, match="is a file, not a folder"):
         check_outputs(tmp_path / "file", ("a",), overwrite=True)
-    with pytest.raises(CallError, match="is a folder where an output is to be written"):
+    with pytest.raises(CallError, match="is a folder, but an output has this name"):
         check_outputs(tmp_path, ("a",), overwrite=True)
     with pytest.raises(CallError) as caught:
         check_outputs(Path(), (Path().name,), overwrite=False)
-    assert str(caught.value).startswith(". is a folder where an output is to be written")
+    assert str(caught.value).startswith(". is a folder, but an output has this name")
     assert "already" not in str(caught.value)

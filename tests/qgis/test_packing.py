@@ -39,7 +39,7 @@ def test_the_zip_holds_one_folder_with_help_version_and_licence(tmp_path: Path) 
     assert {"geokd/__init__.py", "geokd/LICENSE", "geokd/icon.svg", "geokd/help.json"} <= set(names)
     assert not any("executable.txt" in name or name.endswith(".pyc") for name in names)
     assert f"version={geokd.__version__}\n" in metadata and "email=a@example.org\n" in metadata
-    assert "Leave pixels out: scl" in helped
+    assert "Mask pixels: scl" in helped
 
 
 def test_equal_contents_give_equal_bytes_and_nothing_is_replaced_unasked(tmp_path: Path) -> None:
@@ -87,13 +87,13 @@ def test_bad_calls_say_what_to_do(home: Path, tmp_path: Path) -> None:
     foreign.mkdir(parents=True)
     (foreign / "mine.txt").touch()
     cases = {
-        ("--install",): "holds something else than this plugin",
+        ("--install",): "is not this plugin",
         ("--install", "--profile", "other"): "QGIS has no profile 'other': there are default",
         (): "give either --install or --output FILE.zip",
         ("--install", "-o", "a.zip"): "give either",
         ("-o", tmp_path / "a.tar"): "is not named .zip",
         ("-o", tmp_path / "a.zip", "--set", "mail=x"): "metadata.txt has no entry 'mail'; there are name,",
-        ("-o", tmp_path / "a.zip", "--set", "mail"): "is no entry like email=me@example.org",
+        ("-o", tmp_path / "a.zip", "--set", "mail"): "is not an entry such as email=me@example.org",
     }
     for arguments, sentence in cases.items():
         code, said = call(*arguments)

@@ -108,7 +108,7 @@ def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path) -> None:
         assert found is None
         assert problem.startswith(f"geokd was not found. Install it with: {INSTALL} (or set its path")
     _, problem = find(search(tmp_path, environment={"PATH": str(old.parent)}))
-    assert f"geokd 0.2.0 or newer is needed; there is {old} (0.1.0)" in problem
+    assert f"geokd 0.2.0 or newer is needed; found: {old} (0.1.0)" in problem
     assert INSTALL in problem
     _, problem = find(search(tmp_path, setting=str(broken)))
     assert f"set is {broken} (does not run)" in problem

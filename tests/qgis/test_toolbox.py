@@ -373,7 +373,7 @@ def test_cancel_keeps_what_is_done(plugins: Path, path: str, tmp_path: Path) -> 
         timeout_s=300,
     )
     assert not answer["result"][0].get("LANDUSE")
-    assert any("is kept: continue with RESUME" in line for line in answer["cancelled"])
+    assert any("are kept: continue with RESUME" in line for line in answer["cancelled"])
     assert answer["kept"]
     assert not any(name.endswith("_landuse.tif") for name in answer["kept"])
     run = read_manifest(Path(answer["resumed"]["MANIFEST"])).run

@@ -112,7 +112,7 @@ def test_what_lies_beyond_a_mask_is_left_out_and_said(tmp_path: Path) -> None:
     valid = valid_of(plan)
     assert valid[:, : SIDE_PX // 2].all()
     assert not valid[:, SIDE_PX // 2 :].any()
-    assert plan.notes[-1].endswith("is not 0 are left out, and those beyond the mask")
+    assert plan.notes[-1].endswith("is not 0 are left out, and those outside the mask")
 
 
 @pytest.mark.parametrize(
@@ -121,14 +121,14 @@ def test_what_lies_beyond_a_mask_is_left_out_and_said(tmp_path: Path) -> None:
         (
             "scl",
             CallError,
-            r"comes with no mask scl, which is part of Sentinel-2 L2A products; give the mask as a file",
+            r"has no mask scl, which is part of Sentinel-2 L2A products; give the mask as a file",
         ),
         ("no_such.tif", CallError, "no such file: no_such.tif"),
         ("qa_pixel:fog", CallError, "--mask qa_pixel has no fog; it has fill, dilated, cirrus, cloud"),
         ("scl:12", CallError, "--mask scl has no class 12; it has 0 to 11"),
-        ("elsewhere.tif", SceneError, "the mask elsewhere.tif does not lie over the scene"),
-        ("placeless.tif", SceneError, "no coordinate reference system, so one cannot be laid over the other"),
-        ("shares.tif", SceneError, "holds float32 values; a mask has whole numbers"),
+        ("elsewhere.tif", SceneError, "the mask elsewhere.tif does not overlap the scene"),
+        ("placeless.tif", SceneError, "no coordinate reference system, so they cannot be overlaid"),
+        ("shares.tif", SceneError, "holds float32 values; a mask has integers"),
         ("broken.tif", SceneError, "the mask broken.tif is not a raster that GDAL can open"),
     ],
 )

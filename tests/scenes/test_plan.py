@@ -73,10 +73,10 @@ def test_descriptions_tell_more_than_colours() -> None:
 @pytest.mark.parametrize(
     ("descriptions", "colours", "bidx", "said"),
     [
-        (("",), ("gray",), None, ["1 band ", "takes 3"]),
+        (("",), ("gray",), None, ["1 band ", "needs 3"]),
         (NAMELESS * 2, ("gray",) * 8, None, ["--bidx"]),
         (("B11", "B12", "B08"), UNDEFINED[:3], None, ["1 B11", "--bidx"]),
-        (NAMELESS, UNDEFINED, (1, 2), ["names 2 bands", "takes 3"]),
+        (NAMELESS, UNDEFINED, (1, 2), ["names 2 bands", "needs 3"]),
         (NAMELESS, UNDEFINED, (0, 2, 5), ["0,5", "1..4"]),
         (NAMELESS, UNDEFINED, (9, 2), ["names 2 bands", "9", "1..4"]),
     ],
@@ -118,7 +118,7 @@ def test_each_band_has_its_own_scale_and_offset() -> None:
     plan = fix_plan(info, CONTRACT, SceneOptions())
     assert plan.value_scales == pytest.approx((1, 2, 1))
     assert plan.value_offsets == pytest.approx((-1000, 0, -1000))
-    note = "= DN x 1 - 1000 in B04, DN x 2 + 0 in B03, DN x 1 - 1000 in B02, by the file's scale and offset tags;"
+    note = "= DN x 1 - 1000 in B04, DN x 2 + 0 in B03, DN x 1 - 1000 in B02, from the file's scale and offset tags;"
     assert note in plan.notes[1]
     said = fix_plan(info, CONTRACT, SceneOptions(value_offset=0))
     assert said.value_scales == pytest.approx((1, 2, 1))
@@ -164,7 +164,10 @@ def grid_of(crs: str | None, size_x: float, size_y: float, origin: tuple[float, 
         (grid_of("EPSG:4326", 1.5e-4, 1.5e-4, (-75.5, 37.5)), ["-t_srs EPSG:32618 -tr 10 10"]),
         (grid_of("EPSG:4326", 1.5e-4, 1.5e-4, (151.0, -33.0)), ["-t_srs EPSG:32756 -tr 10 10"]),
         (grid_of("EPSG:4326", 1.5e-4, 1.5e-4, (179.995, 10.0)), ["-t_srs EPSG:32601 -tr 10 10"]),  # centre beyond 180
-        (grid_of("EPSG:32618", 30, 30), ["30 x 30 m", "not to be seen in them; take a finer scene"]),
+        (
+            grid_of("EPSG:32618", 30, 30),
+            ["30 x 30 m", "too coarse for what the model was trained on; use a finer scene"],
+        ),
         (grid_of(None, 10, 10), ["no coordinate reference system", "gdal_edit.py -a_srs"]),
     ],
 )
@@ -193,14 +196,14 @@ def test_all_mismatches_come_in_one_message() -> None:
     ("info", "options", "nodata", "note"),
     [
         (scene_info(), SceneOptions(), None, "no nodata value is declared"),
-        (scene_info(nodata=(0.0,) * 4), SceneOptions(), 0, "nodata is 0, as the file says"),
-        (scene_info(nodata=(0.0,) * 4), SceneOptions(nodata=65535), 65535, "nodata is 65535, as --nodata says"),
-        (scene_info(masked=True), SceneOptions(), None, "it has a mask: what is 0 there is missing"),
+        (scene_info(nodata=(0.0,) * 4), SceneOptions(), 0, "nodata is 0, from the file"),
+        (scene_info(nodata=(0.0,) * 4), SceneOptions(nodata=65535), 65535, "nodata is 65535 (--nodata)"),
+        (scene_info(masked=True), SceneOptions(), None, "it has a mask: pixels with 0 there are missing"),
         (
             scene_info(masked=True, colours=("red", "green", "blue", "alpha")),
             SceneOptions(bidx=(1, 2, 3)),
             None,
-            "band 4 is alpha, as the file says: what is 0 there is missing",
+            "band 4 is alpha, according to the file: pixels with 0 there are missing",
         ),
     ],
 )
@@ -214,9 +217,9 @@ def test_every_choice_is_noted() -> None:
     notes = fix_plan(scene_info(), CONTRACT, SceneOptions(value_offset=-1000)).notes
     assert len(notes) == 3
     assert "by their descriptions" in notes[0]
-    assert "DN x 1 - 1000, as --value-offset says;" in notes[1]
+    assert "DN x 1 - 1000, from --value-offset;" in notes[1]
     assert "0..2750 to 1..255" in notes[1]
     tagged = fix_plan(scene_info(scales=(1e-4,) * 4), CONTRACT, SceneOptions(value_offset=-1000)).notes
-    assert "as --value-offset says and by the file's scale and offset tags" in tagged[1]
+    assert "from --value-offset and from the file's scale and offset tags" in tagged[1]
     byte_notes = fix_plan(scene_info(dtype="uint8"), CONTRACT, SceneOptions()).notes
-    assert "8-bit values are taken as they are" in byte_notes[1]
+    assert "8-bit values are used as they are" in byte_notes[1]

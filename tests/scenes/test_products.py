@@ -82,8 +82,8 @@ def test_a_landsat_product_gives_the_map_of_its_reflectance(tmp_path: Path, mode
     assert made.manifest.to_json()["scene"]["product"] == f"Landsat 8 product, Collection 2 level {level}"
     assert (tmp_path / "out" / f"{product.name}_landuse.tif").exists()
     notes = " ".join(made.manifest.to_json()["notes"])
-    assert "pixels of 30 m are resampled to 10 m (bilinear), as --resample says; they show no more than" in notes
-    assert f"by {product.name}_MTL.txt" in notes
+    assert "pixels of 30 m are resampled to 10 m (--resample, bilinear); this adds no detail to" in notes
+    assert f"from {product.name}_MTL.txt" in notes
     assert made.manifest.to_json()["options"]["resample_m"] == 10
 
 
@@ -143,7 +143,7 @@ def test_alpha_is_resampled_with_its_picture(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metres", [0, -3, float("nan"), float("inf")])
 def test_pixels_have_a_size(tmp_path: Path, model: Path, metres: float) -> None:
-    with pytest.raises(CallError, match="is no size of pixels"):
+    with pytest.raises(CallError, match="is not a pixel size"):
         mapped(plain_scene(tmp_path / "a.tif", land(), *RGB), model, tmp_path / "out", resample_m=metres)
 
 
@@ -175,8 +175,8 @@ def test_hls_knows_its_sensor_by_its_names(tmp_path: Path, model: Path) -> None:
         assert info.descriptions[find_band(info.descriptions, "nir", info.sensor) - 1] == nir
         assert info.product is not None
         assert str(info.acquisition) == "2022-07-26T15:48:19Z"
-        assert info.told_values is not None
-        assert "HLS" in info.told_values.why
+        assert info.known_values is not None
+        assert "HLS" in info.known_values.why
         assert list(info.product.masks) == ["fmask"]
 
 
@@ -209,7 +209,7 @@ def test_a_folder_of_two_scenes_is_refused(tmp_path: Path) -> None:
     for name in ("one", "two"):
         for band in RGB:
             write_band(tmp_path / f"{name}_{band}.tif", land()[band], 10)
-    with pytest.raises(SceneError, match="holds bands of 2 scenes .one, two.; name those of one, as --bands"):
+    with pytest.raises(SceneError, match="holds bands of 2 scenes .one, two.; name those of one with --bands"):
         describe_scene(tmp_path)
 
 
@@ -255,7 +255,7 @@ def test_a_stac_item_gives_the_map_of_its_reflectance(
     made = mapped(item, model, tmp_path / "out")
     assert same_map(made, plain)
     assert made.manifest.to_json()["acquired"]["start"] == "2022-07-26T15:48:19Z"
-    assert any("x 1 - 1000, by its STAC item" in note for note in made.manifest.to_json()["notes"])
+    assert any("x 1 - 1000, from its STAC item" in note for note in made.manifest.to_json()["notes"])
     assert (tmp_path / "out" / "S2B_18SVG_20220726_0_L2A_landuse.tif").exists()
 
 
@@ -272,7 +272,7 @@ def test_an_offset_that_was_applied_is_not_applied_again(tmp_path: Path) -> None
     item = write_item(tmp_path, assets_of(tmp_path, "1.0"), **properties)
     info = describe_scene(item)
     assert set(info.offsets) == {0.0}
-    assert any("the offset was taken off already" in note for note in info.notes)
+    assert any("the offset was subtracted already" in note for note in info.notes)
 
 
 def test_an_item_of_one_file_with_all_bands(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_items_of_a_day_lie_side_by_side(tmp_path: Path, model: Path) -> None:
 
 
 def test_items_of_two_days_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SceneError, match="holds items of several days .2022-07-26, 2022-07-27.; a scene is of one"):
+    with pytest.raises(SceneError, match="has items of several days .2022-07-26, 2022-07-27.; a scene has one"):
         describe_scene(collection(tmp_path, ("2022-07-26", "2022-07-27")))
 
 
@@ -425,7 +425,5 @@ def test_a_band_without_scale_among_others_that_have_one_is_refused(tmp_path: Pa
     path = differently_scaled(tmp_path, "one file")
     with rasterio.open(path, "r+") as raster:
         raster.scales, raster.offsets = (1e-4, 1.0, 1e-4), (-0.1, 0.0, -0.1)
-    with pytest.raises(
-        SceneError, match="have scale and offset tags, except band 2; state the right ones with --value"
-    ):
+    with pytest.raises(SceneError, match="have scale and offset tags, except band 2; give the right ones with --value"):
         mapped(path, model, tmp_path / "out")

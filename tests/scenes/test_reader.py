@@ -245,7 +245,7 @@ def with_zeros(share: float) -> NDArray[Any]:
         (with_zeros(0.02), {}, {"nodata": 0}, None),
         (noise(100, 100, "uint16", low=1200) * np.uint16(2), {}, {"value_offset": 1}, "upper end of the stretch"),
         (noise(100, 100, "uint16") // np.uint16(100), {}, {}, "nearly black"),
-        (np.full((3, 10, 10), 77, np.uint8), {}, {}, "all valid pixels are alike"),
+        (np.full((3, 10, 10), 77, np.uint8), {}, {}, "all valid pixels have the same value"),
         (np.zeros((3, 10, 10), np.uint8), {"nodata": 0}, {}, "no valid pixel"),
     ],
 )
@@ -288,14 +288,14 @@ def test_collars_of_a_large_scene_are_found_in_its_corners(tmp_path: Path) -> No
     values = np.random.default_rng(0).integers(1, 250, (3, 2100, 2100), dtype=np.uint8)
     values[:, :300, :300] = 255
     (warning,) = plan_of(write_scene(tmp_path / "a.tif", values, ("red", "green", "blue"))).warnings
-    assert warning.startswith("parts of the border are 255 in all bands though no nodata is declared")
+    assert warning.startswith("parts of the border are 255 in all bands but no nodata value is declared")
 
 
 def test_an_image_called_alpha_is_told_of(tmp_path: Path) -> None:
     values = noise(100, 100, bands=4)
     path = write_scene(tmp_path / "a.tif", values, photometric="RGB", alpha="yes")
     (warning,) = plan_of(path).warnings
-    assert "its alpha band holds many different values" in warning
+    assert "its alpha band has many different values" in warning
     values[3] = 255
     assert plan_of(write_scene(tmp_path / "b.tif", values, photometric="RGB", alpha="yes")).warnings == ()
 

@@ -76,7 +76,7 @@ def test_a_product_gives_the_map_of_its_reflectance(
     assert manifest["acquired"]["start"] == "2022-07-26T15:48:19Z"
     assert manifest["scene"]["product"] == f"Sentinel-2 L{level} product, processing baseline {baseline}"
     assert manifest["scene"]["tile"] == "T18SVG"
-    assert any(f"by MTD_MSIL{level}.xml (processing baseline {baseline})" in note for note in manifest["notes"])
+    assert any(f"from MTD_MSIL{level}.xml (processing baseline {baseline})" in note for note in manifest["notes"])
     assert not [warning for warning in manifest["warnings"] if "offset" in warning]
 
 

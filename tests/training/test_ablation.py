@@ -150,8 +150,8 @@ def test_steps_that_whole_epochs_cannot_make_alike_are_told(chips: Path, tmp_pat
     options = AblationOptions(seeds=1, losses=("ce",), fractions=(0.8,), unlabelled=True)
     rows = ablate(chips, tmp_path / "out", recipe, options, progress=lines).rows
     assert rows[1]["steps"] == 3
-    assert any("labels alone take 3 steps, beside 4 with the other chips" in line for line in lines)
-    assert any("after 3 steps the running mean of the weights (ema_decay) still holds 12 %" in line for line in lines)
+    assert any("with labels only there are 3 steps, with the other chips 4" in line for line in lines)
+    assert any("after 3 steps the running mean of the weights (ema_decay) still has 12 %" in line for line in lines)
 
 
 def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_recipes_that_an_ablation_would_change_are_refused(chips: Path, tmp_path
     ]
     done = CliRunner().invoke(main, call)
     assert done.exit_code == 2, done.output
-    for part in ("split.labelled_share", "loss.teacher_on", "teacher.epochs", "2147483649, of at most 2147483647"):
+    for part in ("split.labelled_share", "loss.teacher_on", "teacher.epochs", "2147483649, above 2147483647"):
         assert part in done.stderr, part
     assert not (tmp_path / "out").exists()
 
@@ -210,4 +210,4 @@ def test_wrong_calls_name_all_that_is_wrong(chips: Path, tmp_path: Path) -> None
     alike = CliRunner().invoke(main, [*call[:4], "--fractions", "0.3333333,0.33333334"])
     assert (alike.exit_code, "differ in six digits" in alike.stderr) == (2, True)
     no_numbers = CliRunner().invoke(main, [*call[:4], "--fractions", "half"])
-    assert (no_numbers.exit_code, "is no list of numbers" in no_numbers.stderr) == (2, True)
+    assert (no_numbers.exit_code, "is not a list of numbers" in no_numbers.stderr) == (2, True)

@@ -40,7 +40,7 @@ def test_settings_speak_for_themselves_and_name_a_teacher_that_has_nothing_to_te
     few = {"labelled_chips": 162, "fraction": 0.01, "unlabelled": True}
     rows = [row("ce", **few), row("ce+kl", 0.001, -0.06, **few | {"teacher": 0.8}), row("ce"), row("ce+kl", 0.3)]
     assert conclusions(rows) == [
-        "162 labels and the other chips without: ce+kl is worse than ce by 6.00 points (5.00 to 7.00, p 0.001); the"
+        "162 labels and unlabelled chips: ce+kl is worse than ce by 6.00 points (5.00 to 7.00, p 0.001); the"
         " teacher (80.00 %) is no better than ce without it (90.00 %)",
         "1,260 labels: ce+kl not shown to differ from ce (p 0.3, up to 1.0 points either way still possible)",
     ]
@@ -48,7 +48,7 @@ def test_settings_speak_for_themselves_and_name_a_teacher_that_has_nothing_to_te
 
 def test_what_could_not_be_tested_is_said() -> None:
     assert conclusions([row("ce"), row("ce+kl", 0)]) == [
-        "1,260 labels: ce+kl not tested: the runs are of one seed, or differ alike; more seeds are needed"
+        "1,260 labels: ce+kl not tested: the runs have one seed, or equal differences; more seeds are needed"
     ]
     assert conclusions([row("ce")]) == []
 
@@ -56,6 +56,6 @@ def test_what_could_not_be_tested_is_said() -> None:
 def test_initial_weights_that_knew_the_validation_chips_are_named() -> None:
     rows = [row("ce", n=420, seen_before=0), row("ce+kl", 0.3, n=420, seen_before=376)]
     assert conclusions(rows)[1:] == [
-        "376 of the 420 validation chips taught the weights that students or teachers of ce+kl begin from: these"
-        " accuracies do not show how well they do on new chips"
+        "376 of the 420 validation chips trained the weights that students or teachers of ce+kl start from: these"
+        " accuracies do not apply to new chips"
     ]

@@ -108,7 +108,7 @@ def test_a_run_is_taught_by_the_teachers_of_several(chips: Path, members: list[P
         json.loads((member / "run.json").read_text())["metrics"]["teacher"]["parameters"] for member in members
     )
     assert load_bundle(export(result.folder).int8).describe()["seen_chips"] == 16
-    with pytest.raises(CallError, match="is an ensemble of other runs; leave --teacher out, or export these"):
+    with pytest.raises(CallError, match="is an ensemble of other runs; leave out --teacher, or export those"):
         export(result.folder, tmp_path / "both", teacher=True)
 
 
@@ -147,7 +147,7 @@ def test_members_that_do_not_fit_are_named_together(chips: Path, members: list[P
     facts["recipe"]["teacher"]["ensemble"] = ["another"]
     shutil.copytree(members[0], tmp_path / "nested")
     (tmp_path / "nested" / "run.json").write_text(json.dumps(facts))
-    with pytest.raises(CallError, match="nested is not one network of its own; name other runs"):
+    with pytest.raises(CallError, match="nested was not trained there as one network; name others"):
         train(chips, tmp_path / "run", of_members([tmp_path / "nested"]), progress=Lines())
     assert not (tmp_path / "run").exists()
     with pytest.raises(RecipeError, match="from_bundle and ensemble each name a teacher"):
@@ -166,7 +166,7 @@ def test_the_teacher_may_be_shown_the_very_mixtures() -> None:
     targets = torch.tensor([[0.25, 0.75], [1.0, 0.0]])  # labels are mixed, answers are of the mixture
     expected = hard_loss(logits, targets) + kl_loss(logits, torch.softmax(asked / 2, 1), 2.0)
     torch.testing.assert_close(total, expected + cosine_loss(features, deep))
-    with pytest.raises(RecipeError, match="is for answers that are kept: teacher_views = 'same' or 'mean'"):
+    with pytest.raises(RecipeError, match="needs stored answers: teacher_views = 'same' or 'mean'"):
         recipe_with("loss.teacher_on=unlabelled", "loss.cosine=0", "loss.teacher_views=shown")
 
 

@@ -62,7 +62,7 @@ def some_chips(folder: Path, name: str, count: int, seed: int, value: int = 120)
 
 @pytest.fixture
 def corrected(tmp_path: Path) -> Path:
-    """Grey noise that is to be called dark: of one of the two classes alone."""
+    """Grey noise to be called dark: one of the two classes only."""
     return some_chips(tmp_path / "corrected", "dark", 10, 1)
 
 
@@ -87,7 +87,7 @@ def test_it_goes_on_with_what_is_there(old: Path, corrected: Path, scene: Path, 
     assert Familiarity.from_json(run["familiarity"]) == fp32.familiarity
     assert result.metrics["teacher"]["n"] == result.metrics["student"]["n"] == 2
     assert result.metrics["remembered"]["n"] == 5
-    assert "20 patches of scene.tif on which the old student is followed, 5 on which it is compared" in lines
+    assert "20 patches of scene.tif on which the old student's answers are preserved, 5 to measure forgetting" in lines
     assert any(line.startswith("old student: ") and "of 2 validation chips" in line for line in lines)
     weights = load_file(tmp_path / "run" / "student.safetensors")
     before = read_weights(fp32)
@@ -104,7 +104,7 @@ def test_the_bundle_knows_where_it_is_from_and_maps(old: Path, corrected: Path, 
     assert made.int8.name == "tiny-reviewed.onnx"
     told = geokd.info(made.int8).to_json()["provenance"]
     assert told["derived_from"]["sha256"] == load_bundle(old.with_name("tiny-fp32.onnx")).sha256
-    assert "temperature and statistics of familiar chips" in told["notes"][0]
+    assert "temperature and statistics of the training data" in told["notes"][0]
     assert told["validation_before_rounding"]["remembered"]["n"] == 5
     assert geokd.verify(made.int8).passed
     again = continuing_recipe(made.int8)
@@ -141,7 +141,7 @@ def test_the_scene_of_the_chips_is_found(old: Path, corrected: Path, scene: Path
     scene.unlink()
     lines = Lines()
     result = train(corrected, tmp_path / "other", quick(old), progress=lines)
-    assert any("without them more is forgotten" in line and "no such file" in line for line in lines)
+    assert any("without them it forgets more" in line and "no such file" in line for line in lines)
     assert result.metrics["remembered"] is None
     recipe = json.loads((tmp_path / "other" / "run.json").read_text())["recipe"]
     assert recipe["loss"]["teacher_on"] == "all"
@@ -152,7 +152,7 @@ def test_the_scene_of_the_chips_is_found(old: Path, corrected: Path, scene: Path
 def test_folders_are_matched_by_title_too(old: Path, tmp_path: Path) -> None:
     chips, lines = some_chips(tmp_path / "c", "Dark", 6, 1), Lines()
     train(chips, tmp_path / "run", quick(old), unlabelled=[chips], progress=lines)
-    assert not any("taught the weights" in line for line in lines)  # the old student did not see them
+    assert not any("trained the weights" in line for line in lines)  # the old student did not see them
     legend = json.loads((tmp_path / "run" / "run.json").read_text())["legend"]
     assert [c["name"] for c in legend] == ["dark", "striped"]
 
@@ -214,10 +214,10 @@ def other_input(folder: Path, old: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "said"),
     [
-        (no_class, ChipError, "has chips of beach, which tiny does not know; it knows dark, striped: name the folders"),
-        (no_fp32, BundleError, r"is int8, and training can continue fp32 bundles alone; .* alone-fp32\.onnx"),
+        (no_class, ChipError, "has chips of beach, which tiny does not have; it has dark, striped: rename the folders"),
+        (no_fp32, BundleError, r"is int8, but training can continue only fp32 bundles; .* alone-fp32\.onnx"),
         (one_place, ChipError, "lie within one square of 640 m, so none can be held out"),
-        (a_teacher, BundleError, "holds vgg16, no student that can be trained further"),
+        (a_teacher, BundleError, "holds vgg16, not a student that can be trained further"),
         (
             styled,
             BundleError,
@@ -229,8 +229,8 @@ def other_input(folder: Path, old: Path) -> None:
             RecipeError,
             "the recipe that continues with .* as changed cannot be used: .*did you mean 'epochs'",
         ),
-        (no_bundle, CallError, "--unlabelled is for training a bundle further with --init"),
-        (other_input, CallError, r"\[input\] of the recipe is not that of the bundle"),
+        (no_bundle, CallError, "--unlabelled is for continuing a bundle with --init"),
+        (other_input, CallError, r"\[input\] of the recipe differs from that of the bundle"),
     ],
 )
 def test_what_cannot_be_gone_on_with_is_refused(
@@ -250,7 +250,7 @@ def test_the_command(old: Path, corrected: Path, scene: Path, tmp_path: Path) ->
     (tmp_path / "r.toml").write_text("")
     result = CliRunner().invoke(main, [*call, "--recipe", str(tmp_path / "r.toml")])
     assert result.exit_code == 2
-    assert "leave --recipe out" in result.stderr
+    assert "leave out --recipe" in result.stderr
 
 
 def test_the_recipe_is_made_of_the_bundles(old: Path) -> None:
@@ -279,7 +279,7 @@ def test_the_old_student_counts_on_chips_without_labels_alone() -> None:
     labelled = Batch(torch.arange(2), torch.zeros(2, dtype=torch.int64), torch.tensor([0, 1]))
     only = loss(logits, torch.zeros(2, 1), labelled)
     torch.testing.assert_close(only, F.cross_entropy(logits, torch.tensor([0, 1])))
-    with pytest.raises(ValueError, match="is for kl alone"):
+    with pytest.raises(ValueError, match="is for kl only"):
         LossRecipe(cosine=1.0, teacher_on="unlabelled")
 
 

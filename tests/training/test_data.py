@@ -65,7 +65,7 @@ def test_class_folders_without_a_picture_are_told(chips: Path, tmp_path: Path) -
     (chips / "meadow").mkdir()
     (chips / "meadow" / "notes.txt").write_text("to be cut")
     data, _ = read(chips)
-    assert data.notes == ("passed over: 2 folders without a picture, Forest first",)
+    assert data.notes == ("ignored: 2 folders without an image, Forest first",)
     packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", chips))
     assert read(packed)[0].notes == data.notes
 
@@ -124,7 +124,7 @@ def test_what_is_taken_of_geotiff_chips_is_said(tmp_path: Path) -> None:
             write_tiff(tmp_path / "sixteen" / name / f"{i}.tif", 3, "uint16", i * 4000.0 + k)
             write_tiff(tmp_path / "four" / name / f"{i}.tif", 4, "uint8", i * 4000.0 + k)
     _, said = read(tmp_path / "sixteen")
-    assert any(line.startswith("all chips: bands 1, 2, 3 are taken as B04, B03, B02") for line in said)
+    assert any(line.startswith("all chips: bands 1, 2, 3 are used as B04, B03, B02") for line in said)
     assert any("stretched from 0..2750" in line for line in said)
     _, said = read(tmp_path / "four")
     assert any("by their colour interpretation" in line for line in said)
@@ -140,11 +140,11 @@ def test_all_that_is_wrong_in_one_message(chips: Path) -> None:
     for part in (
         "4 problems",
         "empty.jpg cannot be read: it is empty",
-        "its 10 bytes are no JPEG or PNG picture",
+        "its 10 bytes are not a JPEG or PNG image",
         "sixteen.png",
     ):
         assert part in str(caught.value)
-    assert "clear.png holds transparent pixels" in str(caught.value)
+    assert "clear.png has transparent pixels" in str(caught.value)
 
 
 def test_names_in_any_script_are_names(chips: Path) -> None:
@@ -156,7 +156,7 @@ def test_names_in_any_script_are_names(chips: Path) -> None:
 
 def test_classes_that_cannot_be_told_apart_are_refused(chips: Path) -> None:
     shutil.copytree(chips / "Bare soil", chips / "bare soil")
-    with pytest.raises(ChipError, match="differ only in case.*: Bare soil, bare soil; put them together"):
+    with pytest.raises(ChipError, match="differ only in case.*: Bare soil, bare soil; merge them"):
         read(chips)
     for name in ("bare soil", "Bare soil"):
         shutil.rmtree(chips / name)
@@ -168,7 +168,7 @@ def test_classes_that_cannot_be_told_apart_are_refused(chips: Path) -> None:
     for k in range(256):
         shutil.copytree(chips / "---", chips / f"class {k}")
     shutil.rmtree(chips / "---")
-    with pytest.raises(ChipError, match="has 256 class folders; a map has room for 255 classes"):
+    with pytest.raises(ChipError, match="has 256 class folders; a map can have at most 255 classes"):
         read(chips)
 
 
@@ -180,12 +180,12 @@ def test_chips_of_another_scale_or_class_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "sixty").rglob("*.tif"):
         with rasterio.open(path, "r+") as dataset:
             dataset.transform = from_origin(*dataset.transform @ (0, 0), 60, 60)
-    with pytest.raises(ChipError, match="not like those for training: the chips have pixels of 60 m"):
+    with pytest.raises(ChipError, match="differ from the training chips: the chips have pixels of 60 m"):
         read(tmp_path / "ten", tmp_path / "sixty")
     shutil.copytree(tmp_path / "sixty" / "a", tmp_path / "ten" / "c")
     _, said = read(tmp_path / "ten")
     assert any(line.startswith("warning: the chips have pixels of 10 to 60 m") for line in said)
-    with pytest.raises(ChipError, match=r"sixty has no c; name the folders alike"):
+    with pytest.raises(ChipError, match=r"sixty has no c; rename them"):
         read(tmp_path / "ten", tmp_path / "sixty")
 
 
@@ -198,8 +198,8 @@ def test_bands_must_be_named_and_distinct(chips: Path, bands: str) -> None:
 def test_chips_of_8_bits_make_a_student_of_red_green_and_blue(chips: Path) -> None:
     data, said = read(chips)
     assert (data.contract.bands, data.contract.value_scaling) == (("red", "green", "blue"), None)
-    assert any(line.startswith("bands red, green, blue are assumed, as of chips of 8 bits") for line in said)
-    assert any(line.startswith("the student will take 8-bit scenes alone, as they are") for line in said)
+    assert any(line.startswith("bands red, green, blue are assumed for chips of 8 bits") for line in said)
+    assert any(line.startswith("the student will accept only 8-bit scenes") for line in said)
 
 
 def test_chips_of_more_bits_make_a_student_of_sentinel_2(tmp_path: Path) -> None:
@@ -208,8 +208,8 @@ def test_chips_of_more_bits_make_a_student_of_sentinel_2(tmp_path: Path) -> None
             write_tiff(tmp_path / name / f"{i}.tif", 3, "uint16", 4000.0 * i)
     data, said = read(tmp_path)
     assert (data.contract.bands, data.contract.value_scaling) == (("B04", "B03", "B02"), ValueScaling())
-    assert any(line.startswith("bands B04, B03, B02 are assumed, as of chips of more than 8 bits") for line in said)
-    assert any("the student will see reflectance x 10,000, stretched from 0..2750 to 1..255" in line for line in said)
+    assert any(line.startswith("bands B04, B03, B02 are assumed for chips of more than 8 bits") for line in said)
+    assert any("the student will use reflectance x 10,000, stretched from 0..2750 to 1..255" in line for line in said)
 
 
 def test_what_a_recipe_states_is_not_assumed(chips: Path) -> None:
@@ -217,7 +217,7 @@ def test_what_a_recipe_states_is_not_assumed(chips: Path) -> None:
     said: list[str] = []
     data = read_training_data(chips, load_recipe(None, changes), None, lambda line, **_: said.append(line))
     assert (data.contract.bands, data.contract.value_scaling) == (("B04", "B03", "B02"), ValueScaling(maximum=3000))
-    assert not any("assumed, as of chips" in line or "the student will" in line for line in said)
+    assert not any("assumed for chips" in line or "the student will" in line for line in said)
 
 
 def test_the_ground_resolution_of_resized_chips_is_told(chips: Path) -> None:
@@ -233,8 +233,8 @@ def test_near_infrared_that_the_file_calls_alpha_is_named(tmp_path: Path) -> Non
         with rasterio.open(tmp_path / name / "0.tif", "r+") as dataset:
             dataset.write(np.zeros((16, 16), np.uint8), 4)
             dataset.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
-    with pytest.raises(ChipError, match=r"masked pixels \(band 4 is alpha, as its file says"):
+    with pytest.raises(ChipError, match=r"masked pixels \(band 4 is marked as alpha"):
         read(tmp_path)
     write_tiff(tmp_path / "a" / "0.tif", 3, "float32", 4000.0)
-    with pytest.raises(ChipError, match=r"a/0.tif: its values are float32.*options are for scenes"):
+    with pytest.raises(ChipError, match=r"a/0.tif: its values are float32.*options apply to scenes only"):
         read(tmp_path)

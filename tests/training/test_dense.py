@@ -203,11 +203,11 @@ def test_labels_outside_an_area_are_not_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"where": "a = 1"}, "where chooses features of aoi FILE"),
+        ({"where": "a = 1"}, "where selects features of aoi FILE"),
         ({"bbox": [1, 2, 3]}, "bbox = .1, 2, 3. is not four numbers"),
-        ({"bbox": [1, 3, 2, 2]}, "bbox 1,3,2,2 is no box"),
-        ({"bbox": [1, 2, 3, 4], "aoi": "a.gpkg"}, "both name an area"),
-        ({"bbox": [1, 2, 3, 4], "chips_px": 64}, "chips of a sheet lie in no area"),
+        ({"bbox": [1, 3, 2, 2]}, "bbox 1,3,2,2 is not a box"),
+        ({"bbox": [1, 2, 3, 4], "aoi": "a.gpkg"}, "both give an area"),
+        ({"bbox": [1, 2, 3, 4], "chips_px": 64}, "chips of a sheet have no place"),
     ],
 )
 def test_areas_that_cannot_be(tmp_path: Path, fields: dict[str, Any], said: str) -> None:
@@ -217,7 +217,7 @@ def test_areas_that_cannot_be(tmp_path: Path, fields: dict[str, Any], said: str)
 
 def test_what_cannot_be_learned_from_is_said(tmp_path: Path) -> None:
     table = make_table(tmp_path / "a")
-    with pytest.raises(RecipeError, match="no rule says what becomes of the label '1'"):
+    with pytest.raises(RecipeError, match="the label '1' has no rule"):
         read_dense_data(table, tiny_recipe(rules=[]), silent)
     with pytest.raises(RecipeError, match="names no classes"):
         read_dense_data(table, DenseRecipe(), silent)
@@ -367,7 +367,7 @@ def test_a_run_is_resumed_bit_for_bit_and_exported(tmp_path: Path) -> None:
         assert bundle.task == "semantic-segmentation"
         assert bundle.contract.answer_shape == (64, 64)
         assert geokd.verify(path).passed
-    with pytest.raises(CallError, match="no teacher of its own"):
+    with pytest.raises(CallError, match="has no teacher, because its labels"):
         export(tmp_path / "whole", tmp_path / "other", teacher=True)
     mapped = geokd.classify(tmp_path / "scene.tif", model=result.int8, output=tmp_path / "maps")
     assert mapped.class_map.codes.shape == (SIDE, SIDE)
@@ -388,7 +388,7 @@ def test_the_template_is_a_recipe(tmp_path: Path) -> None:
     ("wrong", "reason"),
     [
         ({"classes": [{"name": "a"}, {"name": "a"}]}, "repeat"),
-        ({"classes": [{"name": "a"}], "rules": [{"label": "x", "becomes": ["b"]}]}, "none of the classes"),
+        ({"classes": [{"name": "a"}], "rules": [{"label": "x", "becomes": ["b"]}]}, "not among the classes"),
         ({"input": {"patch_px": 100}}, "multiple of 32"),
         ({"input": {"value_scaling": {"maximum": [1, 2]}}}, "2 maxima for 4 bands"),
         ({"variation": {"marsh_share": 0.5}}, "marsh_class"),

@@ -114,7 +114,7 @@ def test_changes_of_a_recipe(tmp_path: Path) -> None:
             load_recipe(path, [wrong])
     with pytest.raises(CallError, match=r"(?s)the change 'a' is not.*the change 'b' is not"):
         load_recipe(path, ["a", "b", "loss.kl=2"])
-    with pytest.raises(CallError, match="names 'kl', which is no section"):
+    with pytest.raises(CallError, match="names 'kl', which is not a section"):
         load_recipe(path, ["loss.kl.x=1"])
 
 

@@ -159,7 +159,7 @@ def test_networks_that_learned_nothing_are_named(chips: Path, tmp_path: Path) ->
     train(chips, tmp_path / "out", recipe, progress=lines)
     for who in ("teacher", "student"):
         (line,) = (line for line in lines if f"the {who} learned nothing" in line)
-        assert "named the commonest class of them always (50 %)" in line
+        assert "always choosing the most common class (50 %)" in line
         assert f"{who}.learning_rate" in line
 
 
@@ -212,14 +212,14 @@ def test_damaged_runs_are_not_resumed(chips: Path, whole_run: Path, tmp_path: Pa
     (tmp_path / "run" / "student.safetensors").unlink()
     view = tmp_path / "run" / "teacher_outputs" / "view0.safetensors"
     write_tensors(view, {"logits": torch.zeros(2, 3), "features": torch.zeros(2, 512)})
-    with pytest.raises(TrainingError, match="view0.safetensors holds answers about other chips"):
+    with pytest.raises(TrainingError, match="view0.safetensors has answers for other chips"):
         train(chips, tmp_path / "run", tiny_recipe(), resume=True)
     write_tensors(tmp_path / "run" / "teacher.safetensors", {"features.0.weight": torch.zeros(3)})
-    with pytest.raises(TrainingError, match="teacher.safetensors holds another network than vgg16"):
+    with pytest.raises(TrainingError, match="teacher.safetensors has another network than vgg16"):
         train(chips, tmp_path / "run", tiny_recipe(), resume=True)
     for text in ("[]", '{"initial_weights": 3}', "nonsense"):
         (tmp_path / "run" / "run.json").write_text(text)
-        with pytest.raises(TrainingError, match="is not what a run leaves there"):
+        with pytest.raises(TrainingError, match="is not the file of a run"):
             train(chips, tmp_path / "run", tiny_recipe(), resume=True)
 
 
@@ -229,9 +229,7 @@ def test_classes_must_agree(chips: Path, tmp_path: Path) -> None:
         train(chips, tmp_path / "run", legend, progress=Lines())
     other = make_chips(tmp_path / "other", count=2)
     (other / "dark").rename(other / "dusky")
-    with pytest.raises(
-        ChipError, match=r"different classes: .*/other has no dark; .*/two has no dusky; name the folders alike"
-    ):
+    with pytest.raises(ChipError, match=r"different classes: .*/other has no dark; .*/two has no dusky; rename them"):
         train(chips, tmp_path / "run", tiny_recipe(), validation=other, progress=Lines())
     assert not (tmp_path / "run").exists()
 
@@ -303,7 +301,7 @@ def test_a_full_disk_is_one_sentence(chips: Path, tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("geokd.training.loop.log_epoch", full)
-    with pytest.raises(TrainingError, match="No space left on device; solve that, then continue with --resume"):
+    with pytest.raises(TrainingError, match="No space left on device; fix this, then continue with --resume"):
         train(chips, tmp_path / "run", tiny_recipe(), progress=Lines())
     monkeypatch.undo()
     train(chips, tmp_path / "run", tiny_recipe(), resume=True, progress=Lines())
@@ -345,7 +343,7 @@ def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path:
     lines = Lines()
     metrics = train(chips, tmp_path / "first", first, progress=lines).metrics
     assert metrics["student"]["seen_before"] == 0
-    assert not any("taught the weights" in line for line in lines)
+    assert not any("trained the weights" in line for line in lines)
 
     others = make_chips(tmp_path / "others", seed=1)
     second = tiny_recipe(epochs=1)
@@ -372,7 +370,9 @@ def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path:
     lines = Lines()
     known = train(chips, tmp_path / "third", third, progress=lines).metrics["student"]["seen_before"]
     assert 0 < known < 8  # another seed parts the chips otherwise
-    assert [line for line in lines if line.startswith(f"warning: {known} of the 8 validation chips taught the weights")]
+    assert [
+        line for line in lines if line.startswith(f"warning: {known} of the 8 validation chips trained the weights")
+    ]
 
 
 def test_a_teacher_of_the_students_own_kind(chips: Path, tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def test_a_teacher_of_the_students_own_kind(chips: Path, tmp_path: Path) -> None
     lines = Lines()
     run = train(chips, tmp_path / "run", recipe_from_json(document), progress=lines)
     assert [line for line in lines if line.startswith("teacher: mobilenet_v2")] == [
-        "teacher: mobilenet_v2, initial weights: bundle eurosat-rgb-fp32; its first 2 layers stay as they are"
+        "teacher: mobilenet_v2, initial weights: bundle eurosat-rgb-fp32; its first 2 layers are frozen"
     ]
     assert run.metrics["teacher"]["n"] == run.metrics["student"]["n"] == 8
     assert load_file(run.folder / "teacher_outputs" / "view7.safetensors")["features"].shape == (16, 1280)

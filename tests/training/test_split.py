@@ -27,7 +27,7 @@ def test_stratified(counts: list[int], share: float, seed: int) -> None:
 def test_a_class_of_one_chip_is_for_training() -> None:
     training, validation = stratified_split(np.array([0, 0, 1]), 0.2, 1)
     assert (len(validation), 2 in training) == (1, True)
-    with pytest.raises(ChipError, match="one of each class; add some"):
+    with pytest.raises(ChipError, match="one per class; add some"):
         stratified_split(np.array([0, 1]), 0.2, 1)
 
 

@@ -1,17 +1,18 @@
 """Accuracy of a map and area of its classes from a random sample, stratified or not. Pure numpy.
 
-Sources, by which the equations are numbered:
+Sources of the numbered equations:
 
 - Olofsson et al. 2014, Remote Sensing of Environment 148, 42-57: the strata are the classes of the map.
-- Stehman 2014, Int. J. Remote Sensing 35, 4923-4939: the strata are others, say those of an older map. Where they are
-  the classes of the map, its equations come to those of Olofsson et al., but for the finite population.
+- Stehman 2014, Int. J. Remote Sensing 35, 4923-4939: the strata differ from the map's classes, for example those of an
+older map. Where they are the same, its equations equal those of Olofsson et al., except for the finite-population
+correction.
 - Zou, Huang and Zhang 2009, Computational Statistics and Data Analysis 53, 1080-1085: intervals of sums of proportions
   (MOVER) from those of each. These are Wilson's, but where a stratum shows 1 to 3 hits the lower limit is the exact one
   of a Poisson count, as in the modified Wilson interval of Brown, Cai and DasGupta 2001, Statistical Science 16,
   101-133, section 4.1.1 (there at 5 %, here at 2.5 %).
 
-Estimate -+ 1.96 standard errors, as Olofsson et al. have it, is the same in large samples. In small ones it collapses
-where a stratum shows no error, and misses the truth far too often (`tests/assessment/test_area_estimation.py`).
+Estimate -+ 1.96 standard errors, as in Olofsson et al., is the same in large samples. In small ones it collapses
+where a stratum shows no error, and its coverage is far too low (`tests/assessment/test_area_estimation.py`).
 """
 
 import math
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from geokd.documents import Record
 
 _HALVINGS = 40  # of the range 0..1, to 1e-12
-_ALL_KNOWN = 1e18  # units that leave no doubt
+_ALL_KNOWN = 1e18  # units, effectively infinite
 # Of 1, 2, 3 hits: the Poisson mean at which as many or more are found in 2.5 % of samples, the lower limit there.
 _FEW = {1: 0.02532, 2: 0.24221, 3: 0.61867}
 
@@ -38,9 +39,9 @@ class Estimate(Record):
     ----------
     estimate : float
     standard_error : float or None
-        None if it cannot be estimated, as where a stratum has a single unit.
+        None if it cannot be estimated, for example because a stratum has a single unit.
     interval_95 : tuple of float, or None
-        Lower and upper limit; None if nothing was left to chance.
+        Lower and upper limit; None if nothing was sampled.
     """
 
     estimate: float
@@ -73,12 +74,12 @@ class StratifiedSample:
     counts : int64 array (H, M, R)
         Units of each stratum by their class in the map (M) and in the reference (R). Every stratum has at least one.
     classes : int
-        Classes 0..classes-1 are the same in map and reference. What the map has beyond them makes no statement
-        (unclassified), what the reference has beyond them is never mapped.
+        Classes 0..classes-1 are the same in map and reference. Further classes of the map are unclassified, further
+        classes of the reference are never mapped.
     weights : float64 array (H,)
         Area of each stratum, in any unit.
     cells : int64 array (H,) or None
-        Cells of each stratum; None: so many that the sample is nothing to them.
+        Cells of each stratum; None: so many that the finite-population correction is negligible.
 
     Raises
     ------
@@ -126,17 +127,17 @@ class StratifiedSample:
         return self._ratio(right, classified - right, classified > 0, classified > 0)
 
     def users_accuracy(self, k: int) -> Estimate | None:
-        """Share of what is mapped as class `k` that is it: Olofsson et al., eq. 2 and 6; None if no unit is."""
+        """Return the user's accuracy of class `k`: Olofsson et al., eq. 2 and 6; None if no unit is mapped so."""
         right, mapped = self.counts[:, k, k], self.counts[:, k].sum(axis=1)
         return self._ratio(right, mapped - right, mapped > 0, mapped > 0)
 
     def producers_accuracy(self, k: int) -> Estimate | None:
-        """Share of what is class `k` that is mapped so: Olofsson et al., eq. 3 and 7; None if no unit is of it."""
+        """Return the producer's accuracy of class `k`: Olofsson et al., eq. 3 and 7; None if no unit is of it."""
         right, mapped, true = self.counts[:, k, k], self.counts[:, k].sum(axis=1), self.counts[:, :, k].sum(axis=1)
         return self._ratio(right, true - right, mapped > 0, mapped < self.units)
 
     def area_share(self, k: int) -> Estimate:
-        """Share of the area that is class `k` in truth, the error-adjusted one: Olofsson et al., eq. 9 and 10."""
+        """Error-adjusted share of the area of class `k`: Olofsson et al., eq. 9 and 10."""
         true, everywhere = self.counts[:, :, k].sum(axis=1), self.units > 0
         share = self._ratio(true, self.units - true, everywhere, everywhere)
         assert share is not None
@@ -198,7 +199,7 @@ class StratifiedSample:
         return math.sqrt(max(float(variance.sum()), 0.0)) / total
 
     def _effective_units(self) -> NDArray[np.float64]:
-        """Units that would tell as much of an endless stratum; beyond count where all cells were looked at."""
+        """Units with the same information about an infinite stratum; infinite where all cells were looked at."""
         return _effective(self.units, self.cells)
 
 
@@ -209,7 +210,7 @@ def paired_difference(
     weights: NDArray[np.float64],
     cells: NDArray[np.int64] | None = None,
 ) -> Estimate:
-    """Estimate by how much the area of what is won exceeds that of what is lost, as a share of all.
+    """Estimate by how much the won area exceeds the lost area, as a share of the whole area.
 
     Units are won or lost or neither, as where the first of two maps alone is right, or what a class gains and loses.
     The difference is sum W_h (won_h - lost_h) / n_h; its interval combines those of the shares in each stratum (MOVER),
@@ -222,7 +223,7 @@ def paired_difference(
         All units of each stratum, at least one.
     weights : float64 array (H,)
     cells : int64 array (H,) or None
-        As of :class:`StratifiedSample`.
+        As in :class:`StratifiedSample`.
 
     Returns
     -------

@@ -67,8 +67,8 @@ def assess_change(
 ) -> ChangeReport:
     """Estimate the areas that classes gained and lost between the dates of two maps.
 
-    Cells of two maps that differ are mostly errors of one of them; so areas come from labels, as Olofsson et al.
-    2014 have it, and the maps are the strata.
+    Cells of two maps that differ are mostly errors of one of them; so areas are estimated from labels (Olofsson et al.
+    2014), and the maps give the strata.
 
     Parameters
     ----------
@@ -80,8 +80,7 @@ def assess_change(
     later_map : path
         The map of the later date, on any grid.
     field : str, optional
-        The attribute with the class at the earlier date; that of the later date is called the same with
-        `_later`.
+        The attribute with the class at the earlier date; that of the later date has the suffix `_later`.
     match : path, optional
         A CSV file with the columns map_class and reference_class, for classes of the labels and of the later map.
 
@@ -98,7 +97,7 @@ def assess_change(
     field = field or FIELD
     before, design = read_labelled(source, sample, field)
     if not before.are_points or design is None:
-        raise CallError(f"{sample} is no sample of geokd sample; draw one with --later {later_map}")
+        raise CallError(f"{sample} was not drawn with geokd sample; draw one with --later {later_map}")
     after, _ = read_labelled(source, sample, FIELD_LATER if field == FIELD else f"{field}_later")
     change = mapped_change(source, later_map, match, (*before.texts, *after.texts))
 
@@ -182,9 +181,9 @@ class _Counted:
             names = self.design.strata or self.design.names
             listing = ", ".join(name for name, missing in zip(names, lacking, strict=True) if missing)
             share = 100 * float(self.design.areas_ha[lacking].sum() / self.design.areas_ha.sum())
-            yield f"no point is labelled twice in {listing}, {share:.1f} % of the area: figures are of the rest"
+            yield f"no point is labelled twice in {listing}, {share:.1f} % of the area: figures are for the rest"
         if not self.design.strata:
-            yield "the strata are the classes of one map, so intervals of changes are wide; draw a sample with --later"
+            yield "the strata are the classes of one map, so intervals of changes are wide; draw one with --later"
 
 
 def _mapped(change: MappedChange, k: int) -> tuple[float, float]:

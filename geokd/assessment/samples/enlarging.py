@@ -17,7 +17,7 @@ from geokd.scenes.vector_layer import read_layer
 
 @dataclass(frozen=True, eq=False)
 class FormerSample:
-    """A sample that was drawn before, with what is labelled.
+    """A sample that was drawn before, with its labels.
 
     Parameters
     ----------
@@ -70,20 +70,20 @@ class FormerSample:
 
 
 def read_former(path: Path, source: MapFile) -> FormerSample:
-    """Read a sample that is to be enlarged.
+    """Read a sample to be enlarged.
 
     Raises
     ------
     CallError
-        If it is no sample of this map.
+        If it is not a sample of this map.
     ChipError
         If it cannot be read.
     """
     if not path.is_file():
-        raise CallError(f"there is no sample {path} to be enlarged")
+        raise CallError(f"the sample {path} to be enlarged does not exist")
     design = read_cell_design(path)
     if design is None or design.layer != "sample" or design.seed is None:
-        raise CallError(f"{path} is no sample of geokd sample, so it cannot be enlarged")
+        raise CallError(f"{path} was not drawn with geokd sample, so it cannot be enlarged")
     if design.strata:
         raise CallError(f"{path} is a sample of change, which cannot be enlarged; draw a new one with more points")
     if design.map_sha256 != map_hash(source):

@@ -16,7 +16,7 @@ from geokd.legend.classes import Legend
 from geokd.maps.map_file import MapFile, Strata, count_cells, open_map
 
 _EXPECTED = 0.8  # user's accuracy where none is known
-_AT_MOST = 0.9  # of what a model's confidence makes expected: too high an expectation plans too few points
+_AT_MOST = 0.9  # upper limit of what is expected from confidence: too high a value plans too few points
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SampleGoals:
         widths = [("the overall accuracy", self.accuracy_within)]
         widths += [(f"the area of {name}", within) for name, within in self.area_within.items()]
         problems = [
-            f"{what} cannot be wanted within {100 * within:g} %; take more than 0 and less than 100"
+            f"{what} within {100 * within:g} % is not possible; take more than 0 and less than 100"
             for what, within in widths
             if within is not None and not 0 < within < 1
         ]
@@ -71,10 +71,10 @@ class PlanOptions:
     Parameters
     ----------
     expected : dict of str to float
-        User's accuracies, 0 to 1, that are expected of classes, by name; "" for all that are not named. Default: the
+        Expected user's accuracies of classes, 0 to 1, by name; "" for all that are not named. Default: the
         mean confidence of the class in the map's manifest, but at most 0.9; 0.8 without a manifest.
     min_per_class : int or None
-        Points of each class at least; None: as of :class:`geokd.SampleOptions`.
+        Minimum number of points in each class; None: as in :class:`geokd.SampleOptions`.
     minutes_per_point : float
         Time that labelling a point takes.
 
@@ -95,16 +95,16 @@ class PlanOptions:
             if not 0 <= share <= 1
         ]
         if self.min_per_class is not None and self.min_per_class < LEAST:
-            problems.append(f"{self.min_per_class} points of a class do not show its spread; take {LEAST} or more")
+            problems.append(f"{self.min_per_class} points per class are too few for a variance; take {LEAST} or more")
         if not 0 < self.minutes_per_point < math.inf:
-            problems.append(f"{self.minutes_per_point:g} minutes a point are none; take more than 0")
+            problems.append(f"{self.minutes_per_point:g} minutes per point is not a duration; take more than 0")
         if problems:
             raise CallError(one_message(problems))
 
 
 @dataclass(frozen=True)
 class ClassPlan(Record):
-    """What is planned for a class of the map.
+    """The plan for a class of the map.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class ClassPlan(Record):
     expected_users_accuracy : float or None
         A share; None of unclassified.
     users_half_width, area_half_width : float or None
-        Half the width that the 95 % intervals of the user's accuracy and of the area are expected to have, of the area
+        Half the width that the 95 % intervals of the user's accuracy and of the area are expected to have, for the area
         as a share of the mapped one; None where there is none.
     """
 
@@ -130,7 +130,7 @@ class ClassPlan(Record):
 
 @dataclass(frozen=True)
 class PlannedGoal(Record):
-    """A goal, and what the plan comes to.
+    """A goal, and what the plan reaches.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class PlannedGoal(Record):
     wanted, reached : float
         Half-widths of the interval, as shares; of an area as shares of the mapped one.
     points_at_best : int
-        Points that this goal alone needs if they are shared out in the best way for it (Olofsson et al. 2014, eq. 13).
+        Points that this goal alone needs with the optimal allocation for it (Olofsson et al. 2014, eq. 13).
     """
 
     name: str
@@ -186,17 +186,17 @@ def plan_sample(
 ) -> SamplePlan:
     """Plan a sample of a map: how many points of each class are needed for intervals of a wanted width.
 
-    Points are shared out as :func:`geokd.sample` does. Intervals are those that :func:`geokd.assess` is expected to
-    give if the user's accuracies come out as expected.
+    Points are allocated as by :func:`geokd.sample`. Intervals are those that :func:`geokd.assess` is expected to give
+    if the user's accuracies are as expected.
 
     Parameters
     ----------
     class_map : path
         A class raster `<stem>_landuse.tif`.
     goals : SampleGoals, optional
-        All are reached. If there are none, `points` must be given.
+        The plan reaches all of them. If there are none, `points` must be given.
     points : int, optional
-        So many points; the plan says which widths they reach.
+        Number of points; the plan lists which widths they reach.
     options : PlanOptions, optional
 
     Returns
@@ -206,7 +206,7 @@ def plan_sample(
     Raises
     ------
     CallError
-        If there is no such map, a class is unknown, or all cells of the map are too few for the goals.
+        If the map does not exist, a class is unknown, or even all cells of the map do not reach the goals.
     SceneError
         If the map cannot be read.
     """
@@ -216,7 +216,7 @@ def plan_sample(
     source = open_map(class_map)
     strata = count_cells(source)
     if not strata.cells.sum():
-        raise CallError(f"{source.path} holds no mapped cell, so nothing can be planned")
+        raise CallError(f"{source.path} has no mapped cells, so nothing can be planned")
     shares, notes = _expected(source, options)
     figures = _Figures(source, strata, shares)
     wanted = figures.wanted(goals)
@@ -265,13 +265,13 @@ def _least(options: PlanOptions, strata: Strata, total: int) -> int:
 
 
 def _expected(source: MapFile, options: PlanOptions) -> tuple[NDArray[np.float64], list[str]]:
-    """User's accuracy that is expected of each class, and where from."""
-    told = {
+    """Return the expected user's accuracy of each class, and where it comes from."""
+    confidences = {
         row.name: row.mean_confidence / 100
         for row in source.manifest.areas
         if row.cells and row.mean_confidence is not None
     }
-    shares = np.array([min(told.get(c.name, _EXPECTED), _AT_MOST) for c in source.legend])
+    shares = np.array([min(confidences.get(c.name, _EXPECTED), _AT_MOST) for c in source.legend])
     stated = {name: share for name, share in options.expected.items() if name}
     if "" in options.expected:
         shares[:] = options.expected[""]
@@ -279,8 +279,8 @@ def _expected(source: MapFile, options: PlanOptions) -> tuple[NDArray[np.float64
         shares[code] = share
     if "" in options.expected or len(stated) >= len(source.offered):
         return shares, []
-    of = "the model's mean confidence in each class, at most 90 %" if told else "80 % of each class"
-    return shares, [f"expected user's accuracies are {of}; say what you expect with --expect"]
+    of = "the model's mean confidence in each class, at most 90 %" if confidences else "80 % of each class"
+    return shares, [f"expected user's accuracies are {of}; give your own with --expect"]
 
 
 class _Figures:
@@ -294,7 +294,7 @@ class _Figures:
         judged[classes:] = 0
         self.overall = Goal("overall accuracy", judged, shares)
         self._mixture = expected_mixture(strata.areas_ha[:classes], shares[:classes])
-        if classes < len(shares):  # unclassified cells are taken to be of the classes by their areas
+        if classes < len(shares):  # unclassified cells are assumed to be divided over the classes by their areas
             rest = strata.areas_ha[:classes] / max(strata.areas_ha[:classes].sum(), 1e-12)
             self._mixture = np.concatenate([self._mixture, rest[np.newaxis]])
 
@@ -305,13 +305,13 @@ class _Figures:
             found.append(replace(self.overall, margin=goals.accuracy_within))
         for code, within in goals.by_code(self._legend, self._path).items():
             if code == self._unclassified or not self._strata.cells[code]:
-                raise CallError(f"{self._path} has no area of {self._legend.names[code]} to be estimated")
+                raise CallError(f"{self._path} has no cells of {self._legend.names[code]}, so none can be planned")
             area = self._area(code)
             found.append(replace(area, margin=within * area.whole))
         return found
 
     def of_class(self, code: int, units: NDArray[np.int64]) -> ClassPlan:
-        """Tell what is planned for a class."""
+        """Return the plan for a class."""
         cells, area_ha = int(self._strata.cells[code]), float(self._strata.areas_ha[code])
         name, points = self._legend.names[code], int(units[code])
         if code == self._unclassified or not cells:
@@ -337,7 +337,7 @@ def _fewest(
     Raises
     ------
     CallError
-        If all cells do not.
+        If even all cells do not reach them.
     """
 
     def reached(total: int) -> bool:

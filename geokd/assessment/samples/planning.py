@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Z = NormalDist().inv_cdf(0.975)
-_MOST = 1e12  # factor by which a sample is enlarged at most: beyond it nothing changes
+_MOST = 1e12  # largest factor by which a sample is enlarged
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Goal:
     margin : float or None
         Half the width of the interval, as a share of the area; None: any width will do.
     whole : float
-        What the margin is given to people as a share of: the mapped share of a class whose area is estimated.
+        The share that the reported margin refers to: the mapped share of a class whose area is estimated.
     """
 
     name: str
@@ -72,7 +72,7 @@ def half_width(goal: Goal, units: NDArray[np.float64], cells: NDArray[np.int64] 
 
 
 def units_at_best(goal: Goal, cells: NDArray[np.int64] | None = None) -> int:
-    """Units that a goal needs if they are shared out among the strata in the best way for it alone.
+    """Units that a goal needs with the optimal allocation to strata for it alone.
 
     n = (sum W_h S_h)^2 / (S^2 + sum W_h S_h^2 / N) with S_h^2 = p_h (1 - p_h) and S = margin / 1.96: Olofsson et al.
     2014, eq. 13; Cochran 1977, eq. 5.25.
@@ -82,7 +82,7 @@ def units_at_best(goal: Goal, cells: NDArray[np.int64] | None = None) -> int:
     goal : Goal
         With a margin.
     cells : int64 array (H,) or None
-        As of :func:`half_width`; N is their sum.
+        As in :func:`half_width`; N is their sum.
     """
     assert goal.margin is not None
     weights = goal.weights / goal.weights.sum()
@@ -92,12 +92,12 @@ def units_at_best(goal: Goal, cells: NDArray[np.int64] | None = None) -> int:
 
 
 def fewest_units(reached: Callable[[int], bool], lowest: int, highest: int) -> int | None:
-    """Find the fewest units that reach what is wanted, by doubling and halving; None if the highest do not.
+    """Find the fewest units that reach a goal, by doubling and halving; None if even the highest do not.
 
     Parameters
     ----------
     reached : function of int
-        Whether so many units do; once they do, so do more.
+        Whether that many units do; if they do, more do, too.
     lowest, highest : int
     """
     if not reached(highest):
@@ -116,7 +116,7 @@ def fewest_units(reached: Callable[[int], bool], lowest: int, highest: int) -> i
 def times_as_many(
     goal: Goal, units: NDArray[np.int64], cells: NDArray[np.int64] | None, now: float, wanted: float
 ) -> float | None:
-    """Find by how much a sample is to be enlarged, shared out as it is, for an interval of a wanted half-width.
+    """Find the factor by which a sample must be enlarged, with its allocation, for an interval of a wanted half-width.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def times_as_many(
     units : int64 array (H,)
         Of the sample as it is.
     cells : int64 array (H,) or None
-        As of :func:`half_width`.
+        As in :func:`half_width`.
     now, wanted : float
         Half-widths of the interval that the sample gives and of the wanted one; the first corrects for what
         :func:`half_width` leaves out.
@@ -157,9 +157,9 @@ def times_as_many(
 
 
 def expected_mixture(weights: NDArray[np.float64], accuracies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of each class in the truth of each stratum, the classes of a map, from expected user's accuracies.
+    """Derive the true share of each class in each stratum, the classes of a map, from expected user's accuracies.
 
-    What is mapped wrong is spread over the other classes by their areas.
+    Wrongly mapped area is divided over the other classes by their areas.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How wide the intervals of a labelled sample are, and how many more points would make them narrower."""
+"""Width of the intervals of a labelled sample, and how many more points would make them narrower."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _SHOWN = 2
 
 @dataclass(frozen=True)
 class Precision(Record):
-    """The width of an interval, and what a narrower one would take.
+    """The width of an interval, and the points that a narrower one needs.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ class Precision(Record):
     wanted : float
         The half-width that is wanted.
     more_points : int or None
-        Points that are to be labelled in addition, shared out among the strata as now; 0 if it is reached; None if all
-        cells would not do.
+        Additional points to be labelled, allocated to the strata as now; 0 if it is reached; None if even all cells are
+        too few.
     """
 
     figure: str
@@ -41,17 +41,17 @@ class Precision(Record):
 
 
 def precision_of(sample: StratifiedSample, match: ClassMatch, goals: SampleGoals | None) -> list[Precision]:
-    """Return how wide intervals are, and how many more points would make them as narrow as is wanted.
+    """Return how wide intervals are, and how many more points would reach the wanted width.
 
-    Shares of the strata are taken to be those of the sample, and further points to be shared out as its own. If there
-    are no goals, rows for the overall accuracy are returned, for the two next smaller half-widths of 10, 5, 4, 3, 2
-    and 1 percentage points.
+    The shares in each stratum are assumed to be those of the sample, and further points to be allocated like it. If
+    there are no goals, rows for the overall accuracy are returned, for the two next smaller half-widths of 10, 5, 4, 3,
+    2 and 1 percentage points.
 
     Parameters
     ----------
     sample : StratifiedSample
     match : ClassMatch
-        Which judged class a class of the map is.
+        The judged class of each class of the map.
     goals : SampleGoals or None
 
     Raises
@@ -99,4 +99,4 @@ def _judged_class(match: ClassMatch, name: str) -> int:
     for k, joined in enumerate(match.names):
         if folded in {part.casefold() for part in (joined, *joined.split(" + "))}:
             return k
-    raise CallError(f"no class {name} is judged; there are {', '.join(match.names)}")
+    raise CallError(f"there is no class {name}; the classes compared are {', '.join(match.names)}")

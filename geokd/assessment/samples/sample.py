@@ -30,19 +30,19 @@ class SampleOptions:
     Parameters
     ----------
     seed : int
-        Of the random generator: the same gives the same points.
+        Seed of the random generator: the same seed gives the same points.
     min_per_class : int or None
-        Points of each class at least; None: 50, but no more than half of all points for this.
+        Minimum number of points in each class. None: 50, but at most half of all points are used for this.
     scene : str or None
-        The scene that the map was made from, for the pictures; None: where the map's manifest says.
+        The scene that the map was made from, for the pictures. None: the path in the map's manifest.
     later : path or None
-        A map of a later date: the strata are the changes between the two, and classes are picked for both dates.
+        A map of a later date: the strata are the changes between the two maps, and both dates are labelled.
     match : path or None
-        For `later`, a CSV file with the columns map_class and reference_class, its classes being the reference's.
+        For `later`, a CSV file with the columns map_class and reference_class; the latter has the later map's classes.
     enlarge : path or None
-        A sample of the same map, drawn with fewer points, whose cells and labels are kept; its seed counts.
+        A sample of the same map, drawn with fewer points, whose cells, labels and seed are kept.
     overwrite : bool
-        Whether a sample that nobody has labelled is replaced.
+        Whether an existing sample without labels is replaced.
 
     Raises
     ------
@@ -64,7 +64,7 @@ class SampleOptions:
             problems.append(f"the seed {self.seed} is below 0")
         if self.min_per_class is not None and self.min_per_class < LEAST:
             problems.append(
-                f"{self.min_per_class} points of a class are too few to estimate a variance; take {LEAST} or more"
+                f"{self.min_per_class} points per class are too few to estimate a variance; take {LEAST} or more"
             )
         if self.later is not None and self.enlarge is not None:
             problems.append("a sample of change cannot be enlarged; draw a new one with more points")
@@ -87,7 +87,7 @@ class Stratum(Record):
 class Sample(Record):
     """A sample that was drawn: the file written, the map, the points of each class.
 
-    `labelled` points have their labels from a former sample that was enlarged.
+    `labelled` points took their labels from the sample that was enlarged.
     """
 
     output: str
@@ -121,7 +121,7 @@ def sample(class_map: str | Path, points: int, output: str | Path, options: Samp
     Raises
     ------
     CallError
-        If there is no such map, the number of points is out of range, or the output exists or holds labels.
+        If the map does not exist, the number of points is out of range, or the output exists or holds labels.
     SceneError
         If the map cannot be read.
     OutputError
@@ -144,8 +144,8 @@ def sample(class_map: str | Path, points: int, output: str | Path, options: Samp
         pictures, notes = picture_cells(source, options.scene, rows, cols)
         digest = map_hash(source)
         design = {"map": Path(source.path).name, "map_sha256": digest, "seed": str(seed)}
-        design |= {"allocation": f"by area, at least {least} points of each class"}
-        design |= {"draw": "random cells of each class, without replacement, chances in proportion to their areas"}
+        design |= {"allocation": f"by area, at least {least} points in each class"}
+        design |= {"draw": "random cells of each class, without replacement, probability proportional to area"}
         paired = isinstance(source, PairedMaps)
         qml = sample_qml(source.offered, source.cell_size, two_dates=paired)
         form = CellForm("sample", _DESCRIPTION, qml, strata, design, source.offered if paired else None)
@@ -175,14 +175,14 @@ def sample(class_map: str | Path, points: int, output: str | Path, options: Samp
 
 
 def check_cell_file(path: Path) -> None:
-    """Refuse to write cells to be labelled over what is labelled already, or to what is no GeoPackage.
+    """Refuse to replace cells that are labelled already, or to write to anything but a GeoPackage.
 
     Raises
     ------
     CallError
     """
     if path.suffix.lower() != ".gpkg":
-        raise CallError(f"the output {path} is to be a GeoPackage; call it {path.with_suffix('.gpkg')}")
+        raise CallError(f"the output {path} is not a GeoPackage; call it {path.with_suffix('.gpkg')}")
     labelled = labelled_cells(path)
     if labelled:
         raise CallError(f"{path} holds {labelled} labelled points, which are not replaced; move it away first")
@@ -203,7 +203,7 @@ def _columns(codes: NDArray[np.int64], pictures: list[str], *, two_dates: bool) 
 
 
 def _allocated(class_map: MapFile, strata: Strata, points: int, least: int | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Share out the points; refuse a number that cannot be. `least` is of all classes, or of each.
+    """Allocate the points to the classes. `least` is for all classes alike, or for each.
 
     Raises
     ------
@@ -213,7 +213,7 @@ def _allocated(class_map: MapFile, strata: Strata, points: int, least: int | NDA
     cells = int(strata.cells.sum())
     lowest = int(np.minimum(strata.cells, least).sum())
     if cells == 0:
-        raise CallError(f"{class_map.path} holds no mapped cell, so nothing can be drawn")
+        raise CallError(f"{class_map.path} has no mapped cells, so no sample can be drawn")
     if points > cells:
         raise CallError(f"{points} points cannot be drawn of {cells} mapped cells; take fewer")
     if points < lowest and not isinstance(least, int):
@@ -230,7 +230,7 @@ def _allocated(class_map: MapFile, strata: Strata, points: int, least: int | NDA
 def _drawn(
     class_map: MapFile, units: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Draw cells window by window; return rows, cols and codes, in random order: it shall not tell the class."""
+    """Draw cells window by window; return rows, cols and codes in random order, which does not reveal the class."""
     draws = {code: Draw(int(count)) for code, count in enumerate(units) if count}
     for number, (window, codes, areas) in enumerate(class_map.windows()):
         random = np.random.default_rng([seed, number])

@@ -4,20 +4,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST = 2
-"""Units without which a stratum tells nothing of its spread."""
+"""Units a stratum needs at least to show its spread."""
 
 _USUAL_LEAST = 50  # Olofsson et al. 2014, section 5.1.2: 50 to 100 for rare classes
 
 
 def usual_least(total: int, strata: int) -> int:
-    """Return how many units a stratum gets at least where nobody says: 50, but no more than half of all for this."""
+    """Return the default minimum of units in a stratum: 50, but at most half of all units are used for this."""
     return max(LEAST, min(_USUAL_LEAST, total // (2 * strata)))
 
 
 def allocate(
     cells: NDArray[np.int64], areas: NDArray[np.float64], total: int, least: int | NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Share out the units of a sample: by area, but at least `least` to each stratum, or all its cells.
+    """Allocate the units of a sample: by area, but at least `least` to each stratum, or all its cells.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def allocate(
         Cells of each stratum; one without any gets no unit.
     areas : float64 array (H,)
     total : int
-        At least what the least of all strata come to, at most the sum of `cells`.
+        At least the sum of the strata's minima, at most the sum of `cells`.
     least : int or int64 array (H,)
 
     Returns
@@ -61,7 +61,7 @@ def allocate(
 
 
 class Draw:
-    """Draws cells of one stratum without replacement as they pass by, with chances in proportion to their areas.
+    """Draws cells of one stratum from a stream, without replacement, with probabilities proportional to their areas.
 
     Each cell gets an exponential variate divided by its area; the cells of the smallest are drawn (Efraimidis and
     Spirakis 2006, Information Processing Letters 97, 181-185). Cells of one size are equally likely.
@@ -78,7 +78,7 @@ class Draw:
         self._cells: NDArray[np.int64] = np.empty((0, 2), np.int64)
 
     def pass_by(self, rows: NDArray[np.int64], cols: NDArray[np.int64], keys: NDArray[np.float64]) -> None:
-        """Look at cells, (N,) each; `keys` are the variates divided by the areas."""
+        """Take in cells, (N,) each; `keys` are the variates divided by the areas."""
         if len(self._keys) == self.units:  # in order, so that the last is the largest
             among = keys < self._keys[-1]
             rows, cols, keys = rows[among], cols[among], keys[among]

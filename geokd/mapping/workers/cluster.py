@@ -1,6 +1,6 @@
-"""Opening a Dask cluster, giving it tasks and looking after it.
+"""Opening a Dask cluster, submitting tasks and monitoring it.
 
-Whatever goes wrong with it becomes an error of one sentence, that names the workers it is about.
+Its failures become errors of one sentence that names the workers.
 """
 
 import os
@@ -20,7 +20,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 SILENT_SECONDS = 15.0
-"""After which a worker, or the scheduler, that does not answer is given up."""
+"""Time without an answer after which a worker, or the scheduler, is considered lost."""
 
 _ANSWER_SECONDS = 5.0
 
@@ -48,14 +48,14 @@ class Cluster:
 
     @property
     def dashboard(self) -> str:
-        """Address of Dask's own page."""
+        """Address of the Dask dashboard."""
         local = self._client.cluster
         if local is None:
             return str(self._client.dashboard_link)
         return f"http://127.0.0.1:{local.scheduler.http_server.port}/status"
 
     def submit(self, function: Callable[[T], R], task: T, avoided: Collection[str]) -> Any:
-        """Give a task to the workers, but not to those that are `avoided` or silent if there are others."""
+        """Submit a task to the workers, but not to those that are `avoided` or silent if there are others."""
         self._number += 1
         key = f"geokd-{os.getpid()}-{self._number}"
         chosen: list[str] | None = None
@@ -69,12 +69,12 @@ class Cluster:
         return [worker for worker, heard in self._workers.items() if worker not in avoided and not heard.is_silent]
 
     def answer_of(self, future: Any) -> "Answer[Any] | None":
-        """Return the answer of a task that has ended, or None if it is to be waited for.
+        """Return the answer of a finished task, or None if it is not finished.
 
         Raises
         ------
         GeokdError
-            If it killed its workers, or the scheduler is gone.
+            If it killed its workers, or the scheduler is lost.
         """
         if future.status == "cancelled":
             raise self._lost("the connection to it broke")
@@ -83,7 +83,7 @@ class Cluster:
         except distributed.KilledWorker as error:
             fewer = "fewer workers" if self._crew.scheduler else "fewer --workers"
             raise GeokdError(
-                f"workers died again and again, the last {error.last_worker.address}, perhaps for want of memory; try"
+                f"workers died repeatedly, the last {error.last_worker.address}, perhaps for lack of memory; try"
                 f" {fewer}"
             ) from error
         except (distributed.client.FutureCancelledError, distributed.comm.CommClosedError) as error:
@@ -95,12 +95,12 @@ class Cluster:
         return got if self._crew.scheduler is not None else Answer(got.value, got.error)
 
     def stuck(self, futures: Iterable[Any]) -> list[Any]:
-        """Look after the workers; return those futures whose task is with a silent one, where there are others.
+        """Check the workers; return the futures whose task is on a silent one, if there are others.
 
         Raises
         ------
         GeokdError
-            If the scheduler, or all workers, have not been heard of for :data:`SILENT_SECONDS`.
+            If the scheduler, or all workers, have been silent for :data:`SILENT_SECONDS`.
         """
         if self._crew.in_this_process:
             return []
@@ -128,7 +128,7 @@ class Cluster:
         return GeokdError(f"{self._name} was lost: {why}")
 
     def _hear(self) -> None:
-        """Ask the scheduler which workers there are, and when it heard of them last."""
+        """Ask the scheduler for its workers, and when each last sent a heartbeat."""
         try:
             found = self._ask(self._client.scheduler.identity, n_workers=-1)["workers"]
         except (OSError, TimeoutError):
@@ -151,7 +151,7 @@ class Cluster:
 
 
 class _Heard:
-    """When a worker was last heard of: by the scheduler's clock, which is only compared with itself, and by ours."""
+    """Time of a worker's last heartbeat, by the scheduler's clock, which is only compared with itself, and by ours."""
 
     def __init__(self, seen: float) -> None:
         self._seen, self._at = seen, time.monotonic()
@@ -170,13 +170,13 @@ def _on_worker(function: Callable[[T], R], task: T) -> Answer[R]:
 
 @contextmanager
 def open_cluster(crew: Crew) -> Iterator[Cluster]:
-    """Start a cluster on this machine, or connect to a running one, and check that it can do the work.
+    """Start a cluster on this machine, or connect to a running one, and check that it is usable.
 
     Raises
     ------
     CallError
-        If a running cluster does not answer, has no workers, or some without this version of geokd; if the dashboard
-        is asked for and the library that draws it is missing.
+        If a running cluster does not answer, has no workers, or some without this version of geokd; if the dashboard is
+        requested and its library is missing.
     GeokdError
         If processes cannot be started.
     """

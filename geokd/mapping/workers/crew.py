@@ -1,4 +1,4 @@
-"""Who does the work, and what they answer."""
+"""The workers to use, and their answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ Engine = Literal["threads", "processes"]
 
 @dataclass(frozen=True)
 class Crew:
-    """Who does the work.
+    """The workers to use.
 
     Parameters
     ----------
     workers : int
         Threads or processes; not used with `scheduler`.
     engine : {"threads", "processes"}
-        Processes are spawned: a script that asks for them needs `if __name__ == "__main__":`.
+        Processes are spawned: a script that uses them needs `if __name__ == "__main__":`.
     scheduler : str or None
         Address ("tcp://host:8786") or scheduler file of a running Dask cluster, whose workers see the same files.
     dashboard : bool
-        Show Dask's own page of what the workers do, and its address.
+        Show the Dask dashboard, and print its address.
     """
 
     workers: int
@@ -41,14 +41,14 @@ class Crew:
 
 @dataclass(frozen=True)
 class Answer(Generic[R]):
-    """What came of a task: its result, or an error of geokd.
+    """The answer to a task: its result, or an error of geokd.
 
     Parameters
     ----------
     value : R or None
     error : GeokdError or None
     worker : str
-        Address of the worker, if one of a cluster did it.
+        Address of the worker, if it belongs to a cluster.
     """
 
     value: R | None

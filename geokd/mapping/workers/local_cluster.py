@@ -14,7 +14,7 @@ from geokd.mapping.workers.crew import Crew
 from geokd.mapping.workers.quiet_dask import dask, distributed
 
 _CLOSE_SECONDS = 3.0
-_DEATHS = 3  # of worker processes at a task, after which it is no accident
+_DEATHS = 3  # deaths of worker processes at a task after which it fails
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": _DEATHS - 1,
     "distributed.scheduler.work-stealing": False,
@@ -27,7 +27,7 @@ _NO_LOGS = {f"DASK_LOGGING__{name}": "critical" for name in ("DISTRIBUTED", "TOR
 
 @contextmanager
 def start_cluster(crew: Crew) -> Iterator[distributed.LocalCluster]:
-    """Start a cluster on this machine, in threads or processes; nothing of it outlives this process."""
+    """Start a cluster on this machine, in threads or processes, that ends with this process."""
     processes, before = crew.engine == "processes", dict(os.environ)
     os.environ.update(_NO_LOGS)
     try:
@@ -42,17 +42,17 @@ def start_cluster(crew: Crew) -> Iterator[distributed.LocalCluster]:
                     host="127.0.0.1" if processes else None,
                     dashboard_address=f"127.0.0.1:{8787 if crew.dashboard else 0}",
                     scheduler_kwargs={"dashboard": crew.dashboard},
-                    memory_limit=0,  # blocks are made to fit the memory
+                    memory_limit=0,  # blocks are sized to fit the memory
                     silence_logs=logging.CRITICAL,
                 )
             except (OSError, RuntimeError, TimeoutError) as error:
                 count = f"{crew.workers} worker{'s' * (crew.workers > 1)}"
                 raise GeokdError(
-                    f"cannot start {count} with Dask: {error or type(error).__name__}; a script that asks for processes"
+                    f"cannot start {count} with Dask: {error or type(error).__name__}; a script that uses processes"
                     " needs if __name__ == '__main__'"
                 ) from error
         try:
-            if not processes:  # Dask's threads have a page of their own that all the network can read
+            if not processes:  # Dask's threads serve a page that the whole network can read
                 for worker in cluster.workers.values():
                     cluster.loop.add_callback(worker.http_server.stop)
             yield cluster
@@ -67,7 +67,7 @@ def start_cluster(crew: Crew) -> Iterator[distributed.LocalCluster]:
 
 
 def _kill(nannies: Iterable[distributed.Nanny]) -> None:
-    """End worker processes at once: what they are still at is not wanted."""
+    """End worker processes at once; their unfinished work is not needed."""
     for nanny in nannies:
         nanny.auto_restart = False
         if nanny.pid is not None:
@@ -77,11 +77,11 @@ def _kill(nannies: Iterable[distributed.Nanny]) -> None:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Leave Ctrl-C, which the terminal sends to all processes, to this one: processes begun here never get it."""
+    """Handle Ctrl-C, which the terminal sends to all processes, in this one alone: those started here never get it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # which would lift the block, as it starts
+    resource_tracker.ensure_running()  # which would unblock the signal when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -90,6 +90,6 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def close(part: Any) -> None:
-    """Close a client or cluster; it may be in pieces."""
+    """Close a client or cluster that may have failed."""
     with suppress(OSError, TimeoutError, RuntimeError):
         part.close(timeout=_CLOSE_SECONDS)

@@ -1,9 +1,9 @@
-"""Spreading a function over tasks: in place at first, then with Dask if enough of them are left.
+"""Calling a function on many tasks: in place at first, then with Dask if enough of them are left.
 
-Every way is the same loop: tasks are handed to a cluster as its workers come free, and results are taken as they come.
-The cluster is one in this process, one of processes on this machine, or one that runs already:
+All ways share one loop: tasks are submitted to a cluster as its workers become free, and results are taken as they
+come. The cluster is one in this process, one of processes on this machine, or one that runs already:
 :mod:`geokd.mapping.workers.cluster` opens it. Importing Dask takes longer than mapping a small scene, so work begins in
-place, and goes on there while Dask is imported.
+place, and continues there while Dask is imported.
 """
 
 import math
@@ -32,21 +32,21 @@ TASKS_AHEAD = 2
 """Tasks that each worker is given at a time."""
 
 _CLUSTER = "geokd.mapping.workers.cluster"
-_WORTH_SECONDS = 3.0  # of work left for one thread, from which Dask, which takes up to 1 s to start, saves time
-_LEAST_SECONDS = 1e-3  # that a task is taken to last, so that few are taken ahead
-_LOOK_SECONDS = 2.0  # between two looks at the workers
+_WORTH_SECONDS = 3.0  # of work left for one thread, above which Dask saves time: it takes up to 1 s to start
+_LEAST_SECONDS = 1e-3  # assumed minimum duration of a task, so that few are taken ahead
+_LOOK_SECONDS = 2.0  # between two checks of the workers
 _TRIES = 3  # workers on which a task may fail
 
 
 def run_tasks(
     function: Callable[[T], R], tasks: Iterable[T], crew: Crew, progress: Progress = silent
 ) -> Generator[tuple[T, Answer[R]], None, None]:
-    """Call `function` on each of `tasks`; yield each task with its answer, in whatever order they finish.
+    """Call `function` on each of `tasks`; yield each task with its answer, in the order in which they finish.
 
-    Tasks are taken only as workers come free, :data:`TASKS_AHEAD` for each, so there may be any number of them; before
-    Dask is started, a few seconds' work of them is taken ahead, to see whether it is worth starting. Tasks
-    of a worker that died are run again; a task that failed on a worker of a running cluster is tried on others. When
-    the generator is closed, no further task is begun.
+    Tasks are taken only as workers become free, :data:`TASKS_AHEAD` for each, so there may be any number of them;
+    before Dask is started, a few seconds' work of them is taken ahead, to see whether it is worth starting. Tasks of a
+    worker that died are run again; a task that failed on a worker of a running cluster is tried on others. When the
+    generator is closed, no further task is started.
 
     Parameters
     ----------
@@ -56,14 +56,14 @@ def run_tasks(
         Picklable values.
     crew : Crew
     progress : Progress
-        Is told the dashboard's address, and which workers are left out.
+        Receives the dashboard's address, and which workers are no longer used.
 
     Raises
     ------
     CallError
         If the cluster does not answer, has no workers, or some without this version of geokd.
     GeokdError
-        If workers died again and again, or the cluster was lost.
+        If workers died repeatedly, or the cluster was lost.
     """
     waiting = iter(tasks)
     if crew.in_this_process and not crew.dashboard:
@@ -83,7 +83,7 @@ def run_tasks(
 def _in_place(
     function: Callable[[T], R], tasks: Iterator[T], crew: Crew
 ) -> Generator[tuple[T, Answer[R]], None, Iterator[T]]:
-    """Do tasks one by one; return those that are left, none if they would not be done sooner with Dask."""
+    """Do tasks one by one; return the rest, none if Dask would not be faster."""
     ahead: deque[T] = deque()
     loading: Thread | None = None
     began = time.monotonic()
@@ -104,7 +104,7 @@ def _in_place(
 
 
 def _taken(ahead: deque[T], others: Iterator[T]) -> Iterator[T]:
-    """Yield what was taken ahead first."""
+    """Yield first the tasks taken ahead."""
     while True:
         if ahead:
             yield ahead.popleft()
@@ -123,14 +123,14 @@ def _after(first: T, others: Iterator[T]) -> Iterator[T]:
 
 @dataclass
 class _Sent(Generic[T]):
-    """A task on its way, and what workers said of it that could not do it."""
+    """A submitted task, and the errors of workers on which it failed."""
 
     task: T
     failed: dict[str, GeokdError] = field(default_factory=dict)
 
 
 class _Loop(Generic[T, R]):
-    """Keeps a cluster's workers busy and takes what they answer."""
+    """Keeps a cluster's workers busy and collects their answers."""
 
     def __init__(self, function: Callable[[T], R], tasks: Iterator[T], cluster: "Cluster", progress: Progress) -> None:
         self._function, self._tasks, self._cluster, self._progress = function, tasks, cluster, progress
@@ -140,7 +140,7 @@ class _Loop(Generic[T, R]):
         self._looked = time.monotonic()
 
     def answers(self) -> Generator[tuple[T, Answer[R]], None, None]:
-        """Yield tasks with their answers until there are no more."""
+        """Yield tasks with their answers until all are done."""
         more = True
         while True:
             while more and len(self._under_way) < TASKS_AHEAD * self._cluster.threads:
@@ -166,9 +166,9 @@ class _Loop(Generic[T, R]):
         future.add_done_callback(self._finished.put)
 
     def _take(self, future: Any) -> Iterator[tuple[T, Answer[R]]]:
-        """Yield the answer of a future; if the task failed there, and may do better elsewhere, send it again."""
+        """Yield the answer of a future; if the task failed and may succeed on another worker, submit it again."""
         got: Answer[R] | None = self._cluster.answer_of(future)
-        if got is None:  # its worker was lost meanwhile, or is slow to hand it over
+        if got is None:  # its worker was lost meanwhile, or is slow to return it
             self._finished.put(future)
             return
         sent = self._under_way.pop(future)
@@ -176,7 +176,7 @@ class _Loop(Generic[T, R]):
             for worker, error in sent.failed.items():
                 if worker not in self._shunned:
                     self._shunned.add(worker)
-                    self._progress(f"Warning: worker {worker} is left out: {error}; another worker could do it")
+                    self._progress(f"Warning: worker {worker} is no longer used: {error}; another worker succeeded")
             yield sent.task, got
             return
         if got.worker:
@@ -187,7 +187,7 @@ class _Loop(Generic[T, R]):
         yield sent.task, Answer(None, _of_workers(got.error, list(sent.failed)))
 
     def _look(self) -> None:
-        """Look after the workers: what those hold that are silent is sent to others."""
+        """Check the workers: tasks of silent ones are sent to others."""
         for future in self._cluster.stuck(self._under_way):
             sent = self._under_way.pop(future)
             future.cancel()
@@ -196,7 +196,7 @@ class _Loop(Generic[T, R]):
 
 
 def _of_workers(error: GeokdError, workers: list[str]) -> GeokdError:
-    """Name the workers that failed, so that the one that has no access to a file can be found."""
+    """Name the workers that failed, so that a worker without access to a file can be found."""
     if not workers:
         return error
     return type(error)(f"{error} (worker{'s' * (len(workers) > 1)} {named(workers, _TRIES)})")

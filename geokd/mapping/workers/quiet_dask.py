@@ -1,6 +1,6 @@
-"""Dask's `distributed`, which speaks of its troubles in its logs, several pages for a lost connection: silenced here.
+"""Dask's `distributed` with its logs silenced: it logs several pages for a lost connection.
 
-What goes wrong becomes an error of one sentence, see :mod:`geokd.mapping.workers.cluster`.
+Failures become errors of one sentence, see :mod:`geokd.mapping.workers.cluster`.
 """
 
 import dask

@@ -1,4 +1,4 @@
-"""Connecting to a running Dask cluster, and checking that it can do the work."""
+"""Connecting to a running Dask cluster, and checking that it is usable."""
 
 import json
 import socket
@@ -18,12 +18,12 @@ _PROTOCOLS, _OTHER_PROTOCOLS = ("tcp", "tls"), ("inproc", "ucx", "ws", "wss")
 
 
 def connect(scheduler: str) -> distributed.Client:
-    """Connect to a scheduler, named by its address or its file.
+    """Connect to a scheduler, given its address or its file.
 
     Raises
     ------
     CallError
-        If it is neither, or no scheduler of Dask answers there.
+        If it is neither, or no Dask scheduler answers there.
     """
     address = _address(scheduler)
     nobody = CallError(f"no Dask scheduler answers at {scheduler!r}; start one with `dask scheduler`")
@@ -32,7 +32,7 @@ def connect(scheduler: str) -> distributed.Client:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that versions differ; geokd's is checked
             return distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-    except Exception as error:  # whatever a stranger answers
+    except Exception as error:  # whatever another program answers
         raise nobody from error
 
 
@@ -61,7 +61,7 @@ def _address(scheduler: str) -> str:
 
 
 def _probe(address: str, nobody: CallError) -> None:
-    """Find out soon that nobody listens; Dask would try again and again."""
+    """Find out soon that nothing listens; Dask would retry for long."""
     parts = urlsplit(address)
     if parts.scheme not in _PROTOCOLS:
         return
@@ -74,7 +74,7 @@ def _probe(address: str, nobody: CallError) -> None:
 
 
 def check_workers(client: distributed.Client, scheduler: str) -> None:
-    """Refuse workers without geokd, which could not run tasks, or of another version, which might run them otherwise.
+    """Refuse workers without geokd, which cannot run tasks, or with another version, whose results might differ.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def check_workers(client: distributed.Client, scheduler: str) -> None:
 
 
 def _ask_all(client: distributed.Client, question: Callable[[], str], where: str) -> dict[str, str]:
-    """Run a function on all workers, beside their tasks.
+    """Run a function on all workers, alongside their tasks.
 
     Raises
     ------

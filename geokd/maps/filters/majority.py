@@ -1,4 +1,4 @@
-"""A majority filter of class codes: each cell takes the class most frequent around it."""
+"""A majority filter of class codes: each cell gets the most frequent class around it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +8,11 @@ from geokd.maps.class_map import row_strips
 
 
 def smooth(codes: NDArray[np.uint8], classes: int, window: int) -> None:
-    """Give each cell the class that most cells of the window around it have, in place.
+    """Give each cell the most frequent class of the window around it, in place.
 
-    Where several classes are the most frequent the cell keeps its own. Cells of other codes than 0..`classes` - 1 are
-    left as they are and have no vote; nor has what lies beyond the map. Strips are taken one by one, so that no copy of
-    a large map is made; the result does not depend on them.
+    In a tie the cell keeps its class. Cells of other codes than 0..`classes` - 1 do not change and have no vote; nor do
+    cells beyond the map. Strips are processed one by one, so that no copy of a large map is made; the result does not
+    depend on them.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def smooth(codes: NDArray[np.uint8], classes: int, window: int) -> None:
     """
     height, width = codes.shape
     reach = window // 2
-    above = codes[:0].copy()  # the rows above a strip, as they were
+    above = codes[:0].copy()  # the rows above a strip, unfiltered
     for rows in row_strips(height, width):
         own = codes[rows].copy()
         near = np.concatenate([above, own, codes[rows.stop : rows.stop + reach]])
@@ -32,11 +32,11 @@ def smooth(codes: NDArray[np.uint8], classes: int, window: int) -> None:
 
 
 def _winners(near: NDArray[np.uint8], rows: slice, classes: int, reach: int) -> NDArray[np.uint8]:
-    """Return what some rows of `near`, which holds all they look at, become."""
+    """Filter some rows of `near`, which includes their windows."""
     own = near[rows]
     window = 2 * reach + 1
     count = np.uint8 if window**2 <= np.iinfo(np.uint8).max else np.uint16
-    beyond = (reach - rows.start, reach - (len(near) - rows.stop))  # rows that the map does not have
+    beyond = (reach - rows.start, reach - (len(near) - rows.stop))  # rows beyond the map
     around = np.pad(near, (beyond, (reach, reach)), constant_values=NODATA)
     winner, most, alone = own.copy(), np.zeros(own.shape, count), np.ones(own.shape, np.bool_)
     for code in np.flatnonzero(np.bincount(near.reshape(-1), minlength=NODATA)[:classes]):
@@ -51,7 +51,7 @@ def _winners(near: NDArray[np.uint8], rows: slice, classes: int, reach: int) -> 
 
 
 def _running_sums(values: NDArray[np.unsignedinteger], window: int) -> NDArray[np.unsignedinteger]:
-    """Sum each `window` rows in a row, of (n, m) to (n - window + 1, m): sums of 1, 2, 4, .. rows put together."""
+    """Sum each `window` consecutive rows, (n, m) to (n - window + 1, m), from sums of 1, 2, 4, .. rows."""
     count = len(values) - window + 1
     total, summed, step = np.zeros_like(values[:count]), 0, 1
     while True:

@@ -1,16 +1,16 @@
-"""A minimum mapping unit: regions smaller than it go to their neighbours.
+"""A minimum mapping unit: smaller regions are merged with their neighbours.
 
-Regions smaller than two cells go first, then those smaller than four, and so on, each step twice the one before, up to
-the unit. Within a step they go in the order of their first cells, row by row. A region goes to the class with which it
-shares the longest border (of equals the one of the lowest code), as its neighbours are by then; with what it touches of
-that class it is one from there on, and has the area of the step. So no region below the unit is left that touches
-another class at all.
+Regions smaller than two cells are merged first, then those smaller than four, and so on, doubling up to the unit.
+Within a step they are merged in the order of their first cells, row by row. A region is merged with the class with
+which it shares the longest border at that time (in a tie, the lowest code); it then forms one region with its
+neighbours of that class, whose area counts from the next step on. In the end, no region below the unit touches another
+class.
 
-Strips of the map are taken from above downwards, and put together into sections, as many as may be held at once. If one
-section holds the whole map, all steps are taken with its regions, without looking at cells again.
-Otherwise each step is a pass over the map: what becomes of a region depends on those alone that go before it, and
-a region that may go soon is complete a few rows below its first cell: regions wait until all that go before them are
-complete. So nothing depends on how high strips and sections are, and little is held besides, whatever the map.
+Strips of the map are read from top to bottom, and joined into sections as large as memory allows. If one section holds
+the whole map, all steps use its regions, without reading cells again. Otherwise each step is a pass over the map: the
+result for a region depends only on those merged before it, and a region that may be merged soon is complete a few rows
+below its first cell: regions wait until all earlier ones are complete. So the result does not depend on the height of
+strips and sections, and little memory is needed, whatever the map.
 """
 
 from collections.abc import Iterator
@@ -25,23 +25,23 @@ from geokd.maps.filters.small_regions import SmallRegions, give_away, join, no_r
 from geokd.maps.polygons.connected import Runs, regions_of_runs, runs_of
 from geokd.scenes.grid import SceneGrid
 
-_CM2_PER_HECTARE = 1e8  # areas and lengths are whole numbers: their sums do not depend on the order
+_CM2_PER_HECTARE = 1e8  # areas and lengths are integers: their sums do not depend on the order
 _MM_PER_METRE = 1e3
 _MOST_CM2 = 2**62
-_HELD_STRIPS = 14  # so many times as much as a strip has cells may be held of regions, borders and rows of cells
+_HELD_STRIPS = 14  # regions, borders and runs of cells held in memory, as a multiple of a strip's cells
 _FILLED = 100_000  # rows of cells that are written together
 
 
 @dataclass(frozen=True)
 class Sieved:
-    """What a sieve did.
+    """The result of a sieve.
 
     Parameters
     ----------
     merged : int
-        Regions that went to a neighbour.
+        Regions that were merged with a neighbour.
     left : int
-        Regions that are too small and stayed, since they touch no class.
+        Regions that are too small but remain, because they touch no other class.
     """
 
     merged: int
@@ -50,7 +50,7 @@ class Sieved:
 
 @dataclass(frozen=True, eq=False)
 class _Section:
-    """Strips that are looked at together, and what was carried to them.
+    """Strips that are processed together, and the regions carried over to them.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class _Section:
     of_line : int64 array
         Region of each run of the last row.
     line : uint8 array (cols,)
-        The last row as it was.
+        The last row, unfiltered.
     rows : slice
     """
 
@@ -70,9 +70,9 @@ class _Section:
 
 
 def sieve(codes: NDArray[np.uint8], grid: SceneGrid, classes: int, min_area_ha: float) -> Sieved:
-    """Give regions of less than `min_area_ha` to their neighbours, in place.
+    """Merge regions of less than `min_area_ha` with their neighbours, in place.
 
-    Cells of other codes than 0..`classes` - 1 neither go nor take.
+    Cells of other codes than 0..`classes` - 1 take no part.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def sieve(codes: NDArray[np.uint8], grid: SceneGrid, classes: int, min_area_ha: 
         Its cells.
     classes : int
     min_area_ha : float
-        On the ground, as :func:`geokd.maps.class_map.cell_areas_ha` measures it, each cell to a square centimetre.
+        Ground area as in :func:`geokd.maps.class_map.cell_areas_ha`, each cell rounded to a square centimetre.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def _steps(first: int, last: int) -> Iterator[int]:
 
 
 def _pass(codes: NDArray[np.uint8], grid: SceneGrid, classes: int, steps: list[int]) -> tuple[Sieved, list[int]]:
-    """Take the first step, or all of them if the map is a single section; return the steps that remain, too."""
+    """Do the first step, or all if the map is a single section; also return the remaining steps."""
     merged = left = 0
     carried = _Section(no_regions(), np.zeros(0, np.int64), codes[0], slice(0, 0))
     while carried.rows.stop < grid.height:
@@ -136,7 +136,7 @@ def _pass(codes: NDArray[np.uint8], grid: SceneGrid, classes: int, steps: list[i
 
 
 def _all_steps(codes: NDArray[np.uint8], regions: SmallRegions, classes: int, steps: list[int]) -> Sieved:
-    """Take all steps with the regions of a whole map; its cells change at the end alone."""
+    """Do all steps with the regions of a whole map; its cells are changed only at the end."""
     merged = left = 0
     cells, before, number = regions.cells, regions.codes, np.arange(len(regions))
     regions = replace(regions, cells=cells[:, :0])
@@ -152,7 +152,7 @@ def _all_steps(codes: NDArray[np.uint8], regions: SmallRegions, classes: int, st
 
 
 def _joined_by_class(regions: SmallRegions, classes: int, least_cm2: int) -> tuple[SmallRegions, NDArray[np.int64]]:
-    """Join regions that touch others of their class; return the number that each has now, too."""
+    """Join regions that touch others of their class; also return the new number of each."""
     near, code = regions.outer
     of_large = near[regions.codes[near] == code]  # these are part of one that is large enough
     one, other = regions.borders
@@ -167,7 +167,7 @@ def _joined_by_class(regions: SmallRegions, classes: int, least_cm2: int) -> tup
 def _next_section(
     codes: NDArray[np.uint8], grid: SceneGrid, classes: int, least_cm2: int, carried: _Section
 ) -> _Section:
-    """Look at strips below those of `carried`, until they hold about as much as may be held at once."""
+    """Read strips below those of `carried`, as many as memory allows."""
     pieces, pairs = [carried.regions], []
     shift, of_line, line, row = 0, carried.of_line, carried.line, carried.rows.stop
     held = carried.regions.size
@@ -264,7 +264,7 @@ def _fill(
 def _run_areas_cm2(runs: Runs, grid: SceneGrid, rows: slice, above: int) -> NDArray[np.int64]:
     """Return the area of each run, (N,); nothing for those of the row above."""
     areas, row = _cell_areas_cm2(grid, rows), runs.rows - above
-    if areas.strides[1] == 0:  # all cells of a row are alike
+    if areas.strides[1] == 0:  # all cells of a row are equal
         found = areas[np.maximum(row, 0), 0] * (runs.stops - runs.starts)
     else:
         summed = np.pad(areas.cumsum(axis=1), ((0, 0), (1, 0)))

@@ -1,4 +1,4 @@
-"""Regions of a map that may be too small, and the borders by which they go to their neighbours."""
+"""Regions of a map that may be too small, and the borders that decide which neighbour they are merged with."""
 
 from dataclasses import dataclass, replace
 
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from geokd.legend.classes import NODATA
 from geokd.maps.polygons.connected import first_of_each_group, numbered
 
-_VOTES = 2**22  # at most about as many counts are held at once
+_VOTES = 2**22  # about the most counts held in memory
 
 
 @dataclass(frozen=True, eq=False)
 class SmallRegions:
-    """Some regions, N of them, as far as they are seen.
+    """Some regions, N of them, as far as they are read.
 
     Parameters
     ----------
@@ -21,12 +21,12 @@ class SmallRegions:
     areas : int64 array (N,), in square centimetres
     first : int64 array (N,), number of the first cell
     settled : bool array (N,)
-        Which have their class for good.
+        Which have their final class.
     borders : int32 array (2, M)
-        Two of the regions that have a border.
+        Pairs of regions with a common border.
     lengths : int64 array (M,), of these borders in millimetres
     outer : int32 array (2, L)
-        A region, and the class of one that is large enough, which have a border.
+        Pairs of a region and the class of a large neighbour.
     outer_lengths : int64 array (L,), of these
     cells : int32 array (3, R)
         Cells without a gap: number of the first, how many, and the region they are of.
@@ -48,7 +48,7 @@ class SmallRegions:
 
     @property
     def size(self) -> int:
-        """How many regions, borders and rows of cells are held."""
+        """Number of regions, borders and runs of cells held in memory."""
         return len(self) + len(self.lengths) + len(self.outer_lengths) + len(self.cells[0])
 
     def with_borders_of(self, small: NDArray[np.bool_], classified: NDArray[np.bool_]) -> "SmallRegions":
@@ -104,16 +104,16 @@ def no_regions() -> SmallRegions:
 def join(
     pieces: list[SmallRegions], pairs: NDArray[np.int64], classes: int, least_cm2: int
 ) -> tuple[SmallRegions, NDArray[np.int64]]:
-    """Put the regions of all of some pieces together, and join those of which `pairs` (n, 2) are one.
+    """Concatenate the regions of several pieces, and join those that `pairs` (n, 2) connect.
 
     Cells and borders are kept as :meth:`SmallRegions.with_borders_of` does for regions of less than `least_cm2`. The
-    list is empty in the end, so that little is held twice.
+    list is emptied, so that little is held twice.
 
     Returns
     -------
     regions : SmallRegions
     number : int64 array (N,)
-        Which of them each of the former regions is now, those of all pieces in a row.
+        New number of each former region, for all pieces one after the other.
     """
     counts = list(map(len, pieces))
     number, heads = numbered(first_of_each_group(sum(counts), pairs))
@@ -151,27 +151,27 @@ def join(
 
 
 def give_away(regions: SmallRegions, going: NDArray[np.bool_]) -> tuple[SmallRegions, NDArray[np.bool_]]:
-    """Give regions to the classes with which they share the longest borders, in the order of their first cells.
+    """Merge regions with the classes of their longest borders, in the order of their first cells.
 
-    One that another has joined before stays as it is, and so does one that touches no class. Of those that go all
-    borders must be known. In each round those go of which no neighbour is left that goes before them: they do not touch
-    each other, so that it is as if they went one by one.
+    A region that another was merged into before does not change, nor does one that touches no class. All borders of the
+    merged regions must be known. Each round merges the regions without an unmerged earlier neighbour: they do not touch
+    each other, so that the result is the same as one by one.
 
     Returns
     -------
     regions : SmallRegions
-        With their codes of now; what went and what was joined is settled.
+        With their new codes; merged and joined regions are settled.
     went : bool array (N,)
     """
     count = len(regions)
     codes = np.concatenate(
         [regions.codes, np.arange(NODATA, dtype=np.uint8)]
-    )  # behind the regions, classes around them
+    )  # numbers after the regions: classes around them
     settled, went = regions.settled.copy(), np.zeros(count, np.bool_)
     begin, sides, lengths = _sides_of(regions, going)
     first, going = np.append(regions.first, np.full(NODATA, -1)), np.append(going, np.zeros(NODATA, np.bool_))
     one, other = regions.borders[:, going[regions.borders].all(axis=0)]
-    before = np.bincount(np.where(first[one] > first[other], one, other), minlength=count)  # neighbours that go first
+    before = np.bincount(np.where(first[one] > first[other], one, other), minlength=count)  # neighbours merged first
     classes = int(codes[sides].max(initial=0)) + 1
     ready = np.flatnonzero(going[:count] & (before == 0))
     while len(ready):

@@ -1,4 +1,4 @@
-"""Which cells hang together: those that share a side and a code. Runs along rows instead of single cells."""
+"""Connected components: cells that share a side and a code. Works on runs along rows instead of single cells."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Runs:
     Parameters
     ----------
     rows, starts, stops : int64 arrays (N,)
-        Row of each run, its first column, and the column behind its last.
+        Row of each run, its first column, and the column after its last.
     codes : uint8 array (N,)
     touching : int64 array (M, 2)
         Runs of neighbouring rows that have columns in common: the upper, the lower.
@@ -49,7 +49,7 @@ def runs_of(codes: NDArray[np.uint8]) -> Runs:
     rows = np.repeat(np.arange(height), in_row)
     starts = first - rows * width
     stops = starts + np.diff(first, append=codes.size)
-    part = np.flatnonzero(begins[1:] | begins[:-1])  # where, of two rows, the runs of one or the other begin
+    part = np.flatnonzero(begins[1:] | begins[:-1])  # columns at which a run of either of two rows begins
     touching = np.empty((len(part), 2), np.int64)
     np.cumsum(begins[:-1].reshape(-1)[part], out=touching[:, 0])
     np.cumsum(begins[1:].reshape(-1)[part], out=touching[:, 1])
@@ -59,7 +59,7 @@ def runs_of(codes: NDArray[np.uint8]) -> Runs:
 
 
 def connected_labels(codes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
-    """Label the connected regions of an array (rows, cols) 0.. in the order of their first cells; tell how many."""
+    """Label the connected components of an array (rows, cols) 0.. in the order of first cells; return their number."""
     runs = runs_of(codes)
     numbers, firsts = regions_of_runs(runs)
     labels = np.repeat(numbers.astype(np.int32), runs.stops - runs.starts).reshape(codes.shape)
@@ -67,20 +67,20 @@ def connected_labels(codes: NDArray[np.uint8]) -> tuple[NDArray[np.int32], int]:
 
 
 def regions_of_runs(runs: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return of each run the number of its region, (N,), and of each region its first run, in that order."""
+    """Return the region number of each run, (N,), and the first run of each region, in that order."""
     return numbered(first_of_each_group(len(runs), runs.touching[runs.touching_alike]))
 
 
 def numbered(first: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the number of the group of each thing, 0.. in the order of their `first` things, and these things."""
+    """Return the group number of each item, 0.. in the order of the groups' `first` items, and these items."""
     heads = first == np.arange(len(first))
     return (np.cumsum(heads) - 1)[first], np.flatnonzero(heads)
 
 
 def first_of_each_group(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return, for each of `count` things of which `pairs` (n, 2) belong together, the lowest of its group, (count,).
+    """Return, for each of `count` items of which `pairs` (n, 2) belong together, the lowest of its group, (count,).
 
-    Each round hangs the first things of groups below those of lower groups that they are paired with.
+    Each round attaches the first items of groups to those of lower groups that they are paired with.
     """
     first = np.arange(count, dtype=np.int64)
     low, high = np.minimum(pairs[:, 0], pairs[:, 1]), np.maximum(pairs[:, 0], pairs[:, 1])

@@ -1,4 +1,4 @@
-"""The cells of a map dissolved into its connected regions, strip by strip."""
+"""Dissolving the cells of a map into connected regions, strip by strip."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -24,7 +24,7 @@ class Regions:
     codes : uint8 array (N,)
         Class of each region.
     cells : int64 array (N,)
-        How many it has.
+        Number of its cells.
     areas_ha : float64 array (N,)
         Sum of the areas of its cells (see :func:`geokd.maps.class_map.cell_areas_ha`), in hectares.
     confidence : float64 array (N,)
@@ -55,7 +55,7 @@ class Regions:
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
-    """What is carried from one strip to the next.
+    """State carried from one strip to the next.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class _Waiting:
     line : uint8 array (cols,)
         The last row.
     named : int
-        How many runs there were above it.
+        Number of runs above it.
     """
 
     sums: Regions
@@ -82,8 +82,8 @@ class _Waiting:
 def dissolve(class_map: ClassMap, strips: Iterable[slice], transform: Affine) -> Iterator[Regions]:
     """Dissolve the cells of a map into its connected regions, as soon as they are complete.
 
-    Polygons have corners where they turn alone. What a strip ends with waits for the next one: only the order of the
-    regions and the first corners of rings depend on the strips.
+    Polygons have corners only where they turn. Regions at the end of a strip wait for the next one: only the order of
+    the regions and the first corners of rings depend on the strips.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def _sums(runs: Runs, of_run: NDArray[np.int64], count: int, class_map: ClassMap
     np.minimum.at(least, region, np.minimum.reduceat(confidence, begin))
     cells = _summed(region, lengths, count)
     areas = cell_areas_ha(class_map.grid, rows)
-    typical = float(areas[0, 0])  # sums are exact where all cells are alike
+    typical = float(areas[0, 0])  # sums are exact where all cells are equal
     areas_ha = cells * typical
     if areas.strides != (0, 0):
         rest = np.add.reduceat(areas.reshape(-1) - typical, begin)
@@ -159,7 +159,7 @@ def _sums(runs: Runs, of_run: NDArray[np.int64], count: int, class_map: ClassMap
 
 
 def summed_up(regions: Regions, number: NDArray[np.int64]) -> Regions:
-    """Make one of regions that have the same `number`, (N,); polygons are left out."""
+    """Join regions with the same `number`, (N,); polygons are left out."""
     count = int(number.max(initial=-1)) + 1
     codes, least = np.empty(count, np.uint8), np.full(count, NODATA, np.uint8)
     codes[number] = regions.codes

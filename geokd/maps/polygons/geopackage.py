@@ -1,4 +1,4 @@
-"""The map as polygons in a GeoPackage that brings its own QGIS style."""
+"""The map as polygons in a GeoPackage with its own QGIS style."""
 
 import functools
 import sqlite3
@@ -21,7 +21,7 @@ from geokd.maps.qgis import polygons_qml
 
 LAYER = "land_use"
 
-_BATCH = 1_000_000  # corners of polygons that are written together, or some more
+_BATCH = 1_000_000  # about as many corners of polygons are written together
 
 # The columns, in the order and spelling that QGIS writes itself.
 _STYLE_TABLE = """
@@ -46,10 +46,10 @@ CREATE TABLE layer_styles (
 def write_polygons(class_map: ClassMap, path: Path, simplify_m: float = 0.0) -> NDArray[np.int64]:
     """Write the connected regions as layer `land_use`, with the legend's colours and titles as its default style.
 
-    Columns: class_value, class_name, class_title, area_ha, perimeter_m, mean_confidence and min_confidence (percent).
-    A map without classes gives an empty layer. It is the only layer, so that QGIS asks nothing when it is dragged in.
-    With `simplify_m` outlines are simplified (see :func:`geokd.maps.polygons.regions.regions_of`): area_ha stays that
-    of the cells, so that it agrees with the rasters, while perimeter_m is that of the simplified outline.
+    Columns: class_value, class_name, class_title, area_ha, perimeter_m, mean_confidence and min_confidence (percent). A
+    map without classes gives an empty layer. It is the only layer, so that QGIS opens it without a dialog. With
+    `simplify_m` outlines are simplified (see :func:`geokd.maps.polygons.regions.regions_of`): area_ha remains that of
+    the cells, so that it agrees with the rasters, while perimeter_m is that of the simplified outline.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def write_polygons(class_map: ClassMap, path: Path, simplify_m: float = 0.0) -> 
 
 
 def _in_batches(parts: Iterable[Regions]) -> Iterator[Regions]:
-    """Join parts to batches of :data:`_BATCH` corners or more; the last one has those that remain, or none."""
+    """Join parts to batches of :data:`_BATCH` corners or more; the last one has the rest, or none."""
     batch: list[Regions] = []
     corners = 0
     for regions in parts:

@@ -1,12 +1,12 @@
-"""The outlines of connected regions along the edges of their cells, as pieces that are found strip by strip.
+"""The outlines of connected regions along the edges of their cells, found in pieces, strip by strip.
 
 Each run of cells of one class in a row has a right side, walked downwards, and a left side, walked upwards. Where a
-side ends, the outline goes on along the line between two rows, or not, to another side: so the sides of all runs form
-rings, which have their region on the right hand in a map whose rows run downwards. A ring is kept as its corners from
-which it goes along a line: from (x, y) to the x of the next such corner, and on from there along the column.
+side ends, the outline continues to another side, directly or along the line between two rows: so the sides of all runs
+form rings, with their region on the right in a map whose rows run downwards. Of a ring, those corners are stored from
+which it runs along a line: from (x, y) to the x of the next such corner, and from there along the column.
 
-Where two runs of a class touch at a corner alone the ring goes on along the same run; if both turn out to be of one
-region, its ring would touch itself there, and its two halves are made rings of their own: a hole and what is around it.
+Where two runs of a class touch only at a corner, the ring continues along the same run; if both belong to one region,
+its ring would touch itself there, and is split into two rings: a hole and the ring around it.
 """
 
 from dataclasses import dataclass, fields
@@ -26,11 +26,11 @@ class Pieces:
     Parameters
     ----------
     regions : int64 array (N,)
-        What each is an outline of.
+        The region that each is an outline of.
     heads, nexts : int64 arrays (N,)
-        Names of its first side and of that which follows its last.
+        Names of its first side and of the side after its last.
     counts : int64 array (N,)
-        How many corners each has; all corners in a row:
+        Number of corners of each; all corners one after the other:
     corners : int32 array (2, M), columns and lines
     """
 
@@ -56,7 +56,7 @@ class Pieces:
 
 @dataclass(frozen=True, eq=False)
 class Touches:
-    """Corners at which two runs of a class touch, N of them: two heads change places if both runs are of one region.
+    """Corners at which two runs of a class touch, N of them: two heads are swapped if both runs are of one region.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ def trace(
 ) -> tuple[Pieces, Touches]:
     """Find the pieces of outlines between the first and the last row of some runs.
 
-    Of the first row the right sides are walked, of the last row the left ones: the others belong to the rows above and
-    below. Names of sides are those of their runs, `named` and on, doubled; those of left sides are odd.
+    Of the first row only the right sides are walked, of the last row only the left ones: the others belong to the rows
+    above and below. A side's name is twice the number of its run, counted from `named`; left sides are odd.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ def _following(runs: Runs, outlined: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _touches(runs: Runs, outlined: NDArray[np.bool_]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Return the upper and lower runs of one class that touch at a corner alone: falling ones, then rising ones."""
+    """Return the upper and lower runs of one class that touch only at a corner: falling ones, then rising ones."""
     upper, lower = runs.touching.T
     corner = np.flatnonzero((upper[1:] != upper[:-1]) & (lower[1:] != lower[:-1]))
     corner = corner[runs.rows[upper[corner]] == runs.rows[upper[corner + 1]]]
@@ -166,7 +166,7 @@ def _touches(runs: Runs, outlined: NDArray[np.bool_]) -> list[tuple[NDArray[np.i
 def _walk(
     starts: NDArray[np.int64], following: NDArray[np.int64], head: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Walk from all `starts` at once, each to before a head: sides piece by piece; how many; and the heads behind."""
+    """Walk from all `starts` at once, each up to a head: sides piece by piece; their number; the heads after them."""
     piece, at = np.arange(len(starts)), starts
     nexts, counts = np.zeros(len(starts), np.int64), np.zeros(len(starts), np.int64)
     rounds = []
@@ -184,9 +184,9 @@ def _walk(
 
 
 def polygons(pieces: Pieces, touches: Touches, count: int, transform: Affine) -> NDArray[np.object_]:
-    """Put pieces together that are complete, as polygons of the regions 0..`count` - 1, each of which has some.
+    """Join complete pieces to polygons of the regions 0..`count` - 1, each of which has some.
 
-    `transform` leads from columns and lines to the corners of the polygons.
+    `transform` maps columns and lines to the corners of the polygons.
     """
     if count == 0:
         return np.empty(0, object)
@@ -202,7 +202,7 @@ def polygons(pieces: Pieces, touches: Touches, count: int, transform: Affine) ->
     following[corner_ends - 1] = x[corner_ends - lengths]
     doubled = np.add.reduceat((following - x).astype(np.int64) * y, corner_ends - lengths)
     regions = pieces.regions[order[ring_ends - 1]]
-    rings = np.lexsort([doubled > 0, regions])  # of each region, first what is around it, then its holes
+    rings = np.lexsort([doubled > 0, regions])  # of each region, first its exterior, then its holes
 
     size = 2 * lengths[rings] + 1
     offsets = np.append(0, np.cumsum(size))
@@ -211,7 +211,7 @@ def polygons(pieces: Pieces, touches: Touches, count: int, transform: Affine) ->
     place = np.arange(own.sum()) + np.repeat(begin - np.cumsum(own) + own, own)
     out = np.repeat(offsets[1:] - 1 + 2 * (np.cumsum(own) - own), own) - 2 * np.arange(len(place))
     x, y, following = x[place], y[place], following[place]
-    corners = np.empty((offsets[-1], 2))  # the other way round: on the left, what is around lies anticlockwise
+    corners = np.empty((offsets[-1], 2))  # reversed: with the region on the left, exteriors are anticlockwise
     corners[out, 0], corners[out, 1] = transform @ (x, y)
     corners[out - 1, 0], corners[out - 1, 1] = transform @ (following, y)
     corners[offsets[:-1]] = corners[offsets[1:] - 1]
@@ -235,9 +235,9 @@ def _successors(pieces: Pieces, touches: Touches) -> NDArray[np.int64]:
 
 
 def _rings(following: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return things in the order in which they follow each other, ring by ring, and how many each ring has.
+    """Return items in the order in which they follow each other, ring by ring, and the number in each ring.
 
-    By doubling (Wyllie 1979): each looks ahead one, two, four, .. things.
+    By pointer doubling (Wyllie 1979): each looks ahead one, two, four, .. items.
     """
     first, ahead = np.arange(len(following)), following
     while np.any(first != first[following]):
@@ -245,7 +245,7 @@ def _rings(following: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.
         ahead = ahead[ahead]
     last = following == first
     ahead = np.where(last, np.arange(len(following)), following)
-    left = (~last).astype(np.int64)  # how many come behind each in its ring
+    left = (~last).astype(np.int64)  # number of items after each in its ring
     while not np.all(last[ahead]):
         left += left[ahead]
         ahead = ahead[ahead]

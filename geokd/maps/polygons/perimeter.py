@@ -1,4 +1,4 @@
-"""How long the borders of polygons are on the ground."""
+"""Ground length of the borders of polygons."""
 
 import numpy as np
 import pyproj
@@ -8,7 +8,7 @@ from rasterio.crs import CRS
 
 
 def perimeters_m(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.float64]:
-    """Return the length of all rings of each polygon in metres, (N,), those of holes too.
+    """Return the length of all rings of each polygon in metres, (N,), including holes.
 
     In a geographic CRS an edge is the line that is straight in longitude and latitude, measured on the ellipsoid:
     sqrt((M dlat)^2 + (N cos(lat) dlon)^2) with the radii of curvature M and N at the middle of the edge (Snyder 1987,

@@ -19,9 +19,9 @@ __all__ = ["Regions", "regions_of"]
 def regions_of(class_map: ClassMap, simplify_m: float = 0.0) -> Iterator[Regions]:
     """Dissolve the cells of a map into its connected regions, in world coordinates, as soon as they are complete.
 
-    What a strip ends with waits for the next strip; no region is cut, whatever the size of the strips. With
+    Regions at the end of a strip wait for the next one; no region is cut, whatever the size of the strips. With
     `simplify_m` outlines are simplified (see :func:`geokd.maps.polygons.simplify.simplify_outlines`), except for the
-    corners on the lines between strips; cells, areas and confidences stay those of the cells.
+    corners on the lines between strips; areas and confidences remain those of the cells.
     """
     transform = class_map.grid.transform
     if simplify_m == 0:
@@ -33,7 +33,7 @@ def regions_of(class_map: ClassMap, simplify_m: float = 0.0) -> Iterator[Regions
 
 
 def _simplified(class_map: ClassMap, simplify_m: float) -> Iterator[Regions]:
-    """Yield the regions with simplified polygons in (col, row) of the map; parts of one wait until it is complete."""
+    """Yield the regions with simplified polygons in (col, row) of the map; parts of a region wait for the rest."""
     height, width = class_map.grid.height, class_map.grid.width
     sums: Regions | None = None
     parts, region, upper = np.empty(0, object), np.zeros(0, np.int64), np.full(width, -1)
@@ -61,14 +61,14 @@ def _simplified(class_map: ClassMap, simplify_m: float) -> Iterator[Regions]:
 
 
 def _simplified_strip(class_map: ClassMap, rows: slice, simplify_m: float) -> Regions:
-    """Return the regions of a strip on its own."""
+    """Return the regions of a single strip."""
     strip = class_map.part(rows)
     found = next(dissolve(strip, [slice(0, strip.grid.height)], Affine.translation(0, rows.start)))
     return replace(found, polygons=simplify_outlines(found.polygons, class_map, rows, simplify_m))
 
 
 def _united(parts: NDArray[np.object_], region: NDArray[np.int64]) -> NDArray[np.object_]:
-    """Unite the parts of each region, in the order of these; neighbouring ones have all corners of a side in common."""
+    """Unite the parts of each region, in the order of these; neighbouring parts share all corners of a side."""
     order = np.argsort(region, kind="stable")
     parts, starts = parts[order], np.flatnonzero(np.diff(region[order], prepend=-1))
     united = parts[starts]
@@ -79,7 +79,7 @@ def _united(parts: NDArray[np.object_], region: NDArray[np.int64]) -> NDArray[np
 
 
 def _regions_along(regions: Regions, line: int, width: int) -> NDArray[np.int64]:
-    """Tell which region has an edge on a line between rows at each column, (width,); -1 where none has."""
+    """Return which region has an edge on a line between rows at each column, (width,); -1 where none has."""
     along = np.full(width, -1, np.int64)
     rings, region_of_ring = shapely.get_rings(regions.polygons, return_index=True)
     corners, ring_of_corner = shapely.get_coordinates(rings, return_index=True)

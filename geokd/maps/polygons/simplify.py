@@ -1,4 +1,4 @@
-"""Simpler outlines for the regions of a map, such that neighbours keep their borders in common."""
+"""Simplified outlines for the regions of a map; neighbours keep common borders."""
 
 import numpy as np
 import shapely
@@ -10,11 +10,11 @@ from geokd.maps.class_map import ClassMap
 def simplify_outlines(
     outlines: NDArray[np.object_], class_map: ClassMap, rows: slice, simplify_m: float
 ) -> NDArray[np.object_]:
-    """Leave out corners whose triangle covers less than a square of `simplify_m` (Visvalingam and Whyatt 1993).
+    """Remove corners whose triangle is smaller than a square of side `simplify_m` (Visvalingam and Whyatt 1993).
 
-    A border is simplified once for both its sides, and none comes to cross another. Corners at which three regions
-    meet stay; so does every corner where the map ends, and on the first and last line of the strip, where the next
-    one goes on.
+    A border is simplified once for both its sides, and borders never cross. Corners at which three regions meet are
+    kept; so are all corners at the end of the map, and on the first and last line of the strip, where the next one
+    continues.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def simplify_outlines(
     if len(outlines) == 0:
         return outlines
     across_m, down_m = class_map.grid.pixel_size_m
-    stretch = np.array([1.0, down_m / across_m])  # cells as they are on the ground, in units of their width
+    stretch = np.array([1.0, down_m / across_m])  # shape of cells on the ground, in units of their width
     whole = _with_meeting_corners(outlines, _meetings(class_map.codes, rows), rows.start)
     simpler = shapely.coverage_simplify(
         shapely.transform(whole, lambda xy: xy * stretch), simplify_m / across_m, simplify_boundary=False
@@ -42,7 +42,7 @@ def simplify_outlines(
 
 
 def _meetings(codes: NDArray[np.uint8], rows: slice) -> NDArray[np.bool_]:
-    """Tell at which corners of the cells of some rows, (rows + 1, cols + 1), three borders or more meet.
+    """Return at which corners of the cells of some rows, (rows + 1, cols + 1), three borders or more meet.
 
     Where another strip lies beyond the first or last line, that line counts as a border.
     """

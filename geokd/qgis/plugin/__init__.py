@@ -1,4 +1,4 @@
-"""geokd in the Processing toolbox of QGIS. The plugin needs no package of Python: it runs the program geokd."""
+"""geokd in the Processing toolbox of QGIS. The plugin needs no Python package: it runs the program geokd."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def classFactory(iface: Any) -> Any:  # noqa: N802  QGIS asks for this name
-    """Return the plugin, as QGIS asks for it."""
+    """Return the plugin; called by QGIS."""
     from .plugin import GeokdPlugin
 
     return GeokdPlugin()

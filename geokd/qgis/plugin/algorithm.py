@@ -25,7 +25,7 @@ from .parameters import Tool
 
 
 class GeokdAlgorithm(QgsProcessingAlgorithm):
-    """Runs geokd in a process of its own.
+    """Runs geokd in a separate process.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
         self._values: dict[str, object] = {}
 
     def createInstance(self) -> GeokdAlgorithm:  # noqa: N802
-        """Return a new one of its kind."""
+        """Return a new instance."""
         return GeokdAlgorithm(self._tool, self._help)
 
     def name(self) -> str:
@@ -60,7 +60,7 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
         return self._tool.group.lower()
 
     def tags(self) -> list[str]:
-        """Return words that lead to the tool in searches."""
+        """Return keywords for searches."""
         return self._tool.tags.split(",")
 
     def icon(self) -> QIcon:
@@ -93,12 +93,12 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
                 self.addOutput(output_definition(output))
 
     def canExecute(self) -> tuple[bool, str]:  # noqa: N802
-        """Tell whether geokd is there, and else what to do."""
+        """Return whether geokd is available, and otherwise the remedy."""
         executable, problem = self.provider().executable()
         return executable is not None, problem
 
     def checkParameterValues(self, parameters: dict[str, Any], context: QgsProcessingContext) -> tuple[bool, str]:  # noqa: N802
-        """Tell whether all that is needed is given."""
+        """Return whether all required parameters are given."""
         fine, problem = super().checkParameterValues(parameters, context)
         problem = problem if not fine else missing(self._tool, {k: v for k, v in parameters.items() if v is not None})
         return (False, problem) if problem else (True, "")
@@ -106,7 +106,7 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
     def prepareAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> bool:
-        """Read what is given while layers may be asked: in the main thread."""
+        """Read the parameters in the main thread, where layers can be used."""
         reader = Reader(self, parameters, context, feedback)
         self._values = {p.name: reader.value(p) for p in self._tool.parameters}
         return True
@@ -114,12 +114,12 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
     def processAlgorithm(  # noqa: N802
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, object]:
-        """Run the command, and hand on what it made."""
+        """Run the command, and return its outputs."""
         tool, values = self._tool, self._values
         finished = self._run(command(tool, values), feedback, may_skip=values.get("ON_ERROR") == "skip")
         if finished.stopped:
             if any(p.name == "RESUME" for p in tool.parameters):
-                feedback.pushInfo("What is done is kept: continue with RESUME (Continue an interrupted run).")
+                feedback.pushInfo("Finished parts are kept: continue with RESUME (Continue an interrupted run).")
             return {}
         documents = read_documents(finished.stdout) if "--json" in tool.always else []
         if tool.name == "train":
@@ -146,7 +146,7 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
         Raises
         ------
         QgsProcessingException
-            If it fails: in geokd's own words.
+            If it fails, with geokd's message.
         """
         executable, problem = self.provider().executable()
         if executable is None:
@@ -172,7 +172,7 @@ class GeokdAlgorithm(QgsProcessingAlgorithm):
         finished = run(whole, environment, hear, lambda: not feedback.isCanceled(), own_group=own_group)
         if finished.stopped or not finished.code:
             return finished
-        problem = "\n".join(errors) or f"geokd ended with exit code {finished.code}; its messages stand above."
+        problem = "\n".join(errors) or f"geokd ended with exit code {finished.code}; see its messages above."
         if may_skip and finished.stdout.strip():
             feedback.reportError(problem, False)
             return finished

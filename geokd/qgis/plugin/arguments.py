@@ -12,7 +12,7 @@ Value = object
 
 
 def missing(tool: Tool, values: Mapping[str, Value]) -> str:
-    """Return what to tell the user if none of the inputs that a tool needs is given; empty if all is well."""
+    """Return a message if none of the inputs that a tool needs is given; empty if there is no problem."""
     if not tool.one_of or any(_given(values.get(name)) for name in tool.one_of):
         return ""
     labels = [parameter.label for parameter in tool.parameters if parameter.name in tool.one_of]

@@ -1,4 +1,4 @@
-"""Running geokd in a process of its own: its talk line by line, and a stop that leaves nothing running."""
+"""Running geokd in a separate process: its messages line by line, and stopping it with all its workers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import IO, Any, Callable
 
 _POLL_S = 0.2
 _PATIENCE_S = 15.0
-"""Time that geokd has to close its files once it is asked to stop."""
+"""Time that geokd has to close its files after a request to stop."""
 
 
 @dataclass(frozen=True)
 class News:
-    """A line of geokd's stderr: a message, perhaps empty, and how much of the present stage is done, in percent."""
+    """A line of geokd's stderr: a message, which may be empty, and the progress of the current stage, in percent."""
 
     message: str
     percent: float | None = None
@@ -36,7 +36,7 @@ class Finished:
 
 
 def read_news(line: str) -> News:
-    """Read a line of stderr: JSON of `--progress json`, or plain text of a command without it."""
+    """Read a line of stderr: JSON of `--progress json`, or plain text of a command that does not have it."""
     line = line.rstrip("\r\n")
     try:
         found = json.loads(line)
@@ -51,7 +51,7 @@ def read_news(line: str) -> News:
 
 
 def read_documents(stdout: str) -> list[dict[str, Any]]:
-    """Read what a command with `--json` writes to stdout: one object in all, or one a line."""
+    """Read what a command with `--json` writes to stdout: a single object, or one per line."""
     try:
         found = [json.loads(stdout)]
     except ValueError:
@@ -74,11 +74,11 @@ def run(
     command : sequence of str
     environment : mapping
     hear : callable
-        Takes each line of stderr, in this thread.
+        Receives each line of stderr, in this thread.
     wanted : callable
-        Is asked several times a second.
+        Is called several times a second.
     own_group : bool
-        Whether the process and its workers are stopped together. Without, Ctrl-C in a terminal reaches all of them.
+        Whether the process and its workers are stopped together. Otherwise, Ctrl-C in a terminal reaches all of them.
     """
     process = start(command, environment, own_group=own_group)
     lines: queue.Queue[str] = queue.Queue()
@@ -96,7 +96,7 @@ def run(
                 stopped = True
                 stop(process, own_group=own_group)
             _hear_all(lines, hear, _POLL_S)
-        for reader in readers:  # to the end of what is in the pipes; a worker that holds them open is not waited for
+        for reader in readers:  # to the end of the pipes' content; a worker that keeps them open is not waited for
             reader.join(_PATIENCE_S if not stopped else _POLL_S)
         _hear_all(lines, hear, 0)
     finally:
@@ -106,7 +106,7 @@ def run(
 
 
 def start(command: Sequence[str], environment: Mapping[str, str], *, own_group: bool = True) -> subprocess.Popen[str]:
-    """Start a command, in a process group of its own or not, without a window."""
+    """Start a command, optionally in a new process group, without a window."""
     group: dict[str, Any] = {"start_new_session": own_group}
     if sys.platform == "win32":
         new = subprocess.CREATE_NEW_PROCESS_GROUP if own_group else 0
@@ -124,7 +124,7 @@ def start(command: Sequence[str], environment: Mapping[str, str], *, own_group: 
 
 
 def stop(process: subprocess.Popen[str], *, own_group: bool = True) -> None:
-    """Ask a process to stop as Ctrl-C does, wait, and end it; with all its workers if it has a group of its own."""
+    """Ask a process to stop as Ctrl-C does, wait, and end it; with all its workers if it has its own process group."""
     if sys.platform == "win32":
         process.send_signal(signal.CTRL_BREAK_EVENT)
     else:
@@ -140,7 +140,7 @@ def stop(process: subprocess.Popen[str], *, own_group: bool = True) -> None:
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:
-    """End what is left of a process and of those that it started."""
+    """End the rest of a process and of those that it started."""
     if sys.platform == "win32":
         taskkill = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
         command = [taskkill, "/T", "/F", "/PID", str(process.pid)]
@@ -160,7 +160,7 @@ def _forward(pipe: IO[str] | None, take: Callable[[str], None]) -> None:
 
 
 def _hear_all(lines: queue.Queue[str], hear: Callable[[News], None], seconds: float) -> None:
-    """Hand on the lines that are there; wait at most `seconds` for the first."""
+    """Pass on the available lines; wait at most `seconds` for the first."""
     try:
         hear(read_news(lines.get(timeout=seconds) if seconds else lines.get_nowait()))
         while True:

@@ -1,4 +1,4 @@
-"""Names that stand in `Qgis` from QGIS 3.36 on, with scopes as Qt 6 wants them, and in QGIS 3.22 elsewhere."""
+"""Names that are in `Qgis` since QGIS 3.36, with scopes for Qt 6, and elsewhere in QGIS 3.22."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters and outputs of a tool as QGIS has them, and the plain values that the user gave."""
+"""Parameters and outputs of a tool as QGIS objects, and the plain values that the user gave."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _OUTPUTS = {
 
 
 def output_definition(output: Output) -> Any:
-    """Return an output as QGIS has it."""
+    """Return an output as a QGIS object."""
     return _OUTPUTS[output.kind](output.name, output.label)
 
 
 def parameter_definition(p: Parameter, help_text: str) -> Any:
-    """Return a parameter as QGIS has it."""
+    """Return a parameter as a QGIS object."""
     made = _definition(p if p.default is None or p.kind == "file" else replace(p, optional=False))
     if p.advanced:
         made.setFlags(made.flags() | compat.ADVANCED)
@@ -115,7 +115,7 @@ def _definition(p: Parameter) -> Any:  # noqa: PLR0911  a line a kind
 
 
 class Reader:
-    """Reads what the user gave for the parameters of an algorithm; in the main thread, where layers live."""
+    """Reads the user's values for the parameters of an algorithm; in the main thread, where layers live."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class Reader:
         Raises
         ------
         QgsProcessingException
-            If a layer is none that geokd can read.
+            If geokd cannot read a layer.
         """
         given = self._given.get(p.name)
         if (given is None or given == NULL) and p.optional and p.default is None:
@@ -166,7 +166,7 @@ class Reader:
         return self._vector_of_any(name)[0]
 
     def _vector_of_any(self, name: str) -> tuple[str, str]:
-        """Return file and layer: the layer's own, or a copy of what is selected, filtered, or not in a file."""
+        """Return file and layer: the layer's own, or a copy if it is selected, filtered, or not in a file."""
         path, layer = self._algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
             self._given,
             name,
@@ -221,7 +221,7 @@ class Reader:
 
 
 def _source(layer: Any, provider: str) -> str:
-    """Return the file of a layer, or what GDAL opens in its place."""
+    """Return the file of a layer, or another name for GDAL."""
     if layer.providerType() != provider:
         raise QgsProcessingException(
             f"The layer {layer.name()} is of {layer.providerType()}: geokd reads files; save it as GeoTIFF first."

@@ -1,4 +1,4 @@
-"""The environment of geokd's process: that of QGIS, without what leads another Python or GDAL astray."""
+"""The environment of geokd's process: that of QGIS, without variables that affect another Python or GDAL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_QGIS = re.compile(r"(^|[\\/])(qgis|osgeo4w)", re.IGNORECASE)
 
 
 def cleaned(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what is kept of an environment; folders of QGIS are taken out of PATH."""
+    """Return the variables to keep; folders of QGIS are removed from PATH."""
     kept = {name: value for name, value in environment.items() if not _DROPPED.fullmatch(name)}
     paths = {name: value.split(os.pathsep) for name, value in kept.items() if name.upper() == "PATH"}
     return kept | {

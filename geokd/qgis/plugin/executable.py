@@ -14,7 +14,7 @@ from pathlib import Path
 from .environment import cleaned
 
 OLDEST = (0, 2, 0)
-"""The first version that tells its progress as JSON."""
+"""The first version that reports its progress as JSON."""
 INSTALL = "pipx install geokd"
 RECORD = "executable.txt"
 """Beside this file: the geokd that put the plugin into the profile, written by `geokd qgis-plugin --install`."""
@@ -25,7 +25,7 @@ _ENVIRONMENTS = ("miniforge3", "mambaforge", "miniconda3", "anaconda3", "microma
 
 @dataclass(frozen=True)
 class Executable:
-    """A geokd that answers.
+    """A geokd that runs.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Executable:
 
 @dataclass(frozen=True)
 class Search:
-    """Where to look.
+    """Places to search.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Search:
     environment : mapping
         Of QGIS's process.
     home : Path
-        The user's own folder.
+        The user's home folder.
     profile : Path or None
         Folder of QGIS's profile.
     recorded : str
@@ -63,7 +63,7 @@ class Search:
 
 
 def find(search: Search) -> tuple[Executable | None, str]:
-    """Return the first geokd that answers and is new enough, and else a sentence that tells what to do."""
+    """Return the first geokd that answers and is new enough, or else a sentence with the remedy."""
     found: list[str] = []
     for path in [search.setting] if search.setting else candidates(search):
         if not os.path.isfile(path):
@@ -75,14 +75,17 @@ def find(search: Search) -> tuple[Executable | None, str]:
     if search.setting and not found:
         return None, f"There is no file {search.setting}: correct the path of geokd in the settings of Processing."
     if search.setting:
-        return None, f"geokd {_dotted(OLDEST)} or newer is needed; set is {found[0]}. Correct it in the settings."
+        return (
+            None,
+            f"geokd {_dotted(OLDEST)} or newer is needed; the settings name {found[0]}. Correct the path there.",
+        )
     if found:
-        return None, f"geokd {_dotted(OLDEST)} or newer is needed; there is {', '.join(found)}. Run: {INSTALL} --force"
+        return None, f"geokd {_dotted(OLDEST)} or newer is needed; found: {', '.join(found)}. Run: {INSTALL} --force"
     return None, f"geokd was not found. Install it with: {INSTALL} (or set its path in the settings of Processing)."
 
 
 def candidates(search: Search) -> Iterator[str]:
-    """Paths at which geokd may be, each once, the most wanted first."""
+    """Possible paths of geokd, each once, in order of preference."""
     named = dict.fromkeys(_places(search))
     yield from (str(path) for path in named)
 
@@ -119,7 +122,7 @@ def _places(search: Search) -> Iterator[Path | str]:
 
 
 def ask_version(path: str, environment: Mapping[str, str]) -> tuple[int, ...] | None:
-    """Run `geokd --version`; return the version, or None if it is no geokd that runs."""
+    """Run `geokd --version`; return the version, or None if it is not a working geokd."""
     try:
         done = subprocess.run(  # nosec B603  # a list of arguments; no shell
             [path, "--version"],

@@ -18,9 +18,9 @@ _RANK = "geokd/rank"
 
 
 class _Placed(QgsProcessingLayerPostProcessorInterface):
-    """Gives a layer the style that lies beside or within its file, and puts it into its group."""
+    """Gives a layer the style that is stored beside or in its file, and moves it to its group."""
 
-    _alive: ClassVar[list[_Placed]] = []  # QGIS keeps no reference to what Python made
+    _alive: ClassVar[list[_Placed]] = []  # QGIS keeps no reference to Python objects
 
     def __init__(self, group: str, rank: int = 0, *, shown: bool = True) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class _Placed(QgsProcessingLayerPostProcessorInterface):
 
 
 def load(layers: list[Layer], context: QgsProcessingContext) -> None:
-    """Have QGIS open layers when the tool is done."""
+    """Let QGIS open layers when the tool is done."""
     if context.project() is None:
         return
     for rank, layer in enumerate(layers):
@@ -64,7 +64,7 @@ def load(layers: list[Layer], context: QgsProcessingContext) -> None:
 
 
 def keep_style(path: str, context: QgsProcessingContext) -> None:
-    """Have a layer that QGIS opens anyway come up in its own style."""
+    """Give a layer that QGIS opens anyway its own style."""
     if path in context.layersToLoadOnCompletion():
         details = context.layerToLoadOnCompletionDetails(path)
         details.setPostProcessor(_Placed(""))

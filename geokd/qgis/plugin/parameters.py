@@ -1,4 +1,4 @@
-"""What a tool is, and the parameters that several tools have. No QGIS in here."""
+"""Tools, and the parameters that several tools share. Independent of QGIS."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class Parameter:
         "choice", "extent", "field", "crs", "folder out", "file out", "points out".
     label : str
     option : str
-        Of the command; empty: an argument without one, or nothing that geokd is told.
+        Of the command; empty: an argument without one, or not passed to geokd.
     default : object
     optional : bool
-        Whether it may be left empty; what has a default never is, but for files.
+        Whether it may be empty; parameters with a default never are, except files.
     advanced : bool
     choices : tuple of str
     limits : tuple of float
-        The least value, and perhaps the greatest.
+        The minimum, and optionally the maximum.
     of : str
-        The layer whose field it is; or for what file dialogs look.
+        The layer whose field it is; or the filter of file dialogs.
     help : str
-        In place of the help of the command's option.
+        Replaces the help of the command's option.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Output:
-    """What a tool hands on to models: "raster", "vector", "file", "folder", "number" or "text"."""
+    """Output of a tool for models: "raster", "vector", "file", "folder", "number" or "text"."""
 
     name: str
     kind: str
@@ -69,12 +69,12 @@ class Tool:
     always : tuple of str
         Options that are always given.
     one_of : tuple of str
-        Parameters of which one at least is needed.
+        Parameters of which at least one is needed.
     tags : str
     command : str
         Of geokd; empty: the tool's name.
     help : str
-        In place of the command's own help.
+        Replaces the command's own help.
     """
 
     name: str
@@ -106,9 +106,9 @@ SCENE = P("SCENE", "raster", "Scene (raster layer)")
 SCENE_SHOWN = P("SCENE", "raster", "Scene, for the pictures (default: the one that was mapped)", "--scene")
 PRODUCT = P("PRODUCT", "file", "Or a product (.SAFE folder or .zip, Landsat folder or .tar, STAC item)")
 LABELS = P("LABELS", "polygons", "Interpreted polygons", "--labels")
-MASK = P("MASK", "text", "Pixels to leave out (as scl:3,8,9 or qa_pixel:cloud,shadow, or a raster file)", "--mask")
+MASK = P("MASK", "text", "Mask (such as scl:3,8,9 or qa_pixel:cloud,shadow, or a raster file)", "--mask")
 AOI = P("AOI", "polygons", "Area of interest (polygons)", "--aoi")
-EXTENT = P("EXTENT", "extent", "Extent to map", "--bbox", help="Map a box alone, in any coordinate system.")
+EXTENT = P("EXTENT", "extent", "Extent to map", "--bbox", help="Area of interest as a box, in any coordinate system.")
 OUTPUT = P("OUTPUT", "folder out", "Folder for the outputs", "--output", optional=False)
 OVERWRITE = P("OVERWRITE", "flag", "Replace outputs that exist", "--overwrite", default=False, advanced=True)
 LOAD = P("LOAD", "flag", "Open the layers in QGIS, in a group", default=True)
@@ -132,21 +132,21 @@ ACCURACY_WITHIN = P(
 AREA_WITHIN = P(
     "AREA_WITHIN",
     "lines",
-    "Wanted half-widths of the intervals of areas, in percent (as Forest=10, Pasture=20)",
+    "Wanted half-widths of the intervals of areas, in percent (such as Forest=10, Pasture=20)",
     "--area-within",
     advanced=True,
 )
 EXPECT = P(
     "EXPECT",
     "lines",
-    "Expected user's accuracies in percent (as 85; Forest=95, Pasture=60)",
+    "Expected user's accuracies in percent (such as 85; Forest=95, Pasture=60)",
     "--expect",
     advanced=True,
 )
 MIN_PER_CLASS = P(
     "MIN_PER_CLASS", "integer", "Minimum number of points in each class", "--min-per-class", advanced=True, limits=(2,)
 )
-BIDX = P("BIDX", "text", "Numbers of the bands, in the model's order (as 3,2,1)", "--bidx", advanced=True)
+BIDX = P("BIDX", "text", "Numbers of the bands, in the model's order (such as 3,2,1)", "--bidx", advanced=True)
 NODATA = P("NODATA", "number", "Value of missing pixels", "--nodata", advanced=True)
 STRIDE = P("STRIDE", "integer", "Distance between patches in pixels", "--stride", advanced=True, limits=(1,))
 WORKERS = P("WORKERS", "integer", "Workers", "--workers", advanced=True, limits=(1,))
@@ -177,7 +177,7 @@ MAP_OUTPUTS = (
     Output("SUMMARY", "file", "Areas of classes (CSV)"),
     Output("MANIFEST", "file", "Manifest (JSON)"),
 )
-SOURCES_OUTPUT = Output("SOURCES_RASTER", "raster", "Map from which each cell comes")
+SOURCES_OUTPUT = Output("SOURCES_RASTER", "raster", "Map that each cell comes from")
 FOLDER = Output("OUTPUT", "folder", "Folder of the outputs")
 
 AS_JSON = ("--json", "--progress", "json")

@@ -1,4 +1,4 @@
-"""The plugin: it brings the provider, and takes it away."""
+"""The plugin: it adds the provider, and removes it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from .provider import GeokdProvider
 
 
 class GeokdPlugin:
-    """What QGIS loads."""
+    """The object that QGIS loads."""
 
     def __init__(self) -> None:
         self.provider: GeokdProvider | None = None
 
     def initProcessing(self) -> None:  # noqa: N802
-        """Add the provider; `qgis_process` calls no more than this."""
+        """Add the provider; `qgis_process` calls only this."""
         self.provider = GeokdProvider()
         QgsApplication.processingRegistry().addProvider(self.provider)
 
@@ -23,7 +23,7 @@ class GeokdPlugin:
         self.initProcessing()
 
     def unload(self) -> None:
-        """Take the provider away."""
+        """Remove the provider."""
         if self.provider is not None:
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None

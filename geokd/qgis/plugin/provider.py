@@ -18,7 +18,7 @@ from .tools import TOOLS
 _HERE = Path(__file__).parent
 _SETTING = "GEOKD_EXECUTABLE"
 _REMEMBERED_S = 30.0
-"""For so long a search counts: the toolbox asks each tool whether it can run."""
+"""Time for which a search is valid: the toolbox asks each tool whether it can run."""
 
 
 class GeokdProvider(QgsProcessingProvider):
@@ -38,7 +38,7 @@ class GeokdProvider(QgsProcessingProvider):
         return "geokd"
 
     def longName(self) -> str:  # noqa: N802
-        """Return the name with what it is about."""
+        """Return the name with a description."""
         return "geokd (land-use maps)"
 
     def icon(self) -> QIcon:
@@ -46,30 +46,30 @@ class GeokdProvider(QgsProcessingProvider):
         return QIcon(str(_HERE / "icon.svg"))
 
     def load(self) -> bool:
-        """Offer the setting among those of Processing."""
+        """Add the setting to those of Processing."""
         config = _processing_config()
         if config is not None:
             ProcessingConfig, Setting = config  # noqa: N806
             ProcessingConfig.settingIcons["geokd"] = self.icon()
-            label = "Path of geokd (empty: it is looked for)"
+            label = "Path of geokd (empty: searched automatically)"
             ProcessingConfig.addSetting(Setting("geokd", _SETTING, label, "", valuetype=Setting.FILE))
             ProcessingConfig.readSettings()
         self.refreshAlgorithms()
         return True
 
     def unload(self) -> None:
-        """Take the setting away."""
+        """Remove the setting."""
         config = _processing_config()
         if config is not None:
             config[0].removeSetting(_SETTING)
 
     def loadAlgorithms(self) -> None:  # noqa: N802
-        """List all tools, whether geokd is found or not: each says what is missing."""
+        """List all tools, whether geokd is found or not: each reports what is missing."""
         for tool in TOOLS:
             self.addAlgorithm(GeokdAlgorithm(tool, self.help.get(tool.name, {})))
 
     def executable(self) -> tuple[Executable | None, str]:
-        """Return geokd, or the sentence that tells what is missing."""
+        """Return geokd, or a sentence about what is missing."""
         search = Search(
             str(QgsSettings().value(f"Processing/Configuration/{_SETTING}", "") or "").strip(),
             dict(os.environ),
@@ -84,7 +84,7 @@ class GeokdProvider(QgsProcessingProvider):
 
 
 def _processing_config() -> tuple[Any, Any] | None:
-    """Return what holds the settings of Processing; None where its own plugin is not loaded."""
+    """Return the settings of Processing; None if its plugin is not loaded."""
     try:
         from processing.core.ProcessingConfig import ProcessingConfig, Setting
     except ImportError:

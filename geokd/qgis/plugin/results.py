@@ -1,4 +1,4 @@
-"""From what geokd prints to the outputs of a tool, and the layers to open."""
+"""From geokd's output to the outputs of a tool, and the layers to open."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _files_of_map(folder: str, document: Mapping[str, Any]) -> dict[str, object]
 
 
 def layers(values: Mapping[str, object], documents: Sequence[Mapping[str, Any]]) -> list[Layer]:
-    """Return the layers of all maps that were made, a group a map."""
+    """Return the layers of all maps that were made, one group per map."""
     folder, found = str(values.get("OUTPUT") or ""), []
     for document in documents:
         files = document.get("outputs")

@@ -1,4 +1,4 @@
-"""Tools that make maps: names, kinds and defaults of their parameters. No QGIS in here."""
+"""Tools that make maps: names, kinds and defaults of their parameters. Independent of QGIS."""
 
 from __future__ import annotations
 
@@ -60,26 +60,34 @@ CLASSIFY = Tool(
         P(
             "MIN_CONFIDENCE_OF",
             "lines",
-            "Other minimum confidences of classes (as Pasture=0.7, Forest=0.5)",
+            "Other minimum confidences of classes (such as Pasture=0.7, Forest=0.5)",
             "--min-confidence-of",
             advanced=True,
         ),
-        P("SIMPLIFY", "number", "Simplify outlines by metres (0: not)", "--simplify", 0.0, advanced=True, limits=(0,)),
+        P(
+            "SIMPLIFY",
+            "number",
+            "Tolerance of simplified outlines in metres (0: not simplified)",
+            "--simplify",
+            0.0,
+            advanced=True,
+            limits=(0,),
+        ),
         P(
             "BANDS",
             "text",
-            "Scene of one file for each band (as red=a.tif,green=b.tif)",
+            "Scene with one file for each band (such as red=a.tif,green=b.tif)",
             "--bands",
             advanced=True,
         ),
         *READING,
         MIN_VALID_SHARE,
-        P("ACQUIRED", "text", "Acquisition date (as 2016-01-12)", "--acquired", advanced=True),
-        P("MEMORY", "text", "Memory limit (as 800MB or 2GB)", "--memory", "1GB", advanced=True),
+        P("ACQUIRED", "text", "Acquisition date (such as 2016-01-12)", "--acquired", advanced=True),
+        P("MEMORY", "text", "Memory limit (such as 800MB or 2GB)", "--memory", "1GB", advanced=True),
         WORKERS,
         P("PROCESSES", "flag", "Work in processes, not threads", "--processes", default=False, advanced=True),
         P("SCHEDULER", "text", "Dask cluster: address or scheduler file", "--scheduler", advanced=True),
-        P("DASHBOARD", "flag", "Print the address of Dask's page", "--dashboard", default=False, advanced=True),
+        P("DASHBOARD", "flag", "Print the address of the Dask dashboard", "--dashboard", default=False, advanced=True),
         OVERWRITE,
         OUTPUT,
     ),
@@ -119,11 +127,11 @@ MOSAIC = Tool(
     (
         P("MAPS", "rasters", "Maps (<scene>_landuse.tif)", optional=False),
         P("NAME", "text", "Name of the mosaic", default="mosaic", optional=False),
-        P("BY", "choice", "What decides where maps overlap", "--by", choices=("probability", "confidence")),
+        P("BY", "choice", "Which map is used where maps overlap", "--by", choices=("probability", "confidence")),
         P("CRS", "crs", "Coordinate system", "--crs"),
         P("RESOLUTION", "number", "Side of a cell in units of the coordinate system", "--resolution"),
         POLYGONS,
-        P("SOURCES", "flag", "Write from which map each cell comes", "--sources", default=False, advanced=True),
+        P("SOURCES", "flag", "Write which map each cell comes from", "--sources", default=False, advanced=True),
         LOAD,
         OVERWRITE,
         NAMED_OUTPUT,
@@ -140,7 +148,14 @@ COMPOSITE = Tool(
         P("MAPS", "rasters", "Maps of one place, with probabilities (<scene>_landuse.tif)", optional=False),
         P("NAME", "text", "Name of the composite", default="composite", optional=False),
         *(p for p in MOSAIC.parameters if p.name in ("CRS", "RESOLUTION", "POLYGONS")),
-        P("SOURCES", "flag", "Write which map is the surest of each cell", "--sources", default=False, advanced=True),
+        P(
+            "SOURCES",
+            "flag",
+            "Write which map has the highest confidence in each cell",
+            "--sources",
+            default=False,
+            advanced=True,
+        ),
         LOAD,
         OVERWRITE,
         NAMED_OUTPUT,
@@ -155,7 +170,7 @@ STYLE = Tool(
     "Mapping",
     (
         replace(MAP, optional=True),
-        replace(MODEL, label="Or a model (name of one that ships, or an .onnx file)", option="", default=None),
+        replace(MODEL, label="Or a model (name of a shipped one, or an .onnx file)", option="", default=None),
         P("LEGEND", "file", "Legend (.toml, .csv, or a .qml that QGIS saved)", optional=False),
         P("NAME", "text", "Name of the result", default="styled", optional=False),
         LOAD,
@@ -166,9 +181,9 @@ STYLE = Tool(
     ("LEGEND", "MAP", "MODEL"),
     one_of=("MAP", "MODEL"),
     tags="legend,colour,reclassify,merge classes",
-    help="Give a map or a model names, colours and classes of your own.\n\nThe legend is a .toml, a .csv with the"
-    " columns from,title,color_hint, or a .qml saved by QGIS. Classes that are not in it stay as they are;"
-    " several of one title are merged. All files of the map must lie beside it.",
+    help="Give a map or a model your own class names and colours, and merge classes.\n\nThe legend is a .toml, a .csv"
+    " with the columns from,title,color_hint, or a .qml saved by QGIS. Classes that are not in it do not change;"
+    " classes with the same title are merged. All files of the map must lie beside it.",
 )
 
 MAPPING = (CLASSIFY, INFO, MOSAIC, COMPOSITE, STYLE)

@@ -1,4 +1,4 @@
-"""Tools that measure maps and models, and correct maps. No QGIS in here."""
+"""Tools that measure maps and models, and correct maps. Independent of QGIS."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PLAN = Tool(
     tags="accuracy,validation,stratified random sample,sample size",
     command="sample",
     help="Find out how many points of a map must be labelled for intervals of a wanted width, and how long that takes."
-    "\n\nNo points are drawn. The tool that draws them takes the same widths.",
+    "\n\nNo points are drawn. The tool that draws them has the same parameters for the widths.",
 )
 SAMPLE = Tool(
     "sample",
@@ -81,7 +81,7 @@ SAMPLE = Tool(
 )
 REVIEW = Tool(
     "review",
-    "Choose doubtful cells to correct",
+    "Choose uncertain cells to correct",
     "Quality",
     (
         MAP,

@@ -61,9 +61,15 @@ TRAIN = Tool(
         ),
         P("INIT", "file", "Model to train further (name or .onnx file)", "--init", of="Models (*.onnx)"),
         P("RECIPE", "file", "Recipe (TOML)", "--recipe", of="Recipes (*.toml)"),
-        P("SET", "lines", "Changes of the recipe, separated by commas (as student.epochs=5)", "--set"),
+        P("SET", "lines", "Changes of the recipe, separated by commas (such as student.epochs=5)", "--set"),
         P("VALIDATION", "file", "Chips for validation", "--validation"),
-        P("UNLABELLED", "files", "Scenes on which the answers of the model are kept", "--unlabelled", advanced=True),
+        P(
+            "UNLABELLED",
+            "files",
+            "Scenes on which the answers of the model are preserved",
+            "--unlabelled",
+            advanced=True,
+        ),
         P("RESUME", "flag", "Continue the run in the folder", "--resume", default=False, advanced=True),
         replace(OUTPUT, label="Folder of the run"),
     ),
@@ -71,11 +77,11 @@ TRAIN = Tool(
     ("CHIPS",),
     always=AS_JSON,
     tags="distillation,deep learning",
-    help="Train a model on labelled chips or scenes by distillation, and write it as bundles to map with.\n\nA teacher"
-    " is trained first, its answers are kept, and a small student learns from labels and answers. A table (.toml or"
-    " .csv) lists scenes with rasters or polygons that label their pixels; from it a student is made that gives a class"
-    " for every pixel, and its recipe must name the classes.\n\nWith a model to train further, chips cut from the cells"
-    " of a review teach it what it got wrong. Training needs PyTorch in geokd's environment.",
+    help="Train a model on labelled chips or scenes by distillation, and write it as bundles for mapping.\n\nA teacher"
+    " is trained first, its answers are stored, and a small student is trained on labels and answers. A table (.toml or"
+    " .csv) lists scenes with rasters or polygons that label their pixels; it gives a student that classifies"
+    " every pixel, and its recipe must name the classes.\n\nA model to train further learns from chips cut around"
+    " the cells of a review. Training needs PyTorch in geokd's environment.",
 )
 
 TRAINING = (TILE, TRAIN)

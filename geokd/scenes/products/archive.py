@@ -1,4 +1,4 @@
-"""Folders, .zip and .tar files of products: the names in them, and how GDAL and Python read what they hold."""
+"""Folders, .zip and .tar files of products: the names in them, and how GDAL and Python read their content."""
 
 import tarfile
 import zipfile
@@ -15,33 +15,33 @@ _TARS = (".tar", ".tar.gz", ".tgz")
 
 @dataclass(frozen=True)
 class Archive:
-    """A folder, or a file that holds one.
+    """A folder, or an archive of one.
 
     Parameters
     ----------
     path : Path
         Absolute.
     names : tuple of str
-        Of the files in it, relative, with `/`.
+        Paths of the files in it, relative, with `/`.
     """
 
     path: Path
     names: tuple[str, ...]
 
     def raster(self, name: str) -> str:
-        """Return what GDAL opens for a file in it."""
+        """Return GDAL's name of a file in it."""
         if self.path.is_dir():
             return str(self.path / name)
         driver = "/vsizip/" if self.path.suffix.lower() == ".zip" else "/vsitar/"
         return f"{driver}{self.path.as_posix()}/{name}"
 
     def read(self, name: str) -> bytes:
-        """Read a file of metadata.
+        """Read a metadata file.
 
         Raises
         ------
         SceneError
-            If it cannot be read, or is too large for such a one.
+            If it cannot be read, or is too large for metadata.
         """
         try:
             content = self._read(name)
@@ -49,7 +49,7 @@ class Archive:
             raise SceneError(f"{name} in {self.path} cannot be read: {error}; copy or download it again") from error
         if len(content) > _MOST_TEXT_BYTES:
             raise SceneError(
-                f"{name} in {self.path} is larger than {_MOST_TEXT_BYTES:,} bytes: it is no metadata of a product"
+                f"{name} in {self.path} is larger than {_MOST_TEXT_BYTES:,} bytes, too large for metadata of a product"
             )
         return content
 

@@ -1,14 +1,14 @@
-"""Bands as files of their own: named by the user, or lying in a folder under names that tell."""
+"""Single-band files: named by the user, or found in a folder by their names."""
 
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from geokd.errors import CallError, SceneError, named, one_message
-from geokd.scenes.acquisition import told_acquisition
+from geokd.scenes.acquisition import known_acquisition
 from geokd.scenes.products.archive import Archive
 from geokd.scenes.products.product import BandFile, Product, ProductBand
-from geokd.scenes.sensors import BAND_NAMES, SENTINEL_2, told_sensor
+from geokd.scenes.sensors import BAND_NAMES, SENTINEL_2, known_sensor
 from geokd.text import file_name, without_secrets
 
 _NAMED = re.compile(r"[A-Za-z]\w*=.+")
@@ -21,9 +21,9 @@ _MASK = re.compile(r"[_.-](?P<mask>SCL|QA_PIXEL|Fmask|udm2)(?:_\d\dm)?\.(?:tiff?
 
 
 def read_band_list(text: str) -> Product | None:
-    """Read `red=a.tif,green=b.tif,...`; None if it is no such list.
+    """Read `red=a.tif,green=b.tif,...`; None if it is not such a list.
 
-    A file may have the number of the band in it after a colon.
+    A file may be followed by a colon and the number of the band in it.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def read_band_folder(archive: Archive) -> Product | None:
     Raises
     ------
     SceneError
-        If they are of several scenes.
+        If they belong to several scenes.
     """
     found: dict[str, dict[str, str]] = {}
     for name in archive.names:
@@ -66,7 +66,7 @@ def read_band_folder(archive: Archive) -> Product | None:
         return None
     if len(stems) > 1:
         raise SceneError(
-            f"{archive.path} holds bands of {len(stems)} scenes ({named(sorted(stems), 3)}); name those of one, as"
+            f"{archive.path} holds bands of {len(stems)} scenes ({named(sorted(stems), 3)}); name those of one with"
             " --bands red=...,green=...,blue=..."
         )
     (stem,) = stems
@@ -84,9 +84,9 @@ def _product(
     name: str, bands: list[ProductBand], files: Iterable[BandFile], masks: dict[str, tuple[BandFile, ...]]
 ) -> Product:
     paths = [without_secrets(file.path) for file in files]
-    sensor = next((sensor for path in paths if (sensor := told_sensor(path, {}))), None)
+    sensor = next((sensor for path in paths if (sensor := known_sensor(path, {}))), None)
     common = any(not re.fullmatch(r"B\d{1,2}A?", band.name, re.IGNORECASE) for band in bands)
-    acquired = next((moment for path in paths if (moment := told_acquisition(path, {}))), None)
+    acquired = next((moment for path in paths if (moment := known_acquisition(path, {}))), None)
     return Product(
         name=name,
         kind=f"band files{'' if sensor is None else f' of {sensor}'}",
@@ -98,14 +98,14 @@ def _product(
 
 
 def _common_start(texts: list[str]) -> str:
-    """Return what all texts begin with."""
+    """Return the common beginning of all texts."""
     first, last = min(texts), max(texts)
     length = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     return first[:length]
 
 
 def _file(path: str) -> BandFile:
-    """Read a path, with the number of a band after a colon or without."""
+    """Read a path, optionally with a colon and the number of a band."""
     match = re.fullmatch(r"(.+):(\d+)", path)
     if match and not Path(path).exists() and Path(match[1]).exists():
         return BandFile(str(Path(match[1]).absolute()), int(match[2]))

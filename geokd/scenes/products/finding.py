@@ -1,4 +1,4 @@
-"""What a user names, if it is more than one raster: a product, the bands of one in a folder, a STAC item."""
+"""Finding scenes of several files: a product, single-band files in a folder, a STAC item."""
 
 import re
 from pathlib import Path
@@ -18,14 +18,14 @@ _SENTINEL2_DATASET = re.compile(
 
 
 def find_product(path: str) -> Product | None:
-    """Recognise a product by its name, its metadata or the names of its files; None if `path` is for GDAL alone.
+    """Recognise a product by its name, its metadata or the names of its files; None if `path` is a raster for GDAL.
 
     Raises
     ------
     CallError
         If a file of a list of bands is missing.
     SceneError
-        If it is a product, but broken, or several of them.
+        If it is a broken product, or several products.
     """
     dataset = _SENTINEL2_DATASET.fullmatch(path)
     if dataset:
@@ -39,7 +39,7 @@ def find_product(path: str) -> Product | None:
 
 
 def _of_dataset(path: str, size_m: int, epsg: int) -> Product | None:
-    """Read what GDAL's SENTINEL2 driver names: the bands of one pixel size in one UTM zone."""
+    """Read a name of GDAL's SENTINEL2 driver: the bands of one pixel size in one UTM zone."""
     found = _by_file(path)
     if isinstance(found, tuple) and sentinel2.METADATA.fullmatch(found[1]):
         return sentinel2.read_sentinel2(*found, size_m, epsg)
@@ -47,7 +47,7 @@ def _of_dataset(path: str, size_m: int, epsg: int) -> Product | None:
 
 
 def _by_file(path: str) -> tuple[Archive, str] | Archive | None:
-    """Return the archive of a product and the name of its metadata in it, or an archive that has none.
+    """Return the archive of a product and the name of its metadata in it, or an archive without metadata.
 
     Raises
     ------
@@ -78,12 +78,12 @@ def _by_file(path: str) -> tuple[Archive, str] | Archive | None:
 
 
 def _kind(name: str) -> str:
-    """Return which product a file is the metadata of; empty if of none."""
+    """Return which product a metadata file belongs to; empty if to none."""
     return next((kind for kind, pattern in _METADATA.items() if pattern.fullmatch(name)), "")
 
 
 def _exists(path: str) -> bool:
     try:
         return Path(path).exists()
-    except (OSError, ValueError):  # a name that is too long, or holds a null
+    except (OSError, ValueError):  # the name is too long, or has a null character
         return False

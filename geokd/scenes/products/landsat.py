@@ -17,7 +17,7 @@ from geokd.scenes.sensors import BAND_NAMES, LANDSAT_OLI, LANDSAT_TM
 METADATA = re.compile(r"(?:.*/)?L[COTEM]0\d_L[12][A-Z]{2}_[^/]*_MTL\.txt", re.IGNORECASE)
 """Name of the metadata file of a product."""
 
-_UNUSED = ("pan", "lwir11", "lwir12")  # of another pixel size, or no reflectance
+_UNUSED = ("pan", "lwir11", "lwir12")  # bands with another pixel size, or not reflectance
 _FILL = 0.0
 
 _Groups = Mapping[str, Mapping[str, str]]
@@ -29,14 +29,14 @@ def read_landsat(archive: Archive, metadata: str) -> Product:
     Raises
     ------
     SceneError
-        If the metadata lack what is needed, or no band of reflectance is there.
+        If the metadata are incomplete, or there is no reflectance band.
     """
     groups = _groups(archive.read(metadata).decode("utf-8", errors="replace"))
     contents, image = groups.get("PRODUCT_CONTENTS", {}), groups.get("IMAGE_ATTRIBUTES", {})
     spacecraft = image.get("SPACECRAFT_ID", "")
     if not contents or not spacecraft:
         raise SceneError(
-            f"{metadata} in {archive.path} is no metadata of a Landsat Collection 2 product: it lacks"
+            f"{metadata} in {archive.path} is not metadata of a Landsat Collection 2 product: it lacks"
             " PRODUCT_CONTENTS or IMAGE_ATTRIBUTES; download the product again"
         )
     sensor = LANDSAT_OLI if spacecraft[-1:] in ("8", "9") else LANDSAT_TM
@@ -67,7 +67,7 @@ def read_landsat(archive: Archive, metadata: str) -> Product:
 
 
 def _groups(text: str) -> _Groups:
-    """Read `KEY = VALUE` lines, by the innermost group they stand in."""
+    """Read `KEY = VALUE` lines, by their innermost group."""
     groups: dict[str, dict[str, str]] = {}
     inside: list[str] = []
     for line in text.splitlines():
@@ -84,12 +84,12 @@ def _groups(text: str) -> _Groups:
 
 
 def _bands(archive: Archive, folder: str, groups: _Groups, sensor: str, level: int) -> list[ProductBand]:
-    """Return the bands of reflectance that are there.
+    """Return the existing reflectance bands.
 
     Raises
     ------
     SceneError
-        If their scaling is not.
+        If their scaling is missing.
     """
     scaling = groups.get("LEVEL2_SURFACE_REFLECTANCE_PARAMETERS" if level == 2 else "LEVEL1_RADIOMETRIC_RESCALING", {})
     bands = []
@@ -110,6 +110,6 @@ def _bands(archive: Archive, folder: str, groups: _Groups, sensor: str, level: i
 
 
 def _file(archive: Archive, folder: str, name: str) -> str:
-    """Return what GDAL opens for a file of the product; empty if it is not there."""
+    """Return GDAL's name of a file of the product; empty if it does not exist."""
     inside = f"{folder}/{name}" if folder else name
     return archive.raster(inside) if name and inside in archive.names else ""

@@ -1,4 +1,4 @@
-"""What a product is made of: its bands, each with its files, and what its metadata say. No file is opened here."""
+"""Content of a product: its bands, each with its files, and its metadata. No file is opened here."""
 
 from dataclasses import dataclass, field
 
@@ -7,18 +7,18 @@ from geokd.scenes.acquisition import Acquisition
 
 @dataclass(frozen=True)
 class BandFile:
-    """A file that holds a band, or a part of it.
+    """A file with a band, or a part of it.
 
     Parameters
     ----------
     path : str
-        As GDAL opens it; absolute.
+        Name for GDAL; absolute.
     bidx : int
-        Which band of the file, from 1 on.
+        Number of the band in the file, from 1.
     crs : str
         Its coordinate system, and
     transform : tuple of float
-        the six numbers of its affine transform, a to f, where metadata give them; used if the file has none itself.
+        the six numbers of its affine transform, a to f, if the metadata give them; used if the file has none.
     """
 
     path: str
@@ -34,14 +34,14 @@ class ProductBand:
     Parameters
     ----------
     name : str
-        Of a sensor's bands as its makers name them, or a common name: "B04", "red".
+        The sensor's own name, or a common name: "B04", "red".
     files : tuple of BandFile
-        More than one where granules or scenes lie side by side; later ones lie on top.
+        More than one if granules or scenes lie side by side; later ones are on top.
     scale : float or None
-        Reflectance = DN * scale + offset. None: the metadata do not say.
+        Reflectance = DN * scale + offset. None: not in the metadata.
     offset : float
     nodata : float or None
-        None: what the files say.
+        None: from the files.
     """
 
     name: str
@@ -58,23 +58,23 @@ class Product:
     Parameters
     ----------
     name : str
-        What the names of outputs begin with.
+        Beginning of the names of outputs.
     kind : str
-        What it is, in words, with level and processing baseline: "Sentinel-2 L2A product, processing baseline 04.00".
+        Description with level and processing baseline: "Sentinel-2 L2A product, processing baseline 04.00".
     bands : tuple of ProductBand
     sensor : str or None
         See :mod:`geokd.scenes.sensors`.
     values_from : str
-        What tells scale and offset, as it completes "by ..."; empty if nothing does.
+        Source of scale and offset, as it completes "from ..."; empty if there is none.
     masks : dict of str to tuple of BandFile
-        Masks that come with it, by the names that `--mask` takes: "scl", "qa_pixel", "udm2".
+        Its masks, by the names of `--mask`: "scl", "qa_pixel", "udm2".
     acquisition : Acquisition or None
     metadata : tuple of str
-        Files that all this was read from.
+        Metadata files that were read.
     tile : str
         Tile or path and row; empty if there is none.
     notes : tuple of str
-        What the user should know of how it is read, one sentence each.
+        Choices in reading it that matter to the user, one sentence each.
     """
 
     name: str

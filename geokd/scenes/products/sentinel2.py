@@ -1,7 +1,7 @@
 """Sentinel-2 products of levels 1C and 2A, in the folder format SAFE: all processing baselines.
 
 Names and meanings follow ESA's Sentinel-2 Products Specification Document: reflectance = (DN + ADD_OFFSET) /
-QUANTIFICATION_VALUE, with an offset of -1000 from processing baseline 04.00 on and none before.
+QUANTIFICATION_VALUE, with an offset of -1000 since processing baseline 04.00 and none before.
 """
 
 import re
@@ -17,7 +17,7 @@ from geokd.scenes.products.product import BandFile, Product, ProductBand
 from geokd.scenes.sensors import SENTINEL_2, baseline_offset
 
 METADATA = re.compile(r"(?:.*/)?(?:MTD_MSIL(1C|2A)|S2[A-D]_(?:OPER|USER)_MTD_SAFL(1C|2A)_[^/]*)\.xml", re.IGNORECASE)
-"""Name of the metadata file of a product; it tells the level."""
+"""Name of the metadata file of a product; it contains the level."""
 
 _BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")  # by their band_id
 _IMAGE = re.compile(
@@ -38,14 +38,14 @@ def read_sentinel2(
     metadata : str
         Name of its metadata file in the archive.
     resolution_m : int, optional
-        Take the bands of this pixel size alone. Default: each band in the finest that there is.
+        Use only bands of this pixel size. Default: each band at its finest pixel size.
     epsg : int, optional
-        Take the granules of this coordinate system alone, where a product holds several.
+        Use only granules of this coordinate system, if a product has several.
 
     Raises
     ------
     SceneError
-        If the metadata are broken, or the product holds no image, or granules of several UTM zones.
+        If the metadata are broken, or the product has no image, or granules of several UTM zones.
     """
     document = _parsed(archive, metadata)
     root = metadata.rpartition("/")[0]
@@ -105,7 +105,7 @@ def _parsed(archive: Archive, metadata: str) -> list[ET.Element]:
 
 
 def _text(document: Iterable[ET.Element], name: str) -> str:
-    """Return the text of the first element whose name ends so, without namespace; empty if there is none."""
+    """Return the text of the first element of this name, without namespace; empty if there is none."""
     for element in document:
         if element.tag.rpartition("}")[2].endswith(name) and element.text:
             return element.text.strip()
@@ -119,7 +119,7 @@ def _number(document: Iterable[ET.Element], name: str) -> float | None:
 
 
 def _offsets(document: Iterable[ET.Element], baseline: str) -> dict[int, float]:
-    """Return the offset of each band by its number; where the metadata lack them, by the processing baseline."""
+    """Return the offset of each band by its number; if the metadata lack them, from the processing baseline."""
     found: dict[int, float] = {}
     for element in document:
         if element.tag.rpartition("}")[2] in ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET"):
@@ -129,7 +129,7 @@ def _offsets(document: Iterable[ET.Element], baseline: str) -> dict[int, float]:
 
 
 def _images(archive: Archive, root: str, resolution_m: int | None) -> dict[str, list[str]]:
-    """Find the images of each band, in the finest pixel size that there is of each granule."""
+    """Find the images of each band, at the finest pixel size of each granule."""
     found: dict[tuple[str, str], tuple[int, str]] = {}
     for name in archive.names:
         match = _IMAGE.search(name) if name.startswith(root) else None
@@ -160,7 +160,7 @@ def _of_one_zone(
     Raises
     ------
     SceneError
-        If there are several zones, and none is asked for.
+        If there are several zones, and none is requested.
     """
     zones = {zone for names in images.values() for name in names if (zone := _zone(name))}
     if epsg is not None:

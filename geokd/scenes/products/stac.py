@@ -1,4 +1,4 @@
-"""STAC items, 1.0 and 1.1: bands by common names, scale and offset of `raster:bands` or `bands`, place of `proj`."""
+"""STAC items, 1.0 and 1.1: bands by common names, scaling from `raster:bands` or `bands`, grid from `proj`."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from geokd.errors import SceneError, named
 from geokd.scenes.acquisition import Acquisition, acquired_by, spanned
 from geokd.scenes.products.product import BandFile, Product, ProductBand
-from geokd.scenes.sensors import BAND_NAMES, LANDSAT_OLI, LANDSAT_TM, SENTINEL_2, baseline_offset, told_sensor
+from geokd.scenes.sensors import BAND_NAMES, LANDSAT_OLI, LANDSAT_TM, SENTINEL_2, baseline_offset, known_sensor
 from geokd.text import file_name
 
 _MOST_BYTES = 20_000_000
@@ -28,7 +28,7 @@ _Json = Mapping[str, Any]
 
 
 def read_stac(path: str) -> Product | None:
-    """Read an item, or a collection of items of one day; None if it is no such document.
+    """Read an item, or a collection of items of one day; None if it is neither.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def read_stac(path: str) -> Product | None:
 
 
 def _document(path: str) -> Any:
-    """Read a JSON document; None if it is none."""
+    """Read a JSON document; None if it is not one."""
     try:
         if path.lower().startswith(("http://", "https://")):
             with urllib.request.urlopen(path, timeout=_PATIENCE_S) as answer:
@@ -57,8 +57,8 @@ def _document(path: str) -> Any:
         else:
             with Path(path).open("rb") as file:
                 content = file.read(_MOST_BYTES + 1)
-    except http.client.InvalidURL as error:  # its words hold the query of the address
-        raise SceneError(f"the STAC item {urlsplit(path).path} cannot be read: its address holds a blank") from error
+    except http.client.InvalidURL as error:  # its message contains the query of the address
+        raise SceneError(f"the STAC item {urlsplit(path).path} cannot be read: its address contains a space") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise SceneError(f"the STAC item {urlsplit(path).path} cannot be read: {error}") from error
     try:
@@ -84,7 +84,7 @@ def _of_item(item: _Json, base: str) -> Product:
         If there are none.
     """
     name, properties = str(item.get("id", "item")), item.get("properties") or {}
-    sensor = told_sensor(name, {"PLATFORM": str(properties.get("platform") or properties.get("constellation") or "")})
+    sensor = known_sensor(name, {"PLATFORM": str(properties.get("platform") or properties.get("constellation") or "")})
     bands: dict[str, ProductBand] = {}
     masks: dict[str, tuple[BandFile, ...]] = {}
     for key, asset in item["assets"].items():
@@ -103,7 +103,7 @@ def _of_item(item: _Json, base: str) -> Product:
         )
     scaled = any(band.scale is not None for band in bands.values())
     applied = any(properties.get(flag) is True for flag in _OFFSET_APPLIED)
-    notes = ("its item says that the offset was taken off already, so none is taken",) if applied else ()
+    notes = ("according to its item the offset was subtracted already, so it is not applied",) if applied else ()
     return Product(
         name=name,
         kind=f"STAC item {name}{f' of {sensor}' if sensor else ''}",
@@ -144,7 +144,7 @@ def _bands(key: str, asset: _Json, file: str, properties: _Json, sensor: str | N
 
 
 def _band_name(key: str, band: _Json, sensor: str | None, *, alone: bool) -> str:
-    """Return the name of a band: its common name, else its own or the asset's if that is one that is known."""
+    """Return the name of a band: its common name, else its own or the asset's if that is a known one."""
     common = str(band.get("eo:common_name") or band.get("common_name") or "").lower()
     if common in _COMMON:
         return "nir" if common == "nir08" and sensor in (LANDSAT_OLI, LANDSAT_TM) else common
@@ -158,7 +158,7 @@ def _band_name(key: str, band: _Json, sensor: str | None, *, alone: bool) -> str
 
 
 def _band(name: str, file: BandFile, about: _Json, properties: _Json, sensor: str | None) -> ProductBand:
-    """Return a band with what the item says of its values."""
+    """Return a band with scale, offset and nodata from the item."""
     scale, offset = (_number(about, f"raster:{part}", part) for part in ("scale", "offset"))
     nodata = _number(about, "nodata")
     if scale is None and offset is None and sensor == SENTINEL_2:
@@ -182,7 +182,7 @@ def _number(about: _Json, *names: str) -> float | None:
 
 
 def _place(place: _Json) -> dict[str, Any]:
-    """Return CRS and transform of an asset as the item gives them; empty if it does not."""
+    """Return CRS and transform of an asset from the item; empty if it has none."""
     code, numbers = place["code"] or (f"EPSG:{place['epsg']}" if place["epsg"] else ""), place["transform"]
     if not code or not isinstance(numbers, list) or len(numbers) < 6:
         return {}
@@ -190,7 +190,7 @@ def _place(place: _Json) -> dict[str, Any]:
 
 
 def _gdal_path(address: str) -> str:
-    """Return what GDAL opens for an address."""
+    """Return GDAL's name of an address."""
     parts = urlsplit(address)
     if parts.scheme == "file":
         return urllib.request.url2pathname(parts.path)
@@ -211,13 +211,13 @@ def _of_one_day(products: Sequence[Product], path: str) -> Product:
     Raises
     ------
     SceneError
-        If they are of several days, or of several sensors.
+        If they are of several days or sensors.
     """
     days = sorted({str(product.acquisition)[:10] for product in products})
     sensors = {product.sensor for product in products}
     if len(days) > 1 or len(sensors) > 1:
         what = f"days ({named(days, 5)})" if len(days) > 1 else "sensors"
-        raise SceneError(f"{path} holds items of several {what}; a scene is of one: keep those of one in it")
+        raise SceneError(f"{path} has items of several {what}; a scene has one: keep only the items of one")
     first = products[0]
     bands = []
     for band in first.bands:

@@ -1,8 +1,8 @@
-"""The same student taught by one loss after the other, to see whether distillation pays, and with how many labels.
+"""The same student trained with several losses and fractions of labels, to see whether distillation helps.
 
-Runs of one seed share initial weights, order of chips, views and variation, and all share one teacher and one draw of
-labels for each fraction; so they differ in the loss alone, and are compared in pairs. What another draw or another
-teacher would change is not in the intervals.
+Runs of one seed share initial weights, order of chips, views and augmentation, and all share one teacher and one draw
+of labels for each fraction; so they differ only in the loss, and are compared in pairs. The intervals do not include
+the effect of another draw or another teacher.
 """
 
 from collections.abc import Iterator
@@ -32,16 +32,17 @@ from geokd.training.train import train_on
 
 @dataclass(frozen=True)
 class AblationResult:
-    """What came of an ablation.
+    """The result of an ablation.
 
     Parameters
     ----------
     folder : Path
         With `ablation.json`, `ablation.png`, and a folder for each run.
     rows : list of dict
-        One a loss and fraction of labels; see :func:`ablate`.
+        One for each loss and fraction of labels; see :func:`ablate`.
     conclusions : list of str
-        What they show, a sentence a fraction of labels; see :func:`geokd.training.ablation.conclusions.conclusions`.
+        Their interpretation, one sentence for each fraction of labels; see
+        :func:`geokd.training.ablation.conclusions.conclusions`.
     """
 
     folder: Path
@@ -61,11 +62,11 @@ class _Setting:
         return f"labels-{100 * self.fraction:g}-percent{'-and-unlabelled' * self.unlabelled}"
 
     def chips(self, base: Recipe, data: TrainingData, progress: Progress) -> tuple[Recipe, TrainingData]:
-        """Keep the labels of the setting; return the chips, and the recipe that says so.
+        """Keep the labels of the setting; return the chips and the recipe.
 
-        A fraction f of the labels is used in sqrt(f) times the steps that all of them get, by teacher and
-        student: each chip is seen more often, and still fewer steps are taken. With the other chips, or beside
-        students that see these, the student takes as many steps as all labels get.
+        A fraction f of the labels is used in sqrt(f) times the steps that all of them get, by teacher and student: each
+        chip is seen more often, and still fewer steps are taken. With the other chips, or in comparison with students
+        that see them, the student takes as many steps as with all labels.
         """
         split = replace(
             base.split,
@@ -92,30 +93,30 @@ def ablate(
     resume: bool = False,
     progress: Progress = to_stderr,
 ) -> AblationResult:
-    """Train students by several losses, seeds and fractions of labels, and compare them on the validation chips.
+    """Train students with several losses, seeds and fractions of labels, and compare them on the validation chips.
 
-    No chip for validation chooses anything: every run takes all its epochs, and its last student counts.
+    Validation chips select nothing: every run takes all its epochs, and its last student is used.
 
     Parameters
     ----------
     chips, recipe, validation, progress
-        As :func:`geokd.training.train.train`.
+        As for :func:`geokd.training.train.train`.
     output : path
         Folder for all runs; must be new or empty, unless `resume`.
     options : AblationOptions, optional
     resume : bool
-        Continue the ablation in `output`, perhaps with other losses, fractions or more seeds, against the same first
-        loss; finished runs are kept, and rows of losses and fractions that are not asked for again.
+        Continue the ablation in `output`, also with other losses, fractions or more seeds, but the same first loss;
+        finished runs are kept, and so are rows of losses and fractions that are no longer requested.
 
     Returns
     -------
     AblationResult
         Its rows, sorted by fraction, hold loss, weights (of its terms), fraction, unlabelled, labelled_chips, epochs,
-        steps, teacher (accuracy, None without one), n, seen_before (how many of these the initial weights, its own or
-        its teacher's, had learned from), accuracies (by seed), accuracy (mean), interval_95 (over seeds, cut
-        off at 0 and 1, None for one or if all are alike), ece (mean; the temperature was fitted on the same chips),
-        and, but for the first loss, difference (to the first loss of the same setting, in pairs) and mcnemar (on the
-        answers of all seeds).
+        steps, teacher (accuracy, None without one), n, seen_before (how many of these its initial weights, or its
+        teacher's, were trained on), accuracies (by seed), accuracy (mean), interval_95 (over seeds, clipped to 0..1,
+        None for one seed or if all are equal), ece (mean; the temperature was fitted on the same chips), and, but for
+        the first loss, difference (from the first loss of the same setting, in pairs) and mcnemar (on the answers of
+        all seeds).
 
     Raises
     ------
@@ -142,13 +143,13 @@ def ablate(
                 draw_ablation(rows, folder / "ablation.png", title=base.name)
             except OSError as error:
                 raise TrainingError(
-                    f"cannot write into {folder}: {error}; solve that, then continue with --resume"
+                    f"cannot write into {folder}: {error}; fix this, then continue with --resume"
                 ) from error
     return AblationResult(folder, rows, shown)
 
 
 def _check(base: Recipe, wanted: AblationOptions) -> None:
-    """Refuse what cannot be run, before anything is read or written."""
+    """Refuse settings that cannot be run, before anything is read or written."""
     problems = []
     if base.teacher.from_run is not None:
         problems.append("the recipe takes its teacher from a run (teacher.from_run): an ablation trains its own")
@@ -156,14 +157,14 @@ def _check(base: Recipe, wanted: AblationOptions) -> None:
         problems.append("the recipe continues with a bundle (teacher.from_bundle): an ablation trains its own teacher")
     if base.split.labelled_share != 1 or base.split.unlabelled != "leave out":
         problems.append(
-            "the recipe leaves labels out (split.labelled_share, split.unlabelled): that is for --fractions and"
-            " --unlabelled here"
+            "the recipe leaves labels out (split.labelled_share, split.unlabelled): use --fractions and"
+            " --unlabelled instead"
         )
     if base.loss.teacher_on != "all":
-        problems.append("the recipe lets the teacher speak of chips without labels alone (loss.teacher_on): set all")
+        problems.append("the recipe uses the teacher only for chips without labels (loss.teacher_on): set all")
     last = base.seed + wanted.seeds - 1
     if last > MOST_SEED:
-        problems.append(f"seeds count up from the recipe's, {base.seed}, to {last}, of at most {MOST_SEED}: lower it")
+        problems.append(f"seeds count up from the recipe's, {base.seed}, to {last}, above {MOST_SEED}: lower it")
     if any(_taught(loss) for loss in wanted.losses) and base.teacher.epochs == 0:
         problems.append("the recipe gives the teacher no epochs (teacher.epochs), and some of the losses need one")
     if problems:
@@ -175,7 +176,7 @@ def _key(row: dict[str, Any]) -> tuple[float, bool, str]:
 
 
 def _rows_before(path: Path, facts: dict[str, Any], wanted: AblationOptions) -> list[dict[str, Any]]:
-    """Rows of an ablation that is gone on with; none if it has not got so far."""
+    """Rows of an ablation that is continued; empty if it has none yet."""
     if not path.is_file():
         return []
     try:
@@ -184,7 +185,7 @@ def _rows_before(path: Path, facts: dict[str, Any], wanted: AblationOptions) -> 
         rows: list[dict[str, Any]] = [row for row in before["rows"] if _key(row)]
         problems = _contradictions(rows, wanted)
     except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(f"{path} is not what an ablation leaves there ({error}); start a new one") from error
+        raise TrainingError(f"{path} is not a file of an ablation ({error}); start a new one") from error
     if differ:
         problems = [f"had another {', '.join(differ)}; resume with the same, or start a new one"]
     if problems:
@@ -193,19 +194,19 @@ def _rows_before(path: Path, facts: dict[str, Any], wanted: AblationOptions) -> 
 
 
 def _contradictions(rows: list[dict[str, Any]], wanted: AblationOptions) -> list[str]:
-    """Say in what the rows of an ablation and what is asked of it now do not go together."""
+    """Yield differences between the rows of an ablation and the requested settings that cannot be combined."""
     problems = []
     references = {row["loss"] for row in rows if "difference" not in row}
     if references - {wanted.losses[0]}:
         problems.append(
-            f"holds losses against {', '.join(sorted(references))}, not {wanted.losses[0]}; put that first in"
+            f"compares with the loss {', '.join(sorted(references))}, not {wanted.losses[0]}; put that first in"
             " --losses, or start a new one"
         )
     again = [row for row in rows if row["loss"] in wanted.losses and row["fraction"] in wanted.fractions]
     seeds = max((len(row["accuracies"]) for row in again), default=0)
     if wanted.seeds < seeds:
         problems.append(
-            f"has {seeds} seeds of some of these losses, and --seeds is {wanted.seeds}; ask for as many or more"
+            f"has {seeds} seeds of some of these losses, and --seeds is {wanted.seeds}; give as many or more"
         )
     return problems
 
@@ -259,18 +260,18 @@ def _rows_of(
 def _alone(
     setting: _Setting, base: Recipe, data: TrainingData, steps: int, progress: Progress
 ) -> tuple[Recipe, TrainingData]:
-    """Recipe and chips of labels alone, for a student that takes as many steps as those that see the other chips."""
+    """Recipe and chips for labels only, for a student that takes as many steps as those that see the other chips."""
     recipe, taken = replace(setting, unlabelled=False).chips(base, data, progress)
     epochs = _epochs(base.student, 1, len(taken.training.labels), len(data.training.labels))
     recipe = replace(recipe, student=replace(recipe.student, epochs=epochs))
     own = _steps(recipe, taken)
     if abs(own - steps) > 0.05 * steps:
-        progress(f"labels alone take {own} steps, beside {steps} with the other chips: more epochs bring these nearer")
+        progress(f"with labels only there are {own} steps, with the other chips {steps}: more epochs bring them closer")
     return recipe, taken
 
 
 def _run(data: TrainingData, runs: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
-    """Train one student, or find it there; return the figures of student and teacher."""
+    """Train one student, or read a finished one; return the figures of student and teacher."""
     run = runs / f"seed-{recipe.seed}"
     terms = ", ".join(f"{term} {getattr(recipe.loss, term):g}" for term in LOSS_TERMS if getattr(recipe.loss, term))
     progress(f"{runs.parent.name}, {runs.name} ({terms}), seed {recipe.seed}: {run}")
@@ -278,7 +279,7 @@ def _run(data: TrainingData, runs: Path, recipe: Recipe, progress: Progress) -> 
 
 
 def _over_seeds(figures: list[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of the runs of one loss together."""
+    """Figures of all runs of one loss."""
     accuracies = [of["student"]["accuracy"] for of in figures]
     mean, interval = mean_interval(accuracies)
     teacher = figures[0]["teacher"]
@@ -294,7 +295,7 @@ def _over_seeds(figures: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _teacher(setting: _Setting, recipe: Recipe, data: TrainingData, folder: Path, progress: Progress) -> Path:
-    """Train the teacher of a setting, or find it there; chips without labels are for its answers alone."""
+    """Train the teacher of a setting, or read a finished one; chips without labels are only for its answers."""
     run = (folder / setting.name / "teacher").absolute()
     recipe = replace(recipe, loss=replace(recipe.loss, kl=recipe.loss.kl or 1.0))  # so that there is one
     if setting.unlabelled:
@@ -305,7 +306,7 @@ def _teacher(setting: _Setting, recipe: Recipe, data: TrainingData, folder: Path
 
 
 def _epochs(recipe: TeacherRecipe | StudentRecipe, share: float, chips: int, all_chips: int) -> int:
-    """Epochs over `chips` that take `share` of the steps that the recipe takes over all chips."""
+    """Epochs over `chips` that take `share` of the recipe's steps over all chips."""
     steps, few = (steps_an_epoch(count, recipe.batch_size) for count in (all_chips, chips))
     return max(min(1, recipe.epochs), round(share * recipe.epochs * steps / few))
 
@@ -316,12 +317,12 @@ def _steps(recipe: Recipe, data: TrainingData) -> int:
 
 
 def _in_order(loss: str) -> str:
-    """Name a loss by its terms in one order."""
+    """Name a loss by its terms in a fixed order."""
     return "+".join(term for term in LOSS_TERMS if term in loss.split("+"))
 
 
 def _taught(loss: str) -> bool:
-    """Whether a teacher has a part in it."""
+    """Whether the loss uses a teacher."""
     return loss != "ce"
 
 
@@ -331,7 +332,7 @@ def _weights(recipe: Recipe, loss: str) -> dict[str, Any]:
 
 
 def _correct(runs: Path, first_seed: int, seeds: int) -> NDArray[np.bool_]:
-    """Which validation chips each run's student got right, (seeds, N)."""
+    """Which validation chips each run's student classified correctly, (seeds, N)."""
     right = []
     for seed in range(first_seed, first_seed + seeds):
         found, _ = read_tensors(runs / f"seed-{seed}" / "student_validation.safetensors")

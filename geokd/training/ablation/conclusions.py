@@ -1,4 +1,4 @@
-"""What an ablation shows, in words: no more than its seeds allow."""
+"""Interpretation of an ablation, in words: no more than its seeds allow."""
 
 from itertools import groupby
 from typing import Any
@@ -9,7 +9,7 @@ _LEVEL = 0.05
 
 
 def conclusions(rows: list[dict[str, Any]]) -> list[str]:
-    """Say of each setting which losses are shown to be better or worse than its first, and what could not be shown.
+    """List for each setting which losses are shown to be better or worse than its first, and what could not be shown.
 
     A loss is shown to differ if p of its paired t-test over seeds is below 0.05 when adjusted for the number of losses
     that the setting compares.
@@ -17,24 +17,24 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
     Parameters
     ----------
     rows : list of dict
-        Of :func:`geokd.training.ablation.ablate.ablate`, sorted by setting.
+        From :func:`geokd.training.ablation.ablate.ablate`, sorted by setting.
 
     Returns
     -------
     list of str
-        A sentence a setting, but for settings of one loss; and one more if initial weights knew validation chips.
+        One sentence per setting with several losses; and one more if initial weights were trained on validation chips.
     """
     said = []
     for (labels, _, unlabelled), group in groupby(rows, key=_setting):
         first, *others = sorted(group, key=lambda row: "difference" in row)
         if others:
-            where = f"{labels:,} labels{' and the other chips without' * unlabelled}"
+            where = f"{labels:,} labels{' and unlabelled chips' * unlabelled}"
             said.append(f"{where}: {'; '.join([*_compared(first, others), *_teacher(first, others)])}")
     known = {row["loss"]: row["seen_before"] for row in rows if row.get("seen_before")}
     if known:
         said.append(
-            f"{max(known.values()):,} of the {rows[0]['n']:,} validation chips taught the weights that students or"
-            f" teachers of {', '.join(known)} begin from: these accuracies do not show how well they do on new chips"
+            f"{max(known.values()):,} of the {rows[0]['n']:,} validation chips trained the weights that students or"
+            f" teachers of {', '.join(known)} start from: these accuracies do not apply to new chips"
         )
     return said
 
@@ -44,7 +44,7 @@ def _setting(row: dict[str, Any]) -> tuple[int, float, bool]:
 
 
 def _compared(first: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
-    """Say how each of the other losses stands to the first."""
+    """Compare each of the other losses with the first."""
     tested = [row for row in others if row["difference"]["p"] is not None]
     adjusted = holm([row["difference"]["p"] for row in tested])
     parts = [_shown(row, first, p) for row, p in zip(tested, adjusted, strict=True) if p < _LEVEL]
@@ -60,7 +60,7 @@ def _compared(first: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
     untested = [row["loss"] for row in others if row["difference"]["p"] is None]
     if untested:
         parts.append(
-            f"{', '.join(untested)} not tested: the runs are of one seed, or differ alike; more seeds are needed"
+            f"{', '.join(untested)} not tested: the runs have one seed, or equal differences; more seeds are needed"
         )
     if len(tested) > 1:
         parts.append(f"p adjusted for {len(tested)} comparisons")
@@ -82,7 +82,7 @@ def _reach(row: dict[str, Any]) -> float:
 
 
 def _teacher(first: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
-    """Name a teacher that has little to teach."""
+    """Report a teacher that is no better than the student without it."""
     teacher = others[0]["teacher"]
     if first["teacher"] is not None or teacher is None or teacher > first["accuracy"]:
         return []

@@ -6,25 +6,24 @@ from geokd.errors import CallError, one_message
 from geokd.training.recipe import LOSS_TERMS
 
 LOSSES = ("ce", "ce+kl", "ce+cosine", "ce+kl+cosine", "ce+standardised_kl")
-"""What is compared unless other losses are asked for."""
+"""Losses that are compared by default."""
 
 
 @dataclass(frozen=True)
 class AblationOptions:
-    """What is set against what.
+    """The losses, seeds and labels to compare.
 
     Parameters
     ----------
     seeds : int
-        Runs of each kind; their seeds count up from the recipe's.
+        Runs of each loss; their seeds count up from the recipe's.
     losses : tuple of str
-        Terms joined by `+`, weighted as the recipe has them, or by 1 where it has 0. The first is what the others are
-        compared with.
+        Terms joined by `+`, with the recipe's weights, or 1 where it has 0. The others are compared with the first.
     fractions : tuple of float
         Fractions of the training chips whose labels are used, 0.000001 to 1, each part of the larger ones.
     unlabelled : bool
-        For fractions below 1, also show students the other chips with the teacher's answers. Students of labels alone
-        then take as many steps as these.
+        For fractions below 1, also train students on the other chips with the teacher's answers. Students of labels
+        only then take as many steps as these.
 
     Raises
     ------
@@ -46,7 +45,7 @@ class AblationOptions:
             unknown = [term for term in terms if term not in LOSS_TERMS]
             if unknown or len(set(terms)) < len(terms):
                 what = f"has no term {' or '.join(map(repr, unknown))}" if unknown else "names a term twice"
-                problems.append(f"the loss {loss!r} {what}; join some of {', '.join(LOSS_TERMS)} by +")
+                problems.append(f"the loss {loss!r} {what}; join some of {', '.join(LOSS_TERMS)} with +")
         if len({frozenset(loss.split("+")) for loss in self.losses}) < max(1, len(self.losses)):
             problems.append(f"the losses {', '.join(self.losses) or '(none)'} are not one or more different ones")
         problems += [f"--fractions {f:g} is not within 0.000001 and 1" for f in self.fractions if not 1e-6 <= f <= 1]
@@ -54,6 +53,6 @@ class AblationOptions:
         if len(set(listed)) < max(1, len(listed)):
             problems.append(f"--fractions {','.join(listed) or '(none)'} are not one or more that differ in six digits")
         if self.unlabelled and min(self.fractions, default=1.0) >= 1:
-            problems.append("--unlabelled needs a fraction below 1: else there are no chips without labels")
+            problems.append("--unlabelled needs a fraction below 1: otherwise there are no chips without labels")
         if problems:
             raise CallError(one_message(problems))

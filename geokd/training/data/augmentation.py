@@ -1,4 +1,4 @@
-"""Variation of training chips, in batches, on whatever device they are on. Pure functions of tensors and a generator.
+"""Augmentation of training chips, in batches, on any device. Pure functions of tensors and a generator.
 
 All take and return float tensors (N, C, H, W) in byte steps, 0..255.
 """
@@ -19,12 +19,12 @@ _SPOT = torch.tensor(
     [[[[0.05, 0.2, 0.05], [0.25, 1.0, 0.25], [0.05, 0.2, 0.05]]]]
 )  # how a whitecap spreads over pixels
 _RED_NM, _BLUE_NM = 665.0, 490.0
-_AIR_BLUE, _AIR_EXPONENT = 65.0, 2.5  # the air's own light in EuroSAT's stretch: what its darkest woods and waters show
+_AIR_BLUE, _AIR_EXPONENT = 65.0, 2.5  # path radiance in EuroSAT's stretch, from its darkest forests and waters
 
 
 @dataclass(frozen=True, eq=False)
 class Traits:
-    """What the variation needs to know of classes and bands. The last of K + 1 is for chips without a label (-1).
+    """Properties of classes and bands for the augmentation. The last of K + 1 is for chips without a label (-1).
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Traits:
     unmixed : bool tensor (K + 1,)
         The recipe's `unmixed_classes`: their chips stay whole.
     stripes : bool tensor (K + 1,)
-        The recipe's `strip_classes`: every other strip among the mixtures is of them.
+        The recipe's `strip_classes`: every other strip in the mixtures is of them.
     wavelengths_nm : float tensor (C,)
         Centres of the bands.
     """
@@ -62,7 +62,7 @@ def dihedral(pixels: Tensor, views: Tensor) -> Tensor:
 def augment(
     pixels: Tensor, labels: Tensor, traits: Traits, recipe: AugmentationRecipe, generator: Generator
 ) -> tuple[Tensor, Tensor | None]:
-    """Vary surface, scale, surroundings and radiometry as other scenes would.
+    """Vary surface, scale, surroundings and radiometry like other scenes.
 
     Parameters
     ----------
@@ -77,8 +77,7 @@ def augment(
     -------
     pixels : float tensor (N, C, H, W), 0..255
     shares : float tensor (N, N) or None
-        In row n, how much of chip n each chip of the batch makes up (see :func:`area_shares`); None if chips stay
-        whole.
+        In row n, the share of each chip of the batch in chip n (see :func:`area_shares`); None if chips are not mixed.
     """
     if recipe.water_share > 0:
         rough = traits.water[labels] & (_uniform(len(pixels), pixels, generator) < recipe.water_share)
@@ -121,7 +120,7 @@ def zoom(pixels: Tensor, amount: float, generator: Generator) -> Tensor:
 def mix(
     pixels: Tensor, origins: Tensor, mixable: Tensor, stripes: Tensor, share: float, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Replace a part, up to half, of some chips by the same part of another, as land uses meet in a scene.
+    """Replace a part, up to half, of some chips with the same part of another, like adjacent land uses in a scene.
 
     The part lies below a contour of a random slope or, in every other chip, a random valley, plus smooth random relief:
     a side or a strip, its borders from straight to winding. The contour is set so that the part has the share of the
@@ -131,13 +130,13 @@ def mix(
     ----------
     pixels : float tensor (N, C, H, W)
     origins : int64 tensor (N, 1, H, W)
-        Which chip of the batch each pixel is of; it is mixed along.
+        Which chip of the batch each pixel comes from; it is mixed along.
     mixable : bool tensor (N,)
-        Chips that take and give parts.
+        Chips that receive and give parts.
     stripes : bool tensor (N,)
-        Mixable chips, if any, of which every other strip is.
+        Mixable chips, if any, that every other strip comes from.
     share : float
-        Share of the mixable chips that take a part.
+        Share of the mixable chips that receive a part.
     generator : torch.Generator
     """
     n, _, height, width = pixels.shape
@@ -157,7 +156,7 @@ def mix(
     winding = _uniform(n, pixels, generator)
     middle = 0.7 * _symmetric(n, pixels, generator)
 
-    taking = areas.nonzero().squeeze(1)  # the others, mostly the more, stay as they are
+    taking = areas.nonzero().squeeze(1)  # the others, mostly the majority, do not change
     angle, winding, middle, strip = (values[taking, None, None] for values in (angle, winding, middle, strip))
     rows = torch.linspace(-1, 1, height, device=pixels.device)[:, None]
     cols = torch.linspace(-1, 1, width, device=pixels.device)[None, :]
@@ -176,17 +175,17 @@ def mix(
 
 
 def mixup(pixels: Tensor, shares: Tensor, mixable: Tensor, share: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Blend another chip into some, by a weight drawn evenly from 0 to 1/2 (Zhang et al. 2018, arXiv 1710.09412).
+    """Blend another chip into some, with a weight drawn evenly from 0 to 1/2 (Zhang et al. 2018, arXiv 1710.09412).
 
     Parameters
     ----------
     pixels : float tensor (N, C, H, W)
     shares : float tensor (N, N)
-        In row n, how much of chip n each chip of the batch makes up; it is blended along.
+        In row n, the share of each chip of the batch in chip n; it is blended, too.
     mixable : bool tensor (N,)
-        Chips that take and give.
+        Chips that receive and give.
     share : float
-        Share of the mixable chips that take another.
+        Share of the mixable chips that receive another.
     generator : torch.Generator
     """
     n = len(pixels)
@@ -199,15 +198,15 @@ def mixup(pixels: Tensor, shares: Tensor, mixable: Tensor, share: float, generat
 
 
 def area_shares(origins: Tensor, focus: float) -> Tensor:
-    """How much of each chip of a batch is of which: the share of the area, or of a window about the centre.
+    """Share of each chip of a batch in each mixed chip: of the area, or of a window around the centre.
 
     Parameters
     ----------
     origins : int64 tensor (N, 1, H, W)
         Which chip of the batch each pixel is of.
     focus : float
-        0 counts all pixels alike; else they count by a Gaussian about the centre, of this standard deviation as a
-        fraction of the side.
+        0 counts all pixels equally; else they are weighted with a Gaussian around the centre, with this standard
+        deviation as a fraction of the side.
 
     Returns
     -------
@@ -224,13 +223,12 @@ def area_shares(origins: Tensor, focus: float) -> Tensor:
 
 
 def radiometry(pixels: Tensor, wavelengths_nm: Tensor, recipe: AugmentationRecipe, generator: Generator) -> Tensor:
-    """Change each chip (of bands at the wavelengths (C,)) as sensor, sun and air would.
+    """Change each chip (of bands at the wavelengths (C,)) like sensor, sun and atmosphere.
 
     In this order: blur, contrast, path radiance, gamma, gain, band gain, offset, haze, noise. Path radiance, the light
-    the air itself scatters towards the sensor, falls with wavelength^-e, e from 1.3 (aerosol) to 4 (molecules,
-    Rayleigh); to take it away is what a correction to surface reflectance does. What the ground adds to it is weaker in
-    winter: that is contrast. Haze mixes in a bright, slightly blue veil; noise is half white, half correlated over
-    about 2 px.
+    scattered by the atmosphere towards the sensor, falls with wavelength^-e, e from 1.3 (aerosol) to 4 (molecules,
+    Rayleigh); a correction to surface reflectance removes it. The signal of the ground is weaker in winter: that is
+    contrast. Haze mixes in a bright, slightly blue colour; noise is half white, half correlated over about 2 px.
     """
     n, channels = pixels.shape[:2]
     wavelengths = wavelengths_nm[:, None, None]
@@ -261,7 +259,7 @@ def radiometry(pixels: Tensor, wavelengths_nm: Tensor, recipe: AugmentationRecip
 def roughen_water(pixels: Tensor, generator: Generator) -> Tensor:
     """Simulate a wind-roughened sea on chips of smooth water.
 
-    A multispectral scanner sees waves as a directional field of brightness, each band a little later than the one
+    A multispectral scanner records waves as a directional field of brightness, each band a little later than the one
     before, so that the waves have moved along their direction (the effect wave-celerity retrievals use, e.g. Bergsma
     et al. 2019, Remote Sensing 11, 1918); in strong wind whitecaps stand out as small bright spots. The field is
     white noise through a directional band-pass of 0.06-0.3 cycles/px, its other amounts drawn per chip.

@@ -1,7 +1,7 @@
-"""Batches of chips as a network sees them in training: drawn, turned, varied and mixed, all on the device.
+"""Batches of chips for training: drawn, rotated, augmented and mixed, all on the device.
 
-Everything random in an epoch is drawn from one generator, seeded by (seed, stage, epoch); but dropout from torch's
-global one, seeded alike.
+Everything random in an epoch is drawn from one generator, seeded with (seed, stage, epoch); dropout uses torch's global
+generator, seeded in the same way.
 """
 
 import hashlib
@@ -15,22 +15,22 @@ from geokd.training.data.augmentation import VIEWS, Traits, augment, dihedral
 from geokd.training.recipe import AugmentationRecipe, Stage
 
 NO_LABEL = -1
-"""Label of a chip of which only the teacher's answers are known."""
+"""Label of a chip for which only the teacher's answers are known."""
 
-_VARIED_BATCH = 256  # decides what is drawn, and so the statistics of familiar chips
+_VARIED_BATCH = 256  # affects what is drawn, and so the statistics of the chips
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What a loss may look at.
+    """The data that a loss can use.
 
     Parameters
     ----------
     chips, views, labels : int64 tensors (N,)
     shares : float tensor (N, N) or None
-        How much of each chip each of the batch makes up, if they are mixed.
+        Share of each chip of the batch in each mixed chip, if they are mixed.
     pixels : float tensor (N, C, H, W) or None
-        What the network is shown, once it is.
+        Input of the network, once it is known.
     """
 
     chips: Tensor
@@ -40,7 +40,7 @@ class Batch:
     pixels: Tensor | None = None
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mix values (N, D) of the whole chips as the chips are mixed."""
+        """Mix values (N, D) of the original chips in the same way as the chips."""
         return values if self.shares is None else self.shares.to(values.dtype) @ values
 
 
@@ -58,14 +58,14 @@ def steps_an_epoch(chips: int, batch_size: int) -> int:
 
 
 def epoch_generator(seed: int, stage: Stage, epoch: int, device: torch.device) -> Generator:
-    """Make the generator of one epoch, and seed torch's global one (dropout) alike."""
+    """Make the generator of one epoch, and seed torch's global one (dropout) in the same way."""
     key = int.from_bytes(hashlib.sha256(f"{seed}/{stage}/{epoch}".encode()).digest()[:4])
     torch.manual_seed(key)
     return Generator(device).manual_seed(key)
 
 
 def draw_batches(chips: ChipSet, batch_size: int, steps: int, generator: Generator) -> Iterator[Batch]:
-    """Yield `steps` batches of a fresh permutation, each chip in a random view; the remainder sits this epoch out."""
+    """Yield `steps` batches of a new permutation, each chip in a random view; the rest is not used in this epoch."""
     n, device = len(chips.labels), chips.labels.device
     order = torch.randperm(n, generator=generator, device=device)
     views = torch.randint(VIEWS, (n,), generator=generator, device=device)
@@ -77,7 +77,7 @@ def draw_batches(chips: ChipSet, batch_size: int, steps: int, generator: Generat
 def show(
     chips: ChipSet, batch: Batch, traits: Traits, augmentation: AugmentationRecipe | None, generator: Generator
 ) -> tuple[Tensor, Batch]:
-    """Pixels (N, C, H, W) of a batch as the network sees them, and the batch with what came of mixing."""
+    """Input pixels (N, C, H, W) of a batch, and the batch with its mixtures."""
     pixels = dihedral(chips.pixels[batch.chips], batch.views).float()
     if augmentation is None:
         return pixels, replace(batch, pixels=pixels)
@@ -88,7 +88,7 @@ def show(
 def varied(
     chips: ChipSet, traits: Traits, augmentation: AugmentationRecipe, count: int, generator: Generator
 ) -> Iterator[Tensor]:
-    """Yield batches of uint8 chips, `count` and more in all, each seen anew as training would see it."""
+    """Yield batches of uint8 chips, at least `count` in all, each augmented again as in training."""
     done = 0
     while done < count:
         size = min(len(chips.labels), _VARIED_BATCH)

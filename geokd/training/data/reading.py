@@ -1,4 +1,4 @@
-"""Chips for a training: read and parted, with the contract and legend they make of a recipe."""
+"""Chips for training: read and split, with the contract and legend that follow from chips and recipe."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -24,19 +24,19 @@ _FALLBACK_RESOLUTION_M = 10.0
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """What a training learns from.
+    """The data of a training run.
 
     Parameters
     ----------
     name : str
-        Of the folder or archive of chips.
+        Name of the folder or archive of chips.
     contract : InputContract
     legend : Legend
     training, validation : Chips
     split : str
-        How they were parted, in words.
+        How they were split, in words.
     unlabelled : Chips or None
-        Patches without a label that are held out, where an old student is gone on with.
+        Unlabelled patches that are held out, if the training of an old student is continued.
     derived_from : dict or None
         Name, precision and hash of the bundle of that student.
     """
@@ -52,31 +52,31 @@ class TrainingData:
 
     @property
     def labelled(self) -> Chips:
-        """Training chips that have a label: those the teacher learns from."""
+        """Training chips that have a label: those of the teacher."""
         labelled = self.training.labels != NO_LABEL
         return self.training if labelled.all() else subset(self.training, np.flatnonzero(labelled))
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was chosen in reading the chips, and what looks wrong."""
+        """Choices made in reading the chips, and possible problems."""
         return tuple(dict.fromkeys((*self.training.notes, *self.validation.notes)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a run keeps of its data: names, counts and hashes."""
+        """Return the record of a run's data: names, counts and hashes."""
         return {
             "chips": self.name,
             "split": self.split,
             "notes": list(self.notes),
             "fingerprint": self.training.fingerprint,
             "validation_fingerprint": self.validation.fingerprint,
-            "training_sha256": _hash(self.training),  # of those that the split left for training, in order
+            "training_sha256": _hash(self.training),  # among those that the split left for training, in order
             "labelled_sha256": _hash(self.labelled),
             "validation_sha256": _hash(self.validation),
         }
 
 
 def join(labelled: Chips, others: Chips) -> Chips:
-    """Put chips and further ones, without coordinates, together."""
+    """Concatenate chips and others without coordinates."""
     return Chips(
         pixels=np.concatenate([labelled.pixels, others.pixels]),
         labels=np.concatenate([labelled.labels, others.labels]),
@@ -90,12 +90,12 @@ def join(labelled: Chips, others: Chips) -> Chips:
 def read_training_data(
     chips: str | Path, recipe: Recipe, validation: str | Path | None, progress: Progress
 ) -> TrainingData:
-    """Read chips, and part them as the recipe says, or take `validation` for validation.
+    """Read chips, and split them according to the recipe, or use `validation` for validation.
 
     Raises
     ------
     CallError
-        If there are no such chips, or they are parted twice.
+        If the chips do not exist, or are split in two ways.
     ChipError
         If they cannot be read, do not fit the recipe, or are too few.
     """
@@ -123,7 +123,7 @@ def with_labels(data: TrainingData, recipe: Recipe, progress: Progress) -> Train
         kept[of_class[: max(1, round(share * len(of_class)))]] = True
     how = f"{kept.sum()} of the training chips keep their labels"
     if recipe.split.unlabelled == "teacher":
-        how += ", of the others the student is shown the teacher's answers"
+        how += ", for the others the student is trained on the teacher's answers"
         training = replace(data.training, labels=np.where(kept, labels, NO_LABEL))
     else:
         how += ", the others are left out"
@@ -138,7 +138,7 @@ def split_seed(recipe: Recipe) -> int:
 
 
 def spread(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Draw up to `count` chips, as even over the classes as can be."""
+    """Draw up to `count` chips, as evenly over the classes as possible."""
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(labels))
     rank = np.zeros(len(labels), np.int64)
@@ -148,11 +148,11 @@ def spread(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64
 
 
 def contract_of(recipe: Recipe, index: ChipIndex, progress: Progress) -> InputContract:
-    """Complete the recipe's input by what the chips tell, and say so."""
+    """Complete the recipe's input from the chips, with notes."""
     probe = probe_chips(index)
     patch_px = recipe.input.patch_px or probe.side_px
     if recipe.input.patch_px is None:
-        progress(f"patches of {patch_px} px: the commonest side of the chips (input.patch_px in a recipe sets another)")
+        progress(f"patches of {patch_px} px, the most common side of the chips (set another with input.patch_px)")
     resolution_m = recipe.input.ground_resolution_m
     stated = resolution_m is not None
     if resolution_m is None and probe.ground_m is not None:
@@ -161,8 +161,8 @@ def contract_of(recipe: Recipe, index: ChipIndex, progress: Progress) -> InputCo
     elif resolution_m is None:
         resolution_m = _FALLBACK_RESOLUTION_M
         progress(
-            f"ground resolution {resolution_m:g} m is assumed: the chips carry no coordinates"
-            " (input.ground_resolution_m in a recipe sets another)"
+            f"ground resolution {resolution_m:g} m is assumed, because the chips have no coordinates"
+            " (set another with input.ground_resolution_m)"
         )
     if stated and probe.ground_m is None and patch_px != probe.side_px:
         progress(
@@ -186,23 +186,23 @@ def contract_of(recipe: Recipe, index: ChipIndex, progress: Progress) -> InputCo
 def _bands_and_scaling(
     recipe: InputRecipe, probe: ChipProbe, progress: Progress
 ) -> tuple[tuple[str, ...], ValueScaling | None]:
-    """Take the recipe's bands and stretch, or what is usual of such chips, and say so."""
+    """Use the recipe's bands and stretch, or the usual ones for such chips, with notes."""
     bands, scaling = recipe.bands, recipe.value_scaling
     depth = "8 bits" if probe.bits_8 else "more than 8 bits"
     if bands is None:
         bands = ("red", "green", "blue") if probe.bits_8 else ("B04", "B03", "B02")
-        progress(f"bands {', '.join(bands)} are assumed, as of chips of {depth} (input.bands in a recipe sets others)")
+        progress(f"bands {', '.join(bands)} are assumed for chips of {depth} (set others with input.bands)")
     if scaling == "auto":
         scaling = None if probe.bits_8 else ValueScaling()
-        what = "will take 8-bit scenes alone, as they are"
+        what = "will accept only 8-bit scenes"
         if scaling is not None:
-            what = f"will see reflectance x 10,000, stretched from {scaling}"
-        progress(f"the student {what}, as of chips of {depth} (input.value_scaling in a recipe sets another stretch)")
+            what = f"will use reflectance x 10,000, stretched from {scaling}"
+        progress(f"the student {what}, as for chips of {depth} (set another stretch with input.value_scaling)")
     return bands, scaling
 
 
 def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
-    """Classes in the order of the chip folders; titles and colours from the recipe where it has them."""
+    """Classes in the order of the chip folders; titles and colours from the recipe if it has them."""
     names = [machine_name(c) for c in index.classes]
     folded = [name.casefold() for name in names]
     doubled = [c for c, name in zip(index.classes, folded, strict=True) if folded.count(name) > 1]
@@ -212,11 +212,11 @@ def _legend(recipe: Recipe, index: ChipIndex) -> Legend:
     absent = sorted(asked - set(names) - set(index.classes))
     if doubled:
         raise ChipError(
-            f"class folders of {index.root} differ only in case, or in signs that names may not hold:"
-            f" {', '.join(doubled)}; put them together, or rename them"
+            f"class folders of {index.root} differ only in case, or in characters that names cannot have:"
+            f" {', '.join(doubled)}; merge them, or rename them"
         )
     if len(names) > NODATA:
-        raise ChipError(f"{index.root} has {len(names)} class folders; a map has room for {NODATA} classes")
+        raise ChipError(f"{index.root} has {len(names)} class folders; a map can have at most {NODATA} classes")
     if (named.mix_share or named.mixup_share) and all(c in named.unmixed_classes for c in index.classes):
         raise ChipError(
             "augmentation.mix_share or mixup_share has nothing to mix: all classes are among unmixed_classes"
@@ -244,10 +244,10 @@ def _read_and_split(
     contract: InputContract,
     validation: str | Path | None,
 ) -> tuple[Chips, Chips, str]:
-    """Read chips for training and validation; the text tells how they were parted."""
+    """Read chips for training and validation; the text describes how they were split."""
     if validation is not None and recipe.split.file is not None:
         raise CallError(
-            f"the recipe splits the chips by {recipe.split.file}, and validation chips are given as well; leave one out"
+            f"the recipe splits the chips with {recipe.split.file}, but validation chips are given, too; leave one out"
         )
     if validation is not None:
         other = index_chips(validation)
@@ -258,12 +258,12 @@ def _read_and_split(
                 if set(here.classes) - set(there.classes)
             ]
             raise ChipError(
-                f"training and validation chips have different classes: {'; '.join(lacks)}; name the folders alike, or"
+                f"training and validation chips have different classes: {'; '.join(lacks)}; rename them, or"
                 " move the others away"
             )
         chips, apart = _read_both(index, other, contract)
         if notes := scale_notes(probe_chips(other), contract):
-            raise ChipError(f"the validation chips are not like those for training: {notes[0]}")
+            raise ChipError(f"the validation chips differ from the training chips: {notes[0]}")
         how = f"given: {len(chips.labels)} training and {len(apart.labels)} validation chips"
         return chips, apart, how
     chips = read_chips(index, contract)
@@ -277,13 +277,13 @@ def _read_and_split(
         how = f"in blocks of {recipe.split.block_m:g} m"
         training, apart_at = block_split(chips.labels, chips.bounds, share, recipe.split.block_m, seed)
     else:
-        how = "at random, stratified; neighbouring chips on both sides would flatter the accuracy"
+        how = "at random, stratified; neighbouring chips on both sides may make the accuracy too high"
         training, apart_at = stratified_split(chips.labels, share, seed)
     how += f": {len(training)} training and {len(apart_at)} validation chips"
     left_out = len(chips.labels) - len(training) - len(apart_at)
     if left_out:
         how += f", {left_out} left out"
-        how += "" if recipe.split.file is not None else " since they overlap validation chips"
+        how += "" if recipe.split.file is not None else " because they overlap validation chips"
     unseen = [name for k, name in enumerate(index.classes) if k not in chips.labels[apart_at]]
     if unseen:
         how += f"; no validation chip of {', '.join(unseen)}"
@@ -291,7 +291,7 @@ def _read_and_split(
 
 
 def _read_both(training: ChipIndex, validation: ChipIndex, contract: InputContract) -> tuple[Chips, Chips]:
-    """Read chips for training and those for validation; what is wrong with either is told at once."""
+    """Read chips for training and those for validation; problems of both are reported together."""
     problems = []
     read = []
     for index in (training, validation):
@@ -305,7 +305,7 @@ def _read_both(training: ChipIndex, validation: ChipIndex, contract: InputContra
 
 
 def without_twins(training: Chips, validation: Chips) -> tuple[Chips, str]:
-    """Leave out training chips that equal validation chips, and say so: known by heart, they would be called right."""
+    """Leave out training chips that equal validation chips, with a note: the accuracy would include memorised chips."""
     twins = np.isin(training.picture_hashes, validation.picture_hashes)
     if not twins.any():
         return training, ""
@@ -314,11 +314,9 @@ def without_twins(training: Chips, validation: Chips) -> tuple[Chips, str]:
 
 
 def _check_enough(training: Chips, classes: tuple[str, ...]) -> None:
-    """Check that there is something to learn of each class, and something to tell apart."""
+    """Check that each class has training chips, and that there are at least two classes."""
     if len(classes) == 1:
-        raise ChipError(
-            f"{classes[0]} is the only class: it cannot be distinguished from anything; add chips of other classes"
-        )
+        raise ChipError(f"{classes[0]} is the only class; add chips of other classes")
     untaught = [name for k, name in enumerate(classes) if k not in training.labels]
     if untaught:
         raise ChipError(

@@ -1,4 +1,4 @@
-"""Setting validation chips apart."""
+"""Splitting off validation chips."""
 
 import csv
 from collections.abc import Collection, Sequence
@@ -16,7 +16,7 @@ Indices = NDArray[np.int64]
 def listed_split(
     files: Sequence[str], path: Path, training: Collection[str], validation: Collection[str]
 ) -> tuple[Indices, Indices]:
-    """Split as a CSV says, whose first two columns are a chip, `Class/name.jpg`, and its part.
+    """Split with a CSV whose first two columns are a chip, `Class/name.jpg`, and its part.
 
     Parameters
     ----------
@@ -33,20 +33,20 @@ def listed_split(
     Raises
     ------
     CallError
-        If there is no such file.
+        If the file does not exist.
     ChipError
-        If it is no such CSV, lacks chips, or leaves a side empty.
+        If it is not such a CSV, lacks chips, or leaves a side empty.
     """
     try:
         rows = csv_rows(read_text(path))
     except OSError as error:
         raise CallError(f"cannot read the split {path}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ChipError(f"the split {path} is no CSV: {error}") from error
+        raise ChipError(f"the split {path} is not a CSV file: {error}") from error
     both = set(training) & set(validation)
     if both:
         raise ChipError(
-            f"the part {', '.join(sorted(both))} of the split {path} is named for training and validation alike"
+            f"the part {', '.join(sorted(both))} of the split {path} is named for both training and validation"
         )
     listed = [(row[0].strip(), row[1].strip()) for row in rows if len(row) >= 2]
     parts = dict(listed)
@@ -59,7 +59,7 @@ def listed_split(
         last = ",".join(rows[-1]) if rows else ""
         raise ChipError(
             f"the split {path} lacks {len(lacking)} of {len(keys)} chips, {lacking[0]} first; each line"
-            f" holds a chip, as Class/name.jpg, a comma and its part, and the last is {last!r}"
+            f" has a chip, such as Class/name.jpg, a comma and its part; the last is {last!r}"
         )
     sides = [
         np.array([i for i, key in enumerate(keys) if parts[key] in names], np.int64) for names in (training, validation)
@@ -75,7 +75,7 @@ def listed_split(
 
 
 def stratified_split(labels: Indices, validation_share: float, seed: int) -> tuple[Indices, Indices]:
-    """Draw the share of each class at random, at least one chip for either side; a class of one chip is for training.
+    """Draw the share of each class at random, at least one chip for each side; a class of one chip is for training.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def stratified_split(labels: Indices, validation_share: float, seed: int) -> tup
     """
     counts = np.bincount(labels)
     if counts.max() < 2:
-        raise ChipError("there are too few chips to train and validate: one of each class; add some")
+        raise ChipError("there are too few chips to train and validate: one per class; add some")
     generator = np.random.default_rng(seed)
     validation = []
     for k, count in enumerate(counts):
@@ -101,11 +101,11 @@ def stratified_split(labels: Indices, validation_share: float, seed: int) -> tup
 def block_split(
     labels: Indices, bounds: NDArray[np.float64], validation_share: float, block_m: float, seed: int
 ) -> tuple[Indices, Indices]:
-    """Set whole squares of ground apart, so that no validation chip overlaps a training chip.
+    """Hold out whole squares of ground, so that no validation chip overlaps a training chip.
 
-    Chips belong to the square of side `block_m` that holds their centre. Squares, in random order, go to validation
-    as long as they bring a class nearer to its share and leave it training chips. Training chips that overlap a
-    validation chip are left out of both.
+    Chips belong to the square of side `block_m` that holds their centre. Squares, in random order, are used for
+    validation as long as they bring a class nearer to its share and leave it training chips. Training chips that
+    overlap a validation chip are left out of both.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def block_split(
     if not len(validation) or set(labels[training]) != set(labels):
         raise ChipError(
             f"chips cannot be split in blocks of {block_m:g} m: a class lies within too few of them;"
-            " make split.block_m smaller in the recipe, or give validation chips of your own"
+            " make split.block_m smaller in the recipe, or give validation chips"
         )
     return training, validation
 
@@ -146,9 +146,9 @@ def block_split(
 def plain_block_split(
     bounds: NDArray[np.float64], validation_share: float, block_m: float, seed: int
 ) -> tuple[Indices, Indices]:
-    """Set random squares of ground apart as :func:`block_split` does, whatever the classes, up to the share of chips.
+    """Hold out random squares of ground as :func:`block_split` does, whatever the classes, up to the share of chips.
 
-    For chips of which a class may be left without any, as where a student knows it already.
+    For chips of which a class may be left without any, because a student was trained on it already.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def _blocks(bounds: NDArray[np.float64], block_m: float) -> Indices:
 
 
 def _apart(bounds: NDArray[np.float64], is_validation: NDArray[np.bool_]) -> tuple[Indices, Indices]:
-    """Return the numbers of the other chips, but for those that overlap one for validation, and of these."""
+    """Return the numbers of the other chips, except those that overlap validation chips, and of these."""
     validation = np.flatnonzero(is_validation)
     others = [i for i in np.flatnonzero(~is_validation) if not _overlaps(bounds[i], bounds[validation])]
     return np.array(others, np.int64), validation

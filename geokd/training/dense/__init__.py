@@ -1,1 +1,1 @@
-"""Training of dense students, which answer for every cell: labelled scenes in, a run's folder out."""
+"""Training of dense students, which classify every cell: from labelled scenes to the folder of a run."""

@@ -1,4 +1,4 @@
-"""What a dense student learns from, as arrays. No raster library is needed here."""
+"""The training data of a dense student, as arrays. No raster library is needed here."""
 
 import hashlib
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class LabelledTiles:
 
 @dataclass(frozen=True, eq=False)
 class DenseData:
-    """All that a dense student learns from.
+    """The training data of a dense student.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ class DenseData:
     legend : Legend
     sources : tuple of LabelledTiles
     use_teacher : dict or None
-        Name and hash of the patch student that split labels.
+        Name and hash of the patch student that splits labels.
     notes : tuple of str
-        What was chosen in reading, one sentence each.
+        Choices made in reading, one sentence each.
     """
 
     name: str
@@ -79,7 +79,7 @@ class DenseData:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a run keeps of its data: names, counts and hashes."""
+        """Return the record of a run's data: names, counts and hashes."""
         return {
             "table": self.name,
             "sources": [

@@ -1,4 +1,4 @@
-"""A standard atmosphere over land: what it adds to reflectance, and what it lets through, by wavelength."""
+"""A standard atmosphere over land: path radiance and transmittance by wavelength."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Labelled scenes read into arrays: reflectance, shares of classes, and what is held out."""
+"""Labelled scenes read into arrays: reflectance, shares of classes, and held-out pixels."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.sources import Source, read_sources
 from geokd.training.dense.use_teacher import UseTeacher, open_use_teacher
 
-_MOST_PIXELS = 200_000_000  # bands x rows x cols of all sources together, as they are held in memory
+_MOST_PIXELS = 200_000_000  # bands x rows x cols of all sources together, held in memory
 
 
 def read_dense_data(table: str | Path, recipe: DenseRecipe, progress: Progress) -> DenseData:
@@ -44,7 +44,7 @@ def read_dense_data(table: str | Path, recipe: DenseRecipe, progress: Progress) 
     Raises
     ------
     CallError, RecipeError, SceneError, ChipError, BundleError
-        What is wrong with several scenes comes in one message.
+        Problems of several scenes are in one message.
     """
     sources = read_sources(table)
     if not recipe.classes:
@@ -123,7 +123,7 @@ def _read_source(
     seen = scene[kept] if top else scene[kept] * through + air
     own = _own_labels(names, labels[kept] * known[kept][:, np.newaxis], seen, recipe, use)
     if not own.any():
-        raise ChipError(f"{source.labels} gives no pixel of {source.scene} a label; check that they lie in one place")
+        raise ChipError(f"{source.labels} gives no pixel of {source.scene} a label; check that their extents agree")
     ground = (scene[kept] - air) / through if top else scene[kept]
     mask = _held_out(own, side, recipe, drawn) if held_out is None else held_out[np.newaxis]
     return LabelledTiles(
@@ -136,7 +136,7 @@ def _own_labels(
 ) -> NDArray[np.uint8]:
     """Turn shares of the label raster's classes, (n, L, h, w), into bytes of the student's, (n, K, h, w).
 
-    `seen` (n, C, h, w) is what the use teacher looks at: top-of-atmosphere reflectance.
+    `seen` (n, C, h, w) is the input of the use teacher: top-of-atmosphere reflectance.
     """
     classes, uses = [c.name for c in recipe.classes], () if use is None else use.classes
     becomes = becomes_of(names, classes, recipe.rules, uses)
@@ -165,7 +165,7 @@ def _reflectance(source: Source, contract: InputContract) -> tuple[Shares, NDArr
             f" {_MOST_PIXELS // len(contract.bands):,}); cut a part with gdal_translate -srcwin"
         )
     numbers, valid = read_values(plan, Window(0, 0, info.grid.width, info.grid.height), plan.bidx)
-    if source.chips_px:  # what is left of a sheet after its last chip
+    if source.chips_px:  # the rest of a sheet after its last chip
         valid &= (numbers != 0).any(axis=0)
     area = read_area(source.area, info.grid, info.path)
     if area is not None:
@@ -183,12 +183,12 @@ def _scaling(contract: InputContract) -> tuple[ValueScaling, ...]:
 
 
 def _of_bands(source: Source, grid: SceneGrid) -> tuple[list[str], Shares]:
-    """Read a raster with a band for each class: names, and shares (L, h, w) brought to sum 1 where there are any."""
+    """Read a raster with a band for each class: names, and shares (L, h, w) scaled to sum 1 where there are any."""
     with _labels_opened(source) as dataset:
         if (dataset.height, dataset.width) != (grid.height, grid.width):
             raise SceneError(
                 f"{source.labels} has {dataset.height} x {dataset.width} pixels, its scene {source.scene}"
-                f" {grid.height} x {grid.width}; bring it onto the scene's pixels with gdalwarp"
+                f" {grid.height} x {grid.width}; warp it to the scene's grid with gdalwarp"
             )
         shares = dataset.read().astype(np.float32) * np.array(dataset.scales, np.float32)[:, None, None]
         known = dataset.dataset_mask() > 0
@@ -202,7 +202,7 @@ def _of_codes(source: Source, grid: SceneGrid) -> tuple[list[str], Shares]:
     """Read a raster of codes, on any grid, at the scene's pixels: names of the codes there, and shares of 0 and 1."""
     with _labels_opened(source) as dataset:
         if not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer):
-            raise SceneError(f"the first band of {source.labels} is {dataset.dtypes[0]}; codes are whole numbers")
+            raise SceneError(f"the first band of {source.labels} is {dataset.dtypes[0]}; codes must be integers")
         if dataset.crs is None or grid.crs is None or source.chips_px:
             if (dataset.height, dataset.width) != (grid.height, grid.width):
                 raise SceneError(
@@ -251,7 +251,7 @@ def _of_polygons(
 
 @contextmanager
 def _labels_opened(source: Source) -> Iterator[DatasetReader]:
-    """Open a label raster; what GDAL cannot read of it is said in a sentence."""
+    """Open a label raster; GDAL's errors become one sentence."""
     with open_scene(str(source.labels)) as dataset:
         try:
             yield dataset

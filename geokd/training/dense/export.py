@@ -23,7 +23,7 @@ def dense_fp32_bundle(folder: Path, facts: dict[str, Any], provenance: dict[str,
     ----------
     folder : Path
     facts : dict
-        What the run's run.json holds.
+        Content of the run's run.json.
     provenance : dict
     golden : uint8 array (1, C, H, W)
         The reference input.

@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from geokd.errors import RecipeError, one_message
 from geokd.training.dense.recipe import RuleRecipe
 
-_LEAST_USE = 0.01  # added to each use's probability, so that none is ruled out
+_LEAST_USE = 0.01  # added to each use's probability, so that none is impossible
 
 Shares = NDArray[np.float32]
 Becomes = dict[int, float]
-"""Classes of the student that a label becomes, by code, and the weight of each."""
+"""Classes of the student that a label is converted to, by code, and the weight of each."""
 
 
 def becomes_of(
     labels: Sequence[str], classes: Sequence[str], rules: Sequence[RuleRecipe], uses: Sequence[str]
 ) -> tuple[Becomes, ...]:
-    """Look up what becomes of each class of a label raster: indices into `classes` and weights; {} leaves pixels out.
+    """Find the student's classes for each class of a label raster, as indices and weights; {} leaves pixels out.
 
     Parameters
     ----------
@@ -28,13 +28,12 @@ def becomes_of(
         Classes of the student.
     rules : sequence of RuleRecipe
     uses : sequence of str
-        Classes that the use teacher knows; empty without a use teacher.
+        Classes of the use teacher; empty without one.
 
     Raises
     ------
     RecipeError
-        If a label becomes nothing that is known, or is to be split without a use teacher that could: all in one
-        message.
+        If a label has no known class, or is to be split without a suitable use teacher: all in one message.
     """
     by_label = {rule.label.lower(): rule for rule in rules}
     by_name = {name.lower(): RuleRecipe(name, (name,)) for name in classes}
@@ -42,9 +41,7 @@ def becomes_of(
     for label in labels:
         rule = by_label.get(label.lower(), by_name.get(label.lower()))
         if rule is None:
-            problems.append(
-                f"no rule says what becomes of the label {label!r}, and no class of the student is called so"
-            )
+            problems.append(f"the label {label!r} has no rule, and the student has no class of this name")
             continue
         becomes = rule.becomes
         unknown = [name for name in becomes if name not in uses]
@@ -52,8 +49,8 @@ def becomes_of(
             problems.append(f"the label {label!r} is to become {', '.join(becomes)}, which needs a [use_teacher]")
         elif len(becomes) > 1 and len(unknown) > 1:
             problems.append(
-                f"the label {label!r} is to become {', '.join(becomes)}, but the use teacher does not know"
-                f" {', '.join(unknown)}: of these there may be one, which takes the rest"
+                f"the label {label!r} is to become {', '.join(becomes)}, but the use teacher does not have"
+                f" {', '.join(unknown)}; only one such class is possible, which gets the rest"
             )
         weights = rule.weights or (1.0,) * len(becomes)
         found.append({classes.index(name): weight for name, weight in zip(becomes, weights, strict=True)})
@@ -65,7 +62,7 @@ def becomes_of(
 def student_shares(
     shares: Shares, use: Shares | None, becomes: Sequence[Becomes], classes: Sequence[str], uses: Sequence[str]
 ) -> Shares:
-    """Share each label among the student's classes.
+    """Divide each label among the student's classes.
 
     Parameters
     ----------

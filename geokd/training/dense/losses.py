@@ -31,7 +31,7 @@ def dense_loss(logits: Tensor, labels: Tensor, hard: Tensor, weights: DenseLossR
     if weights.ce:
         prevailing = shares.argmax(dim=1)
         loss = loss + weights.ce * _mean(F.cross_entropy(logits, prevailing, reduction="none"), trust)
-    elif bool(hard.any()):  # labels of one class are learned as such, whatever is asked for soft ones
+    elif bool(hard.any()):  # labels of a single class use cross-entropy, whatever the weights for soft ones
         hard_trust = trust * hard.float()[:, None, None]
         loss = loss + _mean(F.cross_entropy(logits, shares.argmax(dim=1), reduction="none"), hard_trust)
     if weights.kl:

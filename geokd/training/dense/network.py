@@ -1,4 +1,4 @@
-"""The dense student: MobileNetV2 whose features of five resolutions are joined to give an answer for every cell."""
+"""The dense student: MobileNetV2 whose features of five resolutions are joined to classify every cell."""
 
 import math
 
@@ -17,7 +17,7 @@ _STEM = "features.0.0.weight"
 
 
 class Normalise(nn.Module):
-    """From bytes 0..255 to (x / 255 - mean) / std of ImageNet; bands beyond three take the mean of the three."""
+    """From bytes 0..255 to (x / 255 - mean) / std of ImageNet; bands beyond three use the mean of the three."""
 
     mean: Tensor
     std: Tensor
@@ -37,9 +37,9 @@ class Normalise(nn.Module):
 class DenseNetwork(nn.Module):
     """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) with a feature pyramid (Lin et al. 2017, arXiv 1612.03144).
 
-    Each level is led to `width` channels by a 1 x 1 convolution; from the coarsest on, the sum so far is enlarged
-    (bilinear), added to the next level, and passed through a separable 3 x 3 convolution. The last 1 x 1 convolution
-    answers at stride 2; its logits are enlarged to stride 1.
+    Each level is projected to `width` channels with a 1 x 1 convolution; from the coarsest on, the sum so far is
+    enlarged (bilinear), added to the next level, and passed through a separable 3 x 3 convolution. The last 1 x 1
+    convolution answers at stride 2; its logits are enlarged to stride 1.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class DenseNetwork(nn.Module):
         self.head = nn.Conv2d(width, classes, 1)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Map pixels (N, C, H, W) in 0..255 to logits (N, K, H, W), and return those at stride 2 too.
+        """Map pixels (N, C, H, W) in 0..255 to logits (N, K, H, W); also return those at stride 2.
 
         H and W are multiples of 32.
         """
@@ -81,10 +81,10 @@ class DenseNetwork(nn.Module):
 
 
 def begin_with(network: DenseNetwork, weights: dict[str, Tensor], origin: str) -> None:
-    """Load the weights of a patch student or of a dense one into `network`, as far as they are there.
+    """Load the weights of a patch student or a dense one into `network`, as far as they exist.
 
-    The first convolution of a student of red, green and blue is widened to more bands: each band beyond three begins
-    with the mean of the three, and all are lowered so that their sum stays what it was.
+    The first convolution of a student of red, green and blue is widened to more bands: each band beyond three starts
+    with the mean of the three, and all are scaled so that their sum does not change.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def begin_with(network: DenseNetwork, weights: dict[str, Tensor], origin: str) -
 
 
 def set_prior(network: DenseNetwork, shares: Tensor) -> None:
-    """Let a new head begin with the classes' shares (K,), so that training need not find these first."""
+    """Initialise a new head with the classes' shares (K,), so that training need not learn these first."""
     with torch.no_grad():
         bias = shares.clamp_min(1e-4).log()
         network.head.bias.copy_(bias - bias.mean())  # type: ignore[union-attr]

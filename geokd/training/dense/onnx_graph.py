@@ -8,8 +8,8 @@ from geokd.training.onnx_graph import Graph
 def dense_to_onnx(network: DenseNetwork, contract: InputContract, name: str = "student") -> bytes:
     """Write a dense network as an ONNX model from uint8 `pixels` (n, C, H, W) to float32 `logits` (n, K, h, w).
 
-    Initialisers bear the names of the network's state dict; `name` is the graph's own. Cells of more than one pixel
-    take the mean of their pixels' logits.
+    Initialisers have the names of the network's state dict; `name` is that of the graph. Cells of several pixels get
+    the mean of their pixels' logits.
     """
     graph = Graph()
     x = graph.normalise("pixels", network.normalise.mean, network.normalise.std)

@@ -1,4 +1,4 @@
-"""Training patches drawn from labelled tiles, and validation patches laid over what is held out."""
+"""Training patches drawn from labelled tiles, and validation patches over held-out labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from geokd.training.dense.arrays import WHOLE, DenseData, LabelledTiles
 from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.variation import View
 
-_PURE = 0.97  # share of water in a window that marsh is simulated with
+_PURE = 0.97  # minimum share of water in a window for simulating marsh
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Places:
     weights : float64 tensor (P,)
         How often each is drawn.
     water : int64 tensor (W, 3)
-        Those of open water alone.
+        Those with open water only.
     """
 
     source: LabelledTiles
@@ -45,7 +45,7 @@ class Places:
 
 @dataclass(frozen=True, eq=False)
 class DenseBatch:
-    """Patches as they are on the ground, and their labels.
+    """Patches of surface reflectance, and their labels.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class DenseBatch:
 
 
 def find_places(data: DenseData, recipe: DenseRecipe, view: View) -> list[Places]:
-    """Look up, for each source, where training patches may be cut.
+    """Find, for each source, where training patches may be cut.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def find_places(data: DenseData, recipe: DenseRecipe, view: View) -> list[Places
     if recipe.variation.marsh_share and not any(len(one.water) for one in found):
         raise ChipError(
             f"marsh cannot be simulated: no window of {recipe.student.patch_px} px or less is open water"
-            f" ({', '.join(recipe.variation.water_classes)}) alone; set variation.marsh_share to 0, or add a scene with"
+            f" ({', '.join(recipe.variation.water_classes)}) only; set variation.marsh_share to 0, or add a scene with"
             " water"
         )
     return found
@@ -96,7 +96,7 @@ def _places(source: LabelledTiles, recipe: DenseRecipe, water: Sequence[int]) ->
                 whole = np.uint8(WHOLE * 0.5) < part[list(water)].sum(axis=0, dtype=np.int64) if water else np.zeros(1)
                 pure.append(whole.mean() >= _PURE)
     if not corners:
-        raise ChipError(f"{source.name}: nothing labelled is left for training; lower validation_share")
+        raise ChipError(f"{source.name}: no label is left for training; lower validation_share")
     frequency = np.bincount(prevailing)[prevailing]
     weights = 1.0 / frequency**recipe.rarity
     where = torch.tensor(corners, dtype=torch.int64)
@@ -132,7 +132,7 @@ def draw_water(places: Sequence[Places], count: int, generator: Generator) -> Te
 
 
 def _patch(one: Places, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Put a patch together of as many windows as it takes."""
+    """Assemble a patch from windows."""
     count = one.pieces**2
     chosen = torch.multinomial(one.weights, count, replacement=True, generator=generator)
     views = torch.randint(VIEWS, (count,), generator=generator).tolist()
@@ -155,7 +155,7 @@ def _patch(one: Places, generator: Generator) -> tuple[Tensor, Tensor]:
 
 
 def _window(one: Places, corner: Tensor, view: int) -> tuple[Tensor, Tensor]:
-    """Cut a window: float pixels (C, s, s) and labels (K, s, s), those held out without a label."""
+    """Cut a window: float pixels (C, s, s) and labels (K, s, s), without held-out labels."""
     tile, row, col = corner.tolist()
     rows, cols = slice(row, row + one.window_px), slice(col, col + one.window_px)
     source = one.source
@@ -172,7 +172,7 @@ def _turned(window: Tensor, view: int) -> Tensor:
 def validation_patches(
     data: DenseData, recipe: DenseRecipe, most: int
 ) -> Iterator[tuple[LabelledTiles, NDArray[np.float32], NDArray[np.uint8]]]:
-    """Yield source, pixels (C, P, P) and labels (K, P, P) of windows that hold labels kept for validation.
+    """Yield source, pixels (C, P, P) and labels (K, P, P) of windows with held-out labels.
 
     Labels that are not held out are 0. At most about `most` windows of all sources are taken, evenly.
     """

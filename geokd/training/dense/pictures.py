@@ -1,4 +1,4 @@
-"""A picture of what a dense student answers about patches that it does not learn from."""
+"""A picture of a dense student's answers for held-out patches."""
 
 from collections.abc import Sequence
 from pathlib import Path

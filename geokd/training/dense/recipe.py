@@ -1,6 +1,6 @@
 """The recipe of a dense student: everything that decides how it is trained, as frozen dataclasses.
 
-A key that a file leaves out takes the default written here. Reading is :mod:`geokd.training.recipe_file`'s. The
+A missing key has the default defined here (:mod:`geokd.training.recipe_file` reads recipes). The
 resolved recipe is stored in the run and in the bundle.
 """
 
@@ -11,7 +11,7 @@ from geokd.model.contract import ValueScaling
 from geokd.training.recipe import MOST_SEED, AnyRecipe
 
 STRIDE_PX = 32
-"""Sides of patches must be multiples of it: the network halves them five times."""
+"""Sides of patches must be multiples of this: the network halves them five times."""
 
 
 def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class DenseInputRecipe:
-    """What the student will be given; becomes the bundle's input contract.
+    """The student's input; becomes the bundle's input contract.
 
     `patch_px` and `margin_px` are those of the bundle; training has patches of its own size (`student.patch_px`).
     `value_scaling.maximum` may have one value for each band.
@@ -41,7 +41,7 @@ class DenseInputRecipe:
 
 @dataclass(frozen=True)
 class ClassRecipe:
-    """One class of the student: its name and, if they are not to be taken from the name, its title and colour."""
+    """One class of the student: its name, title and colour. Default: title and colour derived from the name."""
 
     name: str
     title: str = ""
@@ -50,14 +50,14 @@ class ClassRecipe:
 
 @dataclass(frozen=True)
 class RuleRecipe:
-    """What becomes of one class of the label rasters.
+    """Conversion of one class of the label rasters.
 
     `label` is a band's description (or number, from 1) of a raster with a band for each class, or a code (or its name
     in the raster's attribute table) of a raster of codes. With several classes in `becomes`, each pixel's label is
-    split among them in the proportion in which the use teacher sees them there. One of them may be unknown to the use
-    teacher: it takes what is left of 1 after the others. `weights`, one for each of `becomes`, above 0 and at most 1,
-    are multiplied with the use teacher's probabilities first: low for a class that it sees too often. An empty
-    `becomes` leaves pixels with this label out. Labels without a rule become the class of the same name.
+    split among them in proportion to the use teacher's probabilities. One of them may be missing in the use teacher: it
+    gets the rest up to 1. `weights`, one for each of `becomes`, above 0 and at most 1, are multiplied with the use
+    teacher's probabilities first: low for a class that it overestimates. An empty `becomes` leaves pixels with this
+    label out. Labels without a rule become the class of the same name.
     """
 
     label: str
@@ -76,8 +76,8 @@ class UseTeacherRecipe:
     """The patch student that splits labels (see :class:`RuleRecipe`).
 
     `bundle` is the name or path of a bundle; its patches lie `stride_px` apart on the scene, and its answers are
-    interpolated in between. It is given the scene under a standard atmosphere if the scene's values are surface
-    reflectance. `views` of 8 dihedral views are averaged.
+    interpolated in between. A standard atmosphere is added to its input if the scene's values are surface reflectance.
+    `views` of 8 dihedral views are averaged.
     """
 
     bundle: str = ""
@@ -90,11 +90,10 @@ class DenseStudentRecipe:
     """The student and its schedule.
 
     `initial_weights` is the name or path of an fp32 bundle (a patch student's or a dense one's), the path of a
-    .safetensors file with MobileNetV2's `features.*`, or "none". `width` is the number of channels in which features
-    of all resolutions are put together. An epoch has `epoch_steps` batches of `batch_size` patches of `patch_px`.
-    `ema_decay` is the decay per step of the running mean of the weights that is validated and exported; in the first
-    steps it is lower. The last
-    `int8_epochs` are trained under the rounding of int8.
+    .safetensors file with MobileNetV2's `features.*`, or "none". `width` is the number of channels in which features of
+    all resolutions are joined. An epoch has `epoch_steps` batches of `batch_size` patches of `patch_px`. `ema_decay` is
+    the decay per step of the running mean of the weights that is validated and exported; in the first steps it is
+    lower. The last `int8_epochs` are trained with simulated int8 rounding.
     """
 
     initial_weights: str = "eurosat-rgb-fp32"
@@ -120,9 +119,9 @@ class DenseLossRecipe:
     """Weights of loss = ce * CE + kl * T^2 KL(teacher || student) + cosine * (1 - cos), pixel by pixel.
 
     CE is the cross-entropy with the most probable class of a soft label, or with the class of a hard one. KL compares
-    with the soft label at temperature T; where labels are hard, it is left out. The cosine compares logits with the
-    logarithms of the soft label, both less their mean over the classes. With `label_power` p soft labels are raised
-    to the power p and brought to sum 1 first: above 1 they are more decided.
+    with the soft label at temperature T; it is not used for hard labels. The cosine compares logits with the logarithms
+    of the soft label, both less their mean over the classes. With `label_power` p soft labels are raised to the power p
+    and scaled to sum 1 first: above 1 they are sharper.
     """
 
     ce: float = field(default=0.0, metadata=_at_least(0))
@@ -138,21 +137,21 @@ class DenseLossRecipe:
 
 @dataclass(frozen=True)
 class VariationRecipe:
-    """How training patches are varied, beyond the 8 dihedral views that are always used. Shares are of patches.
+    """Augmentation of training patches, besides the 8 dihedral views that are always used. Shares are of patches.
 
-    The air: `air_share` get a standard atmosphere (path radiance and transmittance by wavelength) times 0.5 to 1.5,
-    tinted by `air_tint` (standard deviation), so that one student takes top-of-atmosphere and surface reflectance.
+    Atmosphere: `air_share` get a standard atmosphere (path radiance and transmittance by wavelength) times 0.5 to 1.5,
+    tinted by `air_tint` (standard deviation), so that one student accepts top-of-atmosphere and surface reflectance.
     Then a gain for all bands and one for each (standard deviations of their logarithms), and noise of up to `noise`
     (reflectance x 10,000). `scale_share` are resampled, to pixels smaller or larger by up to `scale`.
-    `season_share` lose up to `season` of the greenness of plants.
+    `season_share` lose up to `season` of the greenness of vegetation.
 
-    Simulated land: `marsh_share` get areas in which plants, or mud with dead stems, stand in water, within the pixel,
-    with open creeks; their label is `marsh_class`. `snow_share` get a snow cover, thinner under trees and houses; its
-    label is `snow_class`. `turbid_share` get sediment and waves into their water. `water_classes` and `tall_classes`
-    name what these need to know of the other classes.
+    Simulated land: `marsh_share` get areas in which plants, or mud with dead stems, stand in water, mixed within the
+    pixel, with open creeks; their label is `marsh_class`. `snow_share` get a snow cover, thinner under trees and
+    houses; its label is `snow_class`. `turbid_share` get sediment and waves into their water. `water_classes` and
+    `tall_classes` name the classes of water and of tall objects for this.
 
-    `stretch_share` are stretched to bytes as pictures are (their own quantiles, by band or for all bands) instead of
-    by the contract's range, for a student that is to take 8-bit pictures.
+    `stretch_share` are stretched to bytes like pictures (with their own quantiles, by band or for all bands) instead of
+    the contract's range, for a student of 8-bit pictures.
     """
 
     air_share: float = field(default=0.6, metadata=_at_least(0, 1))
@@ -183,11 +182,11 @@ class VariationRecipe:
 
 @dataclass(frozen=True)
 class DenseRecipe(AnyRecipe):
-    """A whole recipe of a dense student. `seed` decides initial weights, what is held out, order and variation.
+    """A whole recipe of a dense student. `seed` determines initial weights, held-out labels, order and augmentation.
 
-    `classes` are the student's, in the order of their codes. `validation_share` of the labels is held out: chips of
-    a sheet, polygons, or squares of `validation_block_px` of a raster. Patches are drawn with a weight of 1 / frequency
-    ^ `rarity` of the class that prevails in them; 0 draws all alike.
+    `classes` are the student's, in the order of their codes. `validation_share` of the labels is held out: chips of a
+    sheet, polygons, or squares of `validation_block_px` of a raster. Patches are drawn with a weight of 1 / frequency ^
+    `rarity` of their most frequent class; 0 draws all equally.
     """
 
     name: str = "dense-student"
@@ -213,4 +212,4 @@ class DenseRecipe(AnyRecipe):
             wanted += [*v.water_classes, *v.tall_classes, *filter(None, (v.marsh_class, v.snow_class))]
             unknown = [name for name in dict.fromkeys(wanted) if name not in names]
             if unknown:
-                raise ValueError(f"{', '.join(unknown)} are none of the classes ({', '.join(names)})")
+                raise ValueError(f"{', '.join(unknown)} are not among the classes ({', '.join(names)})")

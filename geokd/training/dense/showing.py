@@ -1,4 +1,4 @@
-"""What a dense student is shown while it learns, and how its answers on what was held out are judged."""
+"""Input of a dense student during training, and its evaluation on held-out labels."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from geokd.training.dense.variation import (
 )
 
 FAMILIAR_PX = 64
-"""Side of the windows whose statistics tell a familiar scene from an unfamiliar one."""
+"""Side of the windows whose statistics distinguish familiar from unfamiliar scenes."""
 
 _CHECKED_PATCHES = 96  # of those held out, after each epoch
 _FAMILIAR_BATCHES = 40
@@ -44,12 +44,12 @@ _PICTURES = 6  # held-out patches in predictions.png
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """What is kept for validation, as the student would see it.
+    """Held-out patches, as input for the student.
 
     Parameters
     ----------
     pixels : list of float tensors (C, P, P)
-        Bytes 0..255: every other patch as surface reflectance, the rest under a standard atmosphere.
+        Bytes 0..255: every other patch as surface reflectance, the rest with a standard atmosphere.
     labels : list of uint8 arrays (K, P, P)
         0 in all classes where a pixel is not for validation.
     """
@@ -61,7 +61,7 @@ class HeldOut:
 def varied_batch(
     places: list[Places], view: View, recipe: DenseRecipe, count: int, generator: Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw patches and vary them; return bytes (N, C, P, P), labels (N, K, P, P) and which labels are hard (N,)."""
+    """Draw patches and augment them; return bytes (N, C, P, P), labels (N, K, P, P) and which labels are hard (N,)."""
     given = recipe.variation
     batch: DenseBatch = draw_patches(places, count, generator)
     pixels, labels = batch.ground, batch.labels
@@ -87,7 +87,7 @@ def answer(network: DenseNetwork, pixels: Tensor) -> NDArray[np.float32]:
 
 
 def hold_out(data: DenseData, recipe: DenseRecipe, view: View) -> HeldOut:
-    """Lay patches over what is held out; every other one is put under a standard atmosphere."""
+    """Lay patches over held-out labels; every other one gets a standard atmosphere."""
     plain = replace(
         recipe.variation, air_share=0.0, air_tint=0.0, gain=0.0, band_gain=0.0, noise=0.0, stretch_share=0.0
     )
@@ -105,7 +105,7 @@ def hold_out(data: DenseData, recipe: DenseRecipe, view: View) -> HeldOut:
 
 
 def some_of(held_out: HeldOut) -> list[tuple[Tensor, NDArray[np.uint8]]]:
-    """Choose a few patches to be drawn: pixels and labels of each."""
+    """Choose a few patches for the picture: pixels and labels of each."""
     step = max(1, len(held_out.pixels) // _PICTURES)
     return list(zip(held_out.pixels, held_out.labels, strict=True))[::step][:_PICTURES]
 
@@ -121,7 +121,7 @@ def agreement(network: DenseNetwork, held_out: HeldOut) -> float:
 
 
 def held_out_figures(network: DenseNetwork, held_out: HeldOut, data: DenseData, folder: Path) -> dict[str, Any]:
-    """Figures on the held-out pixels, against the most probable class of each label."""
+    """Figures on the held-out pixels, compared with the most probable class of each label."""
     logits, truth = [], []
     for pixels, labels in zip(held_out.pixels, held_out.labels, strict=True):
         known = labels.any(axis=0)

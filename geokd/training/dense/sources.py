@@ -1,4 +1,4 @@
-"""The table of labelled scenes that a dense student learns from: a TOML or CSV file, one entry for each scene."""
+"""The table of labelled scenes for training a dense student: a TOML or CSV file, one entry for each scene."""
 
 import csv
 from collections.abc import Callable, Mapping
@@ -39,15 +39,15 @@ class Source:
     field : str
         The attribute of polygons that holds the class.
     share : float
-        Share of the training patches that come from here; shares are brought to sum 1.
+        Share of the training patches that come from this scene; shares are scaled to sum 1.
     values : {"surface reflectance", "top of atmosphere"}
-        What the scene's values are: the atmosphere is varied accordingly.
+        The kind of the scene's values: the atmosphere is varied accordingly.
     chips_px : int
-        Side of the chips where both files are sheets of square chips that do not belong together; 0: one scene.
+        Side of the chips if both files are sheets of unrelated square chips; 0: one scene.
     value_scale, value_offset : float or None
-        Reflectance x 10,000 = DN * value_scale + value_offset; None: as the scene's tags say.
+        Reflectance x 10,000 = DN * value_scale + value_offset; None: from the scene's tags.
     aoi, where, bbox
-        The area whose labels are used, as :class:`geokd.scenes.options.AreaOptions` has it. None: the whole scene.
+        The area whose labels are used, as in :class:`geokd.scenes.options.AreaOptions`. None: the whole scene.
     """
 
     scene: Path
@@ -75,7 +75,7 @@ def is_table(path: str | Path) -> bool:
 
 
 def read_sources(path: str | Path) -> tuple[Source, ...]:
-    """Read a table of labelled scenes; paths in it are relative to its folder, `~` and `$VARIABLE` are filled in.
+    """Read a table of labelled scenes; paths in it are relative to its folder, `~` and `$VARIABLE` are expanded.
 
     Raises
     ------
@@ -106,9 +106,7 @@ def _rows(table: Path) -> list[dict[str, Any]]:
         raise CallError(f"the table of scenes {table} cannot be read: {error}") from error
     found = document.get("source", [])
     if set(document) - {"source"} or not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise CallError(
-            f"the table of scenes {table} must hold entries [[source]] and nothing else, each with {_TEMPLATE}"
-        )
+        raise CallError(f"the table of scenes {table} must contain only entries [[source]], each with {_TEMPLATE}")
     return found
 
 
@@ -134,13 +132,13 @@ def _source(row: Mapping[str, Any], where: str, folder: Path, problems: list[str
         named = expanded(values[key])
         values[key] = named if named.is_absolute() else folder / named
         if not values[key].exists():
-            problems.append(f"{where}: {key} = {values[key]}: there is no such file")
+            problems.append(f"{where}: {key} = {values[key]}: the file does not exist")
     for key, choices in (
         ("kind", ("codes", "shares", "polygons")),
         ("values", ("surface reflectance", "top of atmosphere")),
     ):
         if key in values and values[key] not in choices:
-            problems.append(f"{where}: {key} = {values[key]!r} is none of {', '.join(map(repr, choices))}")
+            problems.append(f"{where}: {key} = {values[key]!r} is not one of {', '.join(map(repr, choices))}")
     if values.get("share", 1.0) is not None and not 0 < values.get("share", 1.0) < float("inf"):
         problems.append(f"{where}: share = {values['share']} must be above 0")
     if values.get("chips_px", 0) and not 16 <= values["chips_px"] <= 1024:
@@ -164,11 +162,11 @@ def _check_area(values: dict[str, Any], where: str, folder: Path, problems: list
         problems.append(f"{where}: {str(error).replace('--', '')}")
         return
     if area != AreaOptions() and values.get("chips_px"):
-        problems.append(f"{where}: chips of a sheet lie in no area; leave aoi and bbox out")
+        problems.append(f"{where}: chips of a sheet have no place; leave out aoi and bbox")
 
 
 def _box(value: Any) -> tuple[float, ...]:
-    """Read a list of four numbers, or a text of them with commas or blanks between.
+    """Read a list of four numbers, or a text of them separated by commas or spaces.
 
     Raises
     ------

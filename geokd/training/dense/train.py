@@ -19,7 +19,7 @@ def train_dense(
     resume: bool = False,
     progress: Progress = to_stderr,
 ) -> dict[str, Any]:
-    """Train a dense student, which gives a class for every cell, on labelled scenes.
+    """Train a dense student, which classifies every cell, on labelled scenes.
 
     Parameters
     ----------
@@ -29,15 +29,15 @@ def train_dense(
         Folder of the run; must be new or empty, unless `resume`.
     recipe : DenseRecipe or path
     resume : bool
-        Continue the run in `output`; it must be of the same recipe and scenes.
+        Continue the run in `output`; it must have the same recipe and scenes.
     progress : Progress
-        Takes news of the training; stderr by default.
+        Receives the progress of the training. Default: stderr.
 
     Returns
     -------
     dict
-        `student`: {n, accuracy, interval_95, ece, temperature, per_class, ...} on the held-out pixels, against the
-        most probable class of each label.
+        `student`: {n, accuracy, interval_95, ece, temperature, per_class, ...} on the held-out pixels, compared with
+        the most probable class of each label.
 
     Raises
     ------

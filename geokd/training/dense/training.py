@@ -52,7 +52,7 @@ _WARM_UP = 0.05  # share of the steps
 def train_dense_on(
     data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool = False, progress: Progress = to_stderr
 ) -> dict[str, Any]:
-    """Train a dense student on labelled tiles; return its figures on what was held out.
+    """Train a dense student on labelled tiles; return its figures on the held-out labels.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def train_dense_on(
         raise
     except OSError as error:
         then = "continue with --resume" if (folder / "run.json").is_file() else "start again"
-        raise TrainingError(f"cannot write into {folder}: {error}; solve that, then {then}") from error
+        raise TrainingError(f"cannot write into {folder}: {error}; fix this, then {then}") from error
 
 
 def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, progress: Progress) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def build_dense(data: DenseData, recipe: DenseRecipe) -> tuple[DenseNetwork, str
     Raises
     ------
     RecipeError
-        If the initial weights cannot be had or do not fit.
+        If the initial weights are not available or do not fit.
     """
     torch.manual_seed(recipe.seed)
     wanted = recipe.student
@@ -149,7 +149,7 @@ class DenseJob:
     folder : Path
         Of the run: checkpoints and log are written there.
     progress : Progress
-        Takes news of the training; epochs of the stage are its parts.
+        Receives the progress of the training, by epochs of the stage.
     """
 
     recipe: DenseRecipe
@@ -221,7 +221,7 @@ def _train_epoch(
     optimiser: torch.optim.Optimizer,
     average: RunningMean[DenseNetwork],
 ) -> float:
-    """Take the steps of one epoch; return their mean loss."""
+    """Run the steps of one epoch; return their mean loss."""
     wanted = job.recipe.student
     generator = epoch_generator(job.recipe.seed, "student", epoch, torch.device("cpu"))
     device = next(network.parameters()).device

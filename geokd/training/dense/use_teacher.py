@@ -1,4 +1,4 @@
-"""The patch student that says for what the land is used, on the way to labels of a dense student."""
+"""The use teacher: a patch student that splits the labels of a dense student by land use."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _BATCH = 256
 
 @dataclass(frozen=True, eq=False)
 class UseTeacher:
-    """A patch student that is ready to look at scenes.
+    """A patch student that is ready to classify scenes.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class UseTeacher:
         return {"name": bundle.name, "precision": bundle.precision, "sha256": bundle.sha256}
 
     def look(self, tiles: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        """Say how probable each class is at each pixel of tiles.
+        """Yield the probability of each class at each pixel of tiles.
 
         Patches of a scene lie `stride_px` apart, mirrored at its border; probabilities at their centres are
         interpolated bilinearly. Tiles no larger than a patch get one answer each.
@@ -61,7 +61,7 @@ class UseTeacher:
         Yields
         ------
         float32 array (U, h, w)
-            Of each tile.
+            For each tile.
         """
         contract = self.bundle.contract
         side, shape = contract.patch_px, tiles.shape[2:]
@@ -77,7 +77,7 @@ class UseTeacher:
                 yield np.broadcast_to(answer[:, None, None], (len(answer), *shape))
 
     def _look_around(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer at every pixel of a tile (C, h, w) that is larger than a patch: (U, h, w)."""
+        """Probabilities at every pixel of a tile (C, h, w) larger than a patch: (U, h, w)."""
         side, stride = self.bundle.contract.patch_px, self.recipe.stride_px
         _, height, width = pixels.shape
         rows, cols = (-(-length // stride) + 1 for length in (height, width))
@@ -105,7 +105,7 @@ def open_use_teacher(recipe: UseTeacherRecipe, contract: InputContract) -> UseTe
     Raises
     ------
     RecipeError
-        If it is a dense one, needs bands that the dense student has not, or is made for another size of pixels.
+        If it is a dense one, needs bands that the dense student does not have, or has another pixel size.
     BundleError
         If it cannot be opened.
     """
@@ -114,7 +114,7 @@ def open_use_teacher(recipe: UseTeacherRecipe, contract: InputContract) -> UseTe
     places = tuple(find_band(contract.bands, band) - 1 for band in own.bands)
     lacking = [band for band, place in zip(own.bands, places, strict=True) if place < 0]
     if own.is_dense:
-        raise RecipeError(f"use_teacher.bundle = {recipe.bundle}: that is a dense student; name one of patches")
+        raise RecipeError(f"use_teacher.bundle = {recipe.bundle}: that is a dense student; name a patch student")
     if lacking:
         raise RecipeError(
             f"use_teacher.bundle = {recipe.bundle} needs the bands {', '.join(lacking)}, which are not among those of"
@@ -122,7 +122,7 @@ def open_use_teacher(recipe: UseTeacherRecipe, contract: InputContract) -> UseTe
         )
     if not 0.8 <= own.ground_resolution_m / contract.ground_resolution_m <= 1.25:
         raise RecipeError(
-            f"use_teacher.bundle = {recipe.bundle} takes pixels of {own.ground_resolution_m:g} m, the recipe has"
+            f"use_teacher.bundle = {recipe.bundle} needs pixels of {own.ground_resolution_m:g} m, the recipe has"
             f" {contract.ground_resolution_m:g} m; name a bundle for that size"
         )
     return UseTeacher(bundle, open_graph(bundle.graph), places, recipe)

@@ -1,4 +1,4 @@
-"""Variation of labelled patches: air, light, seasons, scale, simulated marsh and snow. Pure functions of tensors.
+"""Augmentation of labelled patches: air, light, seasons, scale, simulated marsh and snow. Pure functions of tensors.
 
 Pixels are float tensors (N, C, h, w) of surface reflectance x 10,000 until :func:`seen_as_bytes`; labels are float
 tensors (N, K, h, w) of shares. Everything random is drawn from the generator that is passed in.
@@ -18,9 +18,9 @@ from geokd.training.dense.recipe import STRIDE_PX, DenseRecipe, VariationRecipe
 
 _SNOW = ((490.0, 1.0), (560.0, 0.98), (665.0, 0.97), (842.0, 0.88), (1610.0, 0.1), (2190.0, 0.08))  # by wavelength
 _SEDIMENT = ((490.0, 450.0), (560.0, 700.0), (665.0, 800.0), (705.0, 750.0), (842.0, 150.0), (1610.0, 30.0))
-_ALL_MUD = 0.6  # share of the simulated marshes that are mud and dead stems alone
+_ALL_MUD = 0.6  # share of the simulated marshes that are only mud and dead stems
 _FLOODED = (
-    0.5  # share of these that are open water of the same shape and texture, so that colour alone tells them apart
+    0.5  # share of these that are open water of the same shape and texture, so that only colour distinguishes them
 )
 _WAVES = 120.0  # standard deviation of reflectance x 10,000 on a rough sea
 _BRIGHTEST = 1e4  # reflectance x 10,000
@@ -28,7 +28,7 @@ _BRIGHTEST = 1e4  # reflectance x 10,000
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What the variation needs to know of bands and classes.
+    """Properties of bands and classes for the augmentation.
 
     Parameters
     ----------
@@ -36,15 +36,15 @@ class View:
     snow : float tensor (C, 1, 1)
         Reflectance of bright snow, 0..1.
     redness : float tensor (C, 1, 1)
-        Wavelength, 0 in the blue, 1 in the near infrared and beyond.
+        Wavelength, 0 for blue, 1 for the near infrared and beyond.
     sediment : float tensor (C, 1, 1)
-        What much sediment adds to the reflectance x 10,000 of water.
+        Reflectance x 10,000 that a high sediment load adds to water.
     red, near_infrared : int
         Places of these bands; -1 where there is none.
     visible : tuple of int
-        Places of red, green and blue, as far as they are there.
+        Places of red, green and blue, as far as they exist.
     scaling : tuple of ValueScaling
-        Of each band.
+        For each band.
     water, tall : tuples of int
         Codes of the recipe's `water_classes` and `tall_classes`.
     marsh, snow_class : int
@@ -95,11 +95,11 @@ def view_of(contract: InputContract, recipe: DenseRecipe) -> View:
 def simulate_marsh(
     pixels: Tensor, labels: Tensor, water: Tensor, view: View, recipe: VariationRecipe, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Let plants, or mud with dead stems, stand in water in parts of some patches, with creeks of open water.
+    """Simulate marsh in parts of some patches: plants, or mud with dead stems, in water, with creeks of open water.
 
-    Both are mixed within the pixel. On land, water comes from `water`; in water, plants come from another patch of
-    the batch. Mud is dark and nearly alike in all bands. Some areas are water all over, in the shapes and textures of
-    mud, and labelled so.
+    Both are mixed within the pixel. On land, water comes from `water`; in water, plants come from another patch of the
+    batch. Mud is dark and nearly equal in all bands. Some areas are only water, in the shapes and textures of mud, and
+    labelled so.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def simulate_marsh(
 def simulate_snow(
     pixels: Tensor, labels: Tensor, view: View, recipe: VariationRecipe, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Cover some patches with snow, thinner under what is tall, none on water; half-covered pixels get no label."""
+    """Cover some patches with snow, thinner under tall objects, none on water; half-covered pixels get no label."""
     n, _, height, width = pixels.shape
     chosen = _chance(n, recipe.snow_share, generator)
     if not chosen.any():
@@ -173,7 +173,7 @@ def simulate_snow(
 def make_turbid(pixels: Tensor, labels: Tensor, view: View, recipe: VariationRecipe, generator: Generator) -> Tensor:
     """Put sediment and waves into the water of some patches.
 
-    Sediment is brighter in the visible, a little in the near infrared; waves reflect the sky, alike in all bands.
+    Sediment is brighter in the visible, a little in the near infrared; waves reflect the sky, equally in all bands.
     """
     n, _, height, width = pixels.shape
     chosen = _chance(n, recipe.turbid_share, generator)
@@ -185,7 +185,7 @@ def make_turbid(pixels: Tensor, labels: Tensor, view: View, recipe: VariationRec
 
 
 def change_season(pixels: Tensor, view: View, recipe: VariationRecipe, generator: Generator) -> Tensor:
-    """Take from plants of some patches up to `season` of their greenness: brown in the visible, less near infrared."""
+    """Reduce the greenness of plants in some patches by up to `season`: brown in the visible, less near infrared."""
     n = len(pixels)
     if view.near_infrared < 0 or len(view.visible) < 3:
         return pixels
@@ -205,7 +205,7 @@ def change_season(pixels: Tensor, view: View, recipe: VariationRecipe, generator
 def change_scale(
     pixels: Tensor, labels: Tensor, recipe: VariationRecipe, generator: Generator
 ) -> tuple[Tensor, Tensor]:
-    """Resample a batch, if it is its turn, to a side between exp(-scale) and exp(scale) times its own."""
+    """Resample a batch, at random, to a side between exp(-scale) and exp(scale) times its own."""
     turn, amount = torch.rand(2, generator=generator).tolist()
     if turn >= recipe.scale_share:
         return pixels, labels
@@ -216,7 +216,7 @@ def change_scale(
 
 
 def put_under_air(pixels: Tensor, view: View, recipe: VariationRecipe, generator: Generator) -> Tensor:
-    """Put a random atmosphere over surface reflectance; change gain and noise. The result is not negative."""
+    """Add a random atmosphere to surface reflectance; change gain and noise. The result is not negative."""
     n, bands = pixels.shape[:2]
 
     def normal(*shape: int) -> Tensor:
@@ -232,7 +232,7 @@ def put_under_air(pixels: Tensor, view: View, recipe: VariationRecipe, generator
 
 
 def seen_as_bytes(pixels: Tensor, view: View, recipe: VariationRecipe, generator: Generator) -> Tensor:
-    """Stretch reflectance to 0..255 as the contract says, or some patches as pictures are stretched."""
+    """Stretch reflectance to 0..255 according to the contract, or some patches like pictures."""
     low, slope, first, last = (
         torch.tensor([getattr(one, name) for one in view.scaling])[:, None, None]
         for name in ("minimum", "slope", "output_minimum", "output_maximum")
