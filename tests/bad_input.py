@@ -1087,7 +1087,7 @@ CASES = [
     Case("name too long", call(TOO_LONG + ".tif"), "no such file", 2),
     Case("nothing there", call(Path("gone.tif")), "no such file", 2),
     Case("empty path", call(""), "no such file", 2),
-    Case("a folder", lambda folder: folder, "is not a raster"),
+    Case("a folder", lambda folder: folder, "holds no product that is known"),
     Case("a pipe", pipe, "neither a file nor a folder", 2, apart=True),
     Case("standard input", call("/vsistdin/"), "standard input, which can be read only once", 2, apart=True),
     Case("virtual raster of a pipe", made_of(a_pipe_beside), "refers to .*pipe.tif, which is", 2, apart=True),

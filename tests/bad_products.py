@@ -4,6 +4,7 @@ The cases are of the kind of :mod:`tests.bad_input`, and run with them.
 """
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tests.bad_input import SIDE_PX, Call, Case, plain
-from tests.products import land, landsat_dn, write_band, write_item, write_landsat, write_old_safe, write_safe
+from tests.products import land, landsat_dn, write_band, write_item, write_landsat, write_old_safe, write_safe, zipped
 from tests.tiny import three_fields, write_scene
 
 
@@ -52,6 +53,13 @@ def broken_zip(folder: Path) -> Path:
     path = folder / "S2B_MSIL2A_20220726T154819_N0400_R054_T18SVG_20220726T201530.SAFE.zip"
     path.write_bytes(b"PK\3\4 and no more")
     return path
+
+
+def zip_in_zip(folder: Path) -> Path:
+    product = zipped(safe()(folder))
+    with zipfile.ZipFile(folder / "outer.zip", "w") as outer:
+        outer.write(product, product.name)
+    return folder / "outer.zip"
 
 
 def two_products(folder: Path) -> Path:
@@ -163,6 +171,10 @@ PRODUCT_CASES = [
     Case("product with a band on another grid", safe(change=one_band_elsewhere), "are not on one grid: .*B02"),
     Case("product of two zones", lambda f: write_old_safe(f, {"B04": land()["B04"]}, ("18", "19")),
          "granules of several UTM zones; name one of them: SENTINEL2_L1C:"),
+    Case("metadata of something else", safe(change=with_text("MTD_MSIL2A.xml", "<a/>")),
+         "names no processing baseline"),
+    Case("product without metadata", safe(change=without("MTD_MSIL2A.xml")), "SAFE holds no product that is known"),
+    Case("product in a zip in a zip", zip_in_zip, "outer.zip holds no product that is known .* unpack an archive"),
     Case("zip cut short", broken_zip, "is a broken archive: .*; copy or download it again"),
     Case("folder of two products", two_products, "holds 2 products .*; name one"),
     # Bands and masks
@@ -186,6 +198,12 @@ PRODUCT_CASES = [
     Case("STAC item without bands", item({"thumbnail": {"href": "a.jpg", "type": "image/jpeg"}}),
          "no asset whose bands have a name"),
     Case("STAC item whose file is gone", item({"red": {"href": "gone.tif", "type": "image/tiff"}}), "gone.tif"),
+    Case("STAC item of odd types", item({"red": {"href": "a.tif", "type": "image/tiff", "raster:bands": "x"}}),
+         "the STAC item item.json is not made as STAC's specification has it"),
+    Case("STAC item of an odd place", item({"red": {"href": "a.tif", "type": "image/tiff", "proj:epsg": 32618,
+         "proj:transform": ["a"] * 6}}), "is not made as STAC's specification has it: could not convert"),
+    Case("STAC collection", lambda f: with_json(f, {"type": "Collection", "stac_version": "1.0.0"}),
+         "is a STAC collection, which is no scene; name one of its items"),
     Case("JSON that is no item", lambda f: with_json(f, {"type": "Feature"}), "is not a raster that GDAL can open"),
     # Resampling
     Case("pixels of no size", lambda f: Call(plain(f), arguments=("--resample", "0")),

@@ -25,6 +25,7 @@ SILENCE_S = 20
 
 _KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)  # virtual file, URL, subdataset
 _SOURCE = re.compile(r"<Source(?:Filename|Dataset)[^>]*>([^<]+)<")
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _MOST_VRT_BYTES, _MOST_DEPTH = 2**26, 4
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -54,6 +55,12 @@ def open_scene(path: str, name: str = "") -> Iterator[DatasetReader]:
         try:
             dataset = rasterio.open(path)
         except GdalErrors as error:
+            if path.lower().endswith(_ARCHIVES) or (not path.startswith("<") and Path(path).is_dir()):
+                raise SceneError(
+                    f"{name or path} holds no product that is known (with MTD_MSIL1C.xml, MTD_MSIL2A.xml or a Landsat"
+                    " _MTL.txt), no files that are called after their bands, and no raster that GDAL opens; name a"
+                    " raster in it, or unpack an archive that lies in it"
+                ) from error
             raise SceneError(f"{name or path} is not a raster that GDAL can open: {gdal_reason(error)}") from error
         with dataset:
             yield dataset

@@ -1,6 +1,7 @@
 """Landsat products, band files and STAC items give the map of a plain GeoTIFF of the same reflectance."""
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -427,3 +428,30 @@ def test_a_band_without_scale_among_others_that_have_one_is_refused(tmp_path: Pa
         raster.scales, raster.offsets = (1e-4, 1.0, 1e-4), (-0.1, 0.0, -0.1)
     with pytest.raises(SceneError, match="have scale and offset tags, except band 2; give the right ones with --value"):
         mapped(path, model, tmp_path / "out")
+
+
+# ---- Products packed or named otherwise
+
+
+@pytest.mark.parametrize("ending", ["gztar", "zip"])
+@pytest.mark.parametrize("inside", [True, False], ids=["folder inside", "files alone"])
+def test_packed_landsat_products_are_read_as_their_folder(tmp_path: Path, ending: str, inside: bool) -> None:
+    product = write_landsat(tmp_path, 2, landsat_dn(2))
+    place = (tmp_path, product.name) if inside else (product, ".")
+    packed = shutil.make_archive(str(tmp_path / "packed"), ending, *place)
+    one, other = describe_scene(product), describe_scene(packed)
+    assert (one.scales, one.offsets, one.descriptions, one.grid) == (
+        other.scales,
+        other.offsets,
+        other.descriptions,
+        other.grid,
+    )
+
+
+@pytest.mark.parametrize("key", ["B{}", "B0{}", "b{}"])
+def test_assets_are_known_by_their_own_names(tmp_path: Path, key: str) -> None:
+    assets = {}
+    for band in RGB:
+        write_band(tmp_path / f"{band}.tif", land()[band], 10)
+        assets[key.format(band[-1])] = {"href": f"./{band}.tif", "type": "image/tiff"}
+    assert describe_scene(write_item(tmp_path, assets, "S2B_x")).descriptions == ("red", "green", "blue")

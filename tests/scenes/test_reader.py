@@ -67,9 +67,11 @@ def test_what_is_no_raster_is_refused(tmp_path: Path) -> None:
     text.write_text("not a raster")
     empty = tmp_path / "b.tif"
     empty.touch()
-    for path in (text, empty, tmp_path):
+    for path in (text, empty):
         with pytest.raises(SceneError, match="is not a raster that GDAL can open"):
             describe_scene(path)
+    with pytest.raises(SceneError, match="holds no product that is known .* and no raster that GDAL opens; name a"):
+        describe_scene(tmp_path)
 
 
 def test_scenes_inside_archives_are_read(tmp_path: Path) -> None:

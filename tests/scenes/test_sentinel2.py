@@ -137,3 +137,10 @@ def test_a_run_is_not_resumed_after_a_band_was_changed(tmp_path: Path, model: Pa
 def test_a_model_is_chosen_for_a_product(tmp_path: Path) -> None:
     info = describe_scene(write_safe(tmp_path, "1C", "05.11", land()))
     assert choose_model(info, "auto", SceneOptions()).model == "sentinel2-landuse"
+
+
+@pytest.mark.parametrize("named_by", ["manifest.safe", ".."])
+def test_a_product_is_found_by_what_lies_in_it_or_around_it(tmp_path: Path, named_by: str) -> None:
+    product = write_safe(tmp_path / "in", "2A", "05.11", {"B04": land()["B04"]})
+    info = describe_scene((product / named_by).resolve())
+    assert (info.scales, info.offsets) == ((1e-4,), (-0.1,))

@@ -56,6 +56,8 @@ def _by_file(path: str) -> tuple[Archive, str] | Archive | None:
     """
     inside = re.fullmatch(r"/vsi(?:zip|tar)/(.+?\.(?:zip|tar|tgz|tar\.gz))(?:/(.+))?", path, re.IGNORECASE)
     file = Path(inside[1] if inside else path)
+    if file.name.lower() == "manifest.safe":
+        file = file.parent
     if not _exists(str(file)):
         return None
     wanted = inside[2] if inside else None

@@ -52,6 +52,11 @@ def read_sentinel2(
     level = _level(metadata)
     folder = _text(document, "PRODUCT_URI") or root or str(archive.path)
     baseline = _text(document, "PROCESSING_BASELINE")
+    if not baseline:
+        raise SceneError(
+            f"{metadata} in {archive.path} names no processing baseline, as the metadata of all Sentinel-2 products do;"
+            " download the product again"
+        )
     images = _images(archive, root, resolution_m)
     images = _of_one_zone(images, archive, root, level, metadata, epsg)
     quantification = _number(document, "QUANTIFICATION_VALUE") or 10_000.0
@@ -74,14 +79,13 @@ def read_sentinel2(
             f"{archive.path} has the metadata of a Sentinel-2 product but no image{what} below GRANULE/*/IMG_DATA;"
             " download the product again, as a whole"
         )
-    named = f", processing baseline {baseline}" if baseline else ""
     masks = {"scl": tuple(BandFile(archive.raster(name)) for name in images["SCL"])} if "SCL" in images else {}
     return Product(
         name=stem_of(folder),
-        kind=f"Sentinel-2 L{level} product{named}",
+        kind=f"Sentinel-2 L{level} product, processing baseline {baseline}",
         bands=bands,
         sensor=SENTINEL_2,
-        values_from=f"{PurePosixPath(metadata).name}{f' (processing baseline {baseline})' if baseline else ''}",
+        values_from=f"{PurePosixPath(metadata).name} (processing baseline {baseline})",
         masks=masks,
         acquisition=_acquisition(document, folder),
         metadata=(archive.raster(metadata),),

@@ -38,13 +38,20 @@ def read_stac(path: str) -> Product | None:
     Raises
     ------
     SceneError
-        If it is an item without bands, or items of several days, or cannot be fetched.
+        If it is an item without bands or a broken one, or items of several days, or cannot be fetched.
     """
     document = _document(path)
+    if isinstance(document, dict) and document.get("type") in ("Catalog", "Collection") and "stac_version" in document:
+        raise SceneError(f"{path} is a STAC {document['type'].lower()}, which is no scene; name one of its items")
     items = [document] if _is_item(document) else document.get("features", []) if isinstance(document, dict) else []
     if not items or not all(map(_is_item, items)):
         return None
-    products = [_of_item(item, _base(path)) for item in items]
+    try:
+        products = [_of_item(item, _base(path)) for item in items]
+    except (TypeError, ValueError, AttributeError, KeyError) as error:  # a list where an object should be, and so on
+        raise SceneError(
+            f"the STAC item {file_name(path)} is not made as STAC's specification has it: {error}; download it again"
+        ) from error
     return products[0] if len(products) == 1 else _of_one_day(products, path)
 
 
