@@ -111,7 +111,7 @@ def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path) -> None:
     assert f"geokd 0.2.0 or newer is needed; found: {old} (0.1.0)" in problem
     assert INSTALL in problem
     _, problem = find(search(tmp_path, setting=str(broken)))
-    assert f"set is {broken} (does not run)" in problem
+    assert f"the settings name {broken} (does not run)" in problem
     _, problem = find(search(tmp_path, setting=str(tmp_path / "none")))
     assert problem.startswith(f"There is no file {tmp_path / 'none'}")
 
