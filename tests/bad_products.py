@@ -203,7 +203,7 @@ PRODUCT_CASES = [
     Case("STAC item of an odd place", item({"red": {"href": "a.tif", "type": "image/tiff", "proj:epsg": 32618,
          "proj:transform": ["a"] * 6}}), "is not made as STAC's specification has it: could not convert"),
     Case("STAC collection", lambda f: with_json(f, {"type": "Collection", "stac_version": "1.0.0"}),
-         "is a STAC collection, which is no scene; name one of its items"),
+         "is a STAC collection, which is not a scene; name one of its items"),
     Case("JSON that is no item", lambda f: with_json(f, {"type": "Feature"}), "is not a raster that GDAL can open"),
     # Resampling
     Case("pixels of no size", lambda f: Call(plain(f), arguments=("--resample", "0")),

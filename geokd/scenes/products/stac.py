@@ -42,7 +42,7 @@ def read_stac(path: str) -> Product | None:
     """
     document = _document(path)
     if isinstance(document, dict) and document.get("type") in ("Catalog", "Collection") and "stac_version" in document:
-        raise SceneError(f"{path} is a STAC {document['type'].lower()}, which is no scene; name one of its items")
+        raise SceneError(f"{path} is a STAC {document['type'].lower()}, which is not a scene; name one of its items")
     items = [document] if _is_item(document) else document.get("features", []) if isinstance(document, dict) else []
     if not items or not all(map(_is_item, items)):
         return None
