@@ -106,7 +106,7 @@ def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path) -> None:
     if all(not Path(path).exists() for path in candidates(nothing)):
         found, problem = find(nothing)
         assert found is None
-        assert problem.startswith(f"geokd was not found. Install it with: {INSTALL} (or set its path")
+        assert problem.startswith(f"geokd was not found. Install it from a clone of its repository with: {INSTALL} (or")
     _, problem = find(search(tmp_path, environment={"PATH": str(old.parent)}))
     assert f"geokd 0.2.0 or newer is needed; found: {old} (0.1.0)" in problem
     assert INSTALL in problem

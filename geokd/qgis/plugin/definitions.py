@@ -9,6 +9,7 @@ from qgis.core import (
     NULL,
     QgsCoordinateReferenceSystem,
     QgsProcessingException,
+    QgsProcessingFeatureSourceDefinition,
     QgsProcessingOutputFile,
     QgsProcessingOutputFolder,
     QgsProcessingOutputNumber,
@@ -29,6 +30,7 @@ from qgis.core import (
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
     QgsProcessingParameterVectorDestination,
+    QgsVectorLayer,
 )
 
 from . import compat
@@ -80,8 +82,8 @@ def _definition(p: Parameter) -> Any:  # noqa: PLR0911  a line a kind
         return QgsProcessingParameterMultipleLayers(p.name, p.label, compat.RASTERS, optional=p.optional)
     if p.kind == "files":
         return QgsProcessingParameterMultipleLayers(p.name, p.label, compat.FILES, optional=p.optional)
-    if p.kind in ("vector", "polygons"):
-        kinds = [compat.POLYGONS if p.kind == "polygons" else compat.VECTORS]
+    if p.kind in ("vector", "polygons", "area"):
+        kinds = [compat.VECTORS if p.kind == "vector" else compat.POLYGONS]
         return QgsProcessingParameterFeatureSource(p.name, p.label, kinds, optional=p.optional)
     if p.kind == "choice":
         return QgsProcessingParameterEnum(
@@ -158,24 +160,43 @@ class Reader:
     def _file(self, name: str) -> str:
         return str(self._call("parameterAsFile", name))
 
+    def _area(self, name: str) -> str:
+        """Return FILE:LAYER, or FILE where its only layer is meant."""
+        path, layer = self._file_of_vector(name, _VECTOR_FILES)
+        there = bool(layer) and QgsVectorLayer(f"{path}|layername={layer}").isValid()  # a copy has a name of its own
+        return f"{path}:{layer}" if there else path
+
     def _polygons(self, name: str) -> str:
-        path, layer = self._vector_of_any(name)
-        return f"{path}:{layer}" if layer else path
+        return self._vector(name)
 
     def _vector(self, name: str) -> str:
-        return self._vector_of_any(name)[0]
+        """Return a file with one layer."""
+        path, layer = self._file_of_vector(name, _VECTOR_FILES)
+        whole = QgsVectorLayer(path)
+        if layer and whole.isValid() and len(whole.dataProvider().subLayers()) > 1:
+            path, _ = self._file_of_vector(name, [])
+        return path
 
-    def _vector_of_any(self, name: str) -> tuple[str, str]:
-        """Return file and layer: the layer's own, or a copy if it is selected, filtered, or not in a file."""
-        path, layer = self._algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
-            self._given,
-            name,
-            self._context,
-            _VECTOR_FILES,
-            "gpkg",
-            self._feedback,
+    def _file_of_vector(self, name: str, formats: list[str]) -> tuple[str, str]:
+        """Return file and layer: the layer's own, or a copy of what is selected, filtered, or in no file of `formats`.
+
+        Raises
+        ------
+        QgsProcessingException
+            If the layer has changes that are not saved.
+        """
+        given = self._given[name]
+        if isinstance(given, QgsProcessingFeatureSourceDefinition):
+            given = given.source.staticValue()
+        layer = self._algorithm.parameterAsVectorLayer({name: given}, name, self._context)
+        if layer is not None and layer.isModified():
+            raise QgsProcessingException(
+                f"The layer {layer.name()} has changes that are not saved: save them, then run the tool again."
+            )
+        path, part = self._algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
+            self._given, name, self._context, formats, "gpkg", self._feedback
         )
-        return str(path), str(layer or "")
+        return str(path), str(part or "")
 
     def _text(self, name: str) -> str:
         return str(self._call("parameterAsString", name)).strip()

@@ -15,7 +15,8 @@ from .environment import cleaned
 
 OLDEST = (0, 2, 0)
 """The first version that reports its progress as JSON."""
-INSTALL = "pipx install geokd"
+INSTALL = "python3 -m pip install ."
+"""In a clone of geokd's repository."""
 RECORD = "executable.txt"
 """Beside this file: the geokd that put the plugin into the profile, written by `geokd qgis-plugin --install`."""
 
@@ -80,8 +81,14 @@ def find(search: Search) -> tuple[Executable | None, str]:
             f"geokd {_dotted(OLDEST)} or newer is needed; the settings name {found[0]}. Correct the path there.",
         )
     if found:
-        return None, f"geokd {_dotted(OLDEST)} or newer is needed; found: {', '.join(found)}. Run: {INSTALL} --force"
-    return None, f"geokd was not found. Install it with: {INSTALL} (or set its path in the settings of Processing)."
+        return (
+            None,
+            f"geokd {_dotted(OLDEST)} or newer is needed; found: {', '.join(found)}. In a newer clone run: {INSTALL}",
+        )
+    return None, (
+        f"geokd was not found. Install it from a clone of its repository with: {INSTALL} (or set the path of geokd in"
+        " Settings > Options > Processing > Providers > geokd)."
+    )
 
 
 def candidates(search: Search) -> Iterator[str]:

@@ -13,8 +13,8 @@ class Parameter:
     ----------
     name : str
     kind : str
-        "raster", "rasters", "vector", "polygons", "file", "files", "text", "lines", "integer", "number", "flag",
-        "choice", "extent", "field", "crs", "folder out", "file out", "points out".
+        "raster", "rasters", "vector", "polygons", "area" (FILE:LAYER), "file", "files", "text", "lines", "integer",
+        "number", "flag", "choice", "extent", "field", "crs", "folder out", "file out", "points out".
     label : str
     option : str
         Of the command; empty: an argument without one, or not passed to geokd.
@@ -107,7 +107,7 @@ SCENE_SHOWN = P("SCENE", "raster", "Scene, for the pictures (default: the one th
 PRODUCT = P("PRODUCT", "file", "Or a product (.SAFE folder or .zip, Landsat folder or .tar, STAC item)")
 LABELS = P("LABELS", "polygons", "Interpreted polygons", "--labels")
 MASK = P("MASK", "text", "Mask (such as scl:3,8,9 or qa_pixel:cloud,shadow, or a raster file)", "--mask")
-AOI = P("AOI", "polygons", "Area of interest (polygons)", "--aoi")
+AOI = P("AOI", "area", "Area of interest (polygons)", "--aoi")
 EXTENT = P("EXTENT", "extent", "Extent to map", "--bbox", help="Area of interest as a box, in any coordinate system.")
 OUTPUT = P("OUTPUT", "folder out", "Folder for the outputs", "--output", optional=False)
 OVERWRITE = P("OVERWRITE", "flag", "Replace outputs that exist", "--overwrite", default=False, advanced=True)
@@ -125,14 +125,14 @@ POINTS_OUT = P("OUTPUT", "points out", "Points to label (GeoPackage)", "--output
 ACCURACY_WITHIN = P(
     "ACCURACY_WITHIN",
     "number",
-    "Wanted half-width of the interval of the overall accuracy, in percentage points",
+    "Half-width wanted for the overall accuracy (percentage points)",
     "--accuracy-within",
     limits=(0.1, 99),
 )
 AREA_WITHIN = P(
     "AREA_WITHIN",
     "lines",
-    "Wanted half-widths of the intervals of areas, in percent (such as Forest=10, Pasture=20)",
+    "Half-widths wanted for areas, in percent (such as Forest=10, Pasture=20)",
     "--area-within",
     advanced=True,
 )
