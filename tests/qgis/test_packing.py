@@ -114,7 +114,7 @@ def test_every_option_that_the_plugin_offers_has_help() -> None:
 
 def test_help_speaks_of_tools_and_labels_not_of_commands_and_options() -> None:
     texts = texts_of_tools(command_help())
-    assert "“Write a report”, <scene>_report.html is a page" in texts["classify"].text
+    assert "“Write a report”, <scene>_report.html shows" in texts["classify"].text
     assert "--json" not in texts["classify"].text
     assert "“Map land use” with “Write probabilities, one band for each class”" in texts["composite"].text
     assert "then “Estimate accuracies and areas”" in texts["sample"].text

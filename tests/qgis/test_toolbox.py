@@ -439,7 +439,7 @@ def test_the_path_in_the_settings_of_processing_counts(plugins: Path, path: str)
     answer = run_in_qgis(LOADED + SET, plugins, program, environment={"PATH": SYSTEM_PATH})
     assert answer["before"][0] is any(Path(folder, "geokd").exists() for folder in ("/usr/local/bin", "/opt/conda/bin"))
     assert answer["wrong"][0] is False
-    assert "set is /usr/bin/env (does not run)" in answer["wrong"][1]
+    assert "the settings name /usr/bin/env (does not run)" in answer["wrong"][1]
     assert answer["right"] == [True, ""]
 
 
