@@ -33,6 +33,7 @@ from .mapping.info import info as info
 from .mapping.many import SceneOutcome as SceneOutcome
 from .mapping.many import classify_many as classify_many
 from .mapping.options import ClassifyOptions as ClassifyOptions
+from .mapping.options import RunOptions as RunOptions
 from .mapping.scene_run import ClassifyResult as ClassifyResult
 from .maps.composite import CompositeOptions as CompositeOptions
 from .maps.composite import composite as composite
@@ -41,10 +42,13 @@ from .maps.manifest import read_manifest as read_manifest
 from .maps.map_grid import StatedGrid as StatedGrid
 from .maps.mosaic import MosaicOptions as MosaicOptions
 from .maps.mosaic import mosaic as mosaic
+from .maps.options import MapOptions as MapOptions
 from .model.shipped import ShippedModel as ShippedModel
 from .model.shipped import models as models
 from .model.verify import VerifyResult as VerifyResult
 from .model.verify import verify as verify
+from .scenes.options import AreaOptions as AreaOptions
+from .scenes.options import SceneOptions as SceneOptions
 from .styling import style as style
 from .training.ablation.ablate import AblationResult as AblationResult
 from .training.ablation.ablate import ablate as ablate

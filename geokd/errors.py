@@ -66,6 +66,19 @@ def one_message(problems: list[str], most: int | None = None) -> str:
     return f"{len(problems)} problems:\n" + "\n".join(f"  - {line}" for line in lines)
 
 
+class Checked:
+    """Base of options whose values are checked when they are given: all problems in one message."""
+
+    def _problems(self) -> list[str]:
+        """Say what is wrong; subclasses add to what their base says."""
+        return []
+
+    def __post_init__(self) -> None:
+        problems = self._problems()
+        if problems:
+            raise CallError(one_message(problems))
+
+
 def named(items: list[str], most: int, separator: str = ", ") -> str:
     """List the first `most` of some items, and count the others."""
     others = f" and {len(items) - most} more" if len(items) > most else ""

@@ -19,7 +19,7 @@ from geokd.assessment.shifts import SHIFTS
 from geokd.assessment.yardstick import MapFigures, YardstickOptions, judge_map, lay_yardstick
 from geokd.commit import staged
 from geokd.documents import Record
-from geokd.errors import CallError, SceneError
+from geokd.errors import SceneError
 from geokd.legend.classes import NODATA
 from geokd.mapping.account import record_drift, record_model, record_options
 from geokd.mapping.classify import make_map
@@ -60,11 +60,12 @@ class RobustnessOptions(YardstickOptions):
 
     shifts: tuple[str, ...] = tuple(SHIFTS)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
         unknown = [name for name in dict.fromkeys(self.shifts) if name not in SHIFTS]
         if unknown:
-            raise CallError(f"no simulated change is called {', '.join(unknown)}; there are {', '.join(SHIFTS)}")
+            problems.append(f"no simulated change is called {', '.join(unknown)}; there are {', '.join(SHIFTS)}")
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from rasterio.features import rasterize
 
 from geokd.assessment.reference import interval_over_groups, normalised_difference, share_around_cells
 from geokd.documents import Record
-from geokd.errors import CallError, GeokdError, one_message, together
+from geokd.errors import CallError, Checked, GeokdError, one_message, together
 from geokd.labels.polygons import read_reference
 from geokd.legend.classes import Legend
 from geokd.mapping.jobs import MappingJob
@@ -36,8 +36,8 @@ _NOT = {"no", "non", "not", "without"}
 
 
 @dataclass(frozen=True)
-class YardstickOptions:
-    """What to compare maps with.
+class YardstickOptions(Checked):
+    """What to hold maps against.
 
     Parameters
     ----------
@@ -62,10 +62,9 @@ class YardstickOptions:
     green_band: int | None = None
     nir_band: int | None = None
 
-    def __post_init__(self) -> None:
+    def _problems(self) -> list[str]:
         below = [f"{band}" for band in (self.green_band, self.nir_band) if band is not None and band < 1]
-        if below:
-            raise CallError(f"the band {' and '.join(below)} does not exist: bands are numbered from 1")
+        return [f"the band {' and '.join(below)} cannot be: bands are numbered from 1"] if below else []
 
 
 _Polygon = tuple[NDArray[np.int64], list[int], str]

@@ -14,7 +14,7 @@ from rasterio.io import DatasetReader
 from geokd.chips.cutting import ChipSource, LeftOut, checked_bands, cut_chips, images_of
 from geokd.chips.folder import check_folder, staged_chips, write_manifest
 from geokd.chips.labelled_patches import patches_about, patches_of_grid, patches_within
-from geokd.errors import CallError, ChipError, one_message
+from geokd.errors import CallError, ChipError
 from geokd.labels.cell_labels import read_cell_labels
 from geokd.labels.polygons import read_labels
 from geokd.scenes.area import read_area
@@ -30,7 +30,7 @@ _USUAL_PATCH_PX = 64
 
 
 @dataclass(frozen=True)
-class TileOptions:
+class TileOptions(AreaOptions):
     """How a scene is cut.
 
     Parameters
@@ -49,7 +49,7 @@ class TileOptions:
     mask : str or None
         Mask of what is left out, as in :func:`geokd.scenes.masks.plan_mask`.
     aoi, where, bbox
-        The area that chips lie within, as in :class:`geokd.scenes.options.AreaOptions`. None: the whole scene.
+        The area that chips lie within, as :class:`geokd.AreaOptions`. None: the whole scene.
     overwrite : bool
         Whether chips of an earlier call in the folder are replaced.
 
@@ -65,13 +65,10 @@ class TileOptions:
     bidx: tuple[int, ...] | None = None
     nodata: float | None = None
     mask: str | None = None
-    aoi: str | None = None
-    where: str | None = None
-    bbox: tuple[float, float, float, float] | None = None
     overwrite: bool = False
 
-    def __post_init__(self) -> None:
-        problems = []
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
         patch_px = _USUAL_PATCH_PX if self.patch_px is None else self.patch_px
         if not 8 <= patch_px <= 4096:
             problems.append(f"a patch of {patch_px} px is outside 8..4096")
@@ -80,19 +77,9 @@ class TileOptions:
                 f"stride {self.stride_px} px does not divide the patch of {patch_px} px;"
                 f" take {patch_px} for chips side by side, or a divisor of it for overlapping ones"
             )
-        try:
-            _ = self.area_options
-        except CallError as error:
-            problems.append(str(error))
         if not 0.5 < self.min_cover <= 1:
-            problems.append(f"min-cover {self.min_cover:g} is outside 0.5..1; above 0.5 one class is the majority")
-        if problems:
-            raise CallError(one_message(problems))
-
-    @property
-    def area_options(self) -> AreaOptions:
-        """The options for the area that chips lie within."""
-        return AreaOptions(self.aoi, self.where, self.bbox)
+            problems.append(f"min-cover {self.min_cover:g} is outside 0.5..1; above 0.5 one class prevails")
+        return problems
 
 
 @dataclass(frozen=True)
@@ -193,7 +180,7 @@ def tile(
     options = replace(options, patch_px=patch_px)
     grid = PatchGrid(scene_grid, patch_px, options.stride_px or patch_px)
     polygons = None if cells or labels is None or field is None else read_labels(labels, field, scene_grid)
-    area = read_area(options.area_options, scene_grid, info.path)
+    area = read_area(options, scene_grid, info.path)
     bidx = checked_bands(info, options.bidx)
     plan = plan_chips(info, images_of(info, bidx), options.nodata)
     if options.mask is not None:

@@ -24,7 +24,9 @@ from geokd.maps.manifest import (
     json_number,
     package_versions,
 )
+from geokd.maps.options import MapOptions
 from geokd.model.drift import Drift
+from geokd.scenes.options import AreaOptions
 from geokd.scenes.scene_info import SceneInfo
 from geokd.text import without_secrets
 
@@ -112,9 +114,10 @@ def record_options(job: MappingJob) -> OptionsRecord:
     scaling, asked, crew = job.plan.scaling, job.options, job.options.crew
     own = asked.scheduler is None  # a cluster has its own workers
     return OptionsRecord(
+        **asked.part(AreaOptions),
+        **asked.part(MapOptions) | {"stride_px": job.patches.stride_px, "min_valid_share": job.min_valid_share},
         model=str(job.choice.reason or job.choice.model),
         patch_px=job.patches.patch_px,
-        stride_px=job.patches.stride_px,
         cell_px=job.patches.cell_px,
         margin_px=job.patches.margin_px,
         bidx=tuple(job.plan.bidx),
@@ -124,19 +127,9 @@ def record_options(job: MappingJob) -> OptionsRecord:
         nodata=_one_or_each([json_number(value) for value in job.plan.nodata.of(job.plan.bidx)]),
         mask=None if asked.mask is None else without_secrets(asked.mask),
         resample_m=asked.resample_m,
-        aoi=asked.aoi,
-        where=asked.where,
-        bbox=asked.bbox,
-        min_valid_share=job.min_valid_share,
-        min_confidence=asked.min_confidence,
-        min_confidence_of=dict(asked.min_confidence_of),
-        smooth_cells=asked.smooth_cells,
-        min_area_ha=asked.min_area_ha,
-        simplify_m=asked.simplify_m,
         polygons=asked.polygons,
         probabilities=asked.probabilities,
         report=asked.report,
-        acquired=asked.acquired,
         workers=crew.workers if own else None,
         engine=crew.engine if own else None,
         scheduler=asked.scheduler,

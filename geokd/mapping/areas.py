@@ -18,7 +18,7 @@ def find_area(options: AreaOptions, patches: AnyGrid, scene: str) -> "Area | Non
     CallError, SceneError
         If it cannot be used, or contains no cell centre.
     """
-    if options == AreaOptions():
+    if options.aoi is None and options.bbox is None:
         return None
     from geokd.scenes.area import read_area  # vector files take a while to import
 

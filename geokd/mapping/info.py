@@ -143,7 +143,7 @@ def info(
 def _fits(scene: SceneInfo, model: str, options: ClassifyOptions) -> bool:
     """Whether a shipped model can map a scene."""
     try:
-        fix_plan(scene, read_card(model).contract, options.scene_options)
+        fix_plan(scene, read_card(model).contract, options)
     except SceneError:
         return False
     return True
@@ -186,7 +186,7 @@ def megapixels_per_second(student: Student, patches: float) -> float:
 def _mapping_info(scene: SceneInfo, named: str | Path, options: ClassifyOptions) -> MappingInfo:
     """Estimate what mapping would take, or list why it is not possible."""
     try:
-        choice = choose_model(scene, named, options.scene_options)
+        choice = choose_model(scene, named, options)
     except SceneError as error:
         return MappingInfo(problems=str(error))
     model = resolve_model(choice.model).resolve()

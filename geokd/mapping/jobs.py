@@ -14,6 +14,7 @@ from geokd.mapping.areas import cells_of_area, has_say
 from geokd.mapping.choosing import ModelChoice
 from geokd.mapping.options import ClassifyOptions
 from geokd.maps.names import OutputNames, output_names
+from geokd.maps.options import MapOptions
 from geokd.maps.pages.quicklook import notes_of_letters
 from geokd.model.bundle import Bundle
 from geokd.scenes.acquisition import Acquisition, stated_acquisition
@@ -45,8 +46,8 @@ class MappingJob:
     options : ClassifyOptions
     blocks_px : tuple of int
         Height and width of the blocks.
-    run : dict
-        Everything that the result of a block depends on, as JSON values.
+    identity : dict
+        What scene, model and the options of scene and area come to, as JSON values.
     choice : ModelChoice
         The model as the caller named it, and the reason if it was chosen automatically.
     finished : bool
@@ -106,7 +107,7 @@ class MappingJob:
     folder: Path
     options: ClassifyOptions
     blocks_px: tuple[int, int]
-    run: dict[str, Any]
+    identity: dict[str, Any]
     choice: ModelChoice
     finished: bool = False
     spared: int = 0
@@ -124,9 +125,19 @@ class MappingJob:
 
     @property
     def fingerprint(self) -> str:
-        """Fingerprint that distinguishes this map from those of other scenes, models and options."""
-        known = self.run | self.options.of_the_map | {"block_px": None, "probabilities_kept": None}
+        """What tells this map from those of other scenes, models and options: all options but those of the run."""
+        known = self.options.part(MapOptions) | self.identity
         return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def run(self) -> dict[str, Any]:
+        """All that the result of a block depends on, as JSON values."""
+        own: dict[str, Any] = {"block_px": list(self.blocks_px)}
+        if self.bundle.contract.is_dense:  # its blocks keep classes, not what a class is chosen from
+            shares = dict(sorted(self.options.min_confidence_of.items()))
+            own |= {"probabilities_kept": self.keeps_probabilities, "min_confidence": self.options.min_confidence}
+            own |= {"min_confidence_of": shares} if shares else {}
+        return self.identity | own
 
     @property
     def names(self) -> OutputNames:
@@ -283,8 +294,3 @@ def _file_identity(path: str) -> list[Any]:
     except (OSError, ValueError):
         return [path, None, None]
     return [path, status.st_size, status.st_mtime_ns]
-
-
-def thresholds_by_class(options: ClassifyOptions) -> dict[str, Any]:
-    """Return the minimum confidences of classes, if any, in a fixed order."""
-    return {"min_confidence_of": dict(sorted(options.min_confidence_of.items()))} if options.min_confidence_of else {}

@@ -9,7 +9,7 @@ from geokd.commit import check_outputs
 from geokd.errors import CallError, GeokdError, SceneError, one_message, together
 from geokd.mapping.areas import cells_of_area, find_area
 from geokd.mapping.choosing import ModelChoice, choose_model
-from geokd.mapping.jobs import MappingJob, keeps_probabilities, least_valid_share, source_identity, thresholds_by_class
+from geokd.mapping.jobs import MappingJob, keeps_probabilities, least_valid_share, source_identity
 from geokd.mapping.journal import check_journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks, most_stored_bytes
@@ -83,7 +83,7 @@ class _Models:
         SceneError
             If it is "auto" and no model fits.
         """
-        choice = choose_model(info, self._model, self._options.scene_options)
+        choice = choose_model(info, self._model, self._options)
         return *self._open(choice.model), choice
 
     def _open(self, model: str | Path) -> tuple[Bundle, Path]:
@@ -113,16 +113,16 @@ def plan_job(
     CallError
         If an option does not fit the two, or the memory does not suffice.
     """
-    plan = plan_scene(info, bundle.contract, options.scene_options, most_stored_bytes(options.memory_mb))
+    plan = plan_scene(info, bundle.contract, options, most_stored_bytes(options.memory_mb))
     patches = lay_patches(plan, bundle, options.stride_px)
-    area = find_area(options.area_options, patches, info.path)
+    area = find_area(options, patches, info.path)
     percent = len(bundle.legend) if keeps_probabilities(options, bundle) else 0
     classes = percent if bundle.contract.is_dense else len(bundle.legend)
     part = whole(patches.cell_grid) if area is None else cells_of_area(area, patches.cell_grid)
     _check_size(part, plan, bundle)
     sized = replace(plan, grid=part.times(patches.cell_px, plan.grid).of(plan.grid))
     options, blocks_px, spared = _fit_memory(info, sized, replace(patches, scene_grid=sized.grid), options, classes)
-    run = {
+    identity = {
         **source_identity(plan),
         "model": bundle.sha256,
         "patch_px": patches.patch_px,
@@ -135,16 +135,12 @@ def plan_job(
         "resample_m": options.resample_m,
         "min_valid_share": least_valid_share(options, bundle),
         "area": None if area is None else area.sha256,
-        "block_px": list(blocks_px),
-        **({} if isinstance(patches, PatchGrid) else {"probabilities_kept": percent > 0}),
-        **({} if isinstance(patches, PatchGrid) else {"min_confidence": options.min_confidence}),
-        **({} if isinstance(patches, PatchGrid) else thresholds_by_class(options)),
         **{f"{name}_version": version(name) for name in ("geokd", "numpy", "onnxruntime")},
     }
     choice = choice or ModelChoice(str(model))
     options.least_confidences(bundle.legend)
     return MappingJob(
-        info, plan, patches, bundle, model, folder, options, blocks_px, run, choice, spared=spared, area=area
+        info, plan, patches, bundle, model, folder, options, blocks_px, identity, choice, spared=spared, area=area
     )
 
 

@@ -58,7 +58,8 @@ class InputMap:
     def filtered(self) -> bool:
         """Whether some classes are not those of the highest probability, according to its manifest or legend."""
         options = self.file.manifest.options
-        return (options is not None and options.shapes_classes) or self.file.unclassified is not None
+        changed = options is not None and (options.leaves_unsure or options.filters)
+        return changed or self.file.unclassified is not None
 
     @property
     def acquisition(self) -> Acquisition | None:

@@ -11,13 +11,15 @@ from typing import Any
 import rasterio
 
 from geokd.documents import Record, parse_json, read_record, read_text
-from geokd.errors import SceneError
+from geokd.errors import CallError, SceneError
 from geokd.files import write_bytes
 from geokd.legend.classes import LandUseClass, Legend
 from geokd.legend.regrouping import NewClass
 from geokd.maps.class_map import ClassArea, ClassMap, class_areas
+from geokd.maps.options import MapOptions
 from geokd.scenes.acquisition import Acquisition
 from geokd.scenes.grid import SceneGrid
+from geokd.scenes.options import AreaOptions
 
 VERSION = 2
 """Version of the document. 1 had no version and other keys for mosaics; the parts that are still used are read."""
@@ -81,15 +83,14 @@ class ModelRecord(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptionsRecord(Record):
-    """Every option of `classify` with the value that was used, defaults included; see :class:`ClassifyOptions`.
+class OptionsRecord(MapOptions, AreaOptions, Record):
+    """Every option of `classify` with the value it came to, defaults included; see :class:`geokd.ClassifyOptions`.
 
     Options missing in older manifests have their defaults.
     """
 
     model: str | None = None
     patch_px: int | None = None
-    stride_px: int | None = None
     cell_px: int | None = None
     margin_px: int | None = None
     bidx: tuple[int, ...] = ()
@@ -99,19 +100,9 @@ class OptionsRecord(Record):
     nodata: float | str | tuple[float | str | None, ...] | None = None
     mask: str | None = None
     resample_m: float | None = None
-    aoi: str | None = None
-    where: str | None = None
-    bbox: tuple[float, float, float, float] | None = None
-    min_valid_share: float | None = None
-    min_confidence: float = 0.0
-    min_confidence_of: dict[str, float] = field(default_factory=dict)
-    smooth_cells: int = 1
-    min_area_ha: float = 0.0
-    simplify_m: float = 0.0
     polygons: bool = True
     probabilities: bool = False
     report: bool = False
-    acquired: str | None = None
     workers: int | None = None
     engine: str | None = None
     scheduler: str | None = None
@@ -119,12 +110,6 @@ class OptionsRecord(Record):
     memory_mb: int | None = None
     overwrite: bool = False
     resume: bool = False
-
-    @property
-    def shapes_classes(self) -> bool:
-        """Whether cells may have another class than the most probable one."""
-        unsure = self.min_confidence > 0 or any(share > 0 for share in self.min_confidence_of.values())
-        return unsure or self.smooth_cells > 1 or self.min_area_ha > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,7 +294,7 @@ def read_manifest(path: Path) -> Manifest:
         manifest = read_record(document, Manifest)
         if manifest.legend:
             Legend(manifest.legend)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, CallError) as error:
         raise SceneError(f"the manifest {path} cannot be read: {error}; make the map again, or remove it") from error
     if manifest.version > VERSION:
         raise SceneError(

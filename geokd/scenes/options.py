@@ -3,12 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from geokd.errors import CallError
+from geokd.errors import Checked
 
 
-@dataclass(frozen=True)
-class SceneOptions:
-    """The user's options for a scene; None: from the file.
+@dataclass(frozen=True, kw_only=True)
+class SceneOptions(Checked):
+    """What the user says of a scene; None leaves it to the file.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class SceneOptions:
     resample_m: float | None = None
 
 
-@dataclass(frozen=True)
-class AreaOptions:
-    """The user's area of interest.
+@dataclass(frozen=True, kw_only=True)
+class AreaOptions(Checked):
+    """What the user says of the area to be mapped.
 
     Parameters
     ----------
@@ -55,15 +55,17 @@ class AreaOptions:
     where: str | None = None
     bbox: tuple[float, float, float, float] | None = None
 
-    def __post_init__(self) -> None:
+    def _problems(self) -> list[str]:
+        problems = super()._problems()
         if self.where is not None and self.aoi is None:
-            raise CallError("--where selects features of --aoi FILE; give --aoi, too")
+            problems.append("--where chooses features of --aoi FILE: give that, too")
         if self.aoi is not None and self.bbox is not None:
-            raise CallError("--aoi and --bbox both give an area; give only one of the two")
+            problems.append("--aoi and --bbox both name an area: give one of the two")
         if self.bbox is not None:
             west, south, east, north = self.bbox
             if not (all(map(math.isfinite, self.bbox)) and -90 <= south < north <= 90 and west != east):
-                raise CallError(
-                    f"--bbox {','.join(f'{side:g}' for side in self.bbox)} is not a box: give west, south, east, north"
-                    " in degrees, south below north"
+                problems.append(
+                    f"--bbox {','.join(f'{side:g}' for side in self.bbox)} is no box: give west, south, east, north in"
+                    " degrees, south below north"
                 )
+        return problems

@@ -54,7 +54,7 @@ def test_figures_by_hand(model: Path, lake: Path, labels: Path, tmp_path: Path) 
         lake,
         model,
         tmp_path / "out",
-        ClassifyOptions(16),
+        ClassifyOptions(stride_px=16),
         against,
         progress=lambda line, **_: seen.append(line),
     ).to_json()
@@ -143,7 +143,7 @@ def test_nodata_is_neither_land_nor_part_of_the_changes(model: Path, tmp_path: P
     whole = write_scene(tmp_path / "whole.tif", pixels[:, :, :128], ("B04", "B03", "B02", "B08"), nodata=0)
     half = write_scene(tmp_path / "half.tif", pixels, ("B04", "B03", "B02", "B08"), nodata=0)
     against = RobustnessOptions(shifts=("low sun (contrast 0.75)", "pixels of twice the side"))
-    out, options = tmp_path / "out", ClassifyOptions(16)
+    out, options = tmp_path / "out", ClassifyOptions(stride_px=16)
     one, other = (robustness(path, model, out, options, against).to_json() for path in (whole, half))
     assert one["maps"]["as it is"]["cells"]["land"] == 64
     assert other["maps"]["as it is"]["cells"]["land"] <= 64 + 8  # cells half known count, too
@@ -176,8 +176,8 @@ def test_near_infrared_of_another_type_scale_and_gaps(model: Path, lake: Path, t
         f"<GeoTransform>{georeference}</GeoTransform>{sources}</VRTDataset>"
     )
     against = RobustnessOptions(shifts=("haze",))
-    whole = robustness(lake, model, tmp_path / "whole", ClassifyOptions(16), against).maps["as it is"].cells
-    mixed = robustness(vrt, model, tmp_path / "mixed", ClassifyOptions(16), against).maps["as it is"].cells
+    whole = robustness(lake, model, tmp_path / "whole", ClassifyOptions(stride_px=16), against).maps["as it is"].cells
+    mixed = robustness(vrt, model, tmp_path / "mixed", ClassifyOptions(stride_px=16), against).maps["as it is"].cells
     assert whole == {"water": 32, "land": 64, "vegetation": 32}
     assert mixed["land"] == whole["land"]
     assert mixed["vegetation"] == whole["vegetation"]
@@ -205,7 +205,9 @@ def test_labels_of_any_extent_and_given_twice(model: Path, lake: Path, tmp_path:
     frame.to_file(folder / "world.shp")
     for paths in ((folder / "world.shp",), (folder / "world.shp",) * 2, (folder,)):
         against = RobustnessOptions(paths, group_field="g", shifts=("haze",))
-        document = robustness(lake, model, tmp_path / "out", ClassifyOptions(16, overwrite=True), against).to_json()
+        document = robustness(
+            lake, model, tmp_path / "out", ClassifyOptions(stride_px=16, overwrite=True), against
+        ).to_json()
         figures = document["maps"]["as it is"]
         assert figures["groups"] == {"none": {"polygons": 1, "cells": 96, "agreement": pytest.approx(1 / 3)}}
         assert figures["agreement_interval_95"] is None
@@ -215,7 +217,7 @@ def test_bands_are_those_the_student_is_given_or_by_number(model: Path, tmp_path
     pixels = np.full((4, 64, 64), 600, np.uint16)
     pixels[0], pixels[3] = 200, 1500  # near infrared first, then blue, green, red, none of them named
     scene = write_scene(tmp_path / "unnamed.tif", pixels, ("", "", "", ""))
-    options = ClassifyOptions(16, bidx=(4, 3, 2))
+    options = ClassifyOptions(stride_px=16, bidx=(4, 3, 2))
     against = RobustnessOptions(nir_band=1, shifts=("haze", "haze"))
     document = robustness(scene, model, tmp_path / "out", options, against).to_json()
     assert list(document["maps"]) == ["as it is", "haze"]
@@ -252,7 +254,9 @@ def test_polygons_without_mapped_cells_and_unsure_cells(model: Path, lake: Path,
     tiny = geopandas.GeoDataFrame({"class": ["lake"]}, geometry=[shapely.box(4e5 + 1, 4.2e6 - 9, 4e5 + 9, 4.2e6 - 1)])
     tiny.set_crs("EPSG:32618").to_file(tmp_path / "tiny.gpkg")
     against = RobustnessOptions((tmp_path / "tiny.gpkg",), shifts=("haze",))
-    document = robustness(lake, model, tmp_path / "out", ClassifyOptions(16, min_confidence=0.99999), against).to_json()
+    document = robustness(
+        lake, model, tmp_path / "out", ClassifyOptions(stride_px=16, min_confidence=0.99999), against
+    ).to_json()
     assert document["maps"]["as it is"]["agreement"] is None
     assert document["maps"]["as it is"]["class_shares"]["unclassified"] > 0
     assert any("contain no cell centre" in note for note in document["notes"])

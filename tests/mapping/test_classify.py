@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import numpy as np
 import pyogrio
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
 import geokd
 from geokd.errors import BundleError, CallError, GeokdError, SceneError
-from geokd.mapping.options import _NOT_IN_FINGERPRINT, ClassifyOptions
+from geokd.mapping.options import ClassifyOptions, RunOptions
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import ClassifyResult, block_tasks
 from geokd.maps.manifest import read_manifest
@@ -189,14 +191,21 @@ def run(scene: Path, model: Path, folder: Path, **options: Any) -> ClassifyResul
 
 
 def test_every_option_of_the_map_is_in_its_fingerprint(scene: Path, model: Path, tmp_path: Path) -> None:
-    fields = {field.name for field in dataclasses.fields(ClassifyOptions)}
-    assert fields > _NOT_IN_FINGERPRINT
+    fields, of_the_run = ({field.name for field in dataclasses.fields(o)} for o in (ClassifyOptions, RunOptions))
 
     def fingerprint(**options: Any) -> str:
         (job,) = plan_jobs([scene], model, tmp_path, ClassifyOptions(**options))
         return job.fingerprint
 
     plain = fingerprint()
+    with rasterio.open(scene) as dataset:
+        west, south, east, north = dataset.bounds
+        profile = dataset.profile | {"count": 1, "photometric": "MINISBLACK"}
+    halves = [shapely.box(west, south, (west + east) / 2, north), shapely.box(west, south, east, north)]
+    area, mask = tmp_path / "area.gpkg", tmp_path / "mask.tif"
+    geopandas.GeoDataFrame({"name": ["west", "whole"]}, geometry=halves, crs=profile["crs"]).to_file(area)
+    with rasterio.open(mask, "w", **profile) as dataset:
+        dataset.write(np.zeros((1, profile["height"], profile["width"]), np.uint8))
     alike: list[dict[str, Any]] = [{"workers": 1}, {"block_px": 40}, {"memory_mb": 900}, {"report": True}]
     assert {fingerprint(**options) for options in alike} == {plain}
     others: list[dict[str, Any]] = [
@@ -206,6 +215,9 @@ def test_every_option_of_the_map_is_in_its_fingerprint(scene: Path, model: Path,
             {"nodata": 7.0},
             {"resample_m": 11.0},
             {"bbox": (-77.0, 37, -76.13, 38)},
+            {"aoi": str(area)},
+            {"aoi": str(area), "where": "name = 'west'"},
+            {"mask": f"{mask}:1"},
         ),
         *(
             {"min_valid_share": 0.5},
@@ -214,9 +226,9 @@ def test_every_option_of_the_map_is_in_its_fingerprint(scene: Path, model: Path,
             {"smooth_cells": 3},
             {"min_area_ha": 1.0},
         ),
-        *({"simplify_m": 5.0}, {"acquired": "2020-01-01"}, {"value_scale": 2.0}),
+        *({"simplify_m": 5.0}, {"acquired": "2020-01-01"}, {"value_scale": 2.0}, {"value_offset": 1.0}),
     ]
-    assert fields - _NOT_IN_FINGERPRINT <= {name for options in others for name in options}
+    assert fields - of_the_run == {name for options in others for name in options}
     assert len({plain, *(fingerprint(**options) for options in others)}) == len(others) + 1
 
 

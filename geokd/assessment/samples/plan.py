@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from geokd.assessment.samples.planning import Goal, expected_mixture, fewest_units, half_width, units_at_best
 from geokd.assessment.samples.sampling import LEAST, allocate, usual_least
 from geokd.documents import Record
-from geokd.errors import CallError, one_message
+from geokd.errors import CallError, Checked
 from geokd.legend.classes import Legend
 from geokd.maps.map_file import MapFile, Strata, count_cells, open_map
 
@@ -20,7 +20,7 @@ _AT_MOST = 0.9  # upper limit of what is expected from confidence: too high a va
 
 
 @dataclass(frozen=True)
-class SampleGoals:
+class SampleGoals(Checked):
     """Intervals of a wanted width.
 
     Parameters
@@ -39,16 +39,14 @@ class SampleGoals:
     accuracy_within: float | None = None
     area_within: Mapping[str, float] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
+    def _problems(self) -> list[str]:
         widths = [("the overall accuracy", self.accuracy_within)]
         widths += [(f"the area of {name}", within) for name, within in self.area_within.items()]
-        problems = [
-            f"{what} within {100 * within:g} % is not possible; take more than 0 and less than 100"
+        return [
+            f"{what} cannot be wanted within {100 * within:g} %; take more than 0 and less than 100"
             for what, within in widths
             if within is not None and not 0 < within < 1
         ]
-        if problems:
-            raise CallError(one_message(problems))
 
     def __bool__(self) -> bool:
         return self.accuracy_within is not None or bool(self.area_within)
@@ -65,7 +63,7 @@ class SampleGoals:
 
 
 @dataclass(frozen=True)
-class PlanOptions:
+class PlanOptions(Checked):
     """What a plan is based on.
 
     Parameters
@@ -88,7 +86,7 @@ class PlanOptions:
     min_per_class: int | None = None
     minutes_per_point: float = 1.0
 
-    def __post_init__(self) -> None:
+    def _problems(self) -> list[str]:
         problems = [
             f"an expected accuracy of {100 * share:g} %{f' of {name}' if name else ''} is not within 0..100"
             for name, share in self.expected.items()
@@ -97,9 +95,8 @@ class PlanOptions:
         if self.min_per_class is not None and self.min_per_class < LEAST:
             problems.append(f"{self.min_per_class} points per class are too few for a variance; take {LEAST} or more")
         if not 0 < self.minutes_per_point < math.inf:
-            problems.append(f"{self.minutes_per_point:g} minutes per point is not a duration; take more than 0")
-        if problems:
-            raise CallError(one_message(problems))
+            problems.append(f"{self.minutes_per_point:g} minutes a point are none; take more than 0")
+        return problems
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from geokd.assessment.samples.enlarging import read_former
 from geokd.assessment.samples.sampling import LEAST, Draw, allocate, usual_least
 from geokd.commit import staged
 from geokd.documents import Record
-from geokd.errors import CallError, one_message
+from geokd.errors import CallError, Checked
 from geokd.labels.cell_form import sample_qml
 from geokd.labels.cell_labels import labelled_cells
 from geokd.labels.cell_names import FIELD, FIELD_LATER
@@ -24,7 +24,7 @@ _DESCRIPTION = "Cells of a land-use map, drawn at random in each of its classes,
 
 
 @dataclass(frozen=True)
-class SampleOptions:
+class SampleOptions(Checked):
     """How a sample is drawn.
 
     Parameters
@@ -58,7 +58,7 @@ class SampleOptions:
     enlarge: str | Path | None = None
     overwrite: bool = False
 
-    def __post_init__(self) -> None:
+    def _problems(self) -> list[str]:
         problems = []
         if self.seed < 0:
             problems.append(f"the seed {self.seed} is below 0")
@@ -68,8 +68,7 @@ class SampleOptions:
             )
         if self.later is not None and self.enlarge is not None:
             problems.append("a sample of change cannot be enlarged; draw a new one with more points")
-        if problems:
-            raise CallError(one_message(problems))
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True)

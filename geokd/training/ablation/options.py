@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from geokd.errors import CallError, one_message
+from geokd.errors import Checked
 from geokd.training.recipe import LOSS_TERMS
 
 LOSSES = ("ce", "ce+kl", "ce+cosine", "ce+kl+cosine", "ce+standardised_kl")
@@ -10,8 +10,8 @@ LOSSES = ("ce", "ce+kl", "ce+cosine", "ce+kl+cosine", "ce+standardised_kl")
 
 
 @dataclass(frozen=True)
-class AblationOptions:
-    """The losses, seeds and labels to compare.
+class AblationOptions(Checked):
+    """What is set against what.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class AblationOptions:
     fractions: tuple[float, ...] = (1.0,)
     unlabelled: bool = False
 
-    def __post_init__(self) -> None:
+    def _problems(self) -> list[str]:
         problems = []
         if self.seeds < 1:
             problems.append(f"--seeds {self.seeds} is below 1")
@@ -53,6 +53,5 @@ class AblationOptions:
         if len(set(listed)) < max(1, len(listed)):
             problems.append(f"--fractions {','.join(listed) or '(none)'} are not one or more that differ in six digits")
         if self.unlabelled and min(self.fractions, default=1.0) >= 1:
-            problems.append("--unlabelled needs a fraction below 1: otherwise there are no chips without labels")
-        if problems:
-            raise CallError(one_message(problems))
+            problems.append("--unlabelled needs a fraction below 1: else there are no chips without labels")
+        return problems

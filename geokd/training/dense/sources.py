@@ -66,7 +66,7 @@ class Source:
     @property
     def area(self) -> AreaOptions:
         """The part of the scene whose labels are used."""
-        return AreaOptions(self.aoi, self.where, self.bbox)
+        return AreaOptions(aoi=self.aoi, where=self.where, bbox=self.bbox)
 
 
 def is_table(path: str | Path) -> bool:
@@ -157,7 +157,7 @@ def _check_area(values: dict[str, Any], where: str, folder: Path, problems: list
         named = expanded(aoi)
         values["aoi"] = str(named if named.is_absolute() else folder / named)
     try:
-        area = AreaOptions(values.get("aoi"), values.get("where"), values.get("bbox"))
+        area = AreaOptions(**{name: values.get(name) for name in ("aoi", "where", "bbox")})
     except CallError as error:
         problems.append(f"{where}: {str(error).replace('--', '')}")
         return
