@@ -16,8 +16,8 @@ from .assessment.robustness import RobustnessOptions as RobustnessOptions
 from .assessment.robustness import robustness as robustness
 from .assessment.samples.change import ChangeReport as ChangeReport
 from .assessment.samples.change import assess_change as assess_change
-from .assessment.samples.plan import PlanOptions as PlanOptions
-from .assessment.samples.plan import SampleGoals as SampleGoals
+from .assessment.samples.goals import PlanOptions as PlanOptions
+from .assessment.samples.goals import SampleGoals as SampleGoals
 from .assessment.samples.plan import SamplePlan as SamplePlan
 from .assessment.samples.plan import plan_sample as plan_sample
 from .assessment.samples.sample import Sample as Sample

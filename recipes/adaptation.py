@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from geokd.assessment.robustness import unrounded
 from geokd.assessment.shifts import SHIFTS
 from geokd.assessment.yardstick import Yardstick, YardstickOptions, judge_map, lay_yardstick
-from geokd.mapping.blocks import cut_patches
+from geokd.mapping.block_pixels import cut_patches
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.overlapping import codes_and_confidence, mean_over_patches

@@ -7,7 +7,7 @@ from geokd.assessment.judging import Judgement, Kind, by_points, by_polygons, by
 from geokd.assessment.labelled import NONE, former_classes, read_labelled
 from geokd.assessment.matching import match_classes, read_table
 from geokd.assessment.samples.area_estimation import Estimate
-from geokd.assessment.samples.plan import SampleGoals
+from geokd.assessment.samples.goals import SampleGoals
 from geokd.assessment.samples.precision import Precision, precision_of
 from geokd.documents import Record
 from geokd.labels.ground_truth import is_vector

@@ -14,8 +14,8 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geokd.errors import CallError, OutputError, SceneError
-from geokd.scenes.grid import PatchGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason
+from geokd.scenes.patches import PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import read_values
 from geokd.scenes.scene_info import SceneInfo

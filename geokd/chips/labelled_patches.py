@@ -12,7 +12,7 @@ from geokd.labels.cell_labels import CellLabels
 from geokd.labels.cell_names import NONE_OF_THESE, UNLABELLED
 from geokd.labels.polygons import Labels, cover_of_row
 from geokd.scenes.area import Area
-from geokd.scenes.grid import PatchGrid
+from geokd.scenes.patches import PatchGrid
 
 _ROUNDING = 1e-9  # a patch wholly inside a polygon may have a share just below 1
 

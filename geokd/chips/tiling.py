@@ -18,10 +18,10 @@ from geokd.errors import CallError, ChipError
 from geokd.labels.cell_labels import read_cell_labels
 from geokd.labels.polygons import read_labels
 from geokd.scenes.area import read_area
-from geokd.scenes.grid import PatchGrid
 from geokd.scenes.masks import plan_mask
 from geokd.scenes.opening import open_scene
 from geokd.scenes.options import AreaOptions
+from geokd.scenes.patches import PatchGrid
 from geokd.scenes.plan import plan_chips
 from geokd.scenes.reader import describe_scene, warnings_of_fill
 

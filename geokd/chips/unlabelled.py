@@ -9,8 +9,8 @@ from geokd.chips.files import index_unlabelled
 from geokd.chips.reading import Chips, picture_hash, read_chips
 from geokd.errors import SceneError
 from geokd.model.contract import InputContract
-from geokd.scenes.grid import PatchGrid
 from geokd.scenes.opening import open_scene
+from geokd.scenes.patches import PatchGrid
 from geokd.scenes.reader import describe_scene, plan_scene, read_window
 
 

@@ -70,7 +70,8 @@ def sample(class_map: str, points: int | None, output: Path | None, as_json: boo
     the class that you see in each square from the list of the field "reference", without looking at the map; then
     `geokd assess MAP FILE.gpkg`. Instead of N, give the wanted precision: `--accuracy-within 3`.
     """
-    from geokd.assessment.samples.plan import PlanOptions, plan_sample
+    from geokd.assessment.samples.goals import PlanOptions
+    from geokd.assessment.samples.plan import plan_sample
     from geokd.assessment.samples.sample import SampleOptions
     from geokd.assessment.samples.sample import sample as draw
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from geokd.errors import ChipError
 from geokd.legend.classes import machine_name
-from geokd.scenes.grid import PatchGrid, SceneGrid
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.patches import PatchGrid
 from geokd.scenes.vector_layer import read_layer
 
 

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from geokd.errors import SceneError
-from geokd.scenes.grid import AnyGrid, PatchBlock, PatchGrid, Rectangle, SceneGrid
+from geokd.scenes.grid import Rectangle, SceneGrid
 from geokd.scenes.options import AreaOptions
+from geokd.scenes.patches import AnyGrid, PatchBlock, PatchGrid
 
 if TYPE_CHECKING:
     from geokd.scenes.area import Area

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.legend.classes import NODATA
-from geokd.mapping.blocks import BlockResult, picture_lines
+from geokd.mapping.block_pixels import picture_lines
+from geokd.mapping.blocks import BlockResult
 from geokd.mapping.cells import CellAnswers
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.overlapping import (
@@ -25,7 +26,7 @@ from geokd.maps.filters.sieve import Sieved, sieve
 from geokd.maps.geotiff import Part
 from geokd.maps.manifest import Filtered
 from geokd.model.drift import Drift, find_drift
-from geokd.scenes.grid import PatchBlock, PatchGrid
+from geokd.scenes.patches import PatchBlock, PatchGrid
 
 
 class Read(Protocol):
@@ -53,7 +54,7 @@ def assemble(job: MappingJob, blocks: Sequence[PatchBlock], read: Read) -> Mosai
     ----------
     job : MappingJob
     blocks : sequence of PatchBlock
-        As :meth:`geokd.scenes.grid.PatchGrid.blocks` cuts them.
+        As :meth:`geokd.scenes.patches.PatchGrid.blocks` cuts them.
     read : Read
     """
     grid = job.map_grid

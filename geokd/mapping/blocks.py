@@ -2,29 +2,27 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from geokd.errors import SceneError
 from geokd.legend.classes import NODATA
+from geokd.mapping.block_pixels import cut_patches, fill_invalid, own_lines, share_within, valid_cells
 from geokd.mapping.cells import CellAnswers, decide_cells
 from geokd.mapping.overlapping import PatchPredictions
 from geokd.model.drift import Features, chip_features
 from geokd.model.engine import Student, open_student
-from geokd.scenes.grid import AnyGrid, DenseGrid, PatchBlock, PatchGrid, Rectangle, whole
+from geokd.scenes.grid import Rectangle, whole
+from geokd.scenes.patches import AnyGrid, DenseGrid, PatchBlock, PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import read_window
 from geokd.scenes.tiles import TILES
-
-PICTURE_PX = 1024
-"""Longer side of the subsampled scene, for pictures."""
 
 FAMILIAR_PX = 64
 """Side of the windows in which a dense student's scene is compared with its training data; at most the stride."""
@@ -47,7 +45,7 @@ class BlockTask:
     patches : PatchGrid or DenseGrid
     block : PatchBlock
     number : int
-        Number of the block, from 0, in the order of :meth:`geokd.scenes.grid.PatchGrid.blocks`.
+        Of the block, from 0 on, in the order of :meth:`geokd.scenes.patches.PatchGrid.blocks`.
     scene : int
         Number of the scene among those of a call.
     model : Path
@@ -99,7 +97,7 @@ class BlockResult:
     confidence : float32 array (n,)
         Of these.
     picture : uint8 array (C, h, w)
-        The block's own part of the subsampled scene, see :func:`picture_lines`.
+        The block's own part of the thinned scene, see :func:`geokd.mapping.block_pixels.picture_lines`.
     picture_valid : bool array (h, w)
     """
 
@@ -162,23 +160,23 @@ def classify_block(task: BlockTask) -> BlockResult:
     student = open_student(task.model, task.model_sha256)
     grid, block = task.patches, task.block
     pixels, valid = _read_patiently(task, grid.block_window(block))
-    valid_cells = _valid_cells(valid, grid, block)
+    own_valid = valid_cells(valid, grid, block)
     if isinstance(grid, DenseGrid):
-        result = _answer_cells(student, task, grid, pixels, valid)
-        assert isinstance(result.predictions, CellAnswers)
-        result.predictions.leave_out(~valid_cells)
+        told = _answer_cells(student, task, grid, pixels, valid)
+        assert isinstance(told.predictions, CellAnswers)
+        told.predictions.leave_out(~own_valid)
     else:
         result = _answer_patches(student, task, grid, pixels, valid)
     picture_rows, picture_cols = (
         lines[(lines >= first) & (lines < stop)] - first + grid.margin_px
-        for lines, first, stop in _own_lines(grid, block, task.shown or whole(grid.scene_grid))
+        for lines, first, stop in own_lines(grid, block, task.shown or whole(grid.scene_grid))
     )
     return BlockResult(
-        result.predictions,
-        result.classified,
-        valid_cells,
-        result.features,
-        result.confidence,
+        told.predictions,
+        told.classified,
+        own_valid,
+        told.features,
+        told.confidence,
         pixels[:, picture_rows[:, np.newaxis], picture_cols],
         valid[picture_rows[:, np.newaxis], picture_cols],
     )
@@ -201,7 +199,7 @@ def _answer_patches(
     step = grid.cells_per_patch * _familiar_step(grid)
     apart = np.zeros((block.rows, block.cols), np.bool_)  # patches of the whole scene's grid that do not overlap
     apart[-block.row_start % step :: step, -block.col_start % step :: step] = True
-    looked_at = apart[rows, cols] & ((share * _share_within(grid, block))[rows, cols] >= _FAMILIAR_SHARE)
+    looked_at = apart[rows, cols] & ((share * share_within(grid, block))[rows, cols] >= _FAMILIAR_SHARE)
     chosen = rows[looked_at], cols[looked_at]
     features = chip_features(fill_invalid(patches[chosen], patches_valid[chosen]))
     sure = probabilities[chosen].max(axis=1, initial=0.0)
@@ -271,24 +269,6 @@ def _look_at_windows(
     return chip_features(np.concatenate(found)), np.array(sure, np.float32)
 
 
-def picture_lines(shown: Rectangle) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which rows and columns of a scene a picture of a part shows, subsampled to PICTURE_PX of the longer side."""
-    longest = max(shown.height, shown.width)
-    rows, cols = (
-        first + ((np.arange(count) + 0.5) * size / count).astype(np.int64)
-        for first, size in ((shown.row_start, shown.height), (shown.col_start, shown.width))
-        for count in (max(1, round(size * min(1.0, PICTURE_PX / longest))),)
-    )
-    return rows, cols
-
-
-def _own_lines(grid: AnyGrid, block: PatchBlock, shown: Rectangle) -> Iterator[tuple[NDArray[np.int64], int, int]]:
-    """Rows, then columns, of the subsampled picture; first and stop of those that are the block's own."""
-    step = grid.cell_px
-    for lines, cells in zip(picture_lines(shown), grid.own_cells(block), strict=True):
-        yield lines, cells.start * step, cells.stop * step
-
-
 def _familiar_step(grid: PatchGrid) -> int:
     """Interval, in patches that do not overlap, at which one is compared with the training chips."""
     cells = grid.cell_grid
@@ -310,72 +290,3 @@ def _read_patiently(task: BlockTask, window: Window) -> tuple[NDArray[np.uint8],
         except SceneError:
             time.sleep(seconds)
     return read()
-
-
-def cut_patches(
-    pixels: NDArray[np.uint8], valid: NDArray[np.bool_], grid: AnyGrid
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Cut a block into its patches, as views.
-
-    Parameters
-    ----------
-    pixels : uint8 array (C, h, w)
-    valid : bool array (h, w)
-    grid : PatchGrid or DenseGrid
-
-    Returns
-    -------
-    patches : uint8 view (rows, cols, C, patch_px, patch_px)
-    patches_valid : bool view (rows, cols, patch_px, patch_px)
-    """
-    step = grid.stride_px
-    size = (grid.patch_px, grid.patch_px)
-    patches = sliding_window_view(pixels, size, axis=(1, 2))[:, ::step, ::step]
-    return patches.transpose(1, 2, 0, 3, 4), sliding_window_view(valid, size)[::step, ::step]
-
-
-def fill_invalid(pixels: NDArray[np.uint8], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Replace invalid pixels, per patch and band, by the mean of the patch's valid ones, rounded half up.
-
-    Parameters
-    ----------
-    pixels : uint8 array (N, C, h, w)
-    valid : bool array (N, h, w)
-        At least one True in each patch.
-
-    Returns
-    -------
-    uint8 array (N, C, h, w); `pixels` itself where all are valid
-    """
-    if valid.all():
-        return pixels
-    mask = valid[:, np.newaxis]
-    total = pixels.sum(axis=(2, 3), dtype=np.int64, where=mask)
-    count = valid.sum(axis=(1, 2), dtype=np.int64)[:, np.newaxis]
-    means = ((2 * total + count) // (2 * count)).astype(np.uint8)  # in integers: exact
-    return np.where(mask, pixels, means[:, :, np.newaxis, np.newaxis])
-
-
-def _share_within(grid: PatchGrid, block: PatchBlock) -> NDArray[np.float64]:
-    """Share of each patch of a block (rows, cols) that lies within the scene; the rest is mirrored."""
-
-    def along(start: int, count: int, size: int) -> NDArray[np.float64]:
-        left = size - grid.stride_px * np.arange(start, start + count)
-        return left.clip(0, grid.patch_px) / grid.patch_px
-
-    height, width = grid.scene_grid.height, grid.scene_grid.width
-    return np.outer(along(block.row_start, block.rows, height), along(block.col_start, block.cols, width))
-
-
-def _valid_cells(valid: NDArray[np.bool_], grid: AnyGrid, block: PatchBlock) -> NDArray[np.bool_]:
-    """Which of a block's own cells contain a valid pixel of the scene; mirrored pixels beside it do not count."""
-    rows, cols = grid.own_cells(block)
-    shape = rows.stop - rows.start, cols.stop - cols.start
-    if valid.all():
-        return np.ones(shape, np.bool_)
-    scene, side, margin = grid.scene_grid, grid.cell_px, grid.margin_px
-    height, width = min(rows.stop * side, scene.height), min(cols.stop * side, scene.width)
-    inside = valid[margin : margin + height - rows.start * side, margin : margin + width - cols.start * side]
-    own = np.zeros((shape[0] * side, shape[1] * side), np.bool_)
-    own[: inside.shape[0], : inside.shape[1]] = inside
-    return np.asarray(own.reshape(shape[0], side, shape[1], side).any(axis=(1, 3)))

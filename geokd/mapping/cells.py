@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.legend.classes import NODATA
-from geokd.scenes.grid import PatchBlock
+from geokd.scenes.patches import PatchBlock
 
 _STRIP_CELLS = 8_192  # so that K float32 for each, twice, fit in a cache of 1 MiB
 _MOST_PERCENT = np.float32(100)

@@ -18,7 +18,8 @@ from geokd.maps.options import MapOptions
 from geokd.maps.pages.quicklook import notes_of_letters
 from geokd.model.bundle import Bundle
 from geokd.scenes.acquisition import Acquisition, stated_acquisition
-from geokd.scenes.grid import AnyGrid, DenseGrid, PatchBlock, Rectangle, SceneGrid, whole
+from geokd.scenes.grid import Rectangle, SceneGrid, whole
+from geokd.scenes.patches import AnyGrid, DenseGrid, PatchBlock
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.scene_info import SceneInfo
 from geokd.scenes.tiles import worth_keeping

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from geokd.errors import CallError, OutputError
 from geokd.mapping.blocks import PERCENT_ARRAYS, BlockResult
-from geokd.scenes.grid import PatchBlock
+from geokd.scenes.patches import PatchBlock
 
 _FORMAT = 4
 _HEAD = struct.Struct("<4s2IQ")  # mark, block, length of the names of the arrays, length in all

@@ -14,7 +14,7 @@ from geokd.legend.classes import NODATA
 from geokd.maps.class_map import ClassMap
 from geokd.maps.manifest import Filtered
 from geokd.model.drift import Drift
-from geokd.scenes.grid import PatchBlock, PatchGrid
+from geokd.scenes.patches import PatchBlock, PatchGrid
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def join_row(
 
 
 def own_cells(joined: NDArray[np.float32], block: PatchBlock, patches: PatchGrid) -> NDArray[np.float64]:
-    """Probabilities of the cells that a block owns (see :meth:`geokd.scenes.grid.PatchGrid.own_cells`).
+    """Probabilities of the cells that are a block's own (see :meth:`geokd.scenes.patches.PatchGrid.own_cells`).
 
     Parameters
     ----------

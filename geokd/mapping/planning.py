@@ -19,7 +19,8 @@ from geokd.maps.stac import strangers
 from geokd.model.bundle import AUTO_MODEL, Bundle, resolve_model
 from geokd.model.engine import open_bundle
 from geokd.recovery import settle
-from geokd.scenes.grid import AnyGrid, DenseGrid, PatchGrid, Rectangle, whole
+from geokd.scenes.grid import Rectangle, whole
+from geokd.scenes.patches import AnyGrid, DenseGrid, PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
 from geokd.scenes.scene_info import SceneInfo

@@ -7,7 +7,8 @@ import math
 
 from geokd.errors import CallError
 from geokd.mapping.workers.crew import Crew
-from geokd.scenes.grid import AnyGrid, DenseGrid, SceneGrid
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.patches import AnyGrid, DenseGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.scene_info import SceneInfo
 from geokd.scenes.storage import GDAL_CACHE_BYTES

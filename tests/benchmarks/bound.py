@@ -21,7 +21,8 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.mapping.blocks import BlockTask, cut_patches
+from geokd.mapping.block_pixels import cut_patches
+from geokd.mapping.blocks import BlockTask
 from geokd.mapping.classify import run_jobs
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.options import ClassifyOptions

@@ -26,7 +26,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.mapping.blocks import cut_patches
+from geokd.mapping.block_pixels import cut_patches
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import plan_jobs

@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.mapping.blocks import cut_patches
+from geokd.mapping.block_pixels import cut_patches
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.overlapping import mean_over_patches
 from geokd.mapping.planning import plan_jobs
-from geokd.scenes.grid import PatchGrid
+from geokd.scenes.patches import PatchGrid
 from geokd.scenes.reader import read_window
 from geokd.training.initial_weights import build_student, read_weights
 from geokd.training.networks import Network

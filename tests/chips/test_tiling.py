@@ -25,7 +25,8 @@ from geokd.chips.tiling import TileOptions, tile
 from geokd.errors import CallError, ChipError, SceneError
 from geokd.labels.polygons import cover_of_row, patch_outlines, read_labels
 from geokd.model.contract import InputContract, ValueScaling
-from geokd.scenes.grid import PatchGrid, SceneGrid
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.patches import PatchGrid
 from geokd.scenes.scaling import to_uint8
 from tests.products import land, write_safe
 from tests.tiny import write_scene

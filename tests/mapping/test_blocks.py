@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from geokd.mapping.blocks import cut_patches, fill_invalid
-from geokd.scenes.grid import PatchBlock, PatchGrid, SceneGrid
+from geokd.mapping.block_pixels import cut_patches, fill_invalid
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.patches import PatchBlock, PatchGrid
 from tests.mapping.test_overlapping import patch_grid
 
 

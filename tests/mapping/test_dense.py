@@ -28,7 +28,8 @@ from geokd.mapping.planning import plan_jobs
 from geokd.model.contract import ValueScaling
 from geokd.model.engine import let_students_rest, make_student, softmax
 from geokd.scenes import tiles
-from geokd.scenes.grid import DenseGrid, PatchBlock, SceneGrid
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.patches import DenseGrid, PatchBlock
 from geokd.scenes.reader import mirrored, read_window
 from tests.cli.test_evaluate import write_chips
 from tests.tiny import DENSE_MARGIN_PX, DENSE_PATCH_PX, GAIN, dense_bundle, three_fields, write_scene

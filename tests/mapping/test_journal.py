@@ -26,7 +26,7 @@ from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import block_tasks
 from geokd.recovery import WORK
-from geokd.scenes.grid import PatchBlock
+from geokd.scenes.patches import PatchBlock
 from tests.tiny import three_fields, write_scene
 
 JOURNAL = ".fields.geokd-journal"

@@ -9,7 +9,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from geokd.mapping.overlapping import PatchPredictions, codes_and_confidence, join_row, own_cells
-from geokd.scenes.grid import PatchBlock, PatchGrid, SceneGrid
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.patches import PatchBlock, PatchGrid
 
 CLASSES = 3
 

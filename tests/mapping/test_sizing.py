@@ -18,8 +18,9 @@ from geokd.errors import CallError
 from geokd.mapping.sizing import fit_blocks
 from geokd.mapping.workers.crew import Crew
 from geokd.model.contract import InputContract, ValueScaling
-from geokd.scenes.grid import PatchGrid, SceneGrid
+from geokd.scenes.grid import SceneGrid
 from geokd.scenes.options import SceneOptions
+from geokd.scenes.patches import PatchGrid
 from geokd.scenes.plan import fix_plan
 from geokd.scenes.scene_info import SceneInfo
 from tests.tiny import three_fields, write_scene

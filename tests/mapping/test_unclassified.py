@@ -17,7 +17,7 @@ from geokd.legend.classes import default_legend
 from geokd.mapping.cells import CellAnswers, decide_cells
 from geokd.mapping.overlapping import codes_and_confidence
 from geokd.model.bundle import Bundle
-from geokd.scenes.grid import PatchBlock
+from geokd.scenes.patches import PatchBlock
 from tests.tiny import tiny_bundle
 
 

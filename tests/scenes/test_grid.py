@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from geokd.scenes.grid import PatchGrid, SceneGrid
+from geokd.scenes.grid import SceneGrid
+from geokd.scenes.patches import PatchGrid
 
 UTM = CRS.from_epsg(32618)
 NORTH_UP = Affine(10, 0, 445_440, 0, -10, 4_169_700)

@@ -8,7 +8,7 @@ import numpy as np
 
 from geokd.assessment.matching import ClassMatch
 from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample
-from geokd.assessment.samples.plan import SampleGoals
+from geokd.assessment.samples.goals import SampleGoals
 from geokd.assessment.samples.planning import Goal, times_as_many
 from geokd.documents import Record
 from geokd.errors import CallError
