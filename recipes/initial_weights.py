@@ -25,11 +25,11 @@ def main(chips: str, validation: str, out: str, fraction: str, *weights: str) ->
             "recipes/paper-ablation.toml", [f"student.initial_weights={one}", "input.ground_resolution_m=1"]
         )
         (row,) = geokd.ablate(chips, folder, recipe, options, validation=validation, resume=folder.is_dir()).rows
-        line = f"| {one} | {100 * row['accuracy']:.2f} %{_interval(row['interval_95'])} |"
+        line = f"| {one} | {100 * row.accuracy:.2f} %{_interval(row.interval_95)} |"
         if reference is None:
-            reference = row["accuracies"]
+            reference = row.accuracies
         else:
-            found = paired_difference(row["accuracies"], reference)
+            found = paired_difference(row.accuracies, reference)
             p = "" if found.p is None else f", p {found.p:.2g}"
             line += f" {100 * found.difference:+.2f}{_interval(found.interval_95, '+')}{p} |"
         print(line, flush=True)

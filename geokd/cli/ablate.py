@@ -2,13 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from geokd.cli.options import json_option, kept_when_interrupted, recipe_option, set_option, validation_option
 from geokd.cli.table import percent
 from geokd.cli.talk import echo, progress_option, report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from geokd.statistics.comparison import PairedDifference
+    from geokd.training.ablation.rows import AblationRow
 
 _HEAD = (
     "labels",
@@ -89,34 +95,34 @@ def ablate(
     with kept_when_interrupted(output):
         result = run_ablation(chips, output, resolved, options, validation=validation, resume=resume, progress=report)
     if as_json:
-        echo(json.dumps(result.rows, indent=2))
+        echo(json.dumps([row.to_json() for row in result.rows], indent=2))
     else:
         echo("\n".join([_table(result.rows), *result.conclusions]))
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    """Format the rows of an ablation as a Markdown table."""
+def _table(rows: "Sequence[AblationRow]") -> str:
+    """Lay rows of an ablation out in Markdown, to be read and to be handed on."""
     lines = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
     for row in rows:
-        difference, counts = row.get("difference"), row.get("mcnemar")
-        others = row["unlabelled"] and row["teacher"] is not None
+        difference, counts = row.difference, row.mcnemar
+        others = row.unlabelled and row.teacher is not None
         cells = [
-            f"{row['labelled_chips']}{' and unlabelled ones' * others}",
-            row["loss"],
-            str(row["steps"]),
-            percent(row["accuracy"], row["interval_95"]),
-            str(len(row["accuracies"])),
+            f"{row.labelled_chips}{' and the others without' * others}",
+            row.loss,
+            str(row.steps),
+            percent(row.accuracy, row.interval_95),
+            str(len(row.accuracies)),
             "" if difference is None else _points(difference),
-            "" if difference is None or difference["p"] is None else f"{difference['p']:.2g}",
-            "" if counts is None else f"won {counts['won']}, lost {counts['lost']}, p {counts['p']:.2g}",
+            "" if difference is None or difference.p is None else f"{difference.p:.2g}",
+            "" if counts is None else f"won {counts.won}, lost {counts.lost}, p {counts.p:.2g}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    teachers = {(row["labelled_chips"], row["teacher"], row["n"]) for row in rows if row["teacher"] is not None}
-    notes = [f"teacher of {labels} labels: {percent(share)} of {n} validation chips" for labels, share, n in teachers]
-    return "\n".join([*lines, *sorted(notes)])
+    teachers = {(row.labelled_chips, row.teacher, row.n) for row in rows if row.teacher is not None}
+    said = [f"teacher of {labels} labels: {percent(share)} of {n} validation chips" for labels, share, n in teachers]
+    return "\n".join([*lines, *sorted(said)])
 
 
-def _points(difference: dict[str, Any]) -> str:
-    bounds = difference["interval_95"]
+def _points(difference: "PairedDifference") -> str:
+    bounds = difference.interval_95
     interval = "" if bounds is None else f" ({100 * bounds[0]:+.2f} to {100 * bounds[1]:+.2f})"
-    return f"{100 * difference['difference']:+.2f}{interval}"
+    return f"{100 * difference.difference:+.2f}{interval}"

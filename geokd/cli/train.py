@@ -94,4 +94,4 @@ def train(
         result = train_student(chips, output, resolved, **choices, progress=report)
     echo(f"run written to {result.folder}; next: geokd export {result.folder}", err=True)
     if as_json:
-        echo(json.dumps({"run": str(result.folder), "metrics": result.metrics}, indent=2))
+        echo(json.dumps({"run": str(result.folder), "metrics": result.metrics.to_json()}, indent=2))

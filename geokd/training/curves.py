@@ -1,10 +1,12 @@
 """Plots of training: of one run by epoch, and of many runs by loss and fraction of labels."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from geokd.files import written_whole
+from geokd.training.ablation.rows import AblationRow
 
 _GREY = "#8a8a8a"
 
@@ -41,8 +43,8 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
     _save(figure, picture)
 
 
-def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None:
-    """Draw rows of :func:`geokd.ablate` into a PNG file: accuracies, and differences from the first loss.
+def draw_ablation(rows: Sequence[AblationRow], picture: Path, title: str) -> None:
+    """Draw rows of :func:`geokd.ablate` into a PNG file: accuracies beside differences to the first.
 
     Means with their 95 % intervals over seeds; faint dots are single runs, grey the teachers. For one fraction, the
     losses are side by side; for several, each is a line over the number of labels.
@@ -50,26 +52,26 @@ def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
-    figure.suptitle(f"{title}: means and 95 % intervals over seeds, {rows[0]['n']:,} validation chips")
+    figure.suptitle(f"{title}: means and 95 % intervals over seeds, {rows[0].n:,} validation chips")
     accuracies, differences = figure.subplots(1, 2, sharex=True)
-    kinds = list(dict.fromkeys((row["loss"], row["unlabelled"]) for row in rows))
+    kinds = list(dict.fromkeys((row.loss, row.unlabelled) for row in rows))
     losses = list(dict.fromkeys(loss for loss, _ in kinds))
-    counts = sorted({row["labelled_chips"] for row in rows})
+    counts = sorted({row.labelled_chips for row in rows})
     by_labels = len(counts) > 1
     for number, (loss, unlabelled) in enumerate(kinds):
         look = {"color": f"C{losses.index(loss)}", "linestyle": (":" if unlabelled else "-") if by_labels else ""}
         look["markerfacecolor"] = "white" if unlabelled else look["color"]
         aside = 1.04 ** (number - len(kinds) / 2)  # so that intervals do not cover each other
-        found = [row for row in rows if (row["loss"], row["unlabelled"]) == (loss, unlabelled)]
-        beside = "chips without labels" if found[0]["teacher"] is not None else "as many steps as with all labels"
+        found = [row for row in rows if (row.loss, row.unlabelled) == (loss, unlabelled)]
+        beside = "chips without labels" if found[0].teacher is not None else "as many steps as all get"
         name = f"{loss}, {beside}" if unlabelled else loss
-        places = [row["labelled_chips"] * aside if by_labels else number for row in found]
-        _means(accuracies, places, [(row["accuracy"], row["interval_95"]) for row in found], look | {"label": name})
+        places = [row.labelled_chips * aside if by_labels else number for row in found]
+        _means(accuracies, places, [(row.accuracy, row.interval_95) for row in found], look | {"label": name})
         for place, row in zip(places, found, strict=True):
-            runs = [100 * accuracy for accuracy in row["accuracies"]]
+            runs = [100 * accuracy for accuracy in row.accuracies]
             accuracies.plot([place] * len(runs), runs, color=look["color"], linestyle="", marker=".", alpha=0.4)
-        compared = [(p, row["difference"]) for p, row in zip(places, found, strict=True) if "difference" in row]
-        _means(differences, [p for p, _ in compared], [(d["difference"], d["interval_95"]) for _, d in compared], look)
+        compared = [(p, row.difference) for p, row in zip(places, found, strict=True) if row.difference is not None]
+        _means(differences, [p for p, _ in compared], [(d.difference, d.interval_95) for _, d in compared], look)
     _teachers(accuracies, rows, by_labels=by_labels)
     differences.axhline(0, color=_GREY, linewidth=1)
     for axes, what in ((accuracies, "validation accuracy, %"), (differences, f"difference from {losses[0]}, points")):
@@ -86,9 +88,9 @@ def draw_ablation(rows: list[dict[str, Any]], picture: Path, title: str) -> None
     _save(figure, picture)
 
 
-def _teachers(axes: Any, rows: list[dict[str, Any]], *, by_labels: bool) -> None:
-    """Draw the accuracy of each teacher: there is one for each fraction of labels."""
-    found = dict(sorted({row["labelled_chips"]: 100 * row["teacher"] for row in rows if row["teacher"]}.items()))
+def _teachers(axes: Any, rows: Sequence[AblationRow], *, by_labels: bool) -> None:
+    """Draw the accuracy of each teacher, as it is: there is one for a fraction of labels."""
+    found = dict(sorted({row.labelled_chips: 100 * row.teacher for row in rows if row.teacher}.items()))
     look = {"color": _GREY, "linestyle": "--", "label": "teacher"}
     if by_labels:
         axes.plot(list(found), list(found.values()), marker="s", markersize=4, **look)
@@ -98,8 +100,10 @@ def _teachers(axes: Any, rows: list[dict[str, Any]], *, by_labels: bool) -> None
         axes.annotate("teacher", (1, share), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=_GREY)
 
 
-def _means(axes: Any, places: list[float], means: list[tuple[float, list[float] | None]], look: dict[str, str]) -> None:
-    """Draw means, given as shares, in percent, with their intervals if they have any."""
+def _means(
+    axes: Any, places: list[float], means: list[tuple[float, tuple[float, float] | None]], look: dict[str, str]
+) -> None:
+    """Draw means, given as shares, in percent with their intervals, as far as they have any."""
     if means:
         values = [100 * mean for mean, _ in means]
         reaches = [[100 * abs(bound - mean) for bound in interval or (mean, mean)] for mean, interval in means]

@@ -15,16 +15,22 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from geokd.commit import Claim
-from geokd.documents import parse_json, read_text
+from geokd.documents import parse_json, read_record, read_text
 from geokd.errors import CallError, GeokdError, OutputError, TrainingError
 from geokd.files import PARTIAL, written_whole
+from geokd.legend.classes import Legend
+from geokd.model.contract import InputContract
+from geokd.model.familiarity import Familiarity
 from geokd.model.seen_chips import SeenChips
 from geokd.recovery import WORK
+from geokd.training.curves import draw_curves
+from geokd.training.figures import Metrics
+from geokd.training.recipe import AnyRecipe
 from geokd.training.recipe_file import recipe_from_json
 
 _LEFT_BY_A_FINISHED_RUN = ("student.safetensors", "student_validation.safetensors", "calibration.safetensors")
@@ -61,15 +67,21 @@ def claimed_run(folder: Path) -> Iterator[None]:
     CallError
         If another process is training there.
     TrainingError
-        If the folder cannot be made or written.
+        If the folder cannot be made or written, also later.
     """
     try:
         claim = Claim.take(folder, ["run.json"])
     except OutputError as error:
         why = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
         raise TrainingError(f"cannot make the folder {folder}: {why}; choose another one with -o/--output") from error
-    with claim:
-        yield
+    try:
+        with claim:
+            yield
+    except GeokdError:
+        raise
+    except OSError as error:
+        then = "continue with --resume" if (folder / "run.json").is_file() else "start again"
+        raise TrainingError(f"cannot write into {folder}: {error}; solve that, then {then}") from error
 
 
 def is_begun(folder: Path) -> bool:
@@ -77,10 +89,36 @@ def is_begun(folder: Path) -> bool:
     return any(any(folder.glob(name)) for name in ("run.json", "ablation.json", "*/*/run.json", "*/*/*/run.json"))
 
 
+class ReadData(Protocol):
+    """What a run learns from."""
+
+    @property
+    def contract(self) -> InputContract:
+        """What the student is given."""
+
+    @property
+    def legend(self) -> Legend:
+        """Its classes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what tells the data from others."""
+
+
+def described(recipe: AnyRecipe, data: ReadData) -> dict[str, Any]:
+    """Return what is asked of a run, as `run.json` begins."""
+    return {
+        "recipe": recipe.to_json(),
+        "recipe_sha256": recipe.sha256,
+        "contract": data.contract.to_json(),
+        "legend": data.legend.to_json(),
+        "data": data.to_json(),
+    }
+
+
 def open_run(
     folder: Path, run: dict[str, Any], *, resume: bool, keys_of: Callable[[Any], dict[str, Any]] | None = None
-) -> dict[str, Any] | None:
-    """Make the run's folder, or check that an existing one is the same run; return its figures if it is finished.
+) -> Metrics | None:
+    """Make the run's folder, or check that the one there is the same run; return its figures if it is finished.
 
     `keys_of` flattens the JSON of a recipe into keys and values. Default: for patch students.
     """
@@ -112,7 +150,28 @@ def open_run(
         raise CallError(
             f"the run in {folder} had another {', '.join(differ)}; resume with the same, or start a new run"
         )
-    return before["metrics"] if finished else None
+    return _metrics(before, path) if finished else None
+
+
+def _metrics(run: dict[str, Any], path: Path) -> Metrics:
+    try:
+        return read_record(run["metrics"], Metrics)
+    except (ValueError, KeyError) as error:
+        raise TrainingError(f"{path} is not what a run leaves there ({error}); start a new run") from error
+
+
+def close_run(
+    folder: Path, run: dict[str, Any], metrics: Metrics, temperature: float, familiarity: Familiarity | None
+) -> None:
+    """Write that a run is finished, and what came of it; draw its curves."""
+    finished = {
+        "complete": True,
+        "temperature": temperature,
+        "familiarity": None if familiarity is None else familiarity.to_json(),
+        "metrics": metrics.to_json(),
+    }
+    write_json(folder / "run.json", run | finished | made_by())
+    draw_curves(folder / "log.csv", folder / "curves.png", title=run["recipe"]["name"])
 
 
 def _changes(before: Any, now: dict[str, Any], keys_of: Callable[[Any], dict[str, Any]]) -> str:

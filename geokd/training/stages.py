@@ -1,8 +1,8 @@
 """The two stages of a training run, teacher and student: their initial weights, and reports on their results."""
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,15 +19,14 @@ from geokd.model.familiarity import Familiarity
 from geokd.model.seen_chips import SeenChips
 from geokd.progress import Progress
 from geokd.scenes.bands import wavelengths_nm
-from geokd.statistics.calibration import fit_temperature
 from geokd.statistics.intervals import wilson
-from geokd.statistics.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
 from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.data.augmentation import Traits
 from geokd.training.data.batches import ChipSet, epoch_generator, varied
 from geokd.training.data.reading import TrainingData, spread
 from geokd.training.distillation import Answers, distillation_loss, label_loss
 from geokd.training.ensemble import build_ensemble
+from geokd.training.figures import NetworkFigures, Remembered, in_words, judged
 from geokd.training.initial_weights import build_student, build_teacher
 from geokd.training.loop import LossFunction, TrainingJob, fit, predict
 from geokd.training.networks import LEAST_TEACHER_PX, Classifier
@@ -42,6 +41,27 @@ _USEFUL_TEACHER = 0.8
 _FEWEST_WATCHED = 256
 _WHO: dict[Stage, str] = {"teacher": "old student", "student": "student"}
 
+Networks = dict[Stage, tuple[Classifier, str]]
+"""Networks with their initial weights, and where these come from."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Where networks are trained, and which of them in bfloat16."""
+
+    device: torch.device
+    bf16: frozenset[Stage]
+
+    @classmethod
+    def of(cls, recipe: Recipe, networks: Networks) -> "Arithmetic":
+        """Choose them for this machine."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(device, frozenset(stage for stage in networks if bf16_pays(stage, device, recipe)))
+
+    def to_json(self, stages: Iterable[Stage]) -> dict[str, str]:
+        """Return the device and the precision of each stage."""
+        return {"device": self.device.type, **{s: "bfloat16" if s in self.bf16 else "float32" for s in stages}}
+
 
 class Stages:
     """The two stages of a training run; each writes its network and figures to the folder and reads them back."""
@@ -50,14 +70,15 @@ class Stages:
         self,
         recipe: Recipe,
         data: TrainingData,
-        networks: dict[Stage, tuple[Classifier, str]],
+        networks: Networks,
         folder: Path,
-        device: torch.device,
-        bf16: dict[Stage, bool],
+        arithmetic: Arithmetic,
         progress: Progress,
     ) -> None:
         self.recipe, self.legend, self.networks = recipe, data.legend, networks
-        self.folder, self.device, self.bf16, self.progress = folder, device, bf16, progress
+        self.folder, self.device, self.progress = folder, arithmetic.device, progress
+        self.bf16 = arithmetic.bf16
+        device = arithmetic.device
         source = recipe.teacher.from_bundle
         self.old = None if source is None else load_bundle(source)
         self.labelled, self.validation = (_on_device(chips, device) for chips in (data.labelled, data.validation))
@@ -79,8 +100,8 @@ class Stages:
         wanted = {machine_name(name) for name in names}
         return torch.tensor([*(c.name in wanted for c in self.legend), False], device=self.device)
 
-    def teacher(self) -> tuple[Classifier, dict[str, Any]]:
-        """Train the teacher on hard labels, or read it back; an old student is not trained."""
+    def teacher(self) -> tuple[Classifier, NetworkFigures]:
+        """Train the teacher on hard labels, or read it back; the old student is one already."""
         recipe = self.recipe.teacher
         network, origin = self.networks["teacher"]
         network = network.to(memory_format=torch.channels_last).to(self.device)
@@ -90,14 +111,14 @@ class Stages:
         loss = label_loss(recipe.label_smoothing)
         network = self._fit_or_read("teacher", network, nn.Identity(), loss, origin)  # that of an ensemble exists
         figures = self._figures(network, "teacher", origin)
-        if _USEFUL_TEACHER > figures["accuracy"] > self._commonest:
+        if _USEFUL_TEACHER > figures.accuracy > self._commonest:
             self.progress(
-                f"warning: a teacher with an accuracy of only {100 * figures['accuracy']:.0f} % on validation chips may"
+                f"warning: a teacher right on only {100 * figures.accuracy:.0f} % of the validation chips may"
                 " mislead the student; give it initial weights or more epochs, or lower loss.kl and loss.cosine"
             )
         return network, figures
 
-    def student(self, answers: Answers | None, width: int) -> tuple[Classifier, dict[str, Any]]:
+    def student(self, answers: Answers | None, width: int) -> tuple[Classifier, NetworkFigures]:
         """Train the student, or read it back; return it with its figures. `width` is that of the teacher's features."""
         recipe = self.recipe
         network, origin = self.networks["student"]
@@ -125,8 +146,8 @@ class Stages:
         unvaried = chip_features(self.validation.pixels[chosen].cpu().numpy())
         return learn_familiarity(np.concatenate(features), np.concatenate(confidence), unvaried)
 
-    def remembered(self, student: Classifier, patches: Chips | None) -> dict[str, Any] | None:
-        """Report how often a student whose training was continued gives the old answer on held-out patches."""
+    def remembered(self, student: Classifier, patches: Chips | None) -> Remembered | None:
+        """Tell how often a student that went on answers as the old one did, on patches that taught it nothing."""
         if patches is None or self.old is None:
             return None
         pixels = torch.from_numpy(patches.pixels).to(self.device)
@@ -138,7 +159,7 @@ class Stages:
             f"preserved: the old student's answer on {100 * same / n:.1f} % of {n} held-out patches"
             f" (95 % interval {100 * low:.1f}-{100 * high:.1f} %); the changes include corrections"
         )
-        return {"n": n, "agreement": same / n, "interval_95": [low, high]}
+        return Remembered(n=n, agreement=same / n, interval_95=(low, high))
 
     def _fit_or_read(
         self, stage: Stage, network: Classifier, projection: nn.Module, loss: LossFunction, origin: str
@@ -168,7 +189,7 @@ class Stages:
             chips=self.labelled if stage == "teacher" else self.chips,
             validation=self.watched,
             seed=self.recipe.seed,
-            bf16=self.bf16[stage],
+            bf16=stage in self.bf16,
             folder=self.folder,
             progress=self.progress,
         )
@@ -177,38 +198,25 @@ class Stages:
         (self.folder / f"{stage}.checkpoint.safetensors").unlink(missing_ok=True)
         return network
 
-    def _figures(self, network: Classifier, stage: Stage, origin: str) -> dict[str, Any]:
+    def _figures(self, network: Classifier, stage: Stage, origin: str) -> NetworkFigures:
         """Figures on the validation chips, with the temperature that calibrates the logits there."""
         path = self.folder / f"{stage}_validation.safetensors"
         if not path.is_file():
-            bf16 = stage == "teacher" and self.bf16["teacher"]  # a student is exported, and used, in fp32
+            bf16 = stage == "teacher" and "teacher" in self.bf16  # a student is exported, and used, in fp32
             answers, _ = predict(network, self.validation.pixels, bf16=bf16)
             write_tensors(path, {"logits": answers.cpu(), "labels": self.validation.labels.cpu()})
         found, _ = read_tensors(path)
         logits, truth = found["logits"].numpy(), found["labels"].numpy()
-        confusion = confusion_matrix(truth, logits.argmax(1), len(self.legend))
-        temperature = fit_temperature(logits, truth) if self.old is None else self.old.temperature
-        calibrated = torch.softmax(found["logits"] / temperature, dim=1).numpy()
-        figures = {
-            **accuracy(confusion).to_json(),
-            "ece": expected_calibration_error(calibrated, truth),
-            "temperature": temperature,
-            "initial_weights": origin,
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "per_class": [row.to_json() for row in per_class(confusion, self.legend.names)],
-        }
-        low, high = figures["interval_95"]
+        temperature = None if self.old is None else self.old.temperature
+        figures = judged(logits, truth, network, self.legend, origin=origin, temperature=temperature)
         who = stage if self.old is None else _WHO[stage]
-        if stage == "student" and self.old is None and figures["accuracy"] == 1:
+        if stage == "student" and self.old is None and figures.accuracy == 1:
             self.progress(
-                f"warning: all {figures['n']} validation chips are right, so the error rate cannot be estimated:"
+                f"warning: all {figures.n} validation chips are right, so its error rate cannot be estimated:"
                 " its confidences are not calibrated (temperature 1); give more validation chips"
             )
-        self.progress(
-            f"{who}: {100 * figures['accuracy']:.2f} % of {figures['n']} validation chips"
-            f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %)"
-        )
-        if self.old is None and figures["accuracy"] <= self._commonest < 1:
+        self.progress(f"{who}: {in_words(figures, 'validation chips')})")
+        if self.old is None and figures.accuracy <= self._commonest < 1:
             self.progress(
                 f"warning: the {who} learned nothing: its accuracy on validation chips is no higher than that of always"
                 f" choosing the most common class ({100 * self._commonest:.0f} %); give it initial weights, more epochs"
@@ -217,10 +225,10 @@ class Stages:
         return figures
 
 
-def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> dict[Stage, tuple[Classifier, str]]:
-    """Networks with their initial weights and their origin; no teacher if the loss does not need one."""
+def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> Networks:
+    """Networks with their initial weights and the weights' origin; no teacher if the loss does not ask for one."""
     channels, classes, pixel_m = len(contract.bands), legend.names, contract.ground_resolution_m
-    networks: dict[Stage, tuple[Classifier, str]] = {}
+    networks: Networks = {}
     if recipe.teacher.from_bundle is not None and recipe.loss.needs_teacher:
         networks["teacher"] = _old_student(recipe, channels, classes)
     elif (recipe.teacher.epochs or recipe.teacher.ensemble) and recipe.loss.needs_teacher:

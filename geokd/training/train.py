@@ -1,7 +1,7 @@
 """From labelled chips to a distilled student, in stages that can be resumed."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -9,32 +9,31 @@ from typing import Any
 
 import torch
 
-from geokd.errors import CallError, GeokdError, TrainingError
+from geokd.errors import CallError, TrainingError
 from geokd.model.familiarity import Familiarity
 from geokd.model.seen_chips import SeenChips
 from geokd.progress import Progress, to_stderr
 from geokd.training.checkpoint import write_tensors
 from geokd.training.continuing import read_corrected_data
-from geokd.training.curves import draw_curves
 from geokd.training.data.reading import TrainingData, read_training_data, spread
 from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.sources import is_table
 from geokd.training.dense.train import train_dense
 from geokd.training.distillation import Answers, fresh_answers, kept_answers
 from geokd.training.ensemble import take_members
-from geokd.training.networks import Classifier
-from geokd.training.recipe import Recipe, Stage
+from geokd.training.figures import Metrics, NetworkFigures
+from geokd.training.recipe import Recipe
 from geokd.training.recipe_file import expanded, load_recipe
 from geokd.training.run_folder import (
     check_output,
     claimed_run,
+    close_run,
+    described,
     keep_seen_chips,
-    made_by,
     open_run,
     take_teacher,
-    write_json,
 )
-from geokd.training.stages import Stages, bf16_pays, build_networks
+from geokd.training.stages import Arithmetic, Networks, Stages, build_networks
 from geokd.training.teacher_cache import cache_teacher
 
 CALIBRATION_CHIPS = 1024
@@ -54,14 +53,12 @@ class TrainResult:
     Parameters
     ----------
     folder : Path
-    metrics : dict
-        `teacher` (None if there was none) and `student`, each {n, accuracy, interval_95, per_class, ...} on the
-        validation chips; the student's `seen_before` counts those that its initial weights, or its teacher's, were
-        trained on.
+    metrics : Metrics
+        Of teacher (None if there was none) and student, on the validation chips or the held-out pixels.
     """
 
     folder: Path
-    metrics: dict[str, Any]
+    metrics: Metrics
 
 
 def train(
@@ -142,11 +139,6 @@ def train_on(
     try:
         with claimed_run(folder):
             return _train_on(data, folder, recipe, resume=resume, teacher_only=teacher_only, progress=progress)
-    except GeokdError:
-        raise
-    except OSError as error:
-        then = "continue with --resume" if (folder / "run.json").is_file() else "start again"
-        raise TrainingError(f"cannot write into {folder}: {error}; fix this, then {then}") from error
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             "the GPU's memory does not hold chips, the teacher's answers and a batch; lower student.batch_size and"
@@ -158,26 +150,16 @@ def _train_on(
     data: TrainingData, folder: Path, recipe: Recipe, *, resume: bool, teacher_only: bool, progress: Progress
 ) -> TrainResult:
     networks = build_networks(recipe, data.contract, data.legend)  # first: without weights, leave no folder behind
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    bf16 = {stage: bf16_pays(stage, device, recipe) for stage in networks}
-    run: dict[str, Any] = {
-        "recipe": recipe.to_json(),
-        "recipe_sha256": recipe.sha256,
-        "contract": data.contract.to_json(),
-        "legend": data.legend.to_json(),
-        "data": data.to_json(),
+    arithmetic = Arithmetic.of(recipe, networks)
+    run = {
+        **described(recipe, data),
         **({"teacher_only": True} if teacher_only else {}),
         "initial_weights": {
             stage: {"origin": origin, "sha256": network.sha256} for stage, (network, origin) in networks.items()
         },
-        "arithmetic": {"device": device.type, **{s: "bfloat16" if b else "float32" for s, b in bf16.items()}},
+        "arithmetic": arithmetic.to_json(networks),
     }
-    take = None
-    if "teacher" in networks and not (resume and (folder / "teacher.safetensors").is_file()):
-        if recipe.teacher.from_run is not None:
-            take = take_teacher(expanded(recipe.teacher.from_run), folder, run)
-        elif recipe.teacher.ensemble:
-            take = take_members(recipe.teacher.ensemble, folder, run)
+    take = _teacher_of_others(recipe, folder, run, resume=resume) if "teacher" in networks else None
     finished = open_run(folder, run, resume=resume)
     if finished is not None:
         return TrainResult(folder, finished)
@@ -190,48 +172,49 @@ def _train_on(
         )
     if take is not None:
         take()
-    progress("; ".join(f"{stage} on {device.type}, {run['arithmetic'][stage]}" for stage in networks))
-    stages = Stages(recipe, data, networks, folder, device, bf16, progress)
-
-    teacher, width = None, 0
-    answers: Answers | None = None
-    if "teacher" in networks:
-        network, teacher = stages.teacher()
-        width = network.width
-        if recipe.loss.teacher_views == "shown":
-            answers = fresh_answers(network, bf16=bf16["teacher"])
-        else:
-            kept = folder / "teacher_outputs"
-            outputs = cache_teacher(network, stages.chips.pixels, kept, bf16=bf16["teacher"], progress=progress)
-            answers = kept_answers(outputs, recipe.loss)
-        del network, networks["teacher"]  # free its memory when it is no longer needed
+    device = arithmetic.device.type
+    progress("; ".join(f"{stage} on {device}, {run['arithmetic'][stage]}" for stage in networks))
+    stages = Stages(recipe, data, networks, folder, arithmetic, progress)
+    teacher, answers, width = _taught(stages) if "teacher" in networks else (None, None, 0)
     if teacher_only:
-        return TrainResult(folder, {"teacher": teacher, "student": None})
+        return TrainResult(folder, Metrics(teacher=teacher, student=None))
     network, student = stages.student(answers, width)
-    metrics: dict[str, dict[str, Any] | None] = {"teacher": teacher, "student": student | {"seen_before": seen_before}}
-    known: Familiarity | None
+    metrics = Metrics(teacher=teacher, student=student.evolve(seen_before=seen_before))
     if stages.old is None:
-        known = stages.familiarity(network, student["temperature"])
+        known: Familiarity | None = stages.familiarity(network, student.temperature)
     else:
         known = stages.old.familiarity
-        metrics["remembered"] = stages.remembered(network, data.unlabelled)
+        metrics = metrics.evolve(remembered=stages.remembered(network, data.unlabelled))
         run |= {"derived_from": data.derived_from, "notes": list(_KEPT_OF_THE_OLD)}
     chosen = spread(data.training.labels, CALIBRATION_CHIPS, recipe.seed)
     write_tensors(folder / "calibration.safetensors", {"pixels": torch.from_numpy(data.training.pixels[chosen])})
-    run |= {
-        "complete": True,
-        "temperature": student["temperature"],
-        "familiarity": None if known is None else known.to_json(),
-        "metrics": metrics,
-        **made_by(),
-    }
-    write_json(folder / "run.json", run)
-    draw_curves(folder / "log.csv", folder / "curves.png", title=recipe.name)
+    close_run(folder, run, metrics, student.temperature, known)
     return TrainResult(folder, metrics)
 
 
-def _learned(networks: dict[Stage, tuple[Classifier, str]], data: TrainingData) -> dict[str, SeenChips]:
-    """Return the training chips of a run's networks, and those from `before`."""
+def _teacher_of_others(recipe: Recipe, folder: Path, run: dict[str, Any], *, resume: bool) -> Callable[[], None] | None:
+    """Return what puts the teacher of other runs into the folder, if the recipe names any and it is not there yet."""
+    if resume and (folder / "teacher.safetensors").is_file():
+        return None
+    if recipe.teacher.from_run is not None:
+        return take_teacher(expanded(recipe.teacher.from_run), folder, run)
+    return take_members(recipe.teacher.ensemble, folder, run) if recipe.teacher.ensemble else None
+
+
+def _taught(stages: Stages) -> tuple[NetworkFigures, Answers, int]:
+    """Train the teacher; return its figures, its answers for the student, and the width of its features."""
+    network, figures = stages.teacher()
+    bf16 = "teacher" in stages.bf16
+    if stages.recipe.loss.teacher_views == "shown":
+        return figures, fresh_answers(network, bf16=bf16), network.width
+    kept = stages.folder / "teacher_outputs"
+    outputs = cache_teacher(network, stages.chips.pixels, kept, bf16=bf16, progress=stages.progress)
+    del stages.networks["teacher"]  # free its memory, where nobody asks it any more
+    return figures, kept_answers(outputs, stages.recipe.loss), network.width
+
+
+def _learned(networks: Networks, data: TrainingData) -> dict[str, SeenChips]:
+    """Tell what the networks of a run will have learned from, and had `before`."""
     begun = {stage: network.seen for stage, (network, _) in networks.items()}
     before = reduce(operator.or_, begun.values())
     learned = {"before": before, "student": before | SeenChips.of(data.training.picture_hashes)}

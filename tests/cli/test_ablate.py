@@ -1,9 +1,15 @@
 from geokd.cli.ablate import _table
+from geokd.documents import read_record
+from geokd.training.ablation.rows import AblationRow
 
 
 def test_the_table_says_what_was_held_against_what() -> None:
     first = {
         "loss": "ce",
+        "weights": {},
+        "fraction": 0.1,
+        "epochs": 1,
+        "ece": 0.0,
         "unlabelled": True,
         "teacher": None,
         "labelled_chips": 162,
@@ -23,7 +29,7 @@ def test_the_table_says_what_was_held_against_what() -> None:
         "mcnemar": {"won": 3, "lost": 5, "p": 0.7266},
     }
     alike = taught | {"unlabelled": False, "difference": {"difference": 0.01, "interval_95": None, "p": None}}
-    head, line, *rows = _table([first, taught, alike]).splitlines()
+    head, line, *rows = _table([read_record(row, AblationRow) for row in (first, taught, alike)]).splitlines()
     assert head.count("|") == line.count("|") == rows[0].count("|") == 9
     assert rows.pop() == "teacher of 162 labels: 80.00 % of 420 validation chips"
     assert rows == [

@@ -54,7 +54,7 @@ def run_of(result: AblationResult, setting: str, loss: str, seed: int) -> dict[s
 @pytest.mark.slow
 def test_rows_hold_every_setting_against_the_first_loss(whole: tuple[AblationResult, list[str]]) -> None:
     result, _ = whole
-    assert [(row["fraction"], row["unlabelled"], row["loss"]) for row in result.rows] == [
+    assert [(row.fraction, row.unlabelled, row.loss) for row in result.rows] == [
         (0.5, False, "ce"),
         (0.5, False, "ce+kl+cosine"),
         (0.5, True, "ce"),
@@ -62,17 +62,18 @@ def test_rows_hold_every_setting_against_the_first_loss(whole: tuple[AblationRes
         (1.0, False, "ce"),
         (1.0, False, "ce+kl+cosine"),
     ]
-    assert [row["labelled_chips"] for row in result.rows] == [8, 8, 8, 8, 16, 16]
-    assert [row["steps"] for row in result.rows] == [3, 3, 4, 4, 4, 4]  # all: 2 epochs of 2; half: sqrt(0.5) of these
-    assert [row["epochs"] for row in result.rows] == [3, 3, 4, 2, 2, 2]
-    assert [row["weights"]["kl"] for row in result.rows] == [0, 1, 0, 1, 0, 1]
-    assert ["difference" in row for row in result.rows] == [False, True, False, True, False, True]
+    assert [row.labelled_chips for row in result.rows] == [8, 8, 8, 8, 16, 16]
+    assert [row.steps for row in result.rows] == [3, 3, 4, 4, 4, 4]  # all: 2 epochs of 2; half: sqrt(0.5) of these
+    assert [row.epochs for row in result.rows] == [3, 3, 4, 2, 2, 2]
+    assert [row.weights["kl"] for row in result.rows] == [0, 1, 0, 1, 0, 1]
+    assert [row.difference is not None for row in result.rows] == [False, True, False, True, False, True]
     last = result.rows[-1]
-    pairs = np.subtract(last["accuracies"], result.rows[-2]["accuracies"])
-    assert last["difference"]["difference"] == pytest.approx(pairs.mean())
-    counts = last["mcnemar"]
-    assert (counts["won"] - counts["lost"]) / (2 * last["n"]) == pytest.approx(pairs.mean())
-    assert json.loads((result.folder / "ablation.json").read_text())["rows"] == result.rows
+    pairs = np.subtract(last.accuracies, result.rows[-2].accuracies)
+    assert last.difference is not None
+    assert last.difference.difference == pytest.approx(pairs.mean())
+    assert last.mcnemar is not None
+    assert (last.mcnemar.won - last.mcnemar.lost) / (2 * last.n) == pytest.approx(pairs.mean())
+    assert json.loads((result.folder / "ablation.json").read_text())["rows"] == [row.to_json() for row in result.rows]
     with Image.open(result.folder / "ablation.png") as picture:
         assert picture.width > 500
 
@@ -149,18 +150,18 @@ def test_steps_that_whole_epochs_cannot_make_alike_are_told(chips: Path, tmp_pat
     lines = Lines()
     options = AblationOptions(seeds=1, losses=("ce",), fractions=(0.8,), unlabelled=True)
     rows = ablate(chips, tmp_path / "out", recipe, options, progress=lines).rows
-    assert rows[1]["steps"] == 3
-    assert any("with labels only there are 3 steps, with the other chips 4" in line for line in lines)
-    assert any("after 3 steps the running mean of the weights (ema_decay) still has 12 %" in line for line in lines)
+    assert rows[1].steps == 3
+    assert any("labels alone take 3 steps, beside 4 with the other chips" in line for line in lines)
+    assert any("after 3 steps the running mean of the weights (ema_decay) still holds 12 %" in line for line in lines)
 
 
 def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> None:
     one = AblationOptions(seeds=1, losses=("ce",))
-    assert ablate(chips, tmp_path / "out", small(), one, progress=Lines()).rows[0]["interval_95"] is None
+    assert ablate(chips, tmp_path / "out", small(), one, progress=Lines()).rows[0].interval_95 is None
     two = AblationOptions(seeds=2, losses=("ce", "ce+standardised_kl"))
     lines = Lines()
     rows = ablate(chips, tmp_path / "out", small(), two, resume=True, progress=lines).rows
-    assert [len(row["accuracies"]) for row in rows] == [2, 2]
+    assert [len(row.accuracies) for row in rows] == [2, 2]
     assert sum(line.startswith("student: epoch 1/") for line in lines) == 3
     renamed = AblationOptions(seeds=2, losses=("ce", "standardised_kl+ce"))
     again = Lines()
@@ -173,7 +174,7 @@ def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> No
     fewer = AblationOptions(seeds=1, losses=("ce",), fractions=(0.5,))
     more = ablate(chips, tmp_path / "out", small(), fewer, resume=True, progress=Lines()).rows
     assert more[1:] == rows  # what was not asked for again stays
-    assert (more[0]["fraction"], len(more[0]["accuracies"])) == (0.5, 1)
+    assert (more[0].fraction, len(more[0].accuracies)) == (0.5, 1)
     with pytest.raises(CallError, match=r"had another recipe"):
         ablate(chips, tmp_path / "out", small(epochs=3), two, resume=True, progress=Lines())
     run = tmp_path / "out" / "labels-100-percent" / "ce" / "seed-1"

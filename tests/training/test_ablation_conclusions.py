@@ -4,19 +4,20 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra geokd[train]")
 
+from geokd.documents import read_record
 from geokd.training.ablation.conclusions import conclusions
+from geokd.training.ablation.rows import AblationRow
 
 
-def row(
-    loss: str, p: float | None = None, difference: float = 0.0, reach: float = 0.01, **facts: Any
-) -> dict[str, Any]:
+def row(loss: str, p: float | None = None, difference: float = 0.0, reach: float = 0.01, **facts: Any) -> AblationRow:
     """One row of an ablation; without p the reference, with 0 one that was not tested."""
     given = {"labelled_chips": 1260, "fraction": 1.0, "unlabelled": False, "loss": loss, "accuracy": 0.9}
+    given |= {"weights": {}, "epochs": 1, "steps": 1, "n": 420, "accuracies": [0.9], "interval_95": None, "ece": 0.0}
     given |= {"teacher": None if loss == "ce" else 0.95}
     if p is not None:
         interval = [difference - reach, difference + reach] if p else None
         given["difference"] = {"difference": difference, "interval_95": interval, "p": p or None}
-    return given | facts
+    return read_record(given | facts, AblationRow)
 
 
 def test_a_gain_is_said_with_its_interval() -> None:

@@ -127,8 +127,9 @@ def test_losses_may_be_compared_with_an_ensemble_as_teacher(chips: Path, members
     options = geokd.AblationOptions(seeds=1, losses=("ce", "ce+kl+cosine"))
     recipe = of_members(members, "student.epochs=1")
     rows = geokd.ablate(chips, tmp_path / "ablation", recipe, options, progress=Lines()).rows
-    assert [row["loss"] for row in rows] == ["ce", "ce+kl+cosine"]
-    assert 0 <= rows[1]["teacher"] <= 1
+    assert [row.loss for row in rows] == ["ce", "ce+kl+cosine"]
+    assert rows[1].teacher is not None
+    assert 0 <= rows[1].teacher <= 1
 
 
 def test_members_that_do_not_fit_are_named_together(chips: Path, members: list[Path], tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_the_recipe_of_the_best_classifier_of_chips_runs(tmp_path: Path) -> None
     few = ["teacher.epochs=1", "teacher.batch_size=16", "student.epochs=2", "student.batch_size=16"]
     few += ["student.initial_weights=none"]  # ImageNet's would be downloaded
     result = train(tmp_path / "chips", tmp_path / "run", changed(recipe, few, "the test's"), progress=Lines())
-    assert result.metrics["teacher"]["n"] == result.metrics["student"]["n"] == 20
+    assert result.metrics.to_json()["teacher"]["n"] == result.metrics.to_json()["student"]["n"] == 20
     assert export(result.folder).int8.stat().st_size < 4e6
 
 

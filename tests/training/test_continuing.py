@@ -85,9 +85,9 @@ def test_it_goes_on_with_what_is_there(old: Path, corrected: Path, scene: Path, 
     assert run["temperature"] == fp32.temperature
     assert fp32.familiarity is not None
     assert Familiarity.from_json(run["familiarity"]) == fp32.familiarity
-    assert result.metrics["teacher"]["n"] == result.metrics["student"]["n"] == 2
-    assert result.metrics["remembered"]["n"] == 5
-    assert "20 patches of scene.tif on which the old student's answers are preserved, 5 to measure forgetting" in lines
+    assert result.metrics.to_json()["teacher"]["n"] == result.metrics.to_json()["student"]["n"] == 2
+    assert result.metrics.to_json()["remembered"]["n"] == 5
+    assert "20 patches of scene.tif on which the old student is followed, 5 on which it is compared" in lines
     assert any(line.startswith("old student: ") and "of 2 validation chips" in line for line in lines)
     weights = load_file(tmp_path / "run" / "student.safetensors")
     before = read_weights(fp32)
@@ -120,8 +120,8 @@ def test_corrections_are_learned_and_the_rest_is_remembered(old: Path, tmp_path:
     former = make_chips(tmp_path / "former", 40)
     recipe = continuing_recipe(old, ["student.epochs=6", "student.batch_size=16", "student.learning_rate=1e-3"])
     result = train(corrected, tmp_path / "run", recipe, unlabelled=[former], progress=Lines())
-    assert result.metrics["student"]["accuracy"] >= result.metrics["teacher"]["accuracy"]
-    assert result.metrics["remembered"]["agreement"] > 0.5
+    assert result.metrics.to_json()["student"]["accuracy"] >= result.metrics.to_json()["teacher"]["accuracy"]
+    assert result.metrics.to_json()["remembered"]["agreement"] > 0.5
 
 
 def test_a_run_is_resumed_as_if_nothing_had_been(old: Path, corrected: Path, scene: Path, tmp_path: Path) -> None:
@@ -141,8 +141,8 @@ def test_the_scene_of_the_chips_is_found(old: Path, corrected: Path, scene: Path
     scene.unlink()
     lines = Lines()
     result = train(corrected, tmp_path / "other", quick(old), progress=lines)
-    assert any("without them it forgets more" in line and "no such file" in line for line in lines)
-    assert result.metrics["remembered"] is None
+    assert any("without them more is forgotten" in line and "no such file" in line for line in lines)
+    assert result.metrics.to_json()["remembered"] is None
     recipe = json.loads((tmp_path / "other" / "run.json").read_text())["recipe"]
     assert recipe["loss"]["teacher_on"] == "all"
     with pytest.raises(CallError, match="no such file"):

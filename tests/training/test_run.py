@@ -148,7 +148,7 @@ def test_a_killed_process_resumes(chips: Path, whole_run: Path, tmp_path: Path) 
 def test_student_alone_needs_no_teacher(chips: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(tiny_recipe(), loss=dataclasses.replace(Recipe().loss, kl=0.0, cosine=0.0))
     result = train(chips, tmp_path / "run", recipe, progress=Lines())
-    assert result.metrics["teacher"] is None
+    assert result.metrics.to_json()["teacher"] is None
     assert not (tmp_path / "run" / "teacher_outputs").exists()
 
 
@@ -258,7 +258,7 @@ def test_a_run_goes_on_only_by_the_arithmetic_it_began_with(chips: Path, whole_r
     run["arithmetic"] = {"device": "abacus", "teacher": "beads", "student": "beads"}
     (folder / "run.json").write_text(json.dumps(run))
     finished = train(chips, folder, tiny_recipe(), resume=True, progress=Lines())
-    assert finished.metrics == run["metrics"]
+    assert finished.metrics.to_json() == run["metrics"]
     (folder / "run.json").write_text(json.dumps(run | {"complete": False}))
     with pytest.raises(
         CallError, match=r"another device or precision \(device: abacus, teacher: beads, student: beads\)"
@@ -341,7 +341,7 @@ def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path:
     alone = dataclasses.replace(Recipe().loss, kl=0.0, cosine=0.0)
     first = dataclasses.replace(tiny_recipe(epochs=1), loss=alone)
     lines = Lines()
-    metrics = train(chips, tmp_path / "first", first, progress=lines).metrics
+    metrics = train(chips, tmp_path / "first", first, progress=lines).metrics.to_json()
     assert metrics["student"]["seen_before"] == 0
     assert not any("trained the weights" in line for line in lines)
 
@@ -353,7 +353,7 @@ def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path:
             second.teacher, architecture="mobilenet_v2", epochs=1, initial_weights=str(export(tmp_path / "first").fp32)
         ),
     )
-    metrics = train(others, tmp_path / "second", second, progress=Lines()).metrics
+    metrics = train(others, tmp_path / "second", second, progress=Lines()).metrics.to_json()
     assert metrics["student"]["seen_before"] == 0
     borrowed = dataclasses.replace(
         second, teacher=dataclasses.replace(second.teacher, from_run=str(tmp_path / "second"))
@@ -368,7 +368,7 @@ def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path:
     weights = str(tmp_path / "borrowed" / "student.safetensors")
     third = dataclasses.replace(tiny_recipe(epochs=1, initial_weights=weights), loss=alone, seed=5)
     lines = Lines()
-    known = train(chips, tmp_path / "third", third, progress=lines).metrics["student"]["seen_before"]
+    known = train(chips, tmp_path / "third", third, progress=lines).metrics.to_json()["student"]["seen_before"]
     assert 0 < known < 8  # another seed parts the chips otherwise
     assert [
         line for line in lines if line.startswith(f"warning: {known} of the 8 validation chips trained the weights")
@@ -386,7 +386,7 @@ def test_a_teacher_of_the_students_own_kind(chips: Path, tmp_path: Path) -> None
     assert [line for line in lines if line.startswith("teacher: mobilenet_v2")] == [
         "teacher: mobilenet_v2, initial weights: bundle eurosat-rgb-fp32; its first 2 layers are frozen"
     ]
-    assert run.metrics["teacher"]["n"] == run.metrics["student"]["n"] == 8
+    assert run.metrics.to_json()["teacher"]["n"] == run.metrics.to_json()["student"]["n"] == 8
     assert load_file(run.folder / "teacher_outputs" / "view7.safetensors")["features"].shape == (16, 1280)
     before = read_weights(load_bundle(resolve_model("eurosat-rgb-fp32")))
     after = load_file(run.folder / "teacher.safetensors")

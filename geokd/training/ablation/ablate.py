@@ -14,16 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.commit import Claim
-from geokd.documents import parse_json, read_text
+from geokd.documents import parse_json, read_record, read_text
 from geokd.errors import CallError, TrainingError, one_message
 from geokd.progress import Progress, to_stderr
 from geokd.statistics.comparison import mcnemar, mean_interval, paired_difference
 from geokd.training.ablation.conclusions import conclusions
 from geokd.training.ablation.options import AblationOptions
+from geokd.training.ablation.rows import AblationRow
 from geokd.training.checkpoint import read_tensors
 from geokd.training.curves import draw_ablation
 from geokd.training.data.batches import steps_an_epoch
 from geokd.training.data.reading import TrainingData, read_training_data, split_seed, with_labels
+from geokd.training.figures import Metrics
 from geokd.training.recipe import LOSS_TERMS, MOST_SEED, Recipe, StudentRecipe, TeacherRecipe
 from geokd.training.recipe_file import load_recipe
 from geokd.training.run_folder import check_output, is_begun, made_by, write_json
@@ -38,16 +40,15 @@ class AblationResult:
     ----------
     folder : Path
         With `ablation.json`, `ablation.png`, and a folder for each run.
-    rows : list of dict
-        One for each loss and fraction of labels; see :func:`ablate`.
-    conclusions : list of str
-        Their interpretation, one sentence for each fraction of labels; see
-        :func:`geokd.training.ablation.conclusions.conclusions`.
+    rows : tuple of AblationRow
+        Sorted by fraction.
+    conclusions : tuple of str
+        What they show, a sentence a fraction of labels; see :func:`geokd.training.ablation.conclusions.conclusions`.
     """
 
     folder: Path
-    rows: list[dict[str, Any]]
-    conclusions: list[str]
+    rows: tuple[AblationRow, ...]
+    conclusions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,6 @@ def ablate(
     Returns
     -------
     AblationResult
-        Its rows, sorted by fraction, hold loss, weights (of its terms), fraction, unlabelled, labelled_chips, epochs,
-        steps, teacher (accuracy, None without one), n, seen_before (how many of these its initial weights, or its
-        teacher's, were trained on), accuracies (by seed), accuracy (mean), interval_95 (over seeds, clipped to 0..1,
-        None for one seed or if all are equal), ece (mean; the temperature was fitted on the same chips), and, but for
-        the first loss, difference (from the first loss of the same setting, in pairs) and mcnemar (on the answers of
-        all seeds).
 
     Raises
     ------
@@ -136,16 +131,17 @@ def ablate(
         known = {_key(row): row for row in _rows_before(folder / "ablation.json", facts, wanted)}
         for setting in _settings(wanted):
             known |= {_key(row): row for row in _rows_of(setting, base, data, folder, wanted, progress)}
-            rows = sorted(known.values(), key=lambda row: (row["fraction"], row["unlabelled"]))
+            rows = sorted(known.values(), key=lambda row: (row.fraction, row.unlabelled))
             shown = conclusions(rows)
+            found = {"rows": [row.to_json() for row in rows], "conclusions": shown}
             try:
-                write_json(folder / "ablation.json", facts | {"rows": rows, "conclusions": shown, **made_by()})
+                write_json(folder / "ablation.json", facts | found | made_by())
                 draw_ablation(rows, folder / "ablation.png", title=base.name)
             except OSError as error:
                 raise TrainingError(
                     f"cannot write into {folder}: {error}; fix this, then continue with --resume"
                 ) from error
-    return AblationResult(folder, rows, shown)
+    return AblationResult(folder, tuple(rows), tuple(shown))
 
 
 def _check(base: Recipe, wanted: AblationOptions) -> None:
@@ -171,18 +167,18 @@ def _check(base: Recipe, wanted: AblationOptions) -> None:
         raise CallError(one_message(problems))
 
 
-def _key(row: dict[str, Any]) -> tuple[float, bool, str]:
-    return row["fraction"], row["unlabelled"], row["loss"]
+def _key(row: AblationRow) -> tuple[float, bool, str]:
+    return row.fraction, row.unlabelled, row.loss
 
 
-def _rows_before(path: Path, facts: dict[str, Any], wanted: AblationOptions) -> list[dict[str, Any]]:
-    """Rows of an ablation that is continued; empty if it has none yet."""
+def _rows_before(path: Path, facts: dict[str, Any], wanted: AblationOptions) -> list[AblationRow]:
+    """Rows of an ablation that is gone on with; none if it has not got so far."""
     if not path.is_file():
         return []
     try:
         before = parse_json(read_text(path))
         differ = [key for key, value in facts.items() if before[key] != value]
-        rows: list[dict[str, Any]] = [row for row in before["rows"] if _key(row)]
+        rows = [read_record(row, AblationRow) for row in before["rows"]]
         problems = _contradictions(rows, wanted)
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is not a file of an ablation ({error}); start a new one") from error
@@ -193,17 +189,17 @@ def _rows_before(path: Path, facts: dict[str, Any], wanted: AblationOptions) -> 
     return rows
 
 
-def _contradictions(rows: list[dict[str, Any]], wanted: AblationOptions) -> list[str]:
-    """Yield differences between the rows of an ablation and the requested settings that cannot be combined."""
+def _contradictions(rows: list[AblationRow], wanted: AblationOptions) -> list[str]:
+    """Say in what the rows of an ablation and what is asked of it now do not go together."""
     problems = []
-    references = {row["loss"] for row in rows if "difference" not in row}
+    references = {row.loss for row in rows if row.difference is None}
     if references - {wanted.losses[0]}:
         problems.append(
             f"compares with the loss {', '.join(sorted(references))}, not {wanted.losses[0]}; put that first in"
             " --losses, or start a new one"
         )
-    again = [row for row in rows if row["loss"] in wanted.losses and row["fraction"] in wanted.fractions]
-    seeds = max((len(row["accuracies"]) for row in again), default=0)
+    again = [row for row in rows if row.loss in wanted.losses and row.fraction in wanted.fractions]
+    seeds = max((len(row.accuracies) for row in again), default=0)
     if wanted.seeds < seeds:
         problems.append(
             f"has {seeds} seeds of some of these losses, and --seeds is {wanted.seeds}; give as many or more"
@@ -220,7 +216,7 @@ def _settings(wanted: AblationOptions) -> Iterator[_Setting]:
 
 def _rows_of(
     setting: _Setting, base: Recipe, data: TrainingData, folder: Path, wanted: AblationOptions, progress: Progress
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[AblationRow]:
     """Make the runs of one setting, and compare them."""
     here, first = folder / setting.name, None
     recipe, taken = setting.chips(base, data, progress)
@@ -237,23 +233,23 @@ def _rows_of(
             one, shown = recipe, taken
         weights = _weights(base, loss)
         one = replace(one, loss=replace(one.loss, **weights))
-        figures = [_run(shown, here / loss, replace(one, seed=base.seed + i), progress) for i in range(wanted.seeds)]
-        row = {
-            "loss": loss,
-            "weights": weights,
-            "fraction": setting.fraction,
-            "unlabelled": setting.unlabelled,
-            "labelled_chips": len(taken.labelled.labels),
-            "epochs": one.student.epochs,
-            "steps": _steps(one, shown),
-            **_over_seeds(figures),
-        }
+        metrics = [_run(shown, here / loss, replace(one, seed=base.seed + i), progress) for i in range(wanted.seeds)]
+        row = AblationRow(
+            loss=loss,
+            weights=weights,
+            fraction=setting.fraction,
+            unlabelled=setting.unlabelled,
+            labelled_chips=len(taken.labelled.labels),
+            epochs=one.student.epochs,
+            steps=_steps(one, shown),
+            **_over_seeds(metrics),
+        )
         correct = _correct(here / loss, base.seed, wanted.seeds)
         if first is None:
             first = correct
         else:
-            row["difference"] = paired_difference(row["accuracies"], first.mean(axis=1).tolist()).to_json()
-            row["mcnemar"] = mcnemar(correct.ravel(), first.ravel()).to_json()
+            difference = paired_difference(row.accuracies, first.mean(axis=1).tolist())
+            row = row.evolve(difference=difference, mcnemar=mcnemar(correct.ravel(), first.ravel()))
         yield row
 
 
@@ -270,27 +266,28 @@ def _alone(
     return recipe, taken
 
 
-def _run(data: TrainingData, runs: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
-    """Train one student, or read a finished one; return the figures of student and teacher."""
+def _run(data: TrainingData, runs: Path, recipe: Recipe, progress: Progress) -> Metrics:
+    """Train one student, or find it there; return the figures of student and teacher."""
     run = runs / f"seed-{recipe.seed}"
     terms = ", ".join(f"{term} {getattr(recipe.loss, term):g}" for term in LOSS_TERMS if getattr(recipe.loss, term))
     progress(f"{runs.parent.name}, {runs.name} ({terms}), seed {recipe.seed}: {run}")
     return train_on(data, run, recipe, resume=(run / "run.json").is_file(), progress=progress).metrics
 
 
-def _over_seeds(figures: list[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of all runs of one loss."""
-    accuracies = [of["student"]["accuracy"] for of in figures]
+def _over_seeds(metrics: list[Metrics]) -> dict[str, Any]:
+    """Figures of the runs of one loss together, as fields of their row."""
+    students = [of.student for of in metrics if of.student is not None]
+    accuracies = tuple(student.accuracy for student in students)
     mean, interval = mean_interval(accuracies)
-    teacher = figures[0]["teacher"]
+    teacher = metrics[0].teacher
     return {
-        "teacher": None if teacher is None else teacher["accuracy"],
-        "n": figures[0]["student"]["n"],
-        "seen_before": max(of["student"].get("seen_before", 0) for of in figures),
+        "teacher": None if teacher is None else teacher.accuracy,
+        "n": students[0].n,
+        "seen_before": max(student.seen_before or 0 for student in students),
         "accuracies": accuracies,
         "accuracy": mean,
-        "interval_95": None if interval is None else [max(0.0, interval[0]), min(1.0, interval[1])],
-        "ece": float(np.mean([of["student"]["ece"] for of in figures])),
+        "interval_95": None if interval is None else (max(0.0, interval[0]), min(1.0, interval[1])),
+        "ece": float(np.mean([student.ece for student in students])),
     }
 
 

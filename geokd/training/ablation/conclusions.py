@@ -1,23 +1,25 @@
 """Interpretation of an ablation, in words: no more than its seeds allow."""
 
+from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import NamedTuple
 
 from geokd.statistics.comparison import holm
+from geokd.training.ablation.rows import AblationRow
 
 _LEVEL = 0.05
 
 
-def conclusions(rows: list[dict[str, Any]]) -> list[str]:
-    """List for each setting which losses are shown to be better or worse than its first, and what could not be shown.
+def conclusions(rows: Sequence[AblationRow]) -> list[str]:
+    """Say of each setting which losses are shown to be better or worse than its first, and what could not be shown.
 
     A loss is shown to differ if p of its paired t-test over seeds is below 0.05 when adjusted for the number of losses
     that the setting compares.
 
     Parameters
     ----------
-    rows : list of dict
-        From :func:`geokd.training.ablation.ablate.ablate`, sorted by setting.
+    rows : sequence of AblationRow
+        Sorted by setting.
 
     Returns
     -------
@@ -26,67 +28,79 @@ def conclusions(rows: list[dict[str, Any]]) -> list[str]:
     """
     said = []
     for (labels, _, unlabelled), group in groupby(rows, key=_setting):
-        first, *others = sorted(group, key=lambda row: "difference" in row)
+        first, *others = sorted(group, key=lambda row: row.difference is not None)
         if others:
             where = f"{labels:,} labels{' and unlabelled chips' * unlabelled}"
             said.append(f"{where}: {'; '.join([*_compared(first, others), *_teacher(first, others)])}")
-    known = {row["loss"]: row["seen_before"] for row in rows if row.get("seen_before")}
+    known = {row.loss: row.seen_before for row in rows if row.seen_before}
     if known:
         said.append(
-            f"{max(known.values()):,} of the {rows[0]['n']:,} validation chips trained the weights that students or"
-            f" teachers of {', '.join(known)} start from: these accuracies do not apply to new chips"
+            f"{max(known.values()):,} of the {rows[0].n:,} validation chips taught the weights that students or"
+            f" teachers of {', '.join(known)} begin from: these accuracies do not show how well they do on new chips"
         )
     return said
 
 
-def _setting(row: dict[str, Any]) -> tuple[int, float, bool]:
-    return row["labelled_chips"], row["fraction"], row["unlabelled"]
+def _setting(row: AblationRow) -> tuple[int, float, bool]:
+    return row.labelled_chips, row.fraction, row.unlabelled
 
 
-def _compared(first: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
-    """Compare each of the other losses with the first."""
-    tested = [row for row in others if row["difference"]["p"] is not None]
-    adjusted = holm([row["difference"]["p"] for row in tested])
-    parts = [_shown(row, first, p) for row, p in zip(tested, adjusted, strict=True) if p < _LEVEL]
-    still_open = [(row, p) for row, p in zip(tested, adjusted, strict=True) if p >= _LEVEL]
+class _Test(NamedTuple):
+    """A loss compared with the first: difference, its 95 % interval, and p."""
+
+    loss: str
+    difference: float
+    interval_95: tuple[float, float]
+    p: float
+
+
+def _compared(first: AblationRow, others: Sequence[AblationRow]) -> list[str]:
+    """Say how each of the other losses stands to the first."""
+    tested = [
+        _Test(row.loss, found.difference, found.interval_95, found.p)
+        for row in others
+        for found in (row.difference,)
+        if found is not None and found.interval_95 is not None and found.p is not None
+    ]
+    tests = [test._replace(p=p) for test, p in zip(tested, holm([test.p for test in tested]), strict=True)]
+    parts = [_shown(test, first) for test in tests if test.p < _LEVEL]
+    still_open = [test for test in tests if test.p >= _LEVEL]
     if still_open:
-        names = ", ".join(row["loss"] for row, _ in still_open)
-        least, reach = min(p for _, p in still_open), max(_reach(row) for row, _ in still_open)
+        names = ", ".join(test.loss for test in still_open)
+        least, reach = min(test.p for test in still_open), max(map(_reach, still_open))
         more = " or more" * (len(still_open) > 1)
         parts.append(
-            f"{names} not shown to differ from {first['loss']} (p {least:.2g}{more}, up to {reach:.1f} points either"
+            f"{names} not shown to differ from {first.loss} (p {least:.2g}{more}, up to {reach:.1f} points either"
             " way still possible)"
         )
-    untested = [row["loss"] for row in others if row["difference"]["p"] is None]
+    untested = [row.loss for row in others if row.loss not in {test.loss for test in tests}]
     if untested:
         parts.append(
             f"{', '.join(untested)} not tested: the runs have one seed, or equal differences; more seeds are needed"
         )
-    if len(tested) > 1:
-        parts.append(f"p adjusted for {len(tested)} comparisons")
+    if len(tests) > 1:
+        parts.append(f"p adjusted for {len(tests)} comparisons")
     return parts
 
 
-def _shown(row: dict[str, Any], first: dict[str, Any], p: float) -> str:
-    difference = row["difference"]
-    low, high = sorted(100 * abs(bound) for bound in difference["interval_95"])
+def _shown(test: _Test, first: AblationRow) -> str:
+    low, high = sorted(100 * abs(bound) for bound in test.interval_95)
     return (
-        f"{row['loss']} is {'better' if difference['difference'] > 0 else 'worse'} than {first['loss']} by"
-        f" {100 * abs(difference['difference']):.2f} points ({low:.2f} to {high:.2f}, p {p:.2g})"
+        f"{test.loss} is {'better' if test.difference > 0 else 'worse'} than {first.loss} by"
+        f" {100 * abs(test.difference):.2f} points ({low:.2f} to {high:.2f}, p {test.p:.2g})"
     )
 
 
-def _reach(row: dict[str, Any]) -> float:
-    low, high = row["difference"]["interval_95"]
-    return 100 * max(-float(low), float(high))
+def _reach(test: _Test) -> float:
+    low, high = test.interval_95
+    return 100 * max(-low, high)
 
 
-def _teacher(first: dict[str, Any], others: list[dict[str, Any]]) -> list[str]:
-    """Report a teacher that is no better than the student without it."""
-    teacher = others[0]["teacher"]
-    if first["teacher"] is not None or teacher is None or teacher > first["accuracy"]:
+def _teacher(first: AblationRow, others: Sequence[AblationRow]) -> list[str]:
+    """Name a teacher that has little to teach."""
+    teacher = others[0].teacher
+    if first.teacher is not None or teacher is None or teacher > first.accuracy:
         return []
     return [
-        f"the teacher ({100 * teacher:.2f} %) is no better than {first['loss']} without it"
-        f" ({100 * first['accuracy']:.2f} %)"
+        f"the teacher ({100 * teacher:.2f} %) is no better than {first.loss} without it ({100 * first.accuracy:.2f} %)"
     ]

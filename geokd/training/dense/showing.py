@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +12,6 @@ from torch.nn import functional as F
 from geokd.errors import TrainingError
 from geokd.model.drift import chip_features, learn_familiarity
 from geokd.model.familiarity import Familiarity
-from geokd.statistics.calibration import fit_temperature
-from geokd.statistics.metrics import accuracy, confusion_matrix, expected_calibration_error, per_class
 from geokd.training.checkpoint import write_tensors
 from geokd.training.data.batches import epoch_generator
 from geokd.training.dense.arrays import DenseData
@@ -31,6 +28,7 @@ from geokd.training.dense.variation import (
     simulate_marsh,
     simulate_snow,
 )
+from geokd.training.figures import NetworkFigures, judged
 
 FAMILIAR_PX = 64
 """Side of the windows whose statistics distinguish familiar from unfamiliar scenes."""
@@ -120,8 +118,10 @@ def agreement(network: DenseNetwork, held_out: HeldOut) -> float:
     return right / max(1, total)
 
 
-def held_out_figures(network: DenseNetwork, held_out: HeldOut, data: DenseData, folder: Path) -> dict[str, Any]:
-    """Figures on the held-out pixels, compared with the most probable class of each label."""
+def held_out_figures(
+    network: DenseNetwork, held_out: HeldOut, data: DenseData, folder: Path, origin: str
+) -> NetworkFigures:
+    """Figures on the held-out pixels, against the most probable class of each label."""
     logits, truth = [], []
     for pixels, labels in zip(held_out.pixels, held_out.labels, strict=True):
         known = labels.any(axis=0)
@@ -135,16 +135,7 @@ def held_out_figures(network: DenseNetwork, held_out: HeldOut, data: DenseData, 
     write_tensors(
         folder / "student_validation.safetensors", {"logits": torch.from_numpy(z), "labels": torch.from_numpy(y)}
     )
-    confusion = confusion_matrix(y, z.argmax(1), len(data.legend))
-    temperature = fit_temperature(z, y)
-    calibrated = torch.softmax(torch.from_numpy(z) / temperature, dim=1).numpy()
-    return {
-        **accuracy(confusion).to_json(),
-        "ece": expected_calibration_error(calibrated, y),
-        "temperature": temperature,
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "per_class": [row.to_json() for row in per_class(confusion, data.legend.names)],
-    }
+    return judged(z, y, network, data.legend, origin=origin)
 
 
 def last_looks(

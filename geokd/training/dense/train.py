@@ -1,12 +1,12 @@
 """Train a dense student on a table of labelled scenes."""
 
 from pathlib import Path
-from typing import Any
 
 from geokd.progress import Progress, to_stderr
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.training import train_dense_on
+from geokd.training.figures import Metrics
 from geokd.training.recipe_file import load_dense_recipe
 from geokd.training.run_folder import check_output
 
@@ -18,8 +18,8 @@ def train_dense(
     *,
     resume: bool = False,
     progress: Progress = to_stderr,
-) -> dict[str, Any]:
-    """Train a dense student, which classifies every cell, on labelled scenes.
+) -> Metrics:
+    """Train a dense student, which gives a class for every cell, on labelled scenes.
 
     Parameters
     ----------
@@ -35,9 +35,8 @@ def train_dense(
 
     Returns
     -------
-    dict
-        `student`: {n, accuracy, interval_95, ece, temperature, per_class, ...} on the held-out pixels, compared with
-        the most probable class of each label.
+    Metrics
+        Of the student, on the held-out pixels, against the most probable class of each label.
 
     Raises
     ------

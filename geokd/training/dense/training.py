@@ -5,18 +5,16 @@ import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from geokd.errors import GeokdError, TrainingError
+from geokd.errors import TrainingError
 from geokd.model.seen_chips import SeenChips
 from geokd.progress import Progress, to_stderr
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
-from geokd.training.curves import draw_curves
 from geokd.training.data.batches import epoch_generator
 from geokd.training.dense.arrays import DenseData
 from geokd.training.dense.losses import dense_loss
@@ -40,9 +38,10 @@ from geokd.training.dense.variation import (
 )
 from geokd.training.epoch_log import forget_epochs, log_epoch
 from geokd.training.fake_quantisation import fake_quantisation
+from geokd.training.figures import Metrics, in_words
 from geokd.training.initial_weights import find_weights
 from geokd.training.networks import hash_of_tensors
-from geokd.training.run_folder import claimed_run, flattened, keep_seen_chips, made_by, open_run, write_json
+from geokd.training.run_folder import claimed_run, close_run, described, flattened, keep_seen_chips, open_run
 from geokd.training.running_mean import RunningMean
 
 _GRADIENT_NORM = 5.0
@@ -51,34 +50,24 @@ _WARM_UP = 0.05  # share of the steps
 
 def train_dense_on(
     data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool = False, progress: Progress = to_stderr
-) -> dict[str, Any]:
-    """Train a dense student on labelled tiles; return its figures on the held-out labels.
+) -> Metrics:
+    """Train a dense student on labelled tiles; return its figures on what was held out.
 
     Raises
     ------
     CallError, RecipeError, ChipError, TrainingError
     """
-    try:
-        with claimed_run(folder):
-            return _train(data, folder, recipe, resume=resume, progress=progress)
-    except GeokdError:
-        raise
-    except OSError as error:
-        then = "continue with --resume" if (folder / "run.json").is_file() else "start again"
-        raise TrainingError(f"cannot write into {folder}: {error}; fix this, then {then}") from error
+    with claimed_run(folder):
+        return _train(data, folder, recipe, resume=resume, progress=progress)
 
 
-def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, progress: Progress) -> dict[str, Any]:
+def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, progress: Progress) -> Metrics:
     view = view_of(data.contract, recipe)
     places = find_places(data, recipe, view)
     network, origin, seen = build_dense(data, recipe)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    run: dict[str, Any] = {
-        "recipe": recipe.to_json(),
-        "recipe_sha256": recipe.sha256,
-        "contract": data.contract.to_json(),
-        "legend": data.legend.to_json(),
-        "data": data.to_json(),
+    run = {
+        **described(recipe, data),
         "initial_weights": {"student": {"origin": origin, "sha256": hash_of_tensors(network)}},
         "arithmetic": {"device": device.type, "student": "float32"},
     }
@@ -93,24 +82,12 @@ def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, 
     write_tensors(folder / "student.safetensors", dict(network.state_dict()))
     (folder / "student.checkpoint.safetensors").unlink(missing_ok=True)
     network = network.cpu()
-    figures = held_out_figures(network, held_out, data, folder)
-    known, calibration = last_looks(network, places, view, recipe, data, figures["temperature"])
+    figures = held_out_figures(network, held_out, data, folder, origin)
+    known, calibration = last_looks(network, places, view, recipe, data, figures.temperature)
     write_tensors(folder / "calibration.safetensors", {"pixels": calibration})
-    low, high = figures["interval_95"]
-    progress(
-        f"student: {100 * figures['accuracy']:.2f} % of {figures['n']:,} held-out pixels"
-        f" (95 % interval {100 * low:.2f}-{100 * high:.2f} %, as if pixels were independent)"
-    )
-    metrics = {"teacher": None, "student": figures | {"initial_weights": origin}}
-    run |= {
-        "complete": True,
-        "temperature": figures["temperature"],
-        "familiarity": known.to_json(),
-        "metrics": metrics,
-        **made_by(),
-    }
-    write_json(folder / "run.json", run)
-    draw_curves(folder / "log.csv", folder / "curves.png", title=recipe.name)
+    progress(f"student: {in_words(figures, 'held-out pixels')}, as if pixels were independent)")
+    metrics = Metrics(teacher=None, student=figures)
+    close_run(folder, run, metrics, figures.temperature, known)
     return metrics
 
 
