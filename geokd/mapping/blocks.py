@@ -162,9 +162,9 @@ def classify_block(task: BlockTask) -> BlockResult:
     pixels, valid = _read_patiently(task, grid.block_window(block))
     own_valid = valid_cells(valid, grid, block)
     if isinstance(grid, DenseGrid):
-        told = _answer_cells(student, task, grid, pixels, valid)
-        assert isinstance(told.predictions, CellAnswers)
-        told.predictions.leave_out(~own_valid)
+        result = _answer_cells(student, task, grid, pixels, valid)
+        assert isinstance(result.predictions, CellAnswers)
+        result.predictions.leave_out(~own_valid)
     else:
         result = _answer_patches(student, task, grid, pixels, valid)
     picture_rows, picture_cols = (
@@ -172,11 +172,11 @@ def classify_block(task: BlockTask) -> BlockResult:
         for lines, first, stop in own_lines(grid, block, task.shown or whole(grid.scene_grid))
     )
     return BlockResult(
-        told.predictions,
-        told.classified,
+        result.predictions,
+        result.classified,
         own_valid,
-        told.features,
-        told.confidence,
+        result.features,
+        result.confidence,
         pixels[:, picture_rows[:, np.newaxis], picture_cols],
         valid[picture_rows[:, np.newaxis], picture_cols],
     )
