@@ -37,7 +37,7 @@ _NOT = {"no", "non", "not", "without"}
 
 @dataclass(frozen=True)
 class YardstickOptions(Checked):
-    """What to hold maps against.
+    """What to compare maps with.
 
     Parameters
     ----------

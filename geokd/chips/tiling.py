@@ -78,7 +78,7 @@ class TileOptions(AreaOptions):
                 f" take {patch_px} for chips side by side, or a divisor of it for overlapping ones"
             )
         if not 0.5 < self.min_cover <= 1:
-            problems.append(f"min-cover {self.min_cover:g} is outside 0.5..1; above 0.5 one class prevails")
+            problems.append(f"min-cover {self.min_cover:g} is outside 0.5..1; above 0.5 one class is the majority")
         return problems
 
 

@@ -101,7 +101,7 @@ def ablate(
 
 
 def _table(rows: "Sequence[AblationRow]") -> str:
-    """Lay rows of an ablation out in Markdown, to be read and to be handed on."""
+    """Format the rows of an ablation as a Markdown table."""
     lines = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
     for row in rows:
         difference, counts = row.difference, row.mcnemar
@@ -118,8 +118,8 @@ def _table(rows: "Sequence[AblationRow]") -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     teachers = {(row.labelled_chips, row.teacher, row.n) for row in rows if row.teacher is not None}
-    said = [f"teacher of {labels} labels: {percent(share)} of {n} validation chips" for labels, share, n in teachers]
-    return "\n".join([*lines, *sorted(said)])
+    notes = [f"teacher of {labels} labels: {percent(share)} of {n} validation chips" for labels, share, n in teachers]
+    return "\n".join([*lines, *sorted(notes)])
 
 
 def _points(difference: "PairedDifference") -> str:

@@ -48,7 +48,7 @@ area_within_option = click.option(
 
 
 def goals_of(accuracy_within: float | None, area_within: Sequence[tuple[str, float]]) -> "SampleGoals":
-    """Bring the two options together."""
+    """Combine the two options."""
     from geokd.assessment.samples.goals import SampleGoals
 
     return SampleGoals(None if accuracy_within is None else accuracy_within / 100, dict(area_within))

@@ -10,7 +10,7 @@ from geokd.scenes.grid import Rectangle
 from geokd.scenes.patches import AnyGrid, PatchBlock, PatchGrid
 
 PICTURE_PX = 1024
-"""Longer side of the thinned scene, for pictures."""
+"""Longer side of the subsampled scene, for pictures."""
 
 
 def cut_patches(
@@ -69,7 +69,7 @@ def share_within(grid: PatchGrid, block: PatchBlock) -> NDArray[np.float64]:
 
 
 def valid_cells(valid: NDArray[np.bool_], grid: AnyGrid, block: PatchBlock) -> NDArray[np.bool_]:
-    """Which of a block's own cells hold a valid pixel of the scene itself; mirrored pixels beside it don't count."""
+    """Which of a block's own cells contain a valid pixel of the scene; mirrored pixels beside it do not count."""
     rows, cols = grid.own_cells(block)
     shape = rows.stop - rows.start, cols.stop - cols.start
     if valid.all():
@@ -83,7 +83,7 @@ def valid_cells(valid: NDArray[np.bool_], grid: AnyGrid, block: PatchBlock) -> N
 
 
 def picture_lines(shown: Rectangle) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which rows and columns of a scene a picture of a part shows, thinned to PICTURE_PX of the longer side."""
+    """Which rows and columns of a scene a picture of a part shows, subsampled to PICTURE_PX of the longer side."""
     longest = max(shown.height, shown.width)
     rows, cols = (
         first + ((np.arange(count) + 0.5) * size / count).astype(np.int64)
@@ -94,7 +94,7 @@ def picture_lines(shown: Rectangle) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def own_lines(grid: AnyGrid, block: PatchBlock, shown: Rectangle) -> Iterator[tuple[NDArray[np.int64], int, int]]:
-    """Rows, then columns, of the thinned picture; first and stop of those that are the block's own."""
+    """Rows, then columns, of the subsampled picture; first and stop of those that are the block's own."""
     step = grid.cell_px
     for lines, cells in zip(picture_lines(shown), grid.own_cells(block), strict=True):
         yield lines, cells.start * step, cells.stop * step

@@ -69,7 +69,7 @@ class RunOptions(Checked):
         if self.block_px is not None and self.block_px < 1:
             problems.append(f"the block of {self.block_px} px must be at least 1")
         if self.memory_mb < 1:
-            problems.append(f"{self.memory_mb} MB of memory are none; at least 1 is needed")
+            problems.append(f"{self.memory_mb} MB of memory are too few; at least 1 is needed")
         return problems
 
     @property
@@ -98,7 +98,7 @@ class ClassifyOptions(RunOptions, MapOptions, AreaOptions, SceneOptions):
     Raises
     ------
     CallError
-        If an option is out of its range: all of them in one message.
+        If an option is out of range: all of them in one message.
     """
 
     def part(self, group: type[MapOptions] | type[AreaOptions]) -> dict[str, Any]:
@@ -108,5 +108,5 @@ class ClassifyOptions(RunOptions, MapOptions, AreaOptions, SceneOptions):
     def _problems(self) -> list[str]:
         problems = super()._problems()
         if self.simplify_m > 0 and not self.polygons:
-            problems.append("--simplify is for polygons, which --no-polygons leaves out: give one of the two")
+            problems.append("--simplify applies to polygons, which --no-polygons leaves out: give only one of the two")
         return problems

@@ -8,7 +8,7 @@ from geokd.errors import Checked
 
 @dataclass(frozen=True, kw_only=True)
 class SceneOptions(Checked):
-    """What the user says of a scene; None leaves it to the file.
+    """The user's options for a scene; None: from the file.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class SceneOptions(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class AreaOptions(Checked):
-    """What the user says of the area to be mapped.
+    """The user's area of interest.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class AreaOptions(Checked):
             west, south, east, north = self.bbox
             if not (all(map(math.isfinite, self.bbox)) and -90 <= south < north <= 90 and west != east):
                 problems.append(
-                    f"--bbox {','.join(f'{side:g}' for side in self.bbox)} is no box: give west, south, east, north in"
-                    " degrees, south below north"
+                    f"--bbox {','.join(f'{side:g}' for side in self.bbox)} is not a box: give west, south, east, north"
+                    " in degrees, south below north"
                 )
         return problems

@@ -1,9 +1,9 @@
 """Where the patches of a scene and the cells of its map lie: pure geometry, no file is opened here.
 
 A scene is cut into square patches of `patch_px` pixels, `stride_px` apart. The map is made of square cells of `cell_px`
-pixels: cell (r, c) starts at pixel (r * cell_px, c * cell_px). Of a patch student, a cell is as wide as the stride, and
-patches that overlap are averaged (:class:`PatchGrid`). Of a dense student, each patch gives the cells in its middle,
-and overlaps its neighbours by the margin around these (:class:`DenseGrid`).
+pixels: cell (r, c) starts at pixel (r * cell_px, c * cell_px). With a patch student, a cell is as wide as the stride,
+and overlapping patches are averaged (:class:`PatchGrid`). With a dense student, each patch gives the cells in its
+middle, and overlaps its neighbours by the margin around these (:class:`DenseGrid`).
 """
 
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ class PatchGrid:
 
     @property
     def margin_px(self) -> int:
-        """Border of a patch whose answers are not used: none."""
+        """Width of the unused border of a patch: 0."""
         return 0
 
     @property
@@ -64,7 +64,7 @@ class PatchGrid:
 
     @cached_property
     def cell_grid(self) -> SceneGrid:
-        """The grid of the map: the scene's transform times the stride, exactly; ragged ends count as whole cells."""
+        """The grid of the map: the scene's transform times the stride, exactly; partial cells count as whole."""
         return grid_of_cells(self.scene_grid, self.stride_px)
 
     @property
@@ -79,7 +79,7 @@ class PatchGrid:
         Raises
         ------
         IndexError
-            If there is no such patch.
+            If the patch does not exist.
         """
         rows, cols = self.shape
         if not (0 <= row < rows and 0 <= col < cols):
@@ -103,7 +103,7 @@ class PatchGrid:
         return _blocks(self, height_px, width_px)
 
     def own_cells(self, block: "PatchBlock") -> tuple[slice, slice]:
-        """Rows and columns of the cells from the block's first patch to the next block's; each cell is one block's own.
+        """Rows and columns of the cells from the block's first patch to the next block's; a cell is in one block.
 
         The last patches own the cells to the end of the map.
         """
@@ -115,11 +115,11 @@ class PatchGrid:
 
 @dataclass(frozen=True)
 class DenseGrid:
-    """The patches of a dense student, and the cells that it answers for.
+    """The patches of a dense student, and the cells that it classifies.
 
-    Patches lie on one lattice that the scene fixes: patch (r, c) owns the `stride_px` x `stride_px` pixels from
-    (r * stride_px, c * stride_px) on, and begins `margin_px` before them. So the first and last patches reach past the
-    scene on all sides; readers fill that part by reflection.
+    Patches lie on one lattice fixed by the scene: patch (r, c) owns the `stride_px` x `stride_px` pixels from (r *
+    stride_px, c * stride_px), and begins `margin_px` before them. So the first and last patches reach past the scene on
+    all sides; readers fill that part by reflection.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class DenseGrid:
     Raises
     ------
     ValueError
-        If a cell does not divide patch and margin, or the margins leave nothing of a patch.
+        If a cell does not divide patch and margin, or the margins fill the patch.
     """
 
     scene_grid: SceneGrid
@@ -156,12 +156,12 @@ class DenseGrid:
 
     @property
     def stride_px(self) -> int:
-        """Distance between neighbouring patches in pixels, and side of the square that is a patch's own."""
+        """Distance between neighbouring patches in pixels, and side of the square that a patch owns."""
         return self.patch_px - 2 * self.margin_px
 
     @cached_property
     def cell_grid(self) -> SceneGrid:
-        """The grid of the map: the scene's transform times the cell, exactly; ragged ends count as whole cells."""
+        """The grid of the map: the scene's transform times the cell, exactly; partial cells count as whole."""
         return grid_of_cells(self.scene_grid, self.cell_px)
 
     @property
@@ -186,7 +186,7 @@ class DenseGrid:
         return _blocks(self, height_px, width_px)
 
     def own_cells(self, block: "PatchBlock") -> tuple[slice, slice]:
-        """Rows and columns of the cells that the patches of a block give; each cell is one block's own."""
+        """Rows and columns of the cells that the patches of a block give; a cell is in one block."""
         cells, grid = self.stride_px // self.cell_px, self.cell_grid
         return (
             slice(block.row_start * cells, min(block.row_stop * cells, grid.height)),
@@ -199,7 +199,7 @@ AnyGrid = PatchGrid | DenseGrid
 
 
 def grid_of_cells(scene: SceneGrid, cell_px: int) -> SceneGrid:
-    """Return the grid of square cells of `cell_px` pixels over a scene; ragged ends count as whole cells."""
+    """Return the grid of square cells of `cell_px` pixels over a scene; partial cells count as whole."""
     return SceneGrid(
         transform=scene.transform @ Affine.scale(cell_px),
         height=-(-scene.height // cell_px),

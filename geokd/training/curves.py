@@ -44,7 +44,7 @@ def draw_curves(log: Path, picture: Path, title: str) -> None:
 
 
 def draw_ablation(rows: Sequence[AblationRow], picture: Path, title: str) -> None:
-    """Draw rows of :func:`geokd.ablate` into a PNG file: accuracies beside differences to the first.
+    """Draw rows of :func:`geokd.ablate` into a PNG file: accuracies, and differences from the first loss.
 
     Means with their 95 % intervals over seeds; faint dots are single runs, grey the teachers. For one fraction, the
     losses are side by side; for several, each is a line over the number of labels.
@@ -89,7 +89,7 @@ def draw_ablation(rows: Sequence[AblationRow], picture: Path, title: str) -> Non
 
 
 def _teachers(axes: Any, rows: Sequence[AblationRow], *, by_labels: bool) -> None:
-    """Draw the accuracy of each teacher, as it is: there is one for a fraction of labels."""
+    """Draw the accuracy of each teacher: there is one for each fraction of labels."""
     found = dict(sorted({row.labelled_chips: 100 * row.teacher for row in rows if row.teacher}.items()))
     look = {"color": _GREY, "linestyle": "--", "label": "teacher"}
     if by_labels:
@@ -103,7 +103,7 @@ def _teachers(axes: Any, rows: Sequence[AblationRow], *, by_labels: bool) -> Non
 def _means(
     axes: Any, places: list[float], means: list[tuple[float, tuple[float, float] | None]], look: dict[str, str]
 ) -> None:
-    """Draw means, given as shares, in percent with their intervals, as far as they have any."""
+    """Draw means, given as shares, in percent, with their intervals if they have any."""
     if means:
         values = [100 * mean for mean, _ in means]
         reaches = [[100 * abs(bound - mean) for bound in interval or (mean, mean)] for mean, interval in means]

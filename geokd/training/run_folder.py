@@ -81,7 +81,7 @@ def claimed_run(folder: Path) -> Iterator[None]:
         raise
     except OSError as error:
         then = "continue with --resume" if (folder / "run.json").is_file() else "start again"
-        raise TrainingError(f"cannot write into {folder}: {error}; solve that, then {then}") from error
+        raise TrainingError(f"cannot write into {folder}: {error}; fix this, then {then}") from error
 
 
 def is_begun(folder: Path) -> bool:
@@ -118,7 +118,7 @@ def described(recipe: AnyRecipe, data: ReadData) -> dict[str, Any]:
 def open_run(
     folder: Path, run: dict[str, Any], *, resume: bool, keys_of: Callable[[Any], dict[str, Any]] | None = None
 ) -> Metrics | None:
-    """Make the run's folder, or check that the one there is the same run; return its figures if it is finished.
+    """Make the run's folder, or check that an existing one is the same run; return its figures if it is finished.
 
     `keys_of` flattens the JSON of a recipe into keys and values. Default: for patch students.
     """
@@ -157,7 +157,7 @@ def _metrics(run: dict[str, Any], path: Path) -> Metrics:
     try:
         return read_record(run["metrics"], Metrics)
     except (ValueError, KeyError) as error:
-        raise TrainingError(f"{path} is not what a run leaves there ({error}); start a new run") from error
+        raise TrainingError(f"{path} is not the file of a run ({error}); start a new run") from error
 
 
 def close_run(

@@ -101,7 +101,7 @@ class Stages:
         return torch.tensor([*(c.name in wanted for c in self.legend), False], device=self.device)
 
     def teacher(self) -> tuple[Classifier, NetworkFigures]:
-        """Train the teacher on hard labels, or read it back; the old student is one already."""
+        """Train the teacher on hard labels, or read it back; an old student is not trained."""
         recipe = self.recipe.teacher
         network, origin = self.networks["teacher"]
         network = network.to(memory_format=torch.channels_last).to(self.device)
@@ -147,7 +147,7 @@ class Stages:
         return learn_familiarity(np.concatenate(features), np.concatenate(confidence), unvaried)
 
     def remembered(self, student: Classifier, patches: Chips | None) -> Remembered | None:
-        """Tell how often a student that went on answers as the old one did, on patches that taught it nothing."""
+        """Report how often a student whose training was continued gives the old answer on held-out patches."""
         if patches is None or self.old is None:
             return None
         pixels = torch.from_numpy(patches.pixels).to(self.device)
@@ -226,7 +226,7 @@ class Stages:
 
 
 def build_networks(recipe: Recipe, contract: InputContract, legend: Legend) -> Networks:
-    """Networks with their initial weights and the weights' origin; no teacher if the loss does not ask for one."""
+    """Networks with their initial weights and their origin; no teacher if the loss does not need one."""
     channels, classes, pixel_m = len(contract.bands), legend.names, contract.ground_resolution_m
     networks: Networks = {}
     if recipe.teacher.from_bundle is not None and recipe.loss.needs_teacher:

@@ -214,7 +214,7 @@ def _taught(stages: Stages) -> tuple[NetworkFigures, Answers, int]:
 
 
 def _learned(networks: Networks, data: TrainingData) -> dict[str, SeenChips]:
-    """Tell what the networks of a run will have learned from, and had `before`."""
+    """Return the training chips of a run's networks, and those from `before`."""
     begun = {stage: network.seen for stage, (network, _) in networks.items()}
     before = reduce(operator.or_, begun.values())
     learned = {"before": before, "student": before | SeenChips.of(data.training.picture_hashes)}

@@ -151,8 +151,8 @@ def test_steps_that_whole_epochs_cannot_make_alike_are_told(chips: Path, tmp_pat
     options = AblationOptions(seeds=1, losses=("ce",), fractions=(0.8,), unlabelled=True)
     rows = ablate(chips, tmp_path / "out", recipe, options, progress=lines).rows
     assert rows[1].steps == 3
-    assert any("labels alone take 3 steps, beside 4 with the other chips" in line for line in lines)
-    assert any("after 3 steps the running mean of the weights (ema_decay) still holds 12 %" in line for line in lines)
+    assert any("with labels only there are 3 steps, with the other chips 4" in line for line in lines)
+    assert any("after 3 steps the running mean of the weights (ema_decay) still has 12 %" in line for line in lines)
 
 
 def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> None:

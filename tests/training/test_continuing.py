@@ -87,7 +87,7 @@ def test_it_goes_on_with_what_is_there(old: Path, corrected: Path, scene: Path, 
     assert Familiarity.from_json(run["familiarity"]) == fp32.familiarity
     assert result.metrics.to_json()["teacher"]["n"] == result.metrics.to_json()["student"]["n"] == 2
     assert result.metrics.to_json()["remembered"]["n"] == 5
-    assert "20 patches of scene.tif on which the old student is followed, 5 on which it is compared" in lines
+    assert "20 patches of scene.tif on which the old student's answers are preserved, 5 to measure forgetting" in lines
     assert any(line.startswith("old student: ") and "of 2 validation chips" in line for line in lines)
     weights = load_file(tmp_path / "run" / "student.safetensors")
     before = read_weights(fp32)
@@ -141,7 +141,7 @@ def test_the_scene_of_the_chips_is_found(old: Path, corrected: Path, scene: Path
     scene.unlink()
     lines = Lines()
     result = train(corrected, tmp_path / "other", quick(old), progress=lines)
-    assert any("without them more is forgotten" in line and "no such file" in line for line in lines)
+    assert any("without them it forgets more" in line and "no such file" in line for line in lines)
     assert result.metrics.to_json()["remembered"] is None
     recipe = json.loads((tmp_path / "other" / "run.json").read_text())["recipe"]
     assert recipe["loss"]["teacher_on"] == "all"

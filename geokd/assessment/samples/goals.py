@@ -33,7 +33,7 @@ class SampleGoals(Checked):
         widths = [("the overall accuracy", self.accuracy_within)]
         widths += [(f"the area of {name}", within) for name, within in self.area_within.items()]
         return [
-            f"{what} cannot be wanted within {100 * within:g} %; take more than 0 and less than 100"
+            f"{what} within {100 * within:g} % is not possible; take more than 0 and less than 100"
             for what, within in widths
             if within is not None and not 0 < within < 1
         ]
@@ -59,10 +59,10 @@ class PlanOptions(Checked):
     Parameters
     ----------
     expected : dict of str to float
-        User's accuracies, 0 to 1, that are expected of classes, by name; "" for all that are not named. Default: the
+        Expected user's accuracies of classes, 0 to 1, by name; "" for all that are not named. Default: the
         mean confidence of the class in the map's manifest, but at most 0.9; 0.8 without a manifest.
     min_per_class : int or None
-        Points of each class at least; None: as of :class:`geokd.SampleOptions`.
+        Minimum number of points in each class; None: as in :class:`geokd.SampleOptions`.
     minutes_per_point : float
         Time that labelling a point takes.
 
@@ -83,9 +83,9 @@ class PlanOptions(Checked):
             if not 0 <= share <= 1
         ]
         if self.min_per_class is not None and self.min_per_class < LEAST:
-            problems.append(f"{self.min_per_class} points of a class do not show its spread; take {LEAST} or more")
+            problems.append(f"{self.min_per_class} points per class are too few for a variance; take {LEAST} or more")
         if not 0 < self.minutes_per_point < math.inf:
-            problems.append(f"{self.minutes_per_point:g} minutes a point are none; take more than 0")
+            problems.append(f"{self.minutes_per_point:g} minutes per point is not a duration; take more than 0")
         return problems
 
 

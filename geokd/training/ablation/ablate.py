@@ -43,7 +43,8 @@ class AblationResult:
     rows : tuple of AblationRow
         Sorted by fraction.
     conclusions : tuple of str
-        What they show, a sentence a fraction of labels; see :func:`geokd.training.ablation.conclusions.conclusions`.
+        Their interpretation, one sentence for each fraction of labels; see
+        :func:`geokd.training.ablation.conclusions.conclusions`.
     """
 
     folder: Path
@@ -172,7 +173,7 @@ def _key(row: AblationRow) -> tuple[float, bool, str]:
 
 
 def _rows_before(path: Path, facts: dict[str, Any], wanted: AblationOptions) -> list[AblationRow]:
-    """Rows of an ablation that is gone on with; none if it has not got so far."""
+    """Rows of an ablation that is continued; empty if it has none yet."""
     if not path.is_file():
         return []
     try:
@@ -190,7 +191,7 @@ def _rows_before(path: Path, facts: dict[str, Any], wanted: AblationOptions) -> 
 
 
 def _contradictions(rows: list[AblationRow], wanted: AblationOptions) -> list[str]:
-    """Say in what the rows of an ablation and what is asked of it now do not go together."""
+    """Yield differences between the rows of an ablation and the requested settings that cannot be combined."""
     problems = []
     references = {row.loss for row in rows if row.difference is None}
     if references - {wanted.losses[0]}:
@@ -267,7 +268,7 @@ def _alone(
 
 
 def _run(data: TrainingData, runs: Path, recipe: Recipe, progress: Progress) -> Metrics:
-    """Train one student, or find it there; return the figures of student and teacher."""
+    """Train one student, or read a finished one; return the figures of student and teacher."""
     run = runs / f"seed-{recipe.seed}"
     terms = ", ".join(f"{term} {getattr(recipe.loss, term):g}" for term in LOSS_TERMS if getattr(recipe.loss, term))
     progress(f"{runs.parent.name}, {runs.name} ({terms}), seed {recipe.seed}: {run}")

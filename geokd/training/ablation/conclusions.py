@@ -11,7 +11,7 @@ _LEVEL = 0.05
 
 
 def conclusions(rows: Sequence[AblationRow]) -> list[str]:
-    """Say of each setting which losses are shown to be better or worse than its first, and what could not be shown.
+    """List for each setting which losses are shown to be better or worse than its first, and what could not be shown.
 
     A loss is shown to differ if p of its paired t-test over seeds is below 0.05 when adjusted for the number of losses
     that the setting compares.
@@ -55,7 +55,7 @@ class _Test(NamedTuple):
 
 
 def _compared(first: AblationRow, others: Sequence[AblationRow]) -> list[str]:
-    """Say how each of the other losses stands to the first."""
+    """Compare each of the other losses with the first."""
     tested = [
         _Test(row.loss, found.difference, found.interval_95, found.p)
         for row in others
@@ -97,7 +97,7 @@ def _reach(test: _Test) -> float:
 
 
 def _teacher(first: AblationRow, others: Sequence[AblationRow]) -> list[str]:
-    """Name a teacher that has little to teach."""
+    """Report a teacher that is no better than the student without it."""
     teacher = others[0].teacher
     if first.teacher is not None or teacher is None or teacher > first.accuracy:
         return []

@@ -11,7 +11,7 @@ LOSSES = ("ce", "ce+kl", "ce+cosine", "ce+kl+cosine", "ce+standardised_kl")
 
 @dataclass(frozen=True)
 class AblationOptions(Checked):
-    """What is set against what.
+    """The losses, seeds and labels to compare.
 
     Parameters
     ----------
@@ -53,5 +53,5 @@ class AblationOptions(Checked):
         if len(set(listed)) < max(1, len(listed)):
             problems.append(f"--fractions {','.join(listed) or '(none)'} are not one or more that differ in six digits")
         if self.unlabelled and min(self.fractions, default=1.0) >= 1:
-            problems.append("--unlabelled needs a fraction below 1: else there are no chips without labels")
+            problems.append("--unlabelled needs a fraction below 1: otherwise there are no chips without labels")
         return problems

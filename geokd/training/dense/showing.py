@@ -121,7 +121,7 @@ def agreement(network: DenseNetwork, held_out: HeldOut) -> float:
 def held_out_figures(
     network: DenseNetwork, held_out: HeldOut, data: DenseData, folder: Path, origin: str
 ) -> NetworkFigures:
-    """Figures on the held-out pixels, against the most probable class of each label."""
+    """Figures on the held-out pixels, compared with the most probable class of each label."""
     logits, truth = [], []
     for pixels, labels in zip(held_out.pixels, held_out.labels, strict=True):
         known = labels.any(axis=0)

@@ -171,7 +171,7 @@ def _box(value: Any) -> tuple[float, ...]:
     Raises
     ------
     ValueError, TypeError
-        If it is none.
+        If it is not one.
     """
     parts = value.replace(",", " ").split() if isinstance(value, str) else value
     west, south, east, north = (float(part) for part in parts)

@@ -19,7 +19,7 @@ def train_dense(
     resume: bool = False,
     progress: Progress = to_stderr,
 ) -> Metrics:
-    """Train a dense student, which gives a class for every cell, on labelled scenes.
+    """Train a dense student, which classifies every cell, on labelled scenes.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ _WARM_UP = 0.05  # share of the steps
 def train_dense_on(
     data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool = False, progress: Progress = to_stderr
 ) -> Metrics:
-    """Train a dense student on labelled tiles; return its figures on what was held out.
+    """Train a dense student on labelled tiles; return its figures on the held-out labels.
 
     Raises
     ------
@@ -124,7 +124,7 @@ class DenseJob:
     view : View
     held_out : HeldOut
     folder : Path
-        Of the run: checkpoints and log are written there.
+        Folder of the run: checkpoints and log are written there.
     progress : Progress
         Receives the progress of the training, by epochs of the stage.
     """
