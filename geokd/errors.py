@@ -70,7 +70,7 @@ class Checked:
     """Base of options whose values are checked when they are given: all problems in one message."""
 
     def _problems(self) -> list[str]:
-        """Say what is wrong; subclasses add to what their base says."""
+        """Return what is wrong; subclasses add to the problems of their base."""
         return []
 
     def __post_init__(self) -> None:

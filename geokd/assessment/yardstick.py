@@ -64,7 +64,7 @@ class YardstickOptions(Checked):
 
     def _problems(self) -> list[str]:
         below = [f"{band}" for band in (self.green_band, self.nir_band) if band is not None and band < 1]
-        return [f"the band {' and '.join(below)} cannot be: bands are numbered from 1"] if below else []
+        return [f"the band {' and '.join(below)} does not exist: bands are numbered from 1"] if below else []
 
 
 _Polygon = tuple[NDArray[np.int64], list[int], str]

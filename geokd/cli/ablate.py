@@ -107,7 +107,7 @@ def _table(rows: "Sequence[AblationRow]") -> str:
         difference, counts = row.difference, row.mcnemar
         others = row.unlabelled and row.teacher is not None
         cells = [
-            f"{row.labelled_chips}{' and the others without' * others}",
+            f"{row.labelled_chips}{' and unlabelled ones' * others}",
             row.loss,
             str(row.steps),
             percent(row.accuracy, row.interval_95),

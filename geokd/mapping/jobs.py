@@ -126,7 +126,7 @@ class MappingJob:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this map from those of other scenes, models and options: all options but those of the run."""
+        """Identifies the scene, the model and all options but those of the run."""
         known = self.options.part(MapOptions) | self.identity
         return sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 

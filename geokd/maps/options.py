@@ -1,4 +1,4 @@
-"""What the user says of a map."""
+"""Options of a map."""
 
 import math
 from collections.abc import Mapping

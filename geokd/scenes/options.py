@@ -58,9 +58,9 @@ class AreaOptions(Checked):
     def _problems(self) -> list[str]:
         problems = super()._problems()
         if self.where is not None and self.aoi is None:
-            problems.append("--where chooses features of --aoi FILE: give that, too")
+            problems.append("--where selects features of --aoi FILE; give --aoi, too")
         if self.aoi is not None and self.bbox is not None:
-            problems.append("--aoi and --bbox both name an area: give one of the two")
+            problems.append("--aoi and --bbox both give an area; give only one of the two")
         if self.bbox is not None:
             west, south, east, north = self.bbox
             if not (all(map(math.isfinite, self.bbox)) and -90 <= south < north <= 90 and west != east):

@@ -101,7 +101,7 @@ class ReadData(Protocol):
         """Its classes."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return what tells the data from others."""
+        """Return what identifies the data."""
 
 
 def described(recipe: AnyRecipe, data: ReadData) -> dict[str, Any]:

@@ -322,7 +322,7 @@ def test_broken_tables_are_refused(class_map: Path, tmp_path: Path, content: str
 
 def test_a_field_must_be_known(class_map: Path, tmp_path: Path) -> None:
     points = write_points(tmp_path / "p.gpkg", [(0, 0, "sea")], field="kind")
-    with pytest.raises(CallError, match="neither a field reference nor class; give .* --field: kind"):
+    with pytest.raises(CallError, match="neither a field reference nor class; name .* --field: kind"):
         geokd.assess(class_map, points)
     assert geokd.assess(class_map, points, field="kind").to_json()["units"] == 1
     with pytest.raises(CallError, match="has no field 'x'"):

@@ -97,11 +97,11 @@ def test_an_area_is_judged_as_the_part_of_the_whole(model: Path, labels: Path, t
     geopandas.GeoDataFrame({"name": ["a"]}, geometry=[area], crs="EPSG:32618").to_file(tmp_path / "area.gpkg")
     against = RobustnessOptions(shifts=("haze", "gain 0.8"))
     for stride in (4, 16):
-        options = ClassifyOptions(stride, aoi=str(tmp_path / "area.gpkg"), bidx=(1, 2, 3))
+        options = ClassifyOptions(stride_px=stride, aoi=str(tmp_path / "area.gpkg"), bidx=(1, 2, 3))
         (job,) = plan_jobs([scene], model, tmp_path, options)
         assert job.seen.height * job.seen.width < 160 * 320
         pixels_seen, valid = unrounded(job.plan, job.seen)
-        (whole,) = plan_jobs([scene], model, tmp_path, ClassifyOptions(stride, bidx=(1, 2, 3)))
+        (whole,) = plan_jobs([scene], model, tmp_path, ClassifyOptions(stride_px=stride, bidx=(1, 2, 3)))
         expected = make_map(whole).class_map.codes[job.part.slices]
         made = _map_of(pixels_seen, valid, job, tmp_path / "changed.tif")
         within = job.area.holds(job.patches.cell_grid, *job.part.slices) if job.area else None

@@ -122,7 +122,7 @@ def test_a_minimum_mapping_unit_is_held(patchy: Path, model: Path, tmp_path: Pat
     assert result.manifest.to_json()["filters"]["merged_regions"] > 5
     assert result.manifest.to_json()["filters"]["regions_left"] == 0
     assert result.manifest.to_json()["options"]["min_area_ha"] == least_ha
-    assert any("share the longest border" in note for note in result.manifest.to_json()["notes"])
+    assert any("the class of their longest border" in note for note in result.manifest.to_json()["notes"])
 
 
 def test_filtered_maps_do_not_depend_on_blocks_or_interruption(patchy: Path, model: Path, tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_nodata_gives_way_and_ties_go_to_the_first(tmp_path: Path) -> None:
     manifest = geokd.mosaic([first, second], tmp_path / "c_landuse.tif").to_json()
     assert read(tmp_path / "c_landuse.tif").tolist() == [[0, 2, 255]]
     assert manifest["mosaic"]["decided_by"] == "confidence"
-    assert "no probabilities beside a_landuse.tif, b_landuse.tif" in manifest["notes"][2]
+    assert "because a_landuse.tif, b_landuse.tif have no probabilities" in manifest["notes"][2]
     assert "the STAC item uses the processing time" in manifest["notes"][3]
     geokd.mosaic([second, first], tmp_path / "d_landuse.tif")
     assert read(tmp_path / "d_landuse.tif").tolist() == [[1, 2, 255]]
@@ -252,7 +252,7 @@ def test_one_problem_is_one_sentence(tmp_path: Path) -> None:
     assert "with --resolution" in refused([a, b], grid=StatedGrid("EPSG:4326"))
     assert "areas 1.6" in refused([a, b], grid=StatedGrid("EPSG:3857", 100.0))
     assert "more than 2,147,483,647" in refused([a, b], grid=StatedGrid(None, 1e-3))
-    with pytest.raises(CallError, match="no coordinate reference system"):
+    with pytest.raises(CallError, match="is not a coordinate system such as EPSG"):
         StatedGrid("nonsense")
     with pytest.raises(CallError, match="above 0"):
         StatedGrid(None, -1.0)

@@ -117,5 +117,5 @@ def test_familiarity_round_trips_and_refuses_what_does_not_fit(known: Familiarit
             Familiarity.from_json(document | {key: value})
     with pytest.raises(ValueError, match="unknown keys: colour"):
         Familiarity.from_json(document | {"colour": 1})
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="missing or unknown keys"):
         Familiarity.from_json({})

