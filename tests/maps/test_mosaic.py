@@ -254,7 +254,7 @@ def test_one_problem_is_one_sentence(tmp_path: Path) -> None:
     assert "more than 2,147,483,647" in refused([a, b], grid=StatedGrid(None, 1e-3))
     with pytest.raises(CallError, match="is not a coordinate system such as EPSG"):
         StatedGrid("nonsense")
-    with pytest.raises(CallError, match="above 0"):
+    with pytest.raises(CallError, match="greater than 0"):
         StatedGrid(None, -1.0)
     with rasterio.open(beside(b, "confidence"), "r+") as raster:
         raster.write(np.full((2, 2), 255, np.uint8), 1)
