@@ -87,7 +87,7 @@ def sample(class_map: str, points: int | None, output: Path | None, as_json: boo
         raise click.UsageError("Missing option '-n' / '--points'; or give a precision with --accuracy-within 3.")
     plan = None
     if (plan_only or goals) and (choices["later"] or choices["against"]):
-        raise click.UsageError("A plan is for a sample of one map; with --later or --against, give the number of points with -n.")
+        raise click.UsageError("Plans are for one map: with --later or --against, give the number of points with -n.")
     if plan_only or goals:
         plan = plan_sample(class_map, goals, points, PlanOptions(expected, choices["min_per_class"], minutes))
         echo(_planned(plan), err=not plan_only or as_json)
