@@ -12,7 +12,8 @@ sample_data). Pixels of the polygons are judged on the scene as it is and under 
   12, 1620-1633) over the bands.
 - confidence against accuracy by class of the map and by distance to the nearest border.
 - coverage and size of conformal sets (Sadinle et al. 2019, J. Am. Stat. Assoc. 114, 223-234) at 90 %, calibrated on the
-  EuroSAT chips or on the polygons of the clip, tested on the polygons around it.
+  EuroSAT chips or on the polygons of the clip, tested on the polygons around it; of the scene as it is, also by class
+  of the map and by kind of land.
 """
 
 import argparse
@@ -39,6 +40,7 @@ FEATURES = "clip_190"  # input of the head
 NM = (665.0, 560.0, 490.0, 842.0)
 A_POLYGON = 150  # pixels of each that are judged
 RESAMPLES = 500
+LEAST_PIXELS = 50  # of a row of a table
 COVERAGE = 0.9
 CHANGES = ("haze", "surface reflectance (L2A-like)", "gain 0.8", "gain 1.25", "low sun (contrast 0.75)")
 Array = NDArray[Any]
@@ -185,7 +187,7 @@ def main() -> None:
         looked = {name: Looked(found, looker.names, shares, features, pixels) for name, found in parts.items()}
         both = Looked([*parts["clip"], *parts["around"]], looker.names, shares, features, pixels)
         print_aucs(change, both, measures)
-        print_sets(change, looked, scores_of_chips)
+        print_sets(change, looked, scores_of_chips, looker.names)
         if change == "none":
             print_calibration(both, shares.argmax(axis=0), looker.names)
 
@@ -196,6 +198,7 @@ class Looked:
     def __init__(self, found: list[Any], names: list[str], shares: Array, features: Array, pixels: Array) -> None:
         self.rows, self.cols = np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
         self.group = np.repeat(np.arange(len(found)), [len(f[0]) for f in found])
+        self.kinds = np.array([f[3] for f in found])[self.group]
         accepted = np.array([[name in f[2].split("|") for name in names] for f in found])
         self.accepted = accepted[self.group]
         self.shares = shares[:, self.rows, self.cols].T.astype(np.float32)
@@ -231,7 +234,7 @@ def print_aucs(change: str, looked: Looked, measures: Measures) -> None:
         print(f"  {name:34} AUC {auc(values, looked.wrong):.3f} ({low:.3f} to {high:.3f})")
 
 
-def print_sets(change: str, looked: dict[str, Looked], chips: Array) -> None:
+def print_sets(change: str, looked: dict[str, Looked], chips: Array, names: list[str]) -> None:
     """Print coverage and size of conformal sets around the clip."""
     test = looked["around"]
     for name, scores in (("EuroSAT chips", chips), ("the clip's polygons", looked["clip"].scores)):
@@ -242,6 +245,21 @@ def print_sets(change: str, looked: dict[str, Looked], chips: Array) -> None:
         low, high = interval(lambda chosen, covered=covered: float(covered[chosen].mean()), test.group)  # type: ignore[misc]
         print(f"  sets by {name}, {change}: hold the truth in {100 * covered.mean():.1f} % ({100 * low:.1f} to"
               f" {100 * high:.1f}), {sets.sum(axis=1).mean():.2f} classes")  # fmt: skip
+        if change == "none":
+            print_by_class(looked["around"], covered, sets.sum(axis=1), names)
+
+
+def print_by_class(test: "Looked", covered: Array, sizes: Array, names: list[str]) -> None:
+    """Print how often sets hold the truth, by the class of the map and by the kind of land."""
+    kinds = [(f"mapped as {name}", test.codes == k) for k, name in enumerate(names)]
+    kinds += [(f"truly {kind}", test.kinds == kind) for kind in sorted(set(test.kinds))]
+    for what, chosen in kinds:
+        if chosen.sum() < LEAST_PIXELS:
+            continue
+        own, groups = covered[chosen], test.group[chosen]
+        low, high = interval(lambda of, own=own: float(own[of].mean()), groups)  # type: ignore[misc]
+        print(f"    {what:30} n = {chosen.sum():6,} of {len(np.unique(groups)):3} polygons: {100 * own.mean():5.1f} %"
+              f" ({100 * low:.1f} to {100 * high:.1f}), {sizes[chosen].mean():.2f} classes")  # fmt: skip
 
 
 def print_calibration(looked: Looked, codes: Array, names: list[str]) -> None:
@@ -260,7 +278,7 @@ def print_calibration(looked: Looked, codes: Array, names: list[str]) -> None:
              for low, high in pairwise(cuts)]  # fmt: skip
     right = ~looked.wrong
     for name, chosen in rows:
-        if chosen.sum() < 50:
+        if chosen.sum() < LEAST_PIXELS:
             continue
         own = right[chosen]
         groups = looked.group[chosen]

@@ -19,7 +19,7 @@ from geokd.errors import CallError, ChipError, SceneError
 from geokd.labels.cell_labels import CellDesign
 from geokd.labels.ground_truth import GroundTruth, check_class_raster, is_vector
 from geokd.legend.classes import NODATA, UNCLASSIFIED
-from geokd.maps.map_file import MapFile, class_names, count_cells, open_map
+from geokd.maps.map_file import MapFile, class_names, count_cells, file_hash, map_hash, open_map
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 
 _SURE = NormalDist().inv_cdf(0.975)
@@ -185,6 +185,9 @@ def _compared(source: MapFile, other: str, sample: str, points: _Points, design:
     first, second = points.first_right & used, points.other_right & used
     won, lost = (count(which)[present] for which in (first & ~second, second & ~first))
     units = units[present]
+    accuracy, other_accuracy = (_share(count(which)[present], units, weights, inside) for which in (first, second))
+    if inside is not None and design is not None and _maps_agree(source, other, design, won + lost, present):
+        inside[0] = units[0]  # all of that stratum is known: nobody alone is right there
     difference = paired_difference(won, lost, units, weights, inside)
     missing = 100 * areas[~present].sum() / areas.sum()
     if missing > 0:
@@ -196,8 +199,8 @@ def _compared(source: MapFile, other: str, sample: str, points: _Points, design:
         sample,
         int(units.sum()),
         left_out,
-        _share(count(first)[present], units, weights, inside),
-        _share(count(second)[present], units, weights, inside),
+        accuracy,
+        other_accuracy,
         difference,
         int(won.sum()),
         int(lost.sum()),
@@ -206,6 +209,14 @@ def _compared(source: MapFile, other: str, sample: str, points: _Points, design:
         _for_decision(difference, int(units.sum())),
         tuple(notes),
     )
+
+
+def _maps_agree(
+    source: MapFile, other: str, design: CellDesign, one_right: NDArray[np.int64], present: NDArray[np.bool_]
+) -> bool:
+    """Whether the first stratum is where just these two maps agree, and points there bear it out."""
+    drawn_for_them = design.against_sha256 != "" and design.against_sha256 == file_hash(other)
+    return bool(drawn_for_them and design.map_sha256 == map_hash(source) and present[0] and one_right[0] == 0)
 
 
 def _share(

@@ -1,4 +1,4 @@
-"""Maps of two dates, overlaid: the strata of a sample of change."""
+"""Two maps, overlaid: the strata of samples of change and of samples that compare maps."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,20 +15,24 @@ from geokd.labels.ground_truth import Pair, Shared, laid_over, pairs_with_raster
 from geokd.legend.classes import NODATA, UNCLASSIFIED, Legend, default_legend
 from geokd.maps.map_file import MapFile
 
+AGREEMENT = ["maps agree", "maps differ"]
+"""Strata of a sample for the comparison of two maps."""
+
 _MOST_CHANGES = 12
 _OTHER = "other_changes"
 
 
 @dataclass(frozen=True, eq=False)
 class PairedMaps(MapFile):
-    """Two maps on the grid of the first; codes are strata: each class that stays, each change from one to another.
+    """Two maps on the grid of the first; codes are strata, of pairs of their classes.
 
     Parameters
     ----------
     first : MapFile
     later : str
+        The other one.
     strata : dict of (int, int) to int
-        Stratum of each code of the first map and value of the later one.
+        Stratum of each code of the first map and value of the other one.
     """
 
     first: MapFile
@@ -120,3 +124,22 @@ def pair_maps(first: MapFile, later: str | Path, match: str | Path | None) -> Pa
         if kinds is not None
     }
     return PairedMaps(first.path, first.grid, default_legend(names), first.manifest, first, str(later), strata)
+
+
+def pair_against(first: MapFile, other: str | Path, match: str | Path | None) -> PairedMaps:
+    """Lay another map over one; the strata are the cells in which the two agree, and those in which they differ.
+
+    Raises
+    ------
+    CallError, SceneError
+        As :func:`mapped_change`, or if the maps differ nowhere.
+    """
+    change = mapped_change(first, other, match)
+    found = {(pair.code, pair.value): change.kinds(pair) for pair in change.pairs}
+    strata = {pair: int(kinds[0] != kinds[1]) for pair, kinds in found.items() if kinds is not None}
+    if 1 not in strata.values():
+        cells = sum(shared.cells for shared in change.pairs.values())
+        raise CallError(
+            f"{first.path} and {other} differ in none of the {cells:,} cells that both have mapped: neither is better"
+        )
+    return PairedMaps(first.path, first.grid, default_legend(AGREEMENT), first.manifest, first, str(other), strata)

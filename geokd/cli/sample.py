@@ -50,9 +50,14 @@ if TYPE_CHECKING:
     help="A map of a later date: the strata are the changes, and both dates are labelled.",
 )
 @click.option(
+    "--against",
+    metavar="OTHER_MAP",
+    help="Another map of the same date: four fifths of the points are drawn where the two differ.",
+)
+@click.option(
     "--match",
     metavar="FILE.csv",
-    help="Table with the columns map_class and reference_class (class of LATER_MAP), where names differ.",
+    help="Table with the columns map_class and reference_class (class of the other map), where names differ.",
 )
 @click.option(
     "--enlarge",
@@ -82,6 +87,8 @@ def sample(class_map: str, points: int | None, output: Path | None, as_json: boo
     if points is None and not goals:
         raise click.UsageError("Missing option '-n' / '--points'; or give a precision with --accuracy-within 3.")
     plan = None
+    if (plan_only or goals) and (choices["later"] or choices["against"]):
+        raise click.UsageError("Plans are for one map: with --later or --against, give the number of points with -n.")
     if plan_only or goals:
         plan = plan_sample(class_map, goals, points, PlanOptions(expected, choices["min_per_class"], minutes))
         echo(_planned(plan), err=not plan_only or as_json)
@@ -93,7 +100,7 @@ def sample(class_map: str, points: int | None, output: Path | None, as_json: boo
     assert points is not None
     assert output is not None
     drawn = draw(class_map, points, output, SampleOptions(**choices))
-    echo(_summary(drawn), err=True)
+    echo(_summary(drawn, by="four fifths where the maps differ" if choices["against"] else "by area"), err=True)
     if as_json:
         echo(json.dumps(drawn.to_json(), indent=2, allow_nan=False))
 
@@ -134,10 +141,10 @@ def _of_area(half_width: float | None) -> str:
     return f"{100 * half_width:,.0f} %" if half_width < 1 else "> 100 %"
 
 
-def _summary(drawn: "Sample") -> str:
+def _summary(drawn: "Sample", by: str) -> str:
     width = max(len(row.name) for row in drawn.strata)
     lines = [
-        f"{drawn.points:,} points written to {drawn.output}: by area, at least {drawn.min_per_class} in each"
+        f"{drawn.points:,} points written to {drawn.output}: {by}, at least {drawn.min_per_class} in each"
         f" class, seed {drawn.seed}" + (f"; {drawn.labelled:,} of them are labelled already" if drawn.labelled else ""),
         f"  {'class':<{width}} {'cells':>12} {'area ha':>14} {'points':>7}",
     ]

@@ -48,7 +48,9 @@ class CellDesign:
     seed : int or None
         Seed of the random draw; None for a review.
     strata : tuple of str
-        Names of the strata of a sample of change; empty where they are the classes.
+        Names of the strata of a sample of two maps; empty where they are the classes.
+    against_sha256 : str
+        Hash of the other map where the strata are whether two maps agree; else empty.
     """
 
     layer: CellLayer
@@ -59,6 +61,7 @@ class CellDesign:
     patch_px: int | None
     seed: int | None = None
     strata: tuple[str, ...] = ()
+    against_sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +117,8 @@ def read_cell_design(path: Path) -> CellDesign | None:
         drawn_from = tuple(str(c["name"]) for c in description.get("strata", ()))
         patch_px = int(design["patch_px"]) if "patch_px" in design else None
         seed = int(design["seed"]) if "seed" in design else None
-        return CellDesign(layer, str(design["map_sha256"]), names, cells, areas_ha, patch_px, seed, drawn_from)
+        other = str(design.get("against_sha256", ""))
+        return CellDesign(layer, str(design["map_sha256"]), names, cells, areas_ha, patch_px, seed, drawn_from, other)
     except (sqlite3.Error, KeyError, ValueError, TypeError) as error:
         raise ChipError(f"the classes of the cells in {path} cannot be read: {error}") from error
 
@@ -131,12 +135,12 @@ def labelled_cells(path: Path) -> int:
     if design is None:
         return 0
     touched = f"{FIELD} IS NOT NULL"
-    if design.strata:
-        touched += f" OR {FIELD_LATER} IS NOT NULL"
     if design.layer == "review":
         touched = f"{LOOKED_AT} OR {FIELD} IS NOT {MAPPED}"
     try:
         with database_read(path) as database:
+            if any(column[1] == FIELD_LATER for column in database.execute(f"PRAGMA table_info({design.layer})")):
+                touched += f" OR {FIELD_LATER} IS NOT NULL"
             ((count,),) = database.execute(
                 f"SELECT count(*) FROM {design.layer} WHERE {touched} OR coalesce(note, '') <> ''"
             )

@@ -265,7 +265,12 @@ class MapUsed(Record):
 
 def map_hash(class_map: MapFile) -> str:
     """SHA-256 of a map's file, hexadecimal; empty if it is not a regular file."""
-    path = Path(class_map.path)
+    return file_hash(class_map.path)
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of any file, as :func:`map_hash`."""
+    path = Path(path)
     if not path.is_file():
         return ""
     with path.open("rb") as file:

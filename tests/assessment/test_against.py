@@ -144,6 +144,48 @@ def test_what_cannot_be_compared(class_map: Path, tmp_path: Path) -> None:
     assert told["difference"]["estimate"] == 0
 
 
+def test_a_sample_drawn_where_two_maps_differ(class_map: Path, tmp_path: Path) -> None:
+    """Of 100 points 80 would lie where the maps differ; these are 60 cells, and all of them are drawn."""
+    other, path = write_map(tmp_path / "b.tif", worse(CODES)), tmp_path / "s.gpkg"
+    drawn = geokd.sample(class_map, 100, path, geokd.SampleOptions(against=other, min_per_class=2))
+    assert [(row.name, row.cells, row.points) for row in drawn.strata] == [
+        ("maps_agree", 330, 40),
+        ("maps_differ", 60, 60),
+    ]
+    with pytest.raises(CallError, match="already"):
+        geokd.sample(class_map, 50, path, geokd.SampleOptions(against=other))
+    label(path, CODES)
+    with pytest.raises(CallError, match="holds 100 labelled points"):
+        geokd.sample(class_map, 50, path, geokd.SampleOptions(against=other, overwrite=True))
+    compared = geokd.compare_maps(class_map, path, other)
+    assert compared.difference.estimate == pytest.approx(60 / 390)
+    assert compared.difference.high - compared.difference.low < 1e-6
+    assert compared.accuracy is not None
+    assert compared.accuracy.estimate == 1
+    assert compared.notes == ()
+    assert geokd.assess(class_map, path).to_json()["overall_accuracy"]["estimate"] == 1
+    plain = geokd.compare_maps(class_map, sampled(class_map, tmp_path / "p.gpkg", 100), other)
+    assert plain.difference.high - plain.difference.low > 0.02
+
+
+def test_samples_of_two_maps_that_cannot_be_drawn(class_map: Path, tmp_path: Path) -> None:
+    other, path = write_map(tmp_path / "b.tif", worse(CODES)), tmp_path / "s.gpkg"
+    with pytest.raises(CallError, match="differ in none of the 390 cells that both have mapped: neither is better"):
+        geokd.sample(class_map, 40, path, geokd.SampleOptions(against=class_map))
+    with pytest.raises(CallError, match="for change .later. or for comparing two maps .against."):
+        geokd.SampleOptions(against=other, later=other)
+    geokd.sample(class_map, 40, path, geokd.SampleOptions(against=other))
+    with pytest.raises(CallError, match="is a sample of two maps, which cannot be enlarged"):
+        geokd.sample(class_map, 80, tmp_path / "t.gpkg", geokd.SampleOptions(enlarge=path))
+    call = ["sample", str(class_map), "-o", str(tmp_path / "t.gpkg"), "--against", str(other)]
+    refused = CliRunner().invoke(main, [*call, "--accuracy-within", "3"])
+    assert refused.exit_code == 2
+    assert "with --later or --against, give the number of points with -n" in refused.stderr
+    done = CliRunner().invoke(main, [*call, "-n", "50"])
+    assert "50 points written to" in done.stderr
+    assert "four fifths where the maps differ, at least 12 in each" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("weights", "won", "lost", "units"),
     [
@@ -169,6 +211,21 @@ def test_intervals_of_differences_cover_the_truth(
         plain += abs(found.estimate - truth) <= 1.96 * found.standard_error
     assert held / repeats >= 0.935, (held, plain)
     assert held >= plain - 20
+
+
+def test_where_maps_agree_nothing_is_left_to_chance() -> None:
+    """One fifth of 100 points where maps agree on 90 % of the area, the others where they differ."""
+    draws, weights, units, repeats = np.random.default_rng(5), np.array([0.9, 0.1]), np.array([20, 80]), 1000
+    held, widths = 0, []
+    for _ in range(repeats):
+        won, lost, _ = draws.multinomial(80, [0.45, 0.3, 0.25])
+        counts = np.array([0, won]), np.array([0, lost])
+        found = paired_difference(*counts, units, weights, np.array([20, 1_000_000]))
+        held += found.low <= 0.1 * (0.45 - 0.3) <= found.high
+        plain = paired_difference(*counts, units, weights, np.array([9_000_000, 1_000_000]))
+        widths.append((found.high - found.low) / (plain.high - plain.low))
+    assert 0.935 <= held / repeats <= 0.97
+    assert np.mean(widths) < 0.25
 
 
 def test_the_number_for_a_decision_finds_the_difference_in_four_of_five_samples() -> None:

@@ -89,7 +89,7 @@ def test_what_cannot_be_told(maps: tuple[Path, Path], tmp_path: Path) -> None:
     geokd.sample(first, 60, sample, geokd.SampleOptions(later=later))
     with pytest.raises(ChipError, match="labelled for both dates"):
         geokd.assess_change(first, sample, later)
-    with pytest.raises(CallError, match="sample of change, which cannot be enlarged"):
+    with pytest.raises(CallError, match="sample of two maps, which cannot be enlarged"):
         geokd.sample(first, 90, tmp_path / "t.gpkg", geokd.SampleOptions(enlarge=sample))
     with pytest.raises(CallError, match="cannot be enlarged"):
         geokd.SampleOptions(enlarge=sample, later=later)

@@ -85,7 +85,7 @@ def read_former(path: Path, source: MapFile) -> FormerSample:
     if design is None or design.layer != "sample" or design.seed is None:
         raise CallError(f"{path} was not drawn with geokd sample, so it cannot be enlarged")
     if design.strata:
-        raise CallError(f"{path} is a sample of change, which cannot be enlarged; draw a new one with more points")
+        raise CallError(f"{path} is a sample of two maps, which cannot be enlarged; draw a new one with more points")
     if design.map_sha256 != map_hash(source):
         raise CallError(f"{path} was drawn from another map than {source.path}; name that map, or draw a new sample")
     layer = read_layer(path, source.grid, FIELD, "note", "stratum", points=True).in_parts()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.assessment.pairing import PairedMaps, pair_maps
+from geokd.assessment.pairing import PairedMaps, pair_against, pair_maps
 from geokd.assessment.samples.enlarging import read_former
 from geokd.assessment.samples.sampling import LEAST, Draw, allocate, usual_least
 from geokd.commit import staged
@@ -18,8 +18,12 @@ from geokd.labels.cell_names import FIELD, FIELD_LATER
 from geokd.labels.cell_points import CellForm, CellPoints, Column, complete, write_cell_points
 from geokd.labels.scene_pictures import picture_cells
 from geokd.legend.classes import NODATA
-from geokd.maps.map_file import MapFile, MapUsed, Strata, count_cells, map_hash, open_map
+from geokd.maps.map_file import MapFile, MapUsed, Strata, count_cells, file_hash, map_hash, open_map
 
+_WHERE_MAPS_AGREE, _WHERE_MAPS_DIFFER = (
+    0.2,
+    0.8,
+)  # of the points; the difference shows in the latter
 _DESCRIPTION = "Cells of a land-use map, drawn at random in each of its classes, to be labelled for geokd assess"
 
 
@@ -37,8 +41,12 @@ class SampleOptions(Checked):
         The scene that the map was made from, for the pictures. None: the path in the map's manifest.
     later : path or None
         A map of a later date: the strata are the changes between the two maps, and both dates are labelled.
+    against : path or None
+        Another map of the same date: the strata are the cells in which the two maps agree and those in which they
+        differ. Four fifths of the points are drawn in the latter.
     match : path or None
-        For `later`, a CSV file with the columns map_class and reference_class; the latter has the later map's classes.
+        For `later` and `against`, a CSV file with the columns map_class and reference_class; the latter has the other
+        map's classes.
     enlarge : path or None
         A sample of the same map, drawn with fewer points, whose cells, labels and seed are kept.
     overwrite : bool
@@ -54,6 +62,7 @@ class SampleOptions(Checked):
     min_per_class: int | None = None
     scene: str | None = None
     later: str | Path | None = None
+    against: str | Path | None = None
     match: str | Path | None = None
     enlarge: str | Path | None = None
     overwrite: bool = False
@@ -66,8 +75,10 @@ class SampleOptions(Checked):
             problems.append(
                 f"{self.min_per_class} points per class are too few to estimate a variance; take {LEAST} or more"
             )
-        if self.later is not None and self.enlarge is not None:
-            problems.append("a sample of change cannot be enlarged; draw a new one with more points")
+        if self.later is not None and self.against is not None:
+            problems.append("a sample is for change (later) or for comparing two maps (against); draw one of each")
+        if self.enlarge is not None and (self.later is not None or self.against is not None):
+            problems.append("a sample of two maps cannot be enlarged; draw a new one with more points")
         return problems
 
 
@@ -131,24 +142,31 @@ def sample(class_map: str | Path, points: int, output: str | Path, options: Samp
     source = open_map(class_map)
     if options.later is not None:
         source = pair_maps(source, options.later, options.match)
+    elif options.against is not None:
+        source = pair_against(source, options.against, options.match)
     strata = count_cells(source)
     least = options.min_per_class
     if least is None:
         least = usual_least(points, max(int((strata.cells > 0).sum()), 1))
     former = None if options.enlarge is None else read_former(Path(options.enlarge), source)
     seed = options.seed if former is None else former.seed
-    units = _allocated(source, strata, points, least if former is None else np.maximum(former.units, least))
+    shares = strata.areas_ha if options.against is None else np.array([_WHERE_MAPS_AGREE, _WHERE_MAPS_DIFFER])
+    units = _allocated(source, strata, shares, points, least if former is None else np.maximum(former.units, least))
     with staged(path.parent, [path.name], overwrite=options.overwrite) as folder:
         rows, cols, codes = _drawn(source, units, seed)
         pictures, notes = picture_cells(source, options.scene, rows, cols)
         digest = map_hash(source)
         design = {"map": Path(source.path).name, "map_sha256": digest, "seed": str(seed)}
-        design |= {"allocation": f"by area, at least {least} points in each class"}
-        design |= {"draw": "random cells of each class, without replacement, probability proportional to area"}
+        by = "by area" if options.against is None else "four fifths where the maps differ"
+        each = "class" if options.against is None else "stratum"
+        design |= {"allocation": f"{by}, at least {least} points in each {each}"}
+        design |= {"draw": f"random cells of each {each}, without replacement, probability proportional to area"}
+        if options.against is not None:
+            design |= {"against": Path(options.against).name, "against_sha256": file_hash(options.against)}
         paired = isinstance(source, PairedMaps)
-        qml = sample_qml(source.offered, source.cell_size, two_dates=paired)
+        qml = sample_qml(source.offered, source.cell_size, two_dates=options.later is not None)
         form = CellForm("sample", _DESCRIPTION, qml, strata, design, source.offered if paired else None)
-        columns = _columns(codes, pictures, two_dates=paired)
+        columns = _columns(codes, pictures, two_dates=options.later is not None)
         if former is not None:
             columns[FIELD], columns["note"] = former.columns(rows, cols)
         write_cell_points(CellPoints(rows, cols, codes, columns), source, form, folder / path.name)
@@ -201,8 +219,10 @@ def _columns(codes: NDArray[np.int64], pictures: list[str], *, two_dates: bool) 
     }
 
 
-def _allocated(class_map: MapFile, strata: Strata, points: int, least: int | NDArray[np.int64]) -> NDArray[np.int64]:
-    """Allocate the points to the classes. `least` is for all classes alike, or for each.
+def _allocated(
+    class_map: MapFile, strata: Strata, shares: NDArray[np.float64], points: int, least: int | NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Allocate the points to the strata by `shares` (K,). `least` is for all strata alike, or for each.
 
     Raises
     ------
@@ -223,7 +243,7 @@ def _allocated(class_map: MapFile, strata: Strata, points: int, least: int | NDA
             f"{points} points are too few for at least {least} of each of the {classes} classes; take"
             f" {lowest} or more" + (f", or lower --min-per-class to {LEAST} or more" if np.max(least) > LEAST else "")
         )
-    return allocate(strata.cells, strata.areas_ha, points, least)
+    return allocate(strata.cells, shares, points, least)
 
 
 def _drawn(
