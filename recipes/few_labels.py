@@ -27,6 +27,7 @@ from rasterio.features import rasterize
 from torch.nn import functional as F
 
 import geokd
+from geokd.model.bundle import load_bundle, resolve_model
 from geokd.progress import to_stderr
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.network import DenseNetwork
@@ -165,7 +166,8 @@ def recipe_of(row: Row, draw: int) -> DenseRecipe:
     """Return the recipe of sample-scenes.toml for the six kinds of land."""
     changes = ["student.epochs=4", "student.epoch_steps=20", f"student.initial_weights={row.initial_weights}"]
     recipe = load_dense_recipe(RECIPE, [*changes, f"student.learning_rate={row.rate}", f"seed={draw}"])
-    rules = tuple(RuleRecipe(name, (kind,) if kind else ()) for name, kind in OF_TEACHER.items())
+    legend = load_bundle(resolve_model(TEACHER)).legend
+    rules = tuple(RuleRecipe(one.title, tuple(filter(None, [OF_TEACHER[one.name]]))) for one in legend)
     classes = tuple(ClassRecipe(kind) for kind in KINDS)
     return replace(recipe, classes=classes, rules=rules if row.answers else ())
 

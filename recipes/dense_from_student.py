@@ -1,0 +1,111 @@
+"""Train a dense student with the answers of another: `sentinel2-landuse-fp32`, which sees the near infrared.
+
+    python recipes/dense_from_student.py RECIPE.toml OUTPUT [--labels FOLDER] [--marsh] [--set KEY=VALUE ...]
+
+GEOKD_DATA holds the chips and scenes of Sentinel-2. Labels are the student's probabilities, made once; a chip of a
+sheet is extended with its mirror images, so that none sees its neighbour on the sheet. With --marsh they are changed
+by the rule of recipes/marsh_rule.py. OUTPUT gets labels, run and bundles.
+"""
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from marsh_rule import TEACHER, answers, at_surface, by_rule
+from numpy.typing import NDArray
+from round_dense import as_bytes, read
+
+from geokd.model.bundle import Bundle, load_bundle, resolve_model
+from geokd.progress import to_stderr
+from geokd.training.dense.data import read_dense_data
+from geokd.training.dense.recipe import UseTeacherRecipe
+from geokd.training.dense.training import train_dense_on
+from geokd.training.export import export
+from geokd.training.quantisation import open_graph
+from geokd.training.recipe_file import load_dense_recipe
+
+SOURCES = (  # file, share, side of chips, top of atmosphere or not
+    ("chips_s2/s2_l2a_chips_10m_b04b03b02b08.tif", 0.65, 64, False),
+    ("scenes/s2_l2a_thailand_2020-02-23_10m.tif", 0.15, 0, False),
+    ("scenes/s2_l1c_brandenburg_2017-02-16_10m.tif", 0.2, 0, True),
+)
+MARGIN_PX = 32
+STEPS_OF_ONE = 250
+
+
+def main() -> None:
+    """Label, train, export."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--labels", type=Path, help="folder of the labels; default: OUTPUT")
+    parser.add_argument("--marsh", action="store_true", help="wetland by a rule")
+    parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE")
+    call = parser.parse_args()
+    folder = (call.labels or call.output).resolve()
+    for made in (call.output, folder):
+        made.mkdir(parents=True, exist_ok=True)
+    bundle, table = load_bundle(resolve_model(TEACHER)), ""
+    for name, share, side, top in SOURCES:
+        scene = Path(os.environ["GEOKD_DATA"]) / name
+        labels = folder / Path(name).name
+        if not labels.is_file():
+            write_labels(bundle, scene, labels, side, marsh=call.marsh, top=top)
+        values = "top of atmosphere" if top else "surface reflectance"
+        table += f'[[source]]\nscene = "{scene}"\nlabels = "{labels}"\nkind = "shares"\nshare = {share}\n'
+        table += f'chips_px = {side}\nvalues = "{values}"\n' + ("value_scale = 10\n" if side else "")
+    (call.output / "scenes.toml").write_text(table, encoding="utf-8")
+    recipe = load_dense_recipe(call.recipe, call.changes)
+    recipe = replace(recipe, rules=(), use_teacher=UseTeacherRecipe())
+    data = read_dense_data(call.output / "scenes.toml", recipe, to_stderr)
+    run = call.output / "run"
+    train_dense_on(data, run, recipe, resume=(run / "run.json").is_file())
+    print(export(run, overwrite=True).fp32)
+
+
+def write_labels(bundle: Bundle, scene: Path, labels: Path, chips_px: int, *, marsh: bool, top: bool) -> None:
+    """Write the teacher's probabilities of a scene, or of each chip of a sheet on its own (`chips_px` above 0)."""
+    reflectance, names = read(scene, bundle.contract), bundle.legend.names
+    shares = of_chips(bundle, reflectance, chips_px) if chips_px else answers(bundle, reflectance)
+    if marsh:
+        wet = by_rule(shares, at_surface(bundle, reflectance) if top else reflectance, names)
+        shares[:, wet] = 0
+        shares[names.index("Wetland"), wet] = 1
+        print(f"{scene.name}: {wet.sum():,} pixels become wetland")
+    with rasterio.open(scene) as dataset:
+        profile = dataset.profile | {"count": len(names), "dtype": "uint8", "nodata": None, "compress": "ZSTD"}
+    with rasterio.open(labels, "w", **profile) as dataset:
+        dataset.write(np.rint(STEPS_OF_ONE * shares).astype(np.uint8))
+        dataset.descriptions = names
+        dataset.scales = (1 / STEPS_OF_ONE,) * len(names)
+
+
+def of_chips(bundle: Bundle, reflectance: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Return probabilities, float32 (classes, rows, cols), of chips that lie side by side but not on the ground."""
+    run, wide = open_graph(bundle.graph), side + 2 * MARGIN_PX
+    across = bundle.contract.patch_px // wide
+    pixels = as_bytes(reflectance, bundle.contract)
+    shares = np.zeros((len(bundle.legend), *pixels.shape[1:]), np.float32)
+    corners = [(r, c) for r in range(0, pixels.shape[1], side) for c in range(0, pixels.shape[2], side)]
+    margins = ((0, 0), (MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX))
+    for first in range(0, len(corners), across**2):
+        patch = np.zeros((len(pixels), across * wide, across * wide), np.uint8)
+        places = [divmod(place, across) for place in range(across**2)]
+        batch = list(zip(corners[first : first + across**2], places, strict=False))
+        for (row, col), (down, right) in batch:
+            chip = np.pad(pixels[:, row : row + side, col : col + side], margins, mode="symmetric")
+            patch[:, down * wide : (down + 1) * wide, right * wide : (right + 1) * wide] = chip
+        logits = run(patch[np.newaxis])[0] / bundle.temperature
+        exact = np.exp(logits - logits.max(axis=0))
+        exact /= exact.sum(axis=0)
+        for (row, col), (down, right) in batch:
+            top, left = down * wide + MARGIN_PX, right * wide + MARGIN_PX
+            shares[:, row : row + side, col : col + side] = exact[:, top : top + side, left : left + side]
+    return shares
+
+
+if __name__ == "__main__":
+    main()
