@@ -104,7 +104,9 @@ def test_an_area_is_judged_as_the_part_of_the_whole(model: Path, labels: Path, t
         (whole,) = plan_jobs([scene], model, tmp_path, ClassifyOptions(stride_px=stride, bidx=(1, 2, 3)))
         expected = make_map(whole).class_map.codes[job.part.slices]
         made = _map_of(pixels_seen, valid, job, tmp_path / "changed.tif")
-        within = job.area.holds(job.patches.cell_grid, *job.part.slices) if job.area else None
+        assert job.area is not None
+        within = job.area.holds(job.patches.cell_grid, *job.part.slices)
+        assert within is not None
         np.testing.assert_array_equal(made.codes, np.where(within, expected, 255))
         figures = robustness(scene, model, tmp_path / f"out{stride}", options, against)
         assert sum(figures.maps["haze"].cells.values()) <= within.sum() * 3

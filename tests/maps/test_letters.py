@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import ImageFont, features
 
 from geokd.legend.classes import default_legend
 from geokd.maps.pages import panels
@@ -33,7 +34,7 @@ def test_any_font_file_of_the_machine_may_be_taken(tmp_path: Path, monkeypatch: 
     """A broken font file among them does no harm."""
     if not panels._fonts():
         pytest.skip("this machine has no other font")
-    shutil.copy(panels.ImageFont.truetype(panels._fonts()[0], 22).path, tmp_path / "Some-Regular.ttf")
+    shutil.copy(ImageFont.truetype(panels._fonts()[0], 22).path, tmp_path / "Some-Regular.ttf")
     (tmp_path / "A-Regular.otf").write_bytes(b"no font")
     monkeypatch.setattr(panels, "_FONT_FOLDERS", (str(tmp_path), str(tmp_path / "missing")))
     monkeypatch.setattr(panels, "_fonts", tuple)
@@ -44,6 +45,6 @@ def test_any_font_file_of_the_machine_may_be_taken(tmp_path: Path, monkeypatch: 
 
 
 def test_letters_that_join_need_shaping(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(panels.features, "check", lambda name: False)
+    monkeypatch.setattr(features, "check", lambda name: False)
     assert panels._font_of.__wrapped__("غابة") is None
     assert panels._font_of.__wrapped__("वन") is None

@@ -405,6 +405,7 @@ def test_bands_of_different_scale_give_the_map_of_their_reflectance(
 ) -> None:
     made = mapped(differently_scaled(tmp_path, form), model, tmp_path / "out")
     assert same_map(made, plain)
+    assert made.manifest.options is not None
     assert made.manifest.options.value_scale == pytest.approx((1, 0.5, 0.25))
     assert made.manifest.options.value_offset == pytest.approx((-1000, 0, -25))
     note = "DN x 1 - 1000 in B04, DN x 0.5 + 0 in B03, DN x 0.25 - 25 in B02, "
@@ -418,6 +419,7 @@ def test_a_landsat_product_of_different_scales(tmp_path: Path, model: Path) -> N
     (metadata,) = product.glob("*_MTL.txt")
     metadata.write_text(metadata.read_text().replace("MULT_BAND_3 = 2.75e-05", "MULT_BAND_3 = 5.5e-05"))
     made = mapped(product, model, tmp_path / "out", resample_m=10)
+    assert made.manifest.options is not None
     assert made.manifest.options.value_scale == pytest.approx((0.275, 0.55, 0.275))
     assert made.manifest.options.value_offset == pytest.approx(-2000)
 
