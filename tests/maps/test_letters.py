@@ -34,7 +34,7 @@ def test_any_font_file_of_the_machine_may_be_taken(tmp_path: Path, monkeypatch: 
     """A broken font file among them does no harm."""
     if not panels._fonts():
         pytest.skip("this machine has no other font")
-    shutil.copy(ImageFont.truetype(panels._fonts()[0], 22).path, tmp_path / "Some-Regular.ttf")
+    shutil.copy(str(ImageFont.truetype(panels._fonts()[0], 22).path), tmp_path / "Some-Regular.ttf")
     (tmp_path / "A-Regular.otf").write_bytes(b"no font")
     monkeypatch.setattr(panels, "_FONT_FOLDERS", (str(tmp_path), str(tmp_path / "missing")))
     monkeypatch.setattr(panels, "_fonts", tuple)
