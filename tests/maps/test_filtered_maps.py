@@ -206,7 +206,7 @@ def test_wrong_calls() -> None:
     with pytest.raises(CallError) as caught:
         ClassifyOptions(smooth_cells=4, min_area_ha=-1, simplify_m=float("nan"))
     assert "a window of 4 cells cannot smooth" in str(caught.value)
-    assert "the least area of -1 ha must be 0 or more" in str(caught.value)
+    assert "the minimum area of -1 ha must be 0 or more" in str(caught.value)
     assert "the simplification of nan m must be 0 or more" in str(caught.value)
     with pytest.raises(CallError, match="take an odd number from 1 to 99"):
         ClassifyOptions(smooth_cells=101)
