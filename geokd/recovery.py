@@ -143,17 +143,19 @@ def _settle_claim(folder: Path, place: Path, file: FileIO, names: list[str]) -> 
     remove_claim(place)
     if done:
         what = named(sorted(name for name in outputs if not name.startswith(".")), _MOST_NAMED)
-        _LOG.warning("Warning: an earlier run (%s) was cut off %s", owner, done.format(folder=folder, what=what))
+        _LOG.warning("Warning: an earlier run (%s) was interrupted %s", owner, done.format(folder=folder, what=what))
 
 
 def _what_is_done(place: Path) -> str:
     """Return the end of the sentence on what a claim left and how it is handled; empty if it left nothing."""
     if (place / MOVES).exists():
-        return "while its outputs ({what}) were moved into {folder}: they are removed, and the files of before are back"
+        return (
+            "while its outputs ({what}) were moved into {folder}: they are removed, and the previous files are restored"
+        )
     if any(path.is_file() for path in (place / OLD).rglob("*")):
-        return "when its outputs ({what}) were all in {folder}: they are kept, and the files of before are removed"
+        return "after its outputs ({what}) were in {folder}: they are kept, and the previous files are removed"
     if any(path.is_file() for path in (place / NEW).rglob("*")):
-        return "while it wrote its outputs ({what}) for {folder}: they are removed, all other files are as they were"
+        return "while it wrote its outputs ({what}) for {folder}: they are removed, other files are unchanged"
     return ""
 
 
@@ -199,7 +201,7 @@ def move(moves: Sequence[tuple[Path, Path]], root: Path) -> None:
     OSError
         If one cannot be moved.
     """
-    folders = {folder for _, target in moves for folder in target.parents if folder.is_relative_to(root)}
+    folders = sorted({folder for _, target in moves for folder in target.parents if folder.is_relative_to(root)})
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     put_folders_on_disk(folders)

@@ -194,19 +194,19 @@ def test_what_was_done_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFix
         settle(folder)
         assert len(caplog.messages) <= 1
         for message in caplog.messages:
-            beginning, _, end = message.partition(") was cut off ")
+            beginning, _, end = message.partition(") was interrupted ")
             assert beginning.startswith("Warning: an earlier run (process ")
             assert str(folder) in end
             end = end.replace(str(folder), "FOLDER")
-            assert ("of before are removed" in end) == (left(folder) == NEW)
+            assert ("previous files are removed" in end) == (left(folder) == NEW)
             said += [end] if said[-1:] != [end] else []
         if not killed:
             break
     what = "its outputs (a.tif, a.tif.aux.xml, b, c and 3 more)"
     assert said == [
-        f"while it wrote {what} for FOLDER: they are removed, all other files are as they were",
-        f"while {what} were moved into FOLDER: they are removed, and the files of before are back",
-        f"when {what} were all in FOLDER: they are kept, and the files of before are removed",
+        f"while it wrote {what} for FOLDER: they are removed, other files are unchanged",
+        f"while {what} were moved into FOLDER: they are removed, and the previous files are restored",
+        f"after {what} were in FOLDER: they are kept, and the previous files are removed",
     ]
 
 
