@@ -9,6 +9,7 @@ by the rule of recipes/marsh_rule.py. OUTPUT gets labels, run and bundles.
 
 import argparse
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,26 +86,36 @@ def write_labels(bundle: Bundle, scene: Path, labels: Path, chips_px: int, *, ma
 
 def of_chips(bundle: Bundle, reflectance: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     """Return probabilities, float32 (classes, rows, cols), of chips that lie side by side but not on the ground."""
-    run, wide = open_graph(bundle.graph), side + 2 * MARGIN_PX
-    across = bundle.contract.patch_px // wide
     pixels = as_bytes(reflectance, bundle.contract)
     shares = np.zeros((len(bundle.legend), *pixels.shape[1:]), np.float32)
-    corners = [(r, c) for r in range(0, pixels.shape[1], side) for c in range(0, pixels.shape[2], side)]
-    margins = ((0, 0), (MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX))
-    for first in range(0, len(corners), across**2):
-        patch = np.zeros((len(pixels), across * wide, across * wide), np.uint8)
-        places = [divmod(place, across) for place in range(across**2)]
-        batch = list(zip(corners[first : first + across**2], places, strict=False))
-        for (row, col), (down, right) in batch:
-            chip = np.pad(pixels[:, row : row + side, col : col + side], margins, mode="symmetric")
-            patch[:, down * wide : (down + 1) * wide, right * wide : (right + 1) * wide] = chip
-        logits = run(patch[np.newaxis])[0] / bundle.temperature
-        exact = np.exp(logits - logits.max(axis=0))
-        exact /= exact.sum(axis=0)
-        for (row, col), (down, right) in batch:
-            top, left = down * wide + MARGIN_PX, right * wide + MARGIN_PX
-            shares[:, row : row + side, col : col + side] = exact[:, top : top + side, left : left + side]
+    places = [
+        (slice(None), slice(row, row + side), slice(col, col + side))
+        for row in range(0, pixels.shape[1], side)
+        for col in range(0, pixels.shape[2], side)
+    ]
+    for place, found in zip(places, chip_shares(bundle, [pixels[place] for place in places]), strict=True):
+        shares[place] = found
     return shares
+
+
+def chip_shares(bundle: Bundle, chips: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
+    """Yield probabilities, float32 (classes, side, side), of chips, uint8 (bands, side, side)."""
+    run, side = open_graph(bundle.graph), chips[0].shape[1]
+    wide = side + 2 * MARGIN_PX
+    across = bundle.contract.patch_px // wide
+    margins = ((0, 0), (MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX))
+    for first in range(0, len(chips), across**2):
+        batch = chips[first : first + across**2]
+        patch = np.zeros((len(chips[0]), bundle.contract.patch_px, bundle.contract.patch_px), np.uint8)
+        corners = [(wide * (n // across), wide * (n % across)) for n in range(len(batch))]
+        for chip, (row, col) in zip(batch, corners, strict=True):
+            patch[:, row : row + wide, col : col + wide] = np.pad(chip, margins, mode="symmetric")
+        logits = run(patch[np.newaxis])[0] / bundle.temperature
+        shares = np.exp(logits - logits.max(axis=0))
+        shares /= shares.sum(axis=0)
+        for row, col in corners:
+            inside = slice(row + MARGIN_PX, row + MARGIN_PX + side), slice(col + MARGIN_PX, col + MARGIN_PX + side)
+            yield shares[:, inside[0], inside[1]]
 
 
 if __name__ == "__main__":

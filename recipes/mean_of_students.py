@@ -57,7 +57,7 @@ def mean_graph(graphs: list[bytes]) -> bytes:
         if values[0].dtype.kind == "f":
             mean = np.mean([value.astype(np.float64) for value in values], axis=0).astype(values[0].dtype)
             tensors[0].CopyFrom(numpy_helper.from_array(mean, tensors[0].name))
-    return models[0].SerializeToString()
+    return bytes(models[0].SerializeToString())
 
 
 def fitted_temperature(bundle: Bundle, labels: Path, *, probable: bool) -> float:
