@@ -50,7 +50,7 @@ def try_to_read(path: Path, layer: str) -> None:
     if not ended:
         raise ChipError(
             f"{path} holds a view that takes more than {CPU_SECONDS} s of processor time or {MOST_GIB} GiB to read;"
-            " copy the layer that is wanted out of it by ogr2ogr"
+            " copy the layer that you need into a file of its own with ogr2ogr"
         )
 
 

@@ -133,10 +133,10 @@ def _check_proj() -> None:
 
 
 def _settings() -> dict[str, int]:
-    """Return settings of GDAL's, unless the user said otherwise.
+    """Return settings of GDAL, except those that the user has set.
 
-    By itself GDAL would wait for servers for ever, and unpack each tile of JPEG 2000 with as many threads as there are
-    cores, though there are as many workers.
+    GDAL's own defaults set no limit on waiting for servers, and decode each JPEG 2000 tile with one thread per core,
+    which are too many: each worker decodes, too.
     """
     limits = {
         "GDAL_NUM_THREADS": 1,

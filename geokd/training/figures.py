@@ -49,7 +49,7 @@ class Remembered(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics(Record):
-    """What a run came to; no teacher of labels alone, no student of a run for its teacher."""
+    """Figures of a run's networks: no teacher with labels alone, no student if only the teacher was trained."""
 
     teacher: NetworkFigures | None
     student: NetworkFigures | None
@@ -77,6 +77,10 @@ def judged(
         Of its initial weights.
     temperature : float, optional
         Default: the one that calibrates these logits.
+
+    Returns
+    -------
+    NetworkFigures
     """
     confusion = confusion_matrix(truth, logits.argmax(1), len(legend))
     temperature = fit_temperature(logits, truth) if temperature is None else temperature
@@ -95,6 +99,6 @@ def judged(
 
 
 def in_words(figures: NetworkFigures, what: str) -> str:
-    """Say how many of n things of a kind are right."""
+    """Return accuracy, n and interval in words; the bracket of the interval is left open for the caller's additions."""
     low, high = figures.interval_95
     return f"{100 * figures.accuracy:.2f} % of {figures.n:,} {what} (95 % interval {100 * low:.2f}-{100 * high:.2f} %"
