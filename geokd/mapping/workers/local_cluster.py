@@ -19,6 +19,8 @@ _SETTINGS = {
     "distributed.scheduler.allowed-failures": _DEATHS - 1,
     "distributed.scheduler.work-stealing": False,
     "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "2s",  # 20 ms by default, which takes 6 % of a core from the workers
+    "distributed.admin.system-monitor.interval": "5s",
     "distributed.worker.use-file-locking": False,
     "distributed.nanny.pre-spawn-environ": {},
 }
