@@ -81,10 +81,10 @@ def ablate(
     resume: bool,
     as_json: bool,
 ) -> None:
-    """Train students on CHIPS with several losses and compare them: whether distillation improves the student.
+    """Train students on CHIPS with several losses, to find out whether distillation improves them.
 
-    Runs of one seed differ only in the loss. A table and its interpretation go to stdout; ablation.json and
-    ablation.png, with all runs, to the output folder.
+    Runs of one seed differ only in the loss. A table and its interpretation are written to stdout, ablation.json and
+    ablation.png to the output folder, with all runs.
     """
     from geokd.training.ablation.ablate import ablate as run_ablation
     from geokd.training.ablation.options import LOSSES, AblationOptions

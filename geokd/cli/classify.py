@@ -75,16 +75,16 @@ def classify(
     A scene is a Sentinel-2 product (.SAFE folder or .zip), a Landsat product (folder or .tar), a folder of band files,
     a STAC item, or anything GDAL opens, such as a GeoTIFF.
 
-    Writes <scene>_landuse.tif (classes), .qml (QGIS style), .gpkg (polygons), .png (preview), .json (manifest: model,
-    options, areas, timings) and .stac.json (STAC item), and <scene>_confidence.tif (percent). All scenes are checked
-    before the first is mapped.
+    Writes <scene>_landuse.tif (classes), .qml (QGIS style), .gpkg (polygons), .png (scene beside map), .json (manifest:
+    model, options, areas, timings) and .stac.json (STAC item), <scene>_confidence.tif (percent), <scene>_summary.csv
+    (areas) and <scene>_thumbnail.png. All scenes are checked before the first is mapped.
 
-    Finished parts are kept until the map is written: --resume continues after a crash, a full disk or Ctrl-C.
+    Finished parts are kept until the map is written. After a crash, a full disk or Ctrl-C, --resume continues.
 
     With --report, <scene>_report.html shows the map and its figures in a browser; for several scenes, index.html links
     the reports.
 
-    With --json, the content of the .json file goes to stdout, one line per scene.
+    With --json, the content of the .json file is written to stdout, one line per scene.
     """
     from geokd.mapping.many import plan_call, run_call
     from geokd.mapping.options import ClassifyOptions

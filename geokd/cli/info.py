@@ -32,7 +32,7 @@ from geokd.cli.talk import echo
 @o.workers_option
 @o.json_option
 def info(path: str, model: str | None, as_json: bool, **choices: Any) -> None:
-    """Describe a model or a scene, or what mapping the scene with a model would take, without doing it."""
+    """Describe a scene or a model. With --model, estimate what mapping the scene takes; nothing is mapped."""
     from geokd.mapping.info import info as describe
     from geokd.mapping.options import ClassifyOptions
 

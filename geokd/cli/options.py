@@ -116,7 +116,9 @@ aoi_option = click.option(
     help="Area of interest: polygons of any vector file, in any coordinate system; default: the whole scene.",
 )
 where_option = click.option(
-    "--where", metavar="CONDITION", help="Use only features of --aoi that meet this condition: \"name = 'Ambarawa'\"."
+    "--where",
+    metavar="CONDITION",
+    help="Use only features of --aoi that meet this condition, such as \"name = 'Ambarawa'\".",
 )
 bbox_option = click.option(
     "--bbox",
@@ -143,7 +145,7 @@ min_confidence_option = click.option(
     type=click.FloatRange(0, 1),
     default=0.0,
     show_default=True,
-    help="Confidence below which a cell is left unclassified.",
+    help="Confidence, from 0 to 1, below which a cell is left unclassified.",
 )
 min_confidence_of_option = click.option(
     "--min-confidence-of",
@@ -166,7 +168,7 @@ min_area_option = click.option(
     type=float,
     default=0.0,
     metavar="HECTARES",
-    help="Minimum mapping unit: smaller regions are merged with the class with which they share the longest border.",
+    help="Minimum mapping unit: smaller regions get the class with which they share the longest border.",
 )
 simplify_option = click.option(
     "--simplify",
@@ -204,27 +206,25 @@ probabilities_option = click.option(
 report_option = click.option(
     "--report",
     is_flag=True,
-    help="Also write <scene>_report.html, a page for a browser, to pass on; for several scenes also index.html.",
+    help="Also write <scene>_report.html, one page that shows everything; for several scenes also index.html.",
 )
 acquired_option = click.option(
     "--acquired",
     metavar="DATE[/DATE]",
-    help="Acquisition date, such as 2016-01-12 or 2016-01-12T15:59Z; default: from its metadata or name.",
+    help="Acquisition date, such as 2016-01-12 or 2016-01-12T15:59Z; default: from the scene's metadata or name.",
 )
 workers_option = click.option(
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Number of threads, or processes; default: one per core.",
+    help="Number of threads, or of processes with --processes; default: one per core.",
 )
-processes_option = click.option(
-    "--processes", is_flag=True, help="Use processes instead of threads: a Dask cluster on this machine."
-)
+processes_option = click.option("--processes", is_flag=True, help="Use processes of this machine instead of threads.")
 scheduler_option = click.option(
     "--scheduler", metavar="ADDRESS", help="Address or scheduler file of a running Dask cluster to use."
 )
 dashboard_option = click.option(
-    "--dashboard", is_flag=True, help="Print the address of the Dask dashboard; needs bokeh."
+    "--dashboard", is_flag=True, help="Print the address of the Dask dashboard; needs dask[diagnostics]."
 )
 memory_option = click.option(
     "--memory",

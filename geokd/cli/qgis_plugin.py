@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 def qgis_plugin(output: Path | None, install: bool, profile: str, entries: tuple[str, ...], overwrite: bool) -> None:
     """Install geokd in the Processing toolbox of QGIS, or write the plugin as a zip file.
 
-    The plugin runs this geokd in a separate process; QGIS needs no Python package. It works in QGIS 3.22 to 4.
+    The plugin runs this geokd in a separate process; QGIS needs no Python package. It is tested with QGIS 3.22 and
+    3.44.
     """
     import geokd
     from geokd.qgis.help_texts import texts_of_tools

@@ -26,9 +26,9 @@ def review(class_map: str, points: int, output: Path, as_json: bool, **choices: 
     """Choose N uncertain cells of MAP, a <scene>_landuse.tif, to be confirmed or corrected in QGIS.
 
     In these cells two classes are almost equally likely; the cells are spread out and come from all classes. In QGIS
-    each starts with the map's class: tick "looked at" if it is right, else pick another. Then `geokd tile SCENE
-    --labels FILE.gpkg` cuts chips around them, and `geokd train --init` trains the student further. They are not a
-    random sample: for accuracies and areas use `geokd sample`.
+    each starts with the map's class: tick "looked at" if it is right, else choose another. Then `geokd tile SCENE
+    --labels FILE.gpkg` cuts chips around them, and `geokd train --init` trains the student further (patch
+    students only). They are not a random sample: for accuracies and areas use `geokd sample`.
     """
     from geokd.assessment.review import ReviewOptions
     from geokd.assessment.review import review as choose

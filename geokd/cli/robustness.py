@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 @click.argument("scene")
 @o.model_option
 @o.output_option
-@click.option("--labels", type=click.Path(path_type=Path), multiple=True, help="Interpreted polygons; may be repeated.")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), multiple=True, help="Polygons to compare with; may be repeated."
+)
 @click.option("--field", help="Attribute with the acceptable classes, separated by '|'; default: 'class'.")
-@click.option("--group-field", help="Attribute to group the polygons by.")
+@click.option("--group-field", help="Attribute that groups the polygons in the figures, such as the land cover.")
 @click.option(
     "--green-band",
     type=click.IntRange(min=1),
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
 )
 @click.option("--nir-band", type=click.IntRange(min=1), help="Number of the near-infrared band; default: likewise.")
 @click.option(
-    "--shift", "shifts", multiple=True, metavar="NAME", help="Simulated change to apply; may be repeated; default: all."
+    "--shift",
+    "shifts",
+    multiple=True,
+    metavar="NAME",
+    help="Simulated change, such as haze; may be repeated; default: all 17.",
 )
 @o.stride_option
 @o.bidx_option
@@ -53,10 +59,11 @@ def robustness(
     shifts: tuple[str, ...],
     **choices: Any,
 ) -> None:
-    """Map SCENE without and with simulated changes of atmosphere, sun and sensor, and compare the maps.
+    """Map SCENE as it is and with simulated changes of atmosphere, sun and sensor, and compare the maps.
 
-    The maps are compared with water and vegetation found with the near infrared, if the scene has it, and with the
-    polygons of --labels. Writes <scene>_robustness.json (all figures) and .png (all maps beside the scene).
+    The maps are compared with water (NDWI) and dense vegetation (NDVI), if the scene has a near-infrared band, and with
+    the polygons of --labels. Writes <scene>_robustness.json (all figures) and .png (all maps beside the scene). For the
+    accuracy of a map see `geokd sample`.
     """
     from geokd.assessment.robustness import RobustnessOptions
     from geokd.assessment.robustness import robustness as measure

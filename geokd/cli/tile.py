@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     metavar="PIXELS",
     help="Distance between chips, a divisor of the patch; default: the patch, so that chips lie side by side.",
 )
-@click.option(
-    "--labels", metavar="FILE", help="Polygons that give chips their class, or cells labelled in a review or sample."
-)
+@click.option("--labels", metavar="FILE", help="Polygons with classes, or cells labelled in a review or sample.")
 @click.option("--field", metavar="NAME", help="Attribute of the polygons that holds the class.")
 @click.option(
     "--min-cover",
@@ -54,7 +52,8 @@ if TYPE_CHECKING:
 def tile(scene: str, output: str, labels: str | None, field: str | None, as_json: bool, **choices: Any) -> None:
     """Cut SCENE into georeferenced chips, in class folders when labels are given.
 
-    Patches that reach past the scene, hold invalid pixels, or are not clearly of one class are left out and counted.
+    Patches that extend beyond the scene, contain invalid pixels, or are not clearly of one class are left out and
+    counted.
     From a file of `geokd review` or `geokd sample`, one chip is cut around each labelled cell.
     """
     from geokd.chips.tiling import TileOptions

@@ -24,13 +24,14 @@ def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -
 @click.option(
     "--init",
     metavar="BUNDLE",
-    help="Continue training the student of this bundle, with itself as teacher; CHIPS may be few.",
+    help="Train the patch student of this bundle further, with itself as teacher; CHIPS may be few.",
 )
 @click.option(
     "--unlabelled",
     multiple=True,
     metavar="SCENE|FOLDER",
-    help="With --init: scenes or chips whose old answers are preserved; may be repeated; default: the scene of CHIPS.",
+    help="With --init: scenes or chips on which the old answers are preserved; may be repeated; default: the scene of"
+    " CHIPS.",
 )
 @recipe_option
 @set_option
@@ -50,7 +51,7 @@ def _print_template(ctx: click.Context, option: click.Parameter, wanted: bool) -
     is_eager=True,
     expose_value=False,
     callback=_print_template,
-    help="Print all keys of a recipe of a dense student, and exit.",
+    help="The same for the recipe of a dense student.",
 )
 @json_option
 @progress_option
@@ -71,8 +72,9 @@ def train(
     A table (.toml or .csv) lists scenes with rasters or polygons that label their pixels. It trains a dense student,
     which classifies every pixel; the recipe must name the classes (see --dense-template).
 
-    With --init the student of a bundle is trained further: it learns from chips that `geokd tile` cut around the cells
-    of a review, and its own answers on the rest of the scene keep it from forgetting.
+    With --init the patch student of a bundle is trained further, with chips that `geokd tile` cut around the cells of a
+    review. Its own earlier answers on the rest of the scene keep it from forgetting. To train a dense student further,
+    name its fp32 bundle as student.initial_weights in a recipe.
     """
     from geokd.training.continuing import continuing_recipe
     from geokd.training.dense.recipe import DenseRecipe

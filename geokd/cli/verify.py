@@ -15,9 +15,9 @@ from geokd.model.bundle import DEFAULT_MODEL
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, model: str, as_json: bool) -> None:
-    """Run MODEL on the reference input stored in it, and compare the results with the stored ones.
+    """Run MODEL on the test input that its file contains, and compare the results with the expected ones.
 
-    Exits with 1 if they differ.
+    The exit code is 1 if they differ.
     """
     from geokd.model.verify import verify as verify_model
 
