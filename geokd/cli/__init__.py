@@ -20,7 +20,7 @@ _COMMANDS = {
     "verify": ("geokd.cli.verify:verify", "Check that a model gives the expected results on this machine."),
     "mosaic": ("geokd.cli.mosaic:mosaic", "Join maps of neighbouring scenes into one."),
     "composite": ("geokd.cli.composite:composite", "Join maps of one place from several dates into one."),
-    "style": ("geokd.cli.style:style", "Give the classes of a map or a model your own names and colours."),
+    "style": ("geokd.cli.style:style", "Give the classes of a map or model your own names and colours."),
     "sample": ("geokd.cli.sample:sample", "Draw a random sample of a map, to be labelled in QGIS."),
     "assess": ("geokd.cli.assess:assess", "Estimate the accuracy of a map, and error-adjusted areas."),
     "review": ("geokd.cli.review:review", "Choose uncertain cells of a map, to be corrected in QGIS."),
