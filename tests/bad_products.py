@@ -218,6 +218,9 @@ PRODUCT_CASES = [
     Case("area by no condition", area("area.geojson", "--where", "n = 1"), "'n = 1' is not a condition", 2),
     Case("box of three numbers", box("1,2,3"), "is not a box such as", 2),
     Case("box upside down", box("-76.2,38,-76.1,37"), "is not a box: give west, south, east, north in degrees", 2),
+    Case("box whose west and east are swapped", box("-76.1,37.9,-76.2,38"),
+         "runs eastward from -76.1 across the antimeridian to -76.2, more than 180 degrees wide; .* give --bbox"
+         " -76.2,37.9,-76.1,38$", 2),
     Case("box elsewhere", box("10,50,11,51"), "the box 10, 50, 11, 51 does not overlap"),
 ]
 # fmt: on

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from geokd.errors import Checked
 
+_HALF_WAY_ROUND = 180  # degrees, above which a box across the antimeridian is not meant
+
 
 @dataclass(frozen=True, kw_only=True)
 class SceneOptions(Checked):
@@ -63,9 +65,17 @@ class AreaOptions(Checked):
             problems.append("--aoi and --bbox both give an area; give only one of the two")
         if self.bbox is not None:
             west, south, east, north = self.bbox
+            given = f"--bbox {_listed(self.bbox)}"
             if not (all(map(math.isfinite, self.bbox)) and -90 <= south < north <= 90 and west != east):
+                problems.append(f"{given} is not a box: give west, south, east, north in degrees, south below north")
+            elif 0 < west - east < _HALF_WAY_ROUND:
                 problems.append(
-                    f"--bbox {','.join(f'{side:g}' for side in self.bbox)} is not a box: give west, south, east, north"
-                    " in degrees, south below north"
+                    f"{given} runs eastward from {west:g} across the antimeridian to {east:g}, more than"
+                    f" {_HALF_WAY_ROUND} degrees wide; if west and east are swapped, give --bbox"
+                    f" {_listed((east, south, west, north))}"
                 )
         return problems
+
+
+def _listed(box: tuple[float, ...]) -> str:
+    return ",".join(f"{side:g}" for side in box)

@@ -205,6 +205,22 @@ def test_labels_outside_an_area_are_not_used(tmp_path: Path) -> None:
     assert whole.labels.sum() > tiles.labels.sum()
 
 
+@pytest.mark.parametrize("mask", ["clouds.tif", "clouds.tif:1,2", "SCL:9"])
+def test_labels_under_a_mask_are_not_used(tmp_path: Path, mask: str) -> None:
+    """Clouds lie over the northern half."""
+    clouds = np.zeros((1, SIDE, SIDE), np.uint8)
+    clouds[:, : SIDE // 2] = 9 if mask == "SCL:9" else 1
+    table = make_table(tmp_path, mask=mask)
+    write_scene(tmp_path / "clouds.tif", clouds)
+    if mask == "SCL:9":
+        with rasterio.open(tmp_path / "scene.tif") as scene:
+            bands = np.concatenate([scene.read(), clouds.astype(scene.dtypes[0])])
+            write_scene(tmp_path / "scene.tif", bands, (*scene.descriptions, "SCL"))
+    (tiles,) = read_dense_data(table, tiny_recipe(), silent).sources
+    assert not tiles.labels[..., : SIDE // 2, :].any()
+    assert tiles.labels[..., SIDE // 2 :, :].any(axis=1).all()
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -213,6 +229,7 @@ def test_labels_outside_an_area_are_not_used(tmp_path: Path) -> None:
         ({"bbox": [1, 3, 2, 2]}, "bbox 1,3,2,2 is not a box"),
         ({"bbox": [1, 2, 3, 4], "aoi": "a.gpkg"}, "both give an area"),
         ({"bbox": [1, 2, 3, 4], "chips_px": 64}, "chips of a sheet have no place"),
+        ({"mask": "scl", "chips_px": 64}, "chips of a sheet have no place; leave out mask"),
     ],
 )
 def test_areas_that_cannot_be(tmp_path: Path, fields: dict[str, Any], said: str) -> None:

@@ -23,6 +23,7 @@ from geokd.progress import Progress
 from geokd.scenes.area import read_area
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.grid import SceneGrid
+from geokd.scenes.masks import plan_mask
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.plan import plan_any_grid
@@ -151,12 +152,14 @@ def _own_labels(
 def _reflectance(source: Source, contract: InputContract) -> tuple[Shares, NDArray[np.bool_], SceneGrid]:
     """Read the contract's bands of a scene as reflectance x 10,000, float32 (C, h, w), and which pixels are used.
 
-    These are the valid ones within the area that the source names.
+    These are the valid ones within the area that the source names and outside its mask.
     """
     info = describe_scene(str(source.scene))
     options = SceneOptions(value_scale=source.value_scale, value_offset=source.value_offset)
     try:
         plan = plan_any_grid(info, contract, options)
+        if source.mask is not None:
+            plan = plan.with_mask(plan_mask(info, source.mask))
     except SceneError as error:
         raise SceneError(f"{source.scene} cannot be used for training: {error}") from error
     if info.grid.height * info.grid.width * len(contract.bands) > _MOST_PIXELS:

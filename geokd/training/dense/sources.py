@@ -48,6 +48,8 @@ class Source:
         Reflectance x 10,000 = DN * value_scale + value_offset; None: from the scene's tags.
     aoi, where, bbox
         The area whose labels are used, as in :class:`geokd.scenes.options.AreaOptions`. None: the whole scene.
+    mask : str or None
+        Mask of pixels whose labels are not used, as in :class:`geokd.scenes.options.SceneOptions`.
     """
 
     scene: Path
@@ -62,6 +64,7 @@ class Source:
     aoi: str | None = None
     where: str | None = None
     bbox: tuple[float, float, float, float] | None = None
+    mask: str | None = None
 
     @property
     def area(self) -> AreaOptions:
@@ -146,6 +149,10 @@ def _source(row: Mapping[str, Any], where: str, folder: Path, problems: list[str
     if values.get("kind") == "polygons" and values.get("chips_px"):
         problems.append(f"{where}: a sheet of chips cannot have polygons as labels; give a raster of labels")
     _check_area(values, where, folder, problems)
+    if values.get("mask"):
+        values["mask"] = _mask_of(values["mask"], folder)
+        if values.get("chips_px"):
+            problems.append(f"{where}: chips of a sheet have no place; leave out mask")
     known_values = {key: value for key, value in values.items() if key in known}
     return Source(**known_values) if len(problems) == before else None
 
@@ -163,6 +170,15 @@ def _check_area(values: dict[str, Any], where: str, folder: Path, problems: list
         return
     if area != AreaOptions() and values.get("chips_px"):
         problems.append(f"{where}: chips of a sheet have no place; leave out aoi and bbox")
+
+
+def _mask_of(asked: str, folder: Path) -> str:
+    """Return a mask with the path of its file made absolute, if it is one."""
+    name, colon, values = asked.rpartition(":")
+    for file, rest in ((asked, ""), (name, colon + values)):
+        if file and (path := folder / expanded(file)).is_file():
+            return f"{path}{rest}"
+    return asked
 
 
 def _box(value: Any) -> tuple[float, ...]:
