@@ -512,6 +512,67 @@ def image(name: str, mode: str = "RGB") -> Callable[[Path], Path]:
     return write
 
 
+def envi(name: str, *, header: bool = True) -> Callable[[Path], Path]:
+    """Write the plain scene as an ENVI raster, interleaved by line, and name one of its files."""
+
+    def write(folder: Path) -> Path:
+        from rasterio.shutil import copy
+
+        copy(plain(folder, "source.tif"), folder / "scene.dat", driver="ENVI", INTERLEAVE="BIL")
+        for file in folder.glob("scene.*"):
+            if file.suffix not in (".dat", *[".hdr"] * header):
+                file.unlink()
+        return folder / name
+
+    return write
+
+
+def world_file(size: float, west: float, north: float) -> Callable[[Path], Path]:
+    """A picture with a world file, which has no coordinate system."""
+
+    def write(folder: Path) -> Path:
+        lines = (size, 0, 0, -size, west + size / 2, north - size / 2)
+        (folder / "scene.pgw").write_text("".join(f"{line}\n" for line in lines))
+        return image("scene.png")(folder)
+
+    return write
+
+
+def masked_and_scaled(folder: Path) -> Path:
+    """A nodata value, scale tags and a mask in one file: the north has no data, half of it by each."""
+    values = as_type("uint16")
+    values[:, :4] = 0
+    path = write_scene(folder / "scene.tif", values, ("red", "green", "blue"), nodata=0)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = (1e-4,) * 3, (0.0,) * 3
+        mask = np.ones((SIDE_PX, SIDE_PX), np.bool_)
+        mask[: SIDE_PX // 3] = False
+        dataset.write_mask(mask)
+    return path
+
+
+def scattered_fill(folder: Path) -> Path:
+    values = as_type("int16")
+    values[:, 5:25:2, 5:25:2] = -9999
+    return pixels(values)(folder)
+
+
+def damaged_overviews(folder: Path) -> Path:
+    """Pixels that are in order, below an overview that is not."""
+    path = write_scene(
+        folder / "scene.tif", three_fields(1100, 1100), photometric="RGB", tiled=True, blockxsize=256, blockysize=256,
+        compress="deflate",
+    )  # fmt: skip
+    with rasterio.open(path, "r+") as dataset:
+        dataset.build_overviews([2])
+    with rasterio.open(path) as dataset:
+        at = int(dataset.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1, ovr=0))
+    whole = bytearray(path.read_bytes())
+    whole[at : at + 60] = bytes(60)
+    path.write_bytes(whole)
+    return path
+
+
 def bytes_as_name(folder: Path) -> Path:
     """A name that is no UTF-8."""
     path = folder / os.fsdecode(b"sc\xe8ne.tif")
@@ -1008,6 +1069,12 @@ CASES = [
     Case("scale tag is 0", vrt(in_band="<Scale>0</Scale>", dtype="UInt16"), "scale 0 must be"),
     Case("all zero, no nodata", pixels(np.zeros((3, 48, 48), np.uint8)), check=warned_of("0 in all bands")),
 
+    Case("nodata, scale tags and a mask", masked_and_scaled, check=north_is_missing),
+    Case("fill all over, no nodata", scattered_fill, check=warned_of("4 % of the pixels are -9999 in all bands")),
+    Case("values beyond the stretch", pixels(as_type("uint16", 250.0)), check=warned_of("upper end of the stretch")),
+    Case("values before the stretch", lambda f: Call(
+        pixels(as_type("float32", 1e-3))(f), arguments=("--value-scale", "1")), check=warned_of("nearly black")),
+
     # Bands
     Case("1 band", pixels(three_fields(48, 48)[:1]), "it has 1 band"),
     Case("200 bands", pixels(np.repeat(three_fields(48, 48)[:1], 200, axis=0)), "--bidx"),
@@ -1027,13 +1094,25 @@ CASES = [
     Case("PNG without coordinates", image("scene.png"), "no coordinate reference system"),
     Case("PNG of a palette", image("scene.png", "P"), "no coordinate reference system"),
     Case("PNG with alpha", image("scene.png", "RGBA"), "no coordinate reference system"),
+    Case("PNG with a world file", world_file(10, WEST_M, NORTH_M), "no coordinate .* -a_srs EPSG:32618 "),
+    Case("PNG with a world file in degrees", world_file(1e-4, -76, 38), "no coordinate .* -a_srs EPSG:4326 "),
+    Case("ENVI raster", envi("scene.dat"), check=fields_in_place),
+    Case("header of an ENVI raster", envi("scene.hdr"), "is the header of a raster, .* its pixels .scene.dat.$"),
+    Case("ENVI raster without its header", envi("scene.dat", header=False),
+         "scene.dat is not a raster that GDAL can open: its format is not known"),
+    Case("download that was not finished", content("scene.tif.crdownload", "II*"), "not finished .*download the file"),
+    Case("shapefile", content("scene.shp", "x"), "is a vector file, not a raster; give a scene, and this as --aoi"),
+    Case("folder of an archive", lambda f: content("scene.zip", "x")(f).parent, r"name an archive in it .scene\.zip.$"),
+    Case("folder of rasters", lambda f: (plain(f, "a.tif"), plain(f, "b.tif"))[0].parent,
+         r"name a raster in it .a\.tif, b\.tif.$"),
     Case("picture named .tif", image("scene.webp"), "no coordinate reference system"),
     Case("SQLite database", database, "is not a raster"),
-    Case("GeoPackage of points", geopackage_of_points, "is not a raster"),
+    Case("GeoPackage of points", geopackage_of_points, "is a vector file, not a raster; give a scene"),
     Case("whole TIFF, written by hand", raw_tiff(), check=fields_in_place),
     Case("header cut short", damaged(lambda b: b[:100]), "is not a raster"),
     Case("pixels cut short", damaged(lambda b: b[:-3000]), "cannot read .* truncated"),
     Case("last block is damaged", mostly_there, "cannot read .* truncated"),
+    Case("damaged overview", damaged_overviews, "cannot read .*: its block in row 0, column 0 is damaged; it may"),
     Case("width of 0", raw_tiff(0), "is not a raster"),
     Case("width of 4,294,967,295", raw_tiff(2**32 - 1), "is not a raster", apart=True),
     Case("more rows than bytes", raw_tiff(height=10_000_000), "cannot read|is not a raster|too large", apart=True),

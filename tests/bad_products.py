@@ -4,6 +4,7 @@ The cases are of the kind of :mod:`tests.bad_input`, and run with them.
 """
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,38 @@ def safe(
         product = write_safe(folder, level, baseline, {name: land()[name] for name in ("B02", "B03", "B04")})
         change(product)
         return product
+
+    return write
+
+
+def part_of(product: Callable[[Path], Path], pattern: str) -> Callable[[Path], Path]:
+    """Name a file or folder in a product."""
+    return lambda folder: next(product(folder).glob(pattern))
+
+
+def in_a_folder(name: str, *, packed: bool = False) -> Callable[[Path], Path]:
+    """Write a product below folders, and pack the outermost or name the product."""
+
+    def write(folder: Path) -> Path:
+        place = folder / "delivery" / name
+        place.mkdir(parents=True)
+        product = safe()(place)
+        return Path(shutil.make_archive(str(folder / "packed"), "zip", folder / "delivery")) if packed else product
+
+    return write
+
+
+def unlike(**other: Any) -> Callable[[Path], Call]:
+    """Name three band files, of which the last one is of another kind."""
+
+    def write(folder: Path) -> Call:
+        bands = {"red": land()["B04"], "green": land()["B03"], "blue": land()["B02"]}
+        for name, values in bands.items():
+            write_band(
+                folder / f"{name}.tif", values.astype(other.get("dtype", "uint16") if name == "blue" else "uint16"), 10,
+                **{key: value for key, value in other.items() if name == "blue" and key != "dtype"},
+            )  # fmt: skip
+        return Call(",".join(f"{name}={folder / name}.tif" for name in bands))
 
     return write
 
@@ -153,6 +186,16 @@ def item(assets: dict[str, Any]) -> Callable[[Path], Path]:
     return lambda folder: write_item(folder, assets)
 
 
+def items_of_two_zones(folder: Path) -> Path:
+    items = []
+    for zone in (18, 19):
+        path = write_band(folder / f"{zone}.tif", land()["B04"], 10, crs=f"EPSG:326{zone}")
+        made = item({"red": {"href": path.name, "type": "image/tiff"}})(folder)
+        items.append(json.loads(made.read_text()))
+    (folder / "day.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    return folder / "day.json"
+
+
 def with_json(folder: Path, document: Any) -> Path:
     path = folder / "scene.json"
     path.write_text(json.dumps(document))
@@ -174,6 +217,12 @@ PRODUCT_CASES = [
     Case("metadata of something else", safe(change=with_text("MTD_MSIL2A.xml", "<a/>")),
          "names no processing baseline"),
     Case("product without metadata", safe(change=without("MTD_MSIL2A.xml")), "SAFE holds no product that is known"),
+    Case("product in a folder of other letters", in_a_folder("Мои снимки 2022")),
+    Case("product in a folder in a folder in a zip", in_a_folder("a/b", packed=True)),
+    Case("folder of a granule", part_of(safe(), "GRANULE/*"), "it is a part of a product; .* as a whole: .*SAFE$"),
+    Case("metadata of a granule", part_of(safe(), "GRANULE/*/MTD_TL.xml"),
+         "MTD_TL.xml is not a raster that GDAL can open: its format is not known; it is a part of a product; give"),
+    Case("one band of a product", part_of(safe(), "GRANULE/*/IMG_DATA/R10m/*B04*"), "needs 3 .* give .* a product, "),
     Case("product in a zip in a zip", zip_in_zip, "outer.zip holds no product that is known .* unpack an archive"),
     Case("zip cut short", broken_zip, "is a broken archive: .*; copy or download it again"),
     Case("folder of two products", two_products, "holds 2 products .*; name one"),
@@ -194,6 +243,11 @@ PRODUCT_CASES = [
     Case("tar cut short", broken_tar, "is a broken archive: "),
     Case("bands of no files", lambda f: Call("red=none.tif,green=none.tif"), "no such file: none.tif", 2),
     Case("band named twice", lambda f: Call(f"red={plain(f)},red={f / 'scene.tif'}"), "red is named twice", 2),
+    Case("band without a coordinate system", unlike(crs=None), "blue.tif: no coordinate .* -a_srs EPSG:32618$"),
+    Case("band of another zone", unlike(crs="EPSG:32619"), "not on one grid: .*blue.tif is in EPSG:32619"),
+    Case("band of another type", unlike(dtype="uint8"),
+         "different types .band 1 uint16, band 2 uint16, band 3 uint8.; convert with gdal_translate -ot UInt16 the"),
+    Case("STAC items of two zones", items_of_two_zones, "the parts of day are in 2 coordinate .* geokd mosaic$"),
     Case("bands of two scenes", two_scenes, "holds bands of 2 scenes .a, b.; name those of one"),
     Case("STAC item without bands", item({"thumbnail": {"href": "a.jpg", "type": "image/jpeg"}}),
          "no asset whose bands have a name"),

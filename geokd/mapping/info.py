@@ -13,7 +13,7 @@ from geokd.mapping.choosing import choose_model, read_card
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import check_unclassified, plan_job
 from geokd.maps.manifest import GridRecord, OptionsRecord, grid_fields, json_number
-from geokd.model.bundle import AboutModel, is_model, load_bundle, resolve_model, shipped_models
+from geokd.model.bundle import AUTO_MODEL, AboutModel, is_model, load_bundle, resolve_model, shipped_models
 from geokd.model.engine import _TRIAL_SECONDS, Student, open_bundle, patches_per_second
 from geokd.scenes.plan import fix_plan
 from geokd.scenes.reader import describe_scene, read_preview
@@ -81,7 +81,7 @@ class RasterInfo(GridRecord):
     """A scene, as described by its files.
 
     `pixel_size_m` is None where the CRS has no known unit. `models_that_fit` names the shipped models that can map it,
-    `mapping` is what mapping it with a given model would take: one of the two is None.
+    `mapping` is what mapping it with a given model would take: one of the two is None. `problems` is why none fits.
     """
 
     path: str
@@ -96,6 +96,7 @@ class RasterInfo(GridRecord):
     masks: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     models_that_fit: tuple[str, ...] | None = None
+    problems: str | None = None
     mapping: MappingInfo | None = None
     kind: str = "scene"
 
@@ -137,7 +138,8 @@ def info(
     about = describe_raster(scene)
     if model is not None:
         return about.evolve(mapping=_mapping_info(scene, model, options))
-    return about.evolve(models_that_fit=tuple(name for name in shipped_models() if _fits(scene, name, options)))
+    fitting = tuple(name for name in shipped_models() if _fits(scene, name, options))
+    return about.evolve(models_that_fit=fitting, problems=None if fitting else _why_none_fits(scene, options))
 
 
 def _fits(scene: SceneInfo, model: str, options: ClassifyOptions) -> bool:
@@ -147,6 +149,14 @@ def _fits(scene: SceneInfo, model: str, options: ClassifyOptions) -> bool:
     except SceneError:
         return False
     return True
+
+
+def _why_none_fits(scene: SceneInfo, options: ClassifyOptions) -> str | None:
+    try:
+        choose_model(scene, AUTO_MODEL, options)
+    except SceneError as error:
+        return str(error)
+    return None
 
 
 def describe_raster(scene: SceneInfo) -> RasterInfo:

@@ -89,8 +89,8 @@ def choose_bands(
         )
     if len(images) < len(wanted):
         raise SceneError(
-            f"it has {count} band{'s' * (count > 1)} ({listing}), the model needs {len(wanted)} ({names});"
-            " stack the missing bands, for instance with gdalbuildvrt -separate, or name one file per band with --bands"
+            f"it has {count} band{'s' * (count > 1)} ({listing}), the model needs {len(wanted)} ({names}); give a scene"
+            " with all of them: a product, one file per band with --bands, or a stack made with gdalbuildvrt -separate"
         )
     raise SceneError(
         f"its bands ({listing[:300]}) do not show which are {names}; name them in this order, such as --bidx 3,2,1"

@@ -23,15 +23,17 @@ class Collar:
     value : float
     share : float or None
         Share of all pixels; None if only parts of the scene were read.
+    at_border : bool
+        Whether all of them are connected to the border.
     """
 
     value: float
     share: float | None
+    at_border: bool = True
 
     def __str__(self) -> str:
-        size = (
-            "parts of the border" if self.share is None else f"{100 * self.share:.0f} % of the pixels, at the border,"
-        )
+        place = ", at the border," if self.at_border else ""
+        size = "parts of the border" if self.share is None else f"{100 * self.share:.0f} % of the pixels{place}"
         return (
             f"{size} are {self.value:g} in all bands but no nodata value is declared; if they are fill, give --nodata"
             f" {self.value:g}"
@@ -39,7 +41,7 @@ class Collar:
 
 
 def collars_of(values: NDArray[np.generic], valid: NDArray[np.bool_]) -> Iterator[Collar]:
-    """Find collars in a whole scene, subsampled.
+    """Find collars in a whole scene, subsampled; pixels of a negative fill value also where they touch no border.
 
     Parameters
     ----------
@@ -48,10 +50,13 @@ def collars_of(values: NDArray[np.generic], valid: NDArray[np.bool_]) -> Iterato
     """
     for value in _fill_values(values.dtype):
         marked = (values == value).all(axis=0) & valid
-        if not _LEAST_SHARE <= marked.mean() < 1:
+        whole = float(marked.mean())
+        if not _LEAST_SHARE <= whole < 1:
             continue
         share = _area_at_border(marked) / marked.size
-        if share >= _LEAST_SHARE:
+        if value < 0 and share < whole:  # no reflectance, wherever it lies
+            yield Collar(value, whole, at_border=False)
+        elif share >= _LEAST_SHARE:
             yield Collar(value, share)
 
 
@@ -70,9 +75,9 @@ def collar_of_windows(windows: list[tuple[NDArray[np.generic], NDArray[np.bool_]
 
 
 def _fill_values(dtype: np.dtype[Any]) -> tuple[float, ...]:
-    """Return common fill values: 0, the ends of an integer type, and -9999 if the type allows it."""
+    """Return common fill values: 0, the ends of a type (of floats the lowest), and -9999 if the type allows it."""
     if dtype.kind not in "iu":
-        return _USUAL_FILL
+        return (*_USUAL_FILL, float(np.finfo(dtype).min))
     ends = np.iinfo(dtype)
     usual = tuple(value for value in _USUAL_FILL if ends.min <= value)
     return tuple(dict.fromkeys((*usual, float(ends.max), float(ends.min))))

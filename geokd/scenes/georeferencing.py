@@ -84,9 +84,11 @@ def _unplaced(info: SceneInfo, path: str, warp: str) -> str:
             f" EPSG:32618 {warp} utm.tif, with the right UTM zone"
         )
     if info.grid.crs is None:
+        left, bottom, right, top = info.grid.bounds
+        degrees = -180 <= left < right <= 180 and -90 <= bottom < top <= 90 and right - left < info.grid.width / 100
         return (
             "it has no coordinate reference system; assign the right one, for instance with gdal_edit.py -a_srs"
-            f" EPSG:32618 {path}"
+            f" EPSG:{4326 if degrees else 32618} {path}"
         )
     if info.grid.transform == Affine.identity():
         return (

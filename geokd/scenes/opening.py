@@ -15,6 +15,7 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 
 from geokd.errors import CallError, SceneError
+from geokd.scenes.mistaken import collection_refused, file_refused, is_collection
 from geokd.scenes.storage import GDAL_CACHE_BYTES
 
 GdalErrors = (RasterioError, CPLE_BaseError)
@@ -25,8 +26,14 @@ SILENCE_S = 20
 
 _KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)  # virtual file, URL, subdataset
 _SOURCE = re.compile(r"<Source(?:Filename|Dataset)[^>]*>([^<]+)<")
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _MOST_VRT_BYTES, _MOST_DEPTH = 2**26, 4
+_PLAIN = (
+    (re.compile(r"^['`](.*)' not recognized as being in a supported file format.*"), r"the format of \1 is not known"),
+    (
+        re.compile(r"^(?:(.+), band \d+: )?IReadBlock failed at X offset (\d+), Y offset (\d+).*"),
+        lambda match: f"{f'{match[1]}: ' if match[1] else ''}its block in row {match[3]}, column {match[2]} is damaged",
+    ),
+)
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -55,20 +62,20 @@ def open_scene(path: str, name: str = "") -> Iterator[DatasetReader]:
         try:
             dataset = rasterio.open(path)
         except GdalErrors as error:
-            if path.lower().endswith(_ARCHIVES) or (not path.startswith("<") and Path(path).is_dir()):
-                raise SceneError(
-                    f"{name or path} holds no product that is known (with MTD_MSIL1C.xml, MTD_MSIL2A.xml or a Landsat"
-                    " _MTL.txt), no files that are called after their bands, and no raster that GDAL opens; name a"
-                    " raster in it, or unpack an archive that lies in it"
-                ) from error
-            raise SceneError(f"{name or path} is not a raster that GDAL can open: {gdal_reason(error)}") from error
+            if is_collection(path):
+                raise SceneError(collection_refused(path, name or path)) from error
+            reason = gdal_reason(error).replace(f"the format of {path} is", "its format is")
+            raise SceneError(file_refused(path, name or path, reason)) from error
         with dataset:
             yield dataset
 
 
 def gdal_reason(error: Exception) -> str:
-    """Return GDAL's error message in one line; rasterio's own often only refers to it."""
-    return " ".join(str(error.__cause__ or error).split()).rstrip(".")
+    """Return GDAL's error message in one line, in plain words; rasterio's own often only refers to it."""
+    reason = " ".join(str(error.__cause__ or error).split()).rstrip(".")
+    for pattern, plain in _PLAIN:
+        reason = pattern.sub(plain, reason)
+    return reason
 
 
 def _check_path(path: str) -> None:

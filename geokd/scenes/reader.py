@@ -34,6 +34,7 @@ from geokd.scenes.storage import largest_block
 from geokd.scenes.unusual import Look, unusual, unusual_fill
 from geokd.scenes.validity import alpha_band, valid_pixels
 from geokd.scenes.values import values_are_known
+from geokd.scenes.warping import gdal_type
 
 _MOST_BLOCK_BYTES = 2**29
 _PREVIEW_PX = 512
@@ -206,15 +207,15 @@ def _check_storage(plan: ScenePlan, most_bytes: float) -> int:
     path = shlex.quote(plan.path)
     whole_strips = rasterio.Env(GDAL_ENABLE_TIFF_SPLIT="NO")  # else GDAL presents a large strip as many small ones
     with _read_or_said(plan.path), whole_strips, open_scene(plan.raster, plan.path) as dataset:
-        dtypes = sorted({dataset.dtypes[band - 1] for band in plan.bidx})
+        dtypes = {band: dataset.dtypes[band - 1] for band in sorted(plan.bidx)}
         block = largest_block(dataset)
         virtual = block.path != dataset.name
     problems = []
-    if len(dtypes) > 1:
-        problems.append(
-            f"its bands are of different types ({', '.join(dtypes)}); convert them with gdal_translate -ot Float32"
-            f" {path} one_type.tif"
-        )
+    if len(set(dtypes.values())) > 1:
+        each = ", ".join(f"band {band} {dtype}" for band, dtype in dtypes.items())
+        common = gdal_type(np.result_type(*dtypes.values()).name)
+        what = f"{path} one_type.tif" if not plan.virtual else "the files of the others, and name the new ones"
+        problems.append(f"its bands are of different types ({each}); convert with gdal_translate -ot {common} {what}")
     most_bytes = min(most_bytes, _MOST_BLOCK_BYTES)
     if block.size_bytes > most_bytes:
         memory = "; or raise --memory" if block.size_bytes <= _MOST_BLOCK_BYTES else ""

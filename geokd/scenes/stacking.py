@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.errors import CRSError
 
-from geokd.errors import CallError, SceneError, one_message
+from geokd.errors import CallError, SceneError, named, one_message
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.products.product import BandFile, ProductBand
 from geokd.scenes.warping import gdal_type
@@ -71,6 +71,12 @@ def stack(bands: Sequence[ProductBand], name: str) -> str:
         If a file cannot be opened, or the files are not on one grid.
     """
     looked_at = [[_look_at(file) for file in band.files] for band in bands]
+    zones = sorted({str(source.crs) for sources in looked_at if len(sources) > 1 for source in sources})
+    if len(zones) > 1:
+        raise SceneError(
+            f"the parts of {name} are in {len(zones)} coordinate systems ({named(zones, 3)}); map each of them, then"
+            " join the maps with geokd mosaic"
+        )
     place = _one_grid([source for sources in looked_at for source in sources], name)
     parts = [
         _band_xml(number, band, sources, place)
@@ -113,10 +119,17 @@ def _one_grid(sources: Sequence[_Source], name: str) -> _Place:
     SceneError
     """
     first = min(sources, key=lambda source: abs(source.transform.a))
+    unplaced = [source.file.path for source in sources if source.crs is None]
+    if 0 < len(unplaced) < len(sources):
+        crs = next(source.crs for source in sources if source.crs is not None)
+        raise SceneError(
+            f"{named(unplaced, 3)}: no coordinate reference system, unlike the other files of {name}; if it is the"
+            f" same, assign it with gdal_edit.py -a_srs {crs}"
+        )
     problems = [problem for source in sources if (problem := _off_grid(source, first))]
     if problems:
         raise SceneError(
-            f"the bands of {name} are not on one grid: {one_message(problems, 5)}; align them with gdalwarp"
+            f"the files of {name} are not on one grid: {one_message(problems, 5)}; align them with gdalwarp"
             " -t_srs, -te and -tr"
         )
     left, top = min(s.transform.c for s in sources), max(s.transform.f for s in sources)

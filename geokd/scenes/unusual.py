@@ -123,7 +123,7 @@ def _ends_of_stretch(plan: ScenePlan, values: NDArray[Any]) -> Iterator[str]:
     """Warn of values that the stretch to bytes clips."""
     made_by = "how they were stretched to 8 bits" if plan.scaling is None else "--value-scale and --value-offset"
     stretched = to_uint8(values, plan.value_scales, plan.value_offsets, plan.scaling)
-    if stretched.size and (stretched == stretched[:, :1]).all():
+    if values.size and (values == values[:, :1]).all():
         yield "all valid pixels have the same value: the scene has no content"
     elif stretched.size and (stretched == 255).mean() > 0.5:
         yield f"more than half of the values are at the upper end of the stretch; check {made_by}"

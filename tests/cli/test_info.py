@@ -88,6 +88,13 @@ def test_mismatches_are_listed_not_raised(model: Path, tmp_path: Path) -> None:
     assert about["crs"] is None
 
 
+def test_a_scene_that_fits_no_model_is_told_why(tmp_path: Path) -> None:
+    about = info(write_scene(tmp_path / "s.tif", three_fields(40, 50)[:1], crs=None))
+    assert about["models_that_fit"] == []
+    assert "1 band" in about["problems"]
+    assert "coordinate reference system" in about["problems"]
+
+
 def test_text_holds_what_json_holds(scene: Path, model: Path) -> None:
     result = CliRunner().invoke(main, ["info", str(scene), "-m", str(model)])
     assert result.exit_code == 0

@@ -1,4 +1,5 @@
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -111,7 +112,7 @@ def test_a_truncated_scene_names_the_window_and_nothing_leaks_to_stderr(tmp_path
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert f"cannot read {path} at rows 380..399, columns 10..25: " in done.stdout
-    assert "IReadBlock failed" in done.stdout
+    assert re.search(r"its block in row \d+, column 0 is damaged; it may be truncated", done.stdout)
     assert "previous exception" not in done.stdout
 
 
@@ -374,7 +375,7 @@ def test_bands_of_several_types_are_refused(tmp_path: Path) -> None:
         '<VRTDataset rasterXSize="4" rasterYSize="4"><SRS>EPSG:32618</SRS>'
         f"<GeoTransform>400000, 10, 0, 4200000, 0, -10</GeoTransform>{bands}</VRTDataset>"
     )
-    with pytest.raises(SceneError, match=r"different types \(float32, uint16\)"):
+    with pytest.raises(SceneError, match=r"different types \(band 1 uint16, .* -ot Float32 \S*mixed.vrt one_"):
         plan_of(vrt)
 
 

@@ -229,7 +229,7 @@ def test_labels_under_a_mask_are_not_used(tmp_path: Path, mask: str) -> None:
         ({"bbox": [1, 3, 2, 2]}, "bbox 1,3,2,2 is not a box"),
         ({"bbox": [1, 2, 3, 4], "aoi": "a.gpkg"}, "both give an area"),
         ({"bbox": [1, 2, 3, 4], "chips_px": 64}, "chips of a sheet have no place"),
-        ({"mask": "scl", "chips_px": 64}, "chips of a sheet have no place; leave out mask"),
+        ({"mask": "scl", "chips_px": 64}, "chips of a sheet have no place; leave out aoi, bbox and mask"),
     ],
 )
 def test_areas_that_cannot_be(tmp_path: Path, fields: dict[str, Any], said: str) -> None:

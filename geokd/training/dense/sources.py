@@ -149,16 +149,14 @@ def _source(row: Mapping[str, Any], where: str, folder: Path, problems: list[str
     if values.get("kind") == "polygons" and values.get("chips_px"):
         problems.append(f"{where}: a sheet of chips cannot have polygons as labels; give a raster of labels")
     _check_area(values, where, folder, problems)
-    if values.get("mask"):
-        values["mask"] = _mask_of(values["mask"], folder)
-        if values.get("chips_px"):
-            problems.append(f"{where}: chips of a sheet have no place; leave out mask")
     known_values = {key: value for key, value in values.items() if key in known}
     return Source(**known_values) if len(problems) == before else None
 
 
 def _check_area(values: dict[str, Any], where: str, folder: Path, problems: list[str]) -> None:
-    """Make the path of an area absolute; add what is wrong with the area to `problems`."""
+    """Make the paths of area and mask absolute; add what is wrong with them to `problems`."""
+    if values.get("mask"):
+        values["mask"] = _mask_of(values["mask"], folder)
     aoi = values.get("aoi")
     if aoi is not None:
         named = expanded(aoi)
@@ -168,8 +166,8 @@ def _check_area(values: dict[str, Any], where: str, folder: Path, problems: list
     except CallError as error:
         problems.append(f"{where}: {str(error).replace('--', '')}")
         return
-    if area != AreaOptions() and values.get("chips_px"):
-        problems.append(f"{where}: chips of a sheet have no place; leave out aoi and bbox")
+    if (area != AreaOptions() or values.get("mask")) and values.get("chips_px"):
+        problems.append(f"{where}: chips of a sheet have no place; leave out aoi, bbox and mask")
 
 
 def _mask_of(asked: str, folder: Path) -> str:

@@ -1,0 +1,71 @@
+"""What a user probably meant by a path that GDAL cannot open as a raster."""
+
+from itertools import islice
+from pathlib import Path
+
+from geokd.errors import named
+
+_MOST_NAMES = 10_000
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+_RASTERS = (".tif", ".tiff", ".jp2", ".img", ".vrt")
+_UNFINISHED = (".crdownload", ".part", ".partial", ".download", ".filepart", ".aria2")
+_VECTORS = (".shp", ".geojson", ".gpkg", ".kml", ".kmz", ".gml", ".fgb")
+_DATA = ("", ".dat", ".img", ".bin", ".bsq", ".bil", ".bip", ".raw")  # of a raster with an ENVI header
+
+
+def is_collection(path: str) -> bool:
+    """Whether a path is a folder or an archive, which may hold products."""
+    return not path.startswith("<") and (path.lower().endswith(_ARCHIVES) or Path(path).is_dir())
+
+
+def collection_refused(path: str, name: str) -> str:
+    """Say, in a sentence, that a folder or an archive holds no scene, and what to give."""
+    return (
+        f"{name} holds no product that is known (with MTD_MSIL1C.xml, MTD_MSIL2A.xml or a Landsat _MTL.txt), no files"
+        f" that are called after their bands, and no raster that GDAL opens; {_of_product(path) or _of_folder(path)}"
+    )
+
+
+def file_refused(path: str, name: str, reason: str) -> str:
+    """Say, in a sentence, that a file is not a raster, and what to give if that is known.
+
+    Parameters
+    ----------
+    path : str
+    name : str
+        Its name in messages.
+    reason : str
+        GDAL's.
+    """
+    file = Path(path)
+    if path.startswith("<") or not file.is_file():
+        return f"{name} is not a raster that GDAL can open: {reason}"
+    suffix = file.suffix.lower()
+    if suffix == ".hdr":
+        data = [beside.name for end in _DATA if (beside := file.with_suffix(end)).is_file()]
+        what = named(data, 3) if data else "which is not there"
+        return f"{name} is the header of a raster, not the raster itself; give the file of its pixels ({what})"
+    if suffix in _UNFINISHED:
+        return f"{name} is a download that was not finished ({suffix}); wait until it is, or download the file again"
+    if suffix in _VECTORS:
+        return f"{name} is a vector file, not a raster; give a scene, and this as --aoi if it is the area of interest"
+    part = _of_product(path)
+    return f"{name} is not a raster that GDAL can open: {reason}{f'; {part}' if part else ''}"
+
+
+def _of_product(path: str) -> str:
+    """Return the remedy for a part of a Sentinel-2 product; empty if the path is not one."""
+    whole = next((parent for parent in Path(path).absolute().parents if parent.suffix.upper() == ".SAFE"), None)
+    return f"it is a part of a product; give that as a whole: {whole}" if whole is not None else ""
+
+
+def _of_folder(path: str) -> str:
+    """Return the remedy for a folder or an archive without a scene."""
+    if not Path(path).is_dir():
+        return "name a raster in it, or unpack an archive that lies in it"
+    names = sorted(entry.name for entry in islice(Path(path).iterdir(), _MOST_NAMES) if entry.is_file())
+    for what, endings in (("an archive", _ARCHIVES), ("a raster", _RASTERS)):
+        found = [entry for entry in names if entry.lower().endswith(endings)]
+        if found:
+            return f"name {what} in it ({named(found, 3)})"
+    return "name a folder, an archive or a raster with a scene"
