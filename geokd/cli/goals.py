@@ -35,7 +35,7 @@ class Shares(click.ParamType[tuple[str, float]]):
 accuracy_within_option = click.option(
     "--accuracy-within",
     type=click.FloatRange(0, 100, min_open=True, max_open=True),
-    metavar="POINTS",
+    metavar="PERCENT",
     help="Wanted half-width of the 95 % interval of the overall accuracy, in percentage points.",
 )
 area_within_option = click.option(
