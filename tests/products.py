@@ -169,7 +169,8 @@ def write_old_safe(folder: Path, bands: dict[str, NDArray[np.uint16]], zones: tu
     return product
 
 
-LANDSAT_BANDS = {"blue": 2, "green": 3, "red": 4, "nir": 5}
+OLI_BANDS = {"blue": 2, "green": 3, "red": 4, "nir": 5}
+TM_BANDS = {"blue": 1, "green": 2, "red": 3, "nir": 4}
 SUN_DEGREES = 55.5
 
 
@@ -185,22 +186,30 @@ def landsat_dn(level: int, seed: int = 0, side: int = 64) -> dict[str, NDArray[n
     return made
 
 
-def write_landsat(folder: Path, level: int, bands: dict[str, NDArray[np.uint16]], size_m: float = 30) -> Path:
-    """Write a Landsat 8 product of Collection 2; returns its folder."""
+def write_landsat(
+    folder: Path, level: int, bands: dict[str, NDArray[np.uint16]], size_m: float = 30, satellite: int = 8
+) -> Path:
+    """Write a Landsat product of Collection 2; returns its folder."""
     kind = "L2SP" if level == 2 else "L1TP"
-    name = f"LC08_{kind}_014034_20220726_20220802_02_T1"
+    name = f"{'LC' if satellite > 7 else 'LT'}0{satellite}_{kind}_014034_20220726_20220802_02_T1"
+    numbers = OLI_BANDS if satellite > 7 else TM_BANDS
     product = folder / name
     lines = ["GROUP = LANDSAT_METADATA_FILE", "  GROUP = PRODUCT_CONTENTS", f'    LANDSAT_PRODUCT_ID = "{name}"']
     lines += [f'    PROCESSING_LEVEL = "{kind}"', "    COLLECTION_NUMBER = 02"]
     for band, values in bands.items():
-        file = f"{name}_{'SR_' if level == 2 else ''}B{LANDSAT_BANDS[band]}.TIF"
+        file = f"{name}_{'SR_' if level == 2 else ''}B{numbers[band]}.TIF"
         write_band(product / file, values, size_m)
-        lines.append(f'    FILE_NAME_BAND_{LANDSAT_BANDS[band]} = "{file}"')
+        lines.append(f'    FILE_NAME_BAND_{numbers[band]} = "{file}"')
     quality = np.full(next(iter(bands.values())).shape, 0b1000000, np.uint16)
     quality[30:40, 30:40] = 0b1000
     write_band(product / f"{name}_QA_PIXEL.TIF", quality, size_m)
     lines += [f'    FILE_NAME_QUALITY_L1_PIXEL = "{name}_QA_PIXEL.TIF"', "  END_GROUP = PRODUCT_CONTENTS"]
-    lines += ["  GROUP = IMAGE_ATTRIBUTES", '    SPACECRAFT_ID = "LANDSAT_8"', "    WRS_PATH = 14", "    WRS_ROW = 34"]
+    lines += [
+        "  GROUP = IMAGE_ATTRIBUTES",
+        f'    SPACECRAFT_ID = "LANDSAT_{satellite}"',
+        "    WRS_PATH = 14",
+        "    WRS_ROW = 34",
+    ]
     lines += ["    DATE_ACQUIRED = 2022-07-26", '    SCENE_CENTER_TIME = "15:45:12.3456780Z"']
     lines += [f"    SUN_ELEVATION = {SUN_DEGREES}", "  END_GROUP = IMAGE_ATTRIBUTES"]
     groups = {"LEVEL1_RADIOMETRIC_RESCALING": ("2.0000E-05", "-0.100000")}

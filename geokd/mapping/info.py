@@ -134,7 +134,7 @@ def info(
         bundle = load_bundle(path)
         return ModelInfo(**bundle.describe(), path=str(resolve_model(path)), provenance=dict(bundle.provenance))
     options = options or ClassifyOptions()
-    scene = describe_scene(path, options.resample_m)
+    scene = describe_scene(path, options.resample_m, options.nodata)
     about = describe_raster(scene)
     if model is not None:
         return about.evolve(mapping=_mapping_info(scene, model, options))

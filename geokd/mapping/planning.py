@@ -58,7 +58,7 @@ def plan_what_can_be(
     errors: dict[str, GeokdError] = {}
     for scene in scenes:
         try:
-            info = describe_scene(scene, options.resample_m)
+            info = describe_scene(scene, options.resample_m, options.nodata)
             bundle, path, choice = chooser.for_scene(info)
             jobs.append(_check_place(plan_job(info, bundle, path, Path(output), options, choice)))
         except GeokdError as error:

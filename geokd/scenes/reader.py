@@ -42,7 +42,7 @@ _SMALL_PX = 4_000_000  # a scene of at most so many pixels is checked as a whole
 _SAMPLE_PX, _SAMPLES_A_SIDE = 64, 5  # in a larger one without overviews, windows spread over it
 
 
-def describe_scene(path: str | Path, resample_m: float | None = None) -> SceneInfo:
+def describe_scene(path: str | Path, resample_m: float | None = None, nodata: float | None = None) -> SceneInfo:
     """Read a product's metadata and a raster's header.
 
     Parameters
@@ -52,6 +52,8 @@ def describe_scene(path: str | Path, resample_m: float | None = None) -> SceneIn
         /vsi path.
     resample_m : float, optional
         Pixel size, in metres, to which it is resampled while reading.
+    nodata : float, optional
+        The user's value of missing pixels, which resampling leaves out. Default: the file's.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def describe_scene(path: str | Path, resample_m: float | None = None) -> SceneIn
                 raise SceneError(f"the header of {path} cannot be read: {error}; copy or download it again") from error
     if product is not None:
         info = info.of_product(product, virtual)
-    return info if resample_m is None else resampled(info, resample_m)
+    return info if resample_m is None else resampled(info, resample_m, nodata)
 
 
 def plan_scene(

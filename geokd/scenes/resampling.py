@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
@@ -19,8 +20,15 @@ from geokd.scenes.warping import BLOCK_PX, WarpedBand, warped
 _FINER = 1.5  # times finer, above which a note says that this adds no detail
 
 
-def resampled(info: SceneInfo, metres: float) -> SceneInfo:
+def resampled(info: SceneInfo, metres: float, nodata: float | None = None) -> SceneInfo:
     """Describe a scene resampled to another pixel size; a scene in degrees or rotated, in its UTM zone.
+
+    Parameters
+    ----------
+    info : SceneInfo
+    metres : float
+    nodata : float, optional
+        The user's value of missing pixels. Default: the file's.
 
     Raises
     ------
@@ -44,13 +52,15 @@ def resampled(info: SceneInfo, metres: float) -> SceneInfo:
         raise SceneError(
             f"{info.path} cannot be resampled: its coordinate system has no known unit: {error}"
         ) from error
-    declared = all(value is not None for value in info.nodata)
+    given = info.nodata if nodata is None else (nodata,) * len(info.nodata)
+    missing = tuple(_storable(value, dtype) for value, dtype in zip(given, info.dtypes, strict=True))
+    declared = all(value is not None for value in missing)
     alpha = info.colours.index("alpha") + 1 if "alpha" in info.colours else 0
     added = not alpha and not declared and target.crs != info.grid.crs
     bands = [
-        WarpedBand(number, dtype, nodata, description=description, colour=_gdal_colour(colour))
-        for number, (dtype, nodata, description, colour) in enumerate(
-            zip(info.dtypes, info.nodata, info.descriptions, info.colours, strict=True), 1
+        WarpedBand(number, dtype, value, 0.0 if value is None else value, description, _gdal_colour(colour))
+        for number, (dtype, value, description, colour) in enumerate(
+            zip(info.dtypes, missing, info.descriptions, info.colours, strict=True), 1
         )
     ]
     if added:
@@ -64,7 +74,7 @@ def resampled(info: SceneInfo, metres: float) -> SceneInfo:
         grid=target,
         storage_px=(BLOCK_PX, BLOCK_PX),
         masked=info.masked or added,
-        nodata=info.nodata + (None,) * added,
+        nodata=missing + (None,) * added,
         colours=info.colours + ("alpha",) * added,
         descriptions=info.descriptions + ("",) * added,
         scales=info.scales + (1.0,) * added,
@@ -75,6 +85,14 @@ def resampled(info: SceneInfo, metres: float) -> SceneInfo:
             f"pixels of {own:.4g} m are resampled to {metres:g} m (--resample, bilinear){finer}",
         ),
     )
+
+
+def _storable(nodata: float | None, dtype: str) -> float | None:
+    """Return a nodata value if pixels of the type can have it."""
+    if nodata is None or np.dtype(dtype).kind not in "iu":
+        return nodata
+    ends = np.iinfo(dtype)
+    return nodata if ends.min <= nodata <= ends.max else None
 
 
 def _target(grid: SceneGrid, metres: float) -> SceneGrid:

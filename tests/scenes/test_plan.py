@@ -11,6 +11,7 @@ from geokd.scenes.grid import SceneGrid
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.plan import fix_plan
 from geokd.scenes.scene_info import SceneInfo
+from geokd.scenes.sensors import KnownValues
 
 CONTRACT = InputContract(("B04", "B03", "B02"), 64, 10.0, ValueScaling())
 BYTES_ONLY = replace(CONTRACT, value_scaling=None)
@@ -111,6 +112,32 @@ def test_values(fields: dict[str, object], options: SceneOptions, scale: float, 
     assert plan.value_scales == pytest.approx((scale,) * 3)
     assert plan.value_offsets == pytest.approx((offset,) * 3)
     assert plan.scaling == (CONTRACT.value_scaling if stretched else None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "scale", "offset", "source"),
+    [
+        (
+            {"scales": (1e-4,) * 4},
+            SceneOptions(value_scale=2, value_offset=-5),
+            2,
+            -5,
+            "--value-scale and --value-offset",
+        ),
+        ({"scales": (1e-4,) * 4}, SceneOptions(), 1, 0, "the file's scale and offset tags"),
+        ({}, SceneOptions(), 1, -1000, "its name, processing baseline 05.11"),
+        ({}, SceneOptions(value_scale=3), 3, -1000, "--value-scale and from its name, processing baseline 05.11"),
+        ({"known_values": None}, SceneOptions(), 1, 0, "because the file has no scale or offset"),
+    ],
+)
+def test_scale_and_offset_are_searched_in_order(
+    fields: dict[str, object], options: SceneOptions, scale: float, offset: float, source: str
+) -> None:
+    """Options, then tags, then the name, then nothing; those of products are in tests of products."""
+    by_name = KnownValues(1.0, -1000.0, "its name, processing baseline 05.11")
+    plan = fix_plan(scene_info(**{"known_values": by_name} | fields), CONTRACT, options)
+    assert (plan.value_scales[0], plan.value_offsets[0]) == pytest.approx((scale, offset))
+    assert source in plan.notes[1]
 
 
 def test_each_band_has_its_own_scale_and_offset() -> None:

@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
 from geokd.errors import CallError, SceneError
 from geokd.mapping.classify import classify
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.scene_run import ClassifyResult
 from geokd.maps.manifest import read_manifest
+from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.bands import find_band
+from geokd.scenes.options import SceneOptions
 from geokd.scenes.products.stac import _of_item
-from geokd.scenes.reader import describe_scene
+from geokd.scenes.reader import describe_scene, plan_scene, read_window
 from tests.products import (
     SUN_DEGREES,
     land,
@@ -34,7 +38,7 @@ from tests.products import (
     write_item,
     write_landsat,
 )
-from tests.tiny import tiny_bundle, write_scene
+from tests.tiny import dense_bundle, tiny_bundle, write_scene
 
 pytest.importorskip("onnx", reason="needs the extra geokd[train]")
 
@@ -88,6 +92,16 @@ def test_a_landsat_product_gives_the_map_of_its_reflectance(tmp_path: Path, mode
     assert made.manifest.to_json()["options"]["resample_m"] == 10
 
 
+def test_bands_of_landsat_5_are_numbered_otherwise(tmp_path: Path, model: Path) -> None:
+    bands = landsat_dn(2)
+    maps = [
+        mapped(write_landsat(tmp_path, 2, bands, satellite=number), model, tmp_path / str(number), resample_m=10)
+        for number in (8, 5)
+    ]
+    assert same_map(*maps)
+    assert maps[1].manifest.to_json()["scene"]["product"] == "Landsat 5 product, Collection 2 level 2"
+
+
 def test_a_landsat_product_is_refused_for_a_model_of_finer_pixels(tmp_path: Path, model: Path) -> None:
     product = write_landsat(tmp_path, 2, landsat_dn(2))
     with pytest.raises(SceneError, match=r"its pixels measure 30 x 30 m, .*--resample 10"):
@@ -127,6 +141,32 @@ def test_a_scene_in_degrees_is_resampled_in_its_utm_zone(tmp_path: Path, model: 
         alpha = raster.read(4)
     assert (alpha > 0).mean() > 0.9
     assert (alpha[0, 0], alpha[-1, -1]) != (255, 255)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"), [("int16", -9999), ("uint16", 65535), ("uint16", 0), ("float32", np.nan), ("float32", -np.inf)]
+)
+@pytest.mark.parametrize("crs", ["EPSG:32618", "EPSG:4326"])
+@pytest.mark.parametrize("by", ["file", "option"])
+def test_what_is_missing_stays_missing_when_resampled(
+    tmp_path: Path, dtype: str, nodata: float, crs: str, by: str
+) -> None:
+    values = np.full((3, 60, 60), 900, dtype)
+    values[:, :30] = nodata
+    degrees = rasterio.transform.from_origin(-76.1, 37.9, 3e-4, 3e-4)
+    place = transform_of(30) if crs == "EPSG:32618" else degrees
+    asked = nodata if by == "option" else None
+    scene = write_scene(
+        tmp_path / "a.tif", values, RGB, nodata=nodata if asked is None else None, crs=crs, transform=place
+    )
+    contract = InputContract(RGB, 16, 10.0, ValueScaling())
+    plan = plan_scene(describe_scene(scene, 10, asked), contract, SceneOptions(value_scale=1, nodata=asked))
+    pixels, valid = read_window(plan, Window(0, 0, plan.grid.width, plan.grid.height))
+    assert len(np.unique(pixels[:, valid])) == 1, "nothing of the fill is mixed in"
+    middle = plan.grid.height // 2
+    assert not valid[: middle - 5].any()
+    assert valid[middle + 5 : -10, 10:-10].all()
+    assert 0.45 < valid.mean() <= 0.51
 
 
 def test_alpha_is_resampled_with_its_picture(tmp_path: Path) -> None:
@@ -179,6 +219,64 @@ def test_hls_knows_its_sensor_by_its_names(tmp_path: Path, model: Path) -> None:
         assert info.known_values is not None
         assert "HLS" in info.known_values.why
         assert list(info.product.masks) == ["fmask"]
+
+
+@pytest.mark.parametrize(("sensor", "nir"), [("L30", "B05"), ("S30", "B08")])
+def test_hls_gives_the_map_of_its_reflectance(tmp_path: Path, sensor: str, nir: str) -> None:
+    """All four bands, with HLS's own nodata value and scale tags, in pixels of 30 m."""
+    four = tmp_path / "four.onnx"
+    four.write_bytes(dense_bundle(bands=(*RGB, "B08")).onnx_bytes)
+    bands = {name: land()[name].astype(np.int16) for name in (*RGB, "B08")}
+    for values in bands.values():
+        values[:20, :20] = -9999
+    plain = plain_scene(tmp_path / "a.tif", bands, *RGB, "B08", nodata=-9999, transform=transform_of(30))
+    for own, band in zip((*RGB, nir), bands, strict=True):
+        path = tmp_path / "hls" / f"HLS.{sensor}.T18SVG.2022207T154819.v2.0.{own}.tif"
+        with rasterio.open(write_band(path, bands[band], 30, nodata=-9999), "r+") as raster:
+            raster.scales = (1e-4,)
+    made = mapped(tmp_path / "hls", four, tmp_path / "out", resample_m=10)
+    assert same_map(made, mapped(plain, four, tmp_path / "plain", resample_m=10))
+    assert (made.class_map.codes == 255).any()
+
+
+PLANET_8 = ("coastal_blue", "blue", "green_i", "green", "yellow", "red", "rededge", "nir")
+
+
+@pytest.mark.parametrize(("ending", "names"), [("", ("blue", "green", "red", "nir")), ("_8b", PLANET_8)])
+def test_planetscope_with_udm2_gives_the_map_of_its_clear_pixels(
+    tmp_path: Path, model: Path, ending: str, names: tuple[str, ...]
+) -> None:
+    bands = land()
+    ground = {"red": "B04", "green": "B03", "blue": "B02"}
+    values = np.stack([bands[ground.get(name, "B08")] for name in names])
+    stem = "20220726_154819_24_2416_3B"
+    place = {"transform": transform_of(10), "crs": "EPSG:32618"}
+    scene = write_scene(tmp_path / f"{stem}_AnalyticMS_SR{ending}.tif", values, names, nodata=0, **place)
+    clear = np.ones((96, 96), np.uint8)
+    clear[30:50, 40:90] = 0
+    write_scene(tmp_path / f"{stem}_udm2.tif", np.stack([clear, 1 - clear]), **place)
+    seen = {name: bands[name] * clear for name in RGB}
+    plain = mapped(plain_scene(tmp_path / "plain.tif", seen, *RGB, nodata=0), model, tmp_path / "plain")
+    made = mapped(scene, model, tmp_path / "out", mask="udm2")
+    assert same_map(made, plain)
+    assert 0 < (made.class_map.codes == 255).mean() < 0.5
+
+
+@pytest.mark.parametrize("form", ["VRT", "COG", "ENVI", "HFA", "JP2OpenJPEG", "/vsizip/"])
+def test_other_formats_give_the_map_of_the_geotiff(tmp_path: Path, model: Path, form: str) -> None:
+    bands = land()
+    scene = plain_scene(tmp_path / "plain.tif", bands, *RGB)
+    if form == "/vsizip/":
+        packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, scene.name)
+        named = f"{form}{packed}/{scene.name}"
+    else:
+        exact = {"QUALITY": "100", "REVERSIBLE": "YES"} if form == "JP2OpenJPEG" else {}
+        named = str(
+            tmp_path / {"JP2OpenJPEG": "a.jp2", "VRT": "a.vrt", "COG": "a.tif", "HFA": "a.img"}.get(form, "a.dat")
+        )
+        rasterio.shutil.copy(scene, named, driver=form, **exact)
+    made = mapped(named, model, tmp_path / "out", bidx=(1, 2, 3))
+    assert same_map(made, mapped(scene, model, tmp_path / "out-of-plain"))
 
 
 def test_scale_tags_of_band_files_are_kept(tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ def test_granules_of_an_old_product_lie_side_by_side(tmp_path: Path, model: Path
     product = write_old_safe(tmp_path, bands)
     made = mapped(product, model, tmp_path / "out")
     assert made.class_map.codes.tobytes() == plain.class_map.codes.tobytes()
+    assert made.class_map.confidence.tobytes() == plain.class_map.confidence.tobytes()
     assert made.manifest.to_json()["scene"]["tile"] == "T18SVG T18SVH"
 
 
