@@ -13,7 +13,6 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from geokd.assessment.robustness import unrounded
 from geokd.assessment.shifts import SHIFTS
-from geokd.assessment.yardstick import Yardstick, YardstickOptions, judge_map, lay_yardstick
+from geokd.assessment.yardstick import MapFigures, Yardstick, YardstickOptions, judge_map, lay_yardstick
 from geokd.mapping.block_pixels import cut_patches
 from geokd.mapping.jobs import MappingJob
 from geokd.mapping.options import ClassifyOptions
@@ -29,6 +28,7 @@ from geokd.mapping.overlapping import codes_and_confidence, mean_over_patches
 from geokd.mapping.planning import plan_jobs
 from geokd.maps.class_map import ClassMap
 from geokd.scenes.bands import wavelengths_nm
+from geokd.scenes.patches import PatchGrid
 from geokd.scenes.reader import mirrored
 from geokd.training.data.augmentation import VIEWS, Traits, augment
 from geokd.training.initial_weights import build_student, read_weights
@@ -80,13 +80,13 @@ def main(model: str, scene: str, *labels: str) -> None:
     for name in ("as it is", *CHANGES):
         changed = pixels if name == "as it is" else SHIFTS[name](pixels, wavelengths_nm(job.bundle.contract.bands))
         west_half, east_half = halves(np.floor(changed.clip(0, 255) + np.float32(0.5)).astype(np.uint8), valid, job)
-        before: dict[str, Any] = {}
+        before: MapFigures | None = None
         for way in ("not adapted", "statistics", "distilled"):
             student = adapted(load(job), west_half, job, way)
             figures = judge(student, east_half, job, eastern)
             before = before or figures
-            gains.setdefault(way, []).append(figures["agreement"] - before["agreement"])
-            print(f"{name:32}{way:16}" + "".join(f"{100 * figures[f]:25.1f}%" for f in FIGURES), flush=True)
+            gains.setdefault(way, []).append((figures.agreement or 0) - (before.agreement or 0))
+            print(f"{name:32}{way:16}" + "".join(f"{100 * getattr(figures, f):25.1f}%" for f in FIGURES), flush=True)
     for way, differences in gains.items():
         print(f"mean change of the agreement, {way}: {100 * np.mean(differences):+.1f} points")
 
@@ -100,9 +100,15 @@ def load(job: MappingJob) -> Network:
     return student.eval()
 
 
+def patch_grid(job: MappingJob) -> PatchGrid:
+    """Return the grid of a patch student's patches."""
+    assert isinstance(job.patches, PatchGrid), "give a patch student: a dense one has no patches that overlap"
+    return job.patches
+
+
 def halves(pixels: NDArray[np.uint8], valid: NDArray[np.bool_], job: MappingJob) -> tuple[Half, Half]:
     """Patches that lie wholly in the west, a stride of half a patch apart, and all that touch the east."""
-    grid = job.patches
+    grid = patch_grid(job)
     window = grid.window(grid.shape[0] - 1, grid.shape[1] - 1)
     rows = mirrored(0, int(window.row_off + window.height), pixels.shape[1])
     cols = mirrored(0, int(window.col_off + window.width), pixels.shape[2])
@@ -160,12 +166,12 @@ def shuffled(n: int, size: int, generator: torch.Generator) -> tuple[torch.Tenso
     return tuple(order[start : start + size] for start in range(0, n, size))
 
 
-def judge(student: Network, east: Half, job: MappingJob, yardstick: Yardstick) -> dict[str, Any]:
+def judge(student: Network, east: Half, job: MappingJob, yardstick: Yardstick) -> MapFigures:
     """Map the eastern half and compare it with reference data."""
     logits, _ = predict(student, east.pixels, bf16=False)
     probabilities = np.full((*job.patches.shape, len(job.bundle.legend)), np.nan, np.float32)
     probabilities[east.rows, east.cols] = torch.softmax(logits / job.bundle.temperature, dim=1).numpy()
-    cells = mean_over_patches(probabilities, job.patches.cells_per_patch)
+    cells = mean_over_patches(probabilities, patch_grid(job).cells_per_patch)
     codes, confidence = codes_and_confidence(cells, np.ones(cells.shape[:2], np.bool_))
     class_map = ClassMap(codes, confidence, job.patches.cell_grid, job.bundle.legend)
     return judge_map(class_map, class_map, yardstick)

@@ -56,7 +56,7 @@ def main() -> None:
     for (turns, mirrored), air in zip(VIEWS, AIRS, strict=True):
         amount = air if call.surface else 0.0
         seen = ground * (1 - (1 - TRANSMITTANCE) * amount) + PATH_RADIANCE * amount
-        for places, windows in cut(seen, call.chips):
+        for places, windows in cut(seen.astype(np.float32), call.chips):
             turned = np.rot90(windows, turns, (1, 2))
             turned = turned[:, :, ::-1] if mirrored else turned
             found = probabilities(network, np.ascontiguousarray(turned))
@@ -75,7 +75,7 @@ def main() -> None:
 
 def read(ten: str, twenty: str) -> tuple[Array, dict[str, Any]]:
     """Read nine bands as (rows, cols, 9), those of 20 m enlarged bilinearly."""
-    bands = {}
+    bands: dict[str, NDArray[Any]] = {}
     with rasterio.open(ten) as dataset:
         profile, shape = dataset.profile, dataset.shape
         bands |= dict(zip(dataset.descriptions, dataset.read() * np.array(dataset.scales)[:, None, None], strict=True))
@@ -112,7 +112,7 @@ def probabilities(network: Any, reflectance: Array) -> Array:
     """Map (n, rows, cols, 9) reflectance x 10,000 to probabilities of the nine covers, of the same shape."""
     x = np.log1p(0.005 * np.clip(reflectance, 0, None))
     x = np.exp(5 * (x - MEAN) / SPREAD - 1)
-    return tf.nn.softmax(network(tf.constant((x / (x + 1)).astype(np.float32)))).numpy()
+    return np.asarray(tf.nn.softmax(network(tf.constant((x / (x + 1)).astype(np.float32)))))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import rasterio
 from map_figures import pixels_in
 
 import geokd
+from geokd.progress import to_stderr
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.recipe import ClassRecipe, DenseRecipe, UseTeacherRecipe
 from geokd.training.dense.training import train_dense_on
@@ -65,7 +66,7 @@ def main() -> None:
         todo = [(r, s) for s in seeds for r in rows if not (call.output / r / f"seed-{s}" / "figures.json").is_file()]
         if todo:
             own = cover_recipe(recipe) if of_covers else recipe
-            data = read_dense_data(call.table, own, print)
+            data = read_dense_data(call.table, own, to_stderr)
             for row, seed in todo:
                 run = call.output / row / f"seed-{seed}"
                 chosen = replace(own, seed=seed, loss=replace(own.loss, **ROWS[row]))

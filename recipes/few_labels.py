@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -193,7 +194,7 @@ def shares_right(classes: NDArray[np.uint8], place: Affine, frame: geopandas.Geo
     return {"all": total, "mean_over_kinds": float(np.mean(list(shares.values()))), **shares}
 
 
-def print_table(figures: list[dict[str, object]], judged: str) -> None:
+def print_table(figures: list[dict[str, Any]], judged: str) -> None:
     """Print a Markdown row for each way to learn and number of polygons: mean and standard deviation over draws."""
     for row, rate, count in dict.fromkeys((f["row"], f["rate"], f["polygons"]) for f in figures):
         of_row = [f[judged] for f in figures if (f["row"], f["rate"], f["polygons"]) == (row, rate, count)]

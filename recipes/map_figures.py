@@ -49,14 +49,14 @@ def main() -> None:
     shares = []
     for kind in dict.fromkeys(kinds):
         chosen = (of_kind == kind) & (count > 0)
-        share, low, high = share_over_groups(hit[chosen], count[chosen]) or (0.0, 0.0, 0.0)
-        shares.append(share)
+        found, low, high = share_over_groups(hit[chosen], count[chosen]) or (0.0, 0.0, 0.0)
+        shares.append(found)
         table = np.sum([t for t, c in zip(tables, chosen, strict=True) if c], axis=0)
         most = [f"{names[k]} {100 * table[k] / table.sum():.1f}" for k in np.argsort(-table)[:5] if table[k]]
-        print(f"{kind:10s} {100 * share:5.1f} % ({100 * low:.1f} to {100 * high:.1f}), n = {count[chosen].sum():,}"
+        print(f"{kind:10s} {100 * found:5.1f} % ({100 * low:.1f} to {100 * high:.1f}), n = {count[chosen].sum():,}"
               f" pixels of {chosen.sum()} polygons: {', '.join(most)}")  # fmt: skip
-    share, low, high = share_over_groups(hit[count > 0], count[count > 0]) or (0.0, 0.0, 0.0)
-    print(f"all        {100 * share:5.1f} % ({100 * low:.1f} to {100 * high:.1f}), n = {count.sum():,} pixels;"
+    found, low, high = share_over_groups(hit[count > 0], count[count > 0]) or (0.0, 0.0, 0.0)
+    print(f"all        {100 * found:5.1f} % ({100 * low:.1f} to {100 * high:.1f}), n = {count.sum():,} pixels;"
           f" mean over kinds {np.mean(shares):.3f}")  # fmt: skip
     print_calibration(np.concatenate(sure), np.concatenate(right))
 

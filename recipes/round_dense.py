@@ -61,7 +61,8 @@ def read(path: Path, contract: InputContract) -> NDArray[np.float32]:
     """Read reflectance x 10,000 of the contract's bands."""
     with rasterio.open(path) as dataset:
         order = [dataset.descriptions.index(band) for band in contract.bands]
-        return (dataset.read() * np.array(dataset.scales)[:, None, None])[order].astype(np.float32)
+        read: NDArray[np.float32] = (dataset.read() * np.array(dataset.scales)[:, None, None])[order].astype(np.float32)
+        return read
 
 
 def as_bytes(reflectance: NDArray[np.float32], contract: InputContract) -> NDArray[np.uint8]:
@@ -69,7 +70,7 @@ def as_bytes(reflectance: NDArray[np.float32], contract: InputContract) -> NDArr
     assert contract.value_scaling is not None
     scalings = contract.value_scaling.of_bands(len(contract.bands))
     bands = [s.output_minimum + s.slope * (band - s.minimum) for band, s in zip(reflectance, scalings, strict=True)]
-    return np.rint(np.clip(bands, 0, 255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(bands, 0, 255)), np.uint8)
 
 
 def changed(fp32: Bundle, int8: Bundle, reflectance: NDArray[np.float32]) -> float:

@@ -5,7 +5,6 @@
 RUN is a folder that `geokd train` or `geokd ablate` filled, CHIPS and VALIDATION are the chips that it was given.
 """
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from geokd.progress import silent
 from geokd.statistics.intervals import wilson
 from geokd.training.checkpoint import read_tensors
 from geokd.training.data.augmentation import VIEWS
@@ -20,13 +20,13 @@ from geokd.training.data.reading import read_training_data
 from geokd.training.initial_weights import build_teacher
 from geokd.training.loop import predict
 from geokd.training.recipe_file import recipe_from_json
+from geokd.training.run_record import read_run
 
 
 def main(run: str, chips: str, validation: str) -> None:
     """Print a row for each view, and for the mean."""
-    facts = json.loads(Path(run, "run.json").read_text(encoding="utf-8"))
-    recipe = recipe_from_json(facts["recipe"])
-    data = read_training_data(chips, recipe, validation, lambda _: None)
+    recipe = recipe_from_json(read_run(Path(run)).recipe)
+    data = read_training_data(chips, recipe, validation, silent)
     network, _ = build_teacher(
         replace(recipe.teacher, initial_weights="none"), len(data.contract.bands), data.legend.names
     )

@@ -1,17 +1,15 @@
 """Several teachers as one: networks of finished runs on the same chips, whose answers are averaged."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, one_message
 from geokd.model.seen_chips import SeenChips
 from geokd.training.checkpoint import read_tensors, write_tensors
@@ -19,6 +17,7 @@ from geokd.training.initial_weights import build_teacher
 from geokd.training.networks import Classifier
 from geokd.training.recipe_file import expanded, recipe_from_json
 from geokd.training.run_folder import read_seen_chips
+from geokd.training.run_record import TrainingRun, read_run
 
 _LEAST = 1e-30  # of a probability: its logarithm is finite
 
@@ -53,7 +52,7 @@ def build_ensemble(runs: Sequence[str], channels: int, classes: tuple[str, ...])
     """
     members = []
     for run in runs:
-        teacher = recipe_from_json(_facts(run)["recipe"]).teacher
+        teacher = recipe_from_json(_read(run).recipe).teacher
         if teacher.from_bundle is not None or teacher.ensemble:
             raise CallError(f"teacher.ensemble: the teacher of {run} was not trained there as one network; name others")
         network, _ = build_teacher(replace(teacher, initial_weights="none"), channels, classes)
@@ -62,7 +61,7 @@ def build_ensemble(runs: Sequence[str], channels: int, classes: tuple[str, ...])
     return Ensemble(members), f"mean of the runs {', '.join(Path(run).name for run in runs)}"
 
 
-def take_members(runs: Sequence[str], folder: Path, run: Mapping[str, Any]) -> Callable[[], None]:
+def take_members(runs: Sequence[str], folder: Path, run: TrainingRun) -> Callable[[], None]:
     """Check that the teachers of some runs were trained on the chips of `run`; return their copying to `folder`.
 
     Raises
@@ -72,9 +71,9 @@ def take_members(runs: Sequence[str], folder: Path, run: Mapping[str, Any]) -> C
     """
     problems = []
     for name in runs:
-        other = _facts(name)
-        differ = [key for key in ("contract", "legend") if other.get(key) != run[key]]
-        if other.get("data", {}).get("labelled_sha256") != run["data"]["labelled_sha256"]:
+        other = _read(name)
+        differ = [key for key in ("contract", "legend") if getattr(other, key) != getattr(run, key)]
+        if other.data.get("labelled_sha256") != run.data["labelled_sha256"]:
             differ.append("labelled chips")
         if differ:
             problems.append(f"the run {name} had another {' and '.join(differ)}; name runs on the same chips")
@@ -93,10 +92,9 @@ def take_members(runs: Sequence[str], folder: Path, run: Mapping[str, Any]) -> C
     return take
 
 
-def _facts(run: str) -> dict[str, Any]:
+def _read(run: str) -> TrainingRun:
     """Read the record of a run."""
     try:
-        facts = parse_json(read_text(expanded(run) / "run.json"))
-        return {**facts, "recipe": facts["recipe"], "data": dict(facts["data"])}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return read_run(expanded(run))
+    except (OSError, ValueError) as error:
         raise CallError(f"teacher.ensemble: there is no run to take a teacher from in {run} ({error})") from error

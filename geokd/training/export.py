@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geokd.commit import check_outputs, staged
-from geokd.documents import parse_json, read_text
+from geokd.documents import parse_json, read_record, read_text
 from geokd.errors import CallError, TrainingError
 from geokd.files import write_bytes
 from geokd.legend.classes import Legend
 from geokd.model.bundle import Bundle, Golden, golden_cells
 from geokd.model.contract import InputContract
-from geokd.model.familiarity import Familiarity
 from geokd.training.checkpoint import read_tensors
 from geokd.training.initial_weights import build_student, build_teacher
 from geokd.training.networks import Network
@@ -24,13 +23,10 @@ from geokd.training.quantisation import PREPARATIONS, quantise, run_graph
 from geokd.training.recipe import Recipe, Stage
 from geokd.training.recipe_file import recipe_from_json
 from geokd.training.run_folder import read_seen_chips
+from geokd.training.run_record import FinishedRun
 
 GOLDEN_PATCHES = 4
-_RUN_KEYS = {
-    *("recipe", "recipe_sha256", "contract", "legend", "data", "initial_weights"),
-    *("temperature", "familiarity", "metrics", "machine", "versions", "date"),
-}
-_RUN_TABLES = ("recipe", "contract", "data", "initial_weights", "metrics", "machine", "versions")
+_TEACHER_NOTES = ("the teacher's bundles have no statistics of chips, so classify cannot compare scenes with them",)
 
 
 @dataclass(frozen=True)
@@ -95,33 +91,21 @@ def export(
         If the bundles cannot be written.
     """
     folder = Path(run)
-    facts = _read_run(folder)
-    dense = InputContract.from_json(facts["contract"]).is_dense
-    if teacher and dense:
-        raise CallError(
-            f"the run in {folder} has no teacher, because its labels came from rasters; leave out --teacher"
-        )
+    finished = _read_finished(folder)
+    dense = InputContract.from_json(finished.contract).is_dense
+    if teacher:
+        _check_teacher(folder, finished, dense=dense)
     stages: tuple[Stage, ...] = ("student", "teacher") if teacher else ("student",)
-    if teacher and facts["recipe"]["teacher"].get("from_bundle"):
-        raise CallError(
-            f"the teacher of the run in {folder} is the bundle {facts['recipe']['teacher']['from_bundle']}, which is"
-            " there already; leave out --teacher"
-        )
-    if teacher and facts["recipe"]["teacher"].get("ensemble"):
-        raise CallError(
-            f"the teacher of the run in {folder} is an ensemble of other runs; leave out --teacher, or export those"
-        )
-    if teacher and (facts["metrics"]["teacher"] is None or not (folder / "teacher.safetensors").is_file()):
-        raise CallError(f"the run in {folder} has no teacher, only labels were used; leave out --teacher")
     target = folder if output is None else Path(output)
-    paths = [target / f"{_name(facts, stage)}{ending}.onnx" for stage in stages for ending in ("-fp32", "")]
+    paths = [target / f"{_name(finished, stage)}{ending}.onnx" for stage in stages for ending in ("-fp32", "")]
     check_outputs(target, [path.name for path in paths], overwrite=overwrite)
     calibration, _ = read_tensors(folder / "calibration.safetensors")
-    bundles, notes = [], list(_teacher_notes(facts)) if teacher else []
+    bundles, notes = [], list(_TEACHER_NOTES) if teacher else []
     for stage in stages:
-        fp32 = _dense_bundle(folder, facts) if dense else _fp32_bundle(folder, stage, facts)
-        trained_under_rounding = stage == "student" and facts["recipe"]["student"].get("int8_epochs", 0) > 0
-        preparations = () if trained_under_rounding and not dense else PREPARATIONS  # dense ones benefit from both
+        fp32 = _dense_bundle(folder, finished) if dense else _fp32_bundle(folder, stage, finished)
+        preparations = PREPARATIONS  # dense students benefit from them also if trained under rounding
+        if stage == "student" and not dense and recipe_from_json(finished.recipe).student.int8_epochs:
+            preparations = ()
         graph = quantise(fp32.graph, calibration["pixels"].numpy(), preparations)
         int8 = fp32.with_graph(graph, "int8", golden_cells(run_graph(graph, fp32.golden.pixels)))
         rounding = {"prepared_by": [prepare.__name__ for prepare in preparations]}
@@ -131,6 +115,26 @@ def export(
         for path, bundle in zip(paths, bundles, strict=True):
             write_bytes(temporary / path.name, bundle.onnx_bytes)
     return ExportResult(*paths, notes=tuple(notes))
+
+
+def _check_teacher(folder: Path, finished: FinishedRun, *, dense: bool) -> None:
+    """Refuse to export the teacher of a run that has none of its own."""
+    if dense:
+        raise CallError(
+            f"the run in {folder} has no teacher, because its labels came from rasters; leave out --teacher"
+        )
+    teacher = recipe_from_json(finished.recipe).teacher
+    if teacher.from_bundle:
+        raise CallError(
+            f"the teacher of the run in {folder} is the bundle {teacher.from_bundle}, which is there already; leave out"
+            " --teacher"
+        )
+    if teacher.ensemble:
+        raise CallError(
+            f"the teacher of the run in {folder} is an ensemble of other runs; leave out --teacher, or export those"
+        )
+    if finished.metrics.teacher is None or not (folder / "teacher.safetensors").is_file():
+        raise CallError(f"the run in {folder} has no teacher, only labels were used; leave out --teacher")
 
 
 def with_halved_weights(bundle: Bundle) -> Bundle:
@@ -164,15 +168,14 @@ def golden_patches(contract: InputContract, count: int = 64) -> NDArray[np.uint8
     return np.clip(np.rint(brightness + contrast * clouds), 0, 255).astype(np.uint8)
 
 
-def _name(facts: dict[str, Any], stage: Stage) -> str:
-    name: str = facts["recipe"]["name"]
-    return name if stage == "student" else f"{name}-teacher"
+def _name(finished: FinishedRun, stage: Stage) -> str:
+    return finished.name if stage == "student" else f"{finished.name}-teacher"
 
 
-def _fp32_bundle(folder: Path, stage: Stage, facts: dict[str, Any]) -> Bundle:
+def _fp32_bundle(folder: Path, stage: Stage, finished: FinishedRun) -> Bundle:
     """Make the fp32 bundle of a run's student or teacher."""
-    recipe = recipe_from_json(facts["recipe"])
-    contract, legend = InputContract.from_json(facts["contract"]), Legend.from_json(facts["legend"])
+    recipe = recipe_from_json(finished.recipe)
+    contract, legend = InputContract.from_json(finished.contract), Legend.from_json(finished.legend)
     network = _build(recipe, stage, len(contract.bands), legend.names)
     path = folder / f"{stage}.safetensors"
     tensors, _ = read_tensors(path)
@@ -181,30 +184,31 @@ def _fp32_bundle(folder: Path, stage: Stage, facts: dict[str, Any]) -> Bundle:
     except RuntimeError as error:
         raise TrainingError(f"{path} does not fit the recipe of the run: {error}") from error
     student = stage == "student"
+    teacher = None if student else finished.metrics.teacher
     graph = to_onnx(network, contract, stage)
     golden = golden_patches(contract)
     golden = golden[most_decided(run_graph(graph, golden), GOLDEN_PATCHES)]
     return Bundle(
         graph=graph,
-        name=_name(facts, stage),
+        name=_name(finished, stage),
         architecture=recipe.student.architecture if student else recipe.teacher.architecture,
         precision="fp32",
         contract=contract,
         legend=legend,
-        temperature=facts["temperature"] if student else facts["metrics"]["teacher"].get("temperature", 1.0),
-        provenance=_provenance(facts) | ({} if student else {"notes": list(_teacher_notes(facts))}),
+        temperature=finished.temperature if teacher is None else teacher.temperature,
+        provenance=_provenance(finished) | ({} if student else {"notes": list(_TEACHER_NOTES)}),
         golden=Golden(golden, run_graph(graph, golden)),
-        familiarity=Familiarity.from_json(facts["familiarity"]) if student and facts["familiarity"] else None,
+        familiarity=finished.statistics if student else None,
         seen_chips=read_seen_chips(folder).get(stage),
     )
 
 
-def _dense_bundle(folder: Path, facts: dict[str, Any]) -> Bundle:
+def _dense_bundle(folder: Path, finished: FinishedRun) -> Bundle:
     """Make the fp32 bundle of a run's dense student."""
     from geokd.training.dense.export import dense_fp32_bundle
 
-    golden = golden_patches(InputContract.from_json(facts["contract"]), count=1)
-    return dense_fp32_bundle(folder, facts, _provenance(facts), golden)
+    golden = golden_patches(InputContract.from_json(finished.contract), count=1)
+    return dense_fp32_bundle(folder, finished, _provenance(finished), golden)
 
 
 def _build(recipe: Recipe, stage: Stage, channels: int, classes: tuple[str, ...]) -> Network:
@@ -224,24 +228,13 @@ def _rounding_note(stage: Stage, *, prepared: bool) -> str:
     )
 
 
-def _teacher_notes(facts: dict[str, Any]) -> tuple[str, ...]:
-    """Describe what the bundles of a teacher lack."""
-    notes = ["the teacher's bundles have no statistics of chips, so classify cannot compare scenes with them"]
-    if "temperature" not in facts["metrics"]["teacher"]:
-        notes.append("the run has no temperature of its teacher, so the teacher's confidence is not calibrated")
-    return tuple(notes)
-
-
-def _read_run(folder: Path) -> dict[str, Any]:
+def _read_finished(folder: Path) -> FinishedRun:
     try:
         facts: dict[str, Any] = dict(parse_json(read_text(folder / "run.json")))
     except OSError as error:
         raise CallError(f"no run in {folder}: {error.strerror}; give the folder that geokd train wrote") from error
     except (ValueError, TypeError) as error:
         raise TrainingError(f"{folder}/run.json is broken: {error}; train again") from error
-    broken = [key for key in _RUN_TABLES if not isinstance(facts.get(key, {}), dict)]
-    if broken:
-        raise TrainingError(f"{folder}/run.json is broken: {', '.join(broken)} should be a table; train again")
     if facts.get("teacher_only"):
         raise CallError(
             f"the run in {folder} is the teacher of an ablation and has no student; give the folder of one of the"
@@ -249,22 +242,23 @@ def _read_run(folder: Path) -> dict[str, Any]:
         )
     if not facts.get("complete"):
         raise CallError(f"the run in {folder} is not finished; finish it with geokd train ... -o {folder} --resume")
-    missing = sorted(_RUN_KEYS - set(facts))
-    if missing:
+    try:
+        return read_record(facts, FinishedRun)
+    except ValueError as error:
         raise TrainingError(
-            f"{folder}/run.json lacks {', '.join(missing)}, because another version of geokd wrote it; train again"
-        )
-    return facts
+            f"{folder}/run.json is broken, or another version of geokd wrote it: {error}; train again"
+        ) from error
 
 
-def _provenance(facts: dict[str, Any]) -> dict[str, Any]:
+def _provenance(finished: FinishedRun) -> dict[str, Any]:
     """Return the record of a run for its bundles, without per-class figures."""
+    facts = finished.to_json()
     metrics = {
         who: None if figures is None else {k: v for k, v in figures.items() if k != "per_class"}
         for who, figures in facts["metrics"].items()
     }
     versions = facts["versions"] | {p: importlib.metadata.version(p) for p in ("onnx", "onnxruntime")}
     kept = {key: facts[key] for key in ("recipe", "recipe_sha256", "data", "initial_weights", "machine", "date")}
-    if "derived_from" in facts:
+    if finished.derived_from is not None:
         kept |= {key: facts[key] for key in ("derived_from", "notes")}
     return kept | {"validation_before_rounding": metrics, "versions": versions}

@@ -6,21 +6,16 @@ calibration chips for the int8 export, `seen_chips.json` (hashes of all chips th
 checkpoint of the current stage.
 """
 
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from geokd.commit import Claim
-from geokd.documents import parse_json, read_record, read_text
+from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, GeokdError, OutputError, TrainingError
 from geokd.files import PARTIAL, written_whole
 from geokd.legend.classes import Legend
@@ -32,6 +27,7 @@ from geokd.training.curves import draw_curves
 from geokd.training.figures import Metrics
 from geokd.training.recipe import AnyRecipe
 from geokd.training.recipe_file import recipe_from_json
+from geokd.training.run_record import InitialWeights, MadeBy, TrainingRun, read_run
 
 _LEFT_BY_A_FINISHED_RUN = ("student.safetensors", "student_validation.safetensors", "calibration.safetensors")
 _SEEN_CHIPS = "seen_chips.json"
@@ -104,19 +100,29 @@ class ReadData(Protocol):
         """Return what identifies the data."""
 
 
-def described(recipe: AnyRecipe, data: ReadData) -> dict[str, Any]:
-    """Return what is asked of a run, as `run.json` begins."""
-    return {
-        "recipe": recipe.to_json(),
-        "recipe_sha256": recipe.sha256,
-        "contract": data.contract.to_json(),
-        "legend": data.legend.to_json(),
-        "data": data.to_json(),
-    }
+def describe_run(
+    recipe: AnyRecipe,
+    data: ReadData,
+    initial_weights: dict[str, InitialWeights],
+    arithmetic: dict[str, str],
+    *,
+    teacher_only: bool = False,
+) -> TrainingRun:
+    """Return the record of a run that begins."""
+    return TrainingRun(
+        recipe=recipe.to_json(),
+        recipe_sha256=recipe.sha256,
+        contract=data.contract.to_json(),
+        legend=tuple(data.legend.to_json()),
+        data=data.to_json(),
+        initial_weights=initial_weights,
+        arithmetic=arithmetic,
+        teacher_only=teacher_only,
+    )
 
 
 def open_run(
-    folder: Path, run: dict[str, Any], *, resume: bool, keys_of: Callable[[Any], dict[str, Any]] | None = None
+    folder: Path, run: TrainingRun, *, resume: bool, keys_of: Callable[[Any], dict[str, Any]] | None = None
 ) -> Metrics | None:
     """Make the run's folder, or check that an existing one is the same run; return its figures if it is finished.
 
@@ -125,53 +131,51 @@ def open_run(
     path = folder / "run.json"
     if not resume:
         check_output(folder, resume=False)
-        write_json(path, run | {"complete": False})
+        write_json(path, run.to_json())
         return None
     if not path.is_file():
         raise CallError(f"there is no run to resume in {folder}: it has no run.json; start it without --resume")
     try:
-        before = parse_json(read_text(path))
-        weights = before["initial_weights"]
-        hashes = {stage: found["sha256"] for stage, found in weights.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        before = read_run(folder)
+    except ValueError as error:
         raise TrainingError(f"{path} is not the file of a run ({error}); start a new run") from error
-    differ = [key for key in ("contract", "legend", "data") if before.get(key) != run[key]]
-    changes = _changes(before.get("recipe"), run["recipe"], keys_of or _keys_of_patch_recipe)
+    differ = [key for key in ("contract", "legend", "data") if getattr(before, key) != getattr(run, key)]
+    changes = _changes(before.recipe, run.recipe, keys_of or _keys_of_patch_recipe)
     if changes:
         differ.insert(0, f"recipe ({changes})")
-    if hashes != {k: v["sha256"] for k, v in run["initial_weights"].items()}:
-        origins = ", ".join(f"{stage} from {found['origin']}" for stage, found in weights.items())
+    if _hashes(before) != _hashes(run):
+        origins = ", ".join(f"{stage} from {found.origin}" for stage, found in before.initial_weights.items())
         differ.append(f"set of initial weights ({origins})")
-    finished = before.get("complete") and all((folder / name).is_file() for name in _LEFT_BY_A_FINISHED_RUN)
-    arithmetic = before.get("arithmetic")
-    if not finished and arithmetic not in (None, run["arithmetic"]):  # else the result would differ
-        differ.append("device or precision (" + ", ".join(f"{k}: {v}" for k, v in arithmetic.items()) + ")")
+    finished = before.complete and all((folder / name).is_file() for name in _LEFT_BY_A_FINISHED_RUN)
+    if not finished and before.arithmetic not in (None, run.arithmetic):  # else the result would differ
+        differ.append("device or precision (" + ", ".join(f"{k}: {v}" for k, v in before.arithmetic.items()) + ")")
     if differ:
         raise CallError(
             f"the run in {folder} had another {', '.join(differ)}; resume with the same, or start a new run"
         )
-    return _metrics(before, path) if finished else None
+    return before.metrics if finished else None
 
 
-def _metrics(run: dict[str, Any], path: Path) -> Metrics:
-    try:
-        return read_record(run["metrics"], Metrics)
-    except (ValueError, KeyError) as error:
-        raise TrainingError(f"{path} is not the file of a run ({error}); start a new run") from error
+def _hashes(run: TrainingRun) -> dict[str, str]:
+    return {stage: weights.sha256 for stage, weights in run.initial_weights.items()}
 
 
 def close_run(
-    folder: Path, run: dict[str, Any], metrics: Metrics, temperature: float, familiarity: Familiarity | None
+    folder: Path, run: TrainingRun, metrics: Metrics, temperature: float, familiarity: Familiarity | None
 ) -> None:
     """Write that a run is finished, and what came of it; draw its curves."""
-    finished = {
-        "complete": True,
-        "temperature": temperature,
-        "familiarity": None if familiarity is None else familiarity.to_json(),
-        "metrics": metrics.to_json(),
-    }
-    write_json(folder / "run.json", run | finished | made_by())
-    draw_curves(folder / "log.csv", folder / "curves.png", title=run["recipe"]["name"])
+    made = MadeBy.now()
+    finished = run.evolve(
+        complete=True,
+        temperature=temperature,
+        familiarity=None if familiarity is None else familiarity.to_json(),
+        metrics=metrics,
+        machine=made.machine,
+        versions=made.versions,
+        date=made.date,
+    )
+    write_json(folder / "run.json", finished.to_json())
+    draw_curves(folder / "log.csv", folder / "curves.png", title=run.name)
 
 
 def _changes(before: Any, now: dict[str, Any], keys_of: Callable[[Any], dict[str, Any]]) -> str:
@@ -203,7 +207,7 @@ def _keys_of_patch_recipe(recipe: Any) -> dict[str, Any]:
     return keys
 
 
-def take_teacher(source: Path, folder: Path, run: dict[str, Any]) -> Callable[[], None]:
+def take_teacher(source: Path, folder: Path, run: TrainingRun) -> Callable[[], None]:
     """Check that the teacher of the run in `source` is the one that `run` needs; return a function that copies it.
 
     Its answers are copied, too, as far as they are for the same chips.
@@ -214,11 +218,11 @@ def take_teacher(source: Path, folder: Path, run: dict[str, Any]) -> Callable[[]
         If the run does not exist, or its teacher is different.
     """
     try:
-        other = parse_json(read_text(source / "run.json"))
-        before = recipe_from_json(other["recipe"]).to_json()
-        wanted, had = ({**recipe["teacher"], "from_run": None} for recipe in (run["recipe"], before))
-        mine, its = run["data"], other["data"]
-        same = [run[key] == other[key] for key in ("contract", "legend")]
+        other = read_run(source)
+        before = recipe_from_json(other.recipe).to_json()
+        wanted, had = ({**recipe["teacher"], "from_run": None} for recipe in (run.recipe, before))
+        mine, its = run.data, other.data
+        same = [getattr(run, key) == getattr(other, key) for key in ("contract", "legend")]
         same += [wanted == had, mine["labelled_sha256"] == its.get("labelled_sha256", its["training_sha256"])]
         answers = []
         if mine["training_sha256"] == its["training_sha256"]:
@@ -290,19 +294,3 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with written_whole(path) as partial:
         partial.write_text(text, encoding="utf-8")
-
-
-def made_by() -> dict[str, Any]:
-    """Describe the machine, library versions and date of a run."""
-    return {
-        "machine": {
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            "cores": os.cpu_count(),
-        },
-        "versions": {
-            "geokd": importlib.metadata.version("geokd"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-    }

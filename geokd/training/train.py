@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -28,11 +27,12 @@ from geokd.training.run_folder import (
     check_output,
     claimed_run,
     close_run,
-    described,
+    describe_run,
     keep_seen_chips,
     open_run,
     take_teacher,
 )
+from geokd.training.run_record import InitialWeights, TrainingRun
 from geokd.training.stages import Arithmetic, Networks, Stages, build_networks
 from geokd.training.teacher_cache import cache_teacher
 
@@ -151,14 +151,11 @@ def _train_on(
 ) -> TrainResult:
     networks = build_networks(recipe, data.contract, data.legend)  # first: without weights, leave no folder behind
     arithmetic = Arithmetic.of(recipe, networks)
-    run = {
-        **described(recipe, data),
-        **({"teacher_only": True} if teacher_only else {}),
-        "initial_weights": {
-            stage: {"origin": origin, "sha256": network.sha256} for stage, (network, origin) in networks.items()
-        },
-        "arithmetic": arithmetic.to_json(networks),
+    weights: dict[str, InitialWeights] = {
+        stage: InitialWeights(origin=origin, sha256=network.sha256) for stage, (network, origin) in networks.items()
     }
+    precisions = arithmetic.to_json(networks)
+    run = describe_run(recipe, data, weights, precisions, teacher_only=teacher_only)
     take = _teacher_of_others(recipe, folder, run, resume=resume) if "teacher" in networks else None
     finished = open_run(folder, run, resume=resume)
     if finished is not None:
@@ -173,7 +170,7 @@ def _train_on(
     if take is not None:
         take()
     device = arithmetic.device.type
-    progress("; ".join(f"{stage} on {device}, {run['arithmetic'][stage]}" for stage in networks))
+    progress("; ".join(f"{stage} on {device}, {precisions[stage]}" for stage in networks))
     stages = Stages(recipe, data, networks, folder, arithmetic, progress)
     teacher, answers, width = _taught(stages) if "teacher" in networks else (None, None, 0)
     if teacher_only:
@@ -185,14 +182,14 @@ def _train_on(
     else:
         known = stages.old.familiarity
         metrics = metrics.evolve(remembered=stages.remembered(network, data.unlabelled))
-        run |= {"derived_from": data.derived_from, "notes": list(_KEPT_OF_THE_OLD)}
+        run = run.evolve(derived_from=data.derived_from, notes=_KEPT_OF_THE_OLD)
     chosen = spread(data.training.labels, CALIBRATION_CHIPS, recipe.seed)
     write_tensors(folder / "calibration.safetensors", {"pixels": torch.from_numpy(data.training.pixels[chosen])})
     close_run(folder, run, metrics, student.temperature, known)
     return TrainResult(folder, metrics)
 
 
-def _teacher_of_others(recipe: Recipe, folder: Path, run: dict[str, Any], *, resume: bool) -> Callable[[], None] | None:
+def _teacher_of_others(recipe: Recipe, folder: Path, run: TrainingRun, *, resume: bool) -> Callable[[], None] | None:
     """Return what puts the teacher of other runs into the folder, if the recipe names any and it is not there yet."""
     if resume and (folder / "teacher.safetensors").is_file():
         return None

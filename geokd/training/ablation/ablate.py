@@ -28,7 +28,8 @@ from geokd.training.data.reading import TrainingData, read_training_data, split_
 from geokd.training.figures import Metrics
 from geokd.training.recipe import LOSS_TERMS, MOST_SEED, Recipe, StudentRecipe, TeacherRecipe
 from geokd.training.recipe_file import load_recipe
-from geokd.training.run_folder import check_output, is_begun, made_by, write_json
+from geokd.training.run_folder import check_output, is_begun, write_json
+from geokd.training.run_record import MadeBy
 from geokd.training.train import train_on
 
 
@@ -136,7 +137,7 @@ def ablate(
             shown = conclusions(rows)
             found = {"rows": [row.to_json() for row in rows], "conclusions": shown}
             try:
-                write_json(folder / "ablation.json", facts | found | made_by())
+                write_json(folder / "ablation.json", facts | found | MadeBy.now().to_json())
                 draw_ablation(rows, folder / "ablation.png", title=base.name)
             except OSError as error:
                 raise TrainingError(

@@ -7,23 +7,22 @@ from geokd.errors import TrainingError
 from geokd.legend.classes import Legend
 from geokd.model.bundle import Bundle, Golden, golden_cells
 from geokd.model.contract import InputContract
-from geokd.model.familiarity import Familiarity
 from geokd.training.checkpoint import read_tensors
 from geokd.training.dense.network import DenseNetwork
 from geokd.training.dense.onnx_graph import dense_to_onnx
 from geokd.training.quantisation import run_graph
 from geokd.training.recipe_file import dense_recipe_from_json
 from geokd.training.run_folder import read_seen_chips
+from geokd.training.run_record import FinishedRun
 
 
-def dense_fp32_bundle(folder: Path, facts: dict[str, Any], provenance: dict[str, Any], golden: Any) -> Bundle:
+def dense_fp32_bundle(folder: Path, finished: FinishedRun, provenance: dict[str, Any], golden: Any) -> Bundle:
     """Make the fp32 bundle of a run's dense student.
 
     Parameters
     ----------
     folder : Path
-    facts : dict
-        Content of the run's run.json.
+    finished : FinishedRun
     provenance : dict
     golden : uint8 array (1, C, H, W)
         The reference input.
@@ -33,8 +32,8 @@ def dense_fp32_bundle(folder: Path, facts: dict[str, Any], provenance: dict[str,
     TrainingError
         If the run's tensors do not fit its recipe.
     """
-    recipe = dense_recipe_from_json(facts["recipe"])
-    contract, legend = InputContract.from_json(facts["contract"]), Legend.from_json(facts["legend"])
+    recipe = dense_recipe_from_json(finished.recipe)
+    contract, legend = InputContract.from_json(finished.contract), Legend.from_json(finished.legend)
     network = DenseNetwork(len(contract.bands), len(legend), recipe.student.width)
     path = folder / "student.safetensors"
     tensors, _ = read_tensors(path)
@@ -50,9 +49,9 @@ def dense_fp32_bundle(folder: Path, facts: dict[str, Any], provenance: dict[str,
         precision="fp32",
         contract=contract,
         legend=legend,
-        temperature=facts["temperature"],
+        temperature=finished.temperature,
         provenance=provenance,
         golden=Golden(golden, golden_cells(run_graph(graph, golden))),
-        familiarity=Familiarity.from_json(facts["familiarity"]),
+        familiarity=finished.statistics,
         seen_chips=read_seen_chips(folder).get("student"),
     )

@@ -41,7 +41,8 @@ from geokd.training.fake_quantisation import fake_quantisation
 from geokd.training.figures import Metrics, in_words
 from geokd.training.initial_weights import find_weights
 from geokd.training.networks import hash_of_tensors
-from geokd.training.run_folder import claimed_run, close_run, described, flattened, keep_seen_chips, open_run
+from geokd.training.run_folder import claimed_run, close_run, describe_run, flattened, keep_seen_chips, open_run
+from geokd.training.run_record import InitialWeights
 from geokd.training.running_mean import RunningMean
 
 _GRADIENT_NORM = 5.0
@@ -66,11 +67,8 @@ def _train(data: DenseData, folder: Path, recipe: DenseRecipe, *, resume: bool, 
     places = find_places(data, recipe, view)
     network, origin, seen = build_dense(data, recipe)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    run = {
-        **described(recipe, data),
-        "initial_weights": {"student": {"origin": origin, "sha256": hash_of_tensors(network)}},
-        "arithmetic": {"device": device.type, "student": "float32"},
-    }
+    weights = {"student": InitialWeights(origin=origin, sha256=hash_of_tensors(network))}
+    run = describe_run(recipe, data, weights, {"device": device.type, "student": "float32"})
     finished = open_run(folder, run, resume=resume, keys_of=flattened)
     if finished is not None:
         return finished
