@@ -47,6 +47,26 @@ def in_a_folder(name: str, *, packed: bool = False) -> Callable[[Path], Path]:
     return write
 
 
+def with_shadows(product: Callable[[Path], Path], *, packed: bool = False) -> Callable[[Path], Path]:
+    """Add the files of attributes that macOS writes beside each file on other disks, or into archives."""
+
+    def write(folder: Path) -> Path:
+        whole = product(folder / "in")
+        for file in [file for file in whole.rglob("*") if file.is_file()]:
+            place = folder / "in" / "__MACOSX" / whole.name / file.relative_to(whole) if packed else file
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (place.parent / f"._{file.name}").write_bytes(b"\0\5\x16\7 attributes")
+        return Path(shutil.make_archive(str(folder / "packed"), "zip", folder / "in")) if packed else whole
+
+    return write
+
+
+def bands_in_a_folder(folder: Path) -> Path:
+    for band in ("B04", "B03", "B02"):
+        write_band(folder / "bands" / f"a_{band}.tif", land()[band], 10)
+    return folder / "bands"
+
+
 def unlike(**other: Any) -> Callable[[Path], Call]:
     """Name three band files, of which the last one is of another kind."""
 
@@ -219,6 +239,10 @@ PRODUCT_CASES = [
     Case("product without metadata", safe(change=without("MTD_MSIL2A.xml")), "SAFE holds no product that is known"),
     Case("product in a folder of other letters", in_a_folder("Мои снимки 2022")),
     Case("product in a folder in a folder in a zip", in_a_folder("a/b", packed=True)),
+    Case("product with attributes of macOS", with_shadows(safe())),
+    Case("product in a zip of macOS", with_shadows(safe(), packed=True)),
+    Case("Landsat in a zip of macOS", with_shadows(lambda f: write_landsat(f, 2, landsat_dn(2), 10), packed=True)),
+    Case("bands with attributes of macOS", with_shadows(bands_in_a_folder)),
     Case("folder of a granule", part_of(safe(), "GRANULE/*"), "it is a part of a product; .* as a whole: .*SAFE$"),
     Case("metadata of a granule", part_of(safe(), "GRANULE/*/MTD_TL.xml"),
          "MTD_TL.xml is not a raster that GDAL can open: its format is not known; it is a part of a product; give"),

@@ -2,6 +2,7 @@
 
 import tarfile
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -77,7 +78,7 @@ def open_archive(path: Path) -> Archive | None:
     path = path.absolute()
     if path.is_dir():
         files = (file for file in path.rglob("*") if file.is_file())
-        return Archive(path, tuple(sorted(file.relative_to(path).as_posix() for file in islice(files, _MOST_NAMES))))
+        return Archive(path, _sorted(file.relative_to(path).as_posix() for file in islice(files, _MOST_NAMES)))
     suffix = path.name.lower()
     if not path.is_file() or not suffix.endswith((".zip", *_TARS)):
         return None
@@ -91,7 +92,14 @@ def open_archive(path: Path) -> Archive | None:
     except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
         reason = str(error).partition("\n")[0].rstrip(":") or "it ends too early"
         raise SceneError(f"{path} is a broken archive: {reason}; copy or download it again") from error
-    return Archive(path, tuple(sorted(name for name in names if not name.endswith("/"))))
+    return Archive(path, _sorted(names))
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of files in order, without those that macOS writes beside each file (`._name`)."""
+    return tuple(
+        sorted(name for name in names if not (name.endswith("/") or PurePosixPath(name).name.startswith("._")))
+    )
 
 
 def beside(file: Path) -> Archive:
