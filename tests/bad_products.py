@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.bad_input import SIDE_PX, Call, Case, plain
+from tests.bad_input import SIDE_PX, Call, Case, content, plain
 from tests.products import land, landsat_dn, write_band, write_item, write_landsat, write_old_safe, write_safe, zipped
 from tests.tiny import three_fields, write_scene
 
@@ -137,6 +137,12 @@ def masked(mask: str, *, cloud: bool = False) -> Callable[[Path], Call]:
         return Call(plain(folder), arguments=("--mask", str(path) if cloud else mask))
 
     return write
+
+
+def shares_as_mask(folder: Path) -> Call:
+    """Probabilities of clouds, on the grid of the scene."""
+    write_scene(folder / "clouds.tif", np.full((1, SIDE_PX, SIDE_PX), 0.2, np.float32))
+    return Call(plain(folder), arguments=("--mask", str(folder / "clouds.tif")))
 
 
 def area(name: str, *arguments: str) -> Callable[[Path], Call]:
@@ -291,6 +297,11 @@ PRODUCT_CASES = [
     Case("area of no layer", area("area.geojson:roads"), "has no layer roads; it has area", 2),
     Case("area of points", area("points.geojson"), "holds points or lines, which have no area; give polygons"),
     Case("area elsewhere", area("far.geojson"), "far.geojson .1 polygon. does not overlap .*; check the area"),
+    Case("mask of probabilities", shares_as_mask, "the mask clouds.tif holds float32 values; a mask has integers"),
+    Case("mask of polygons", lambda f: Call(plain(f), arguments=("--mask", str(content("c.gpkg", "x")(f)))),
+         "the mask c.gpkg is a vector file, not a raster; .* for a mask, rasterise it with"),
+    Case("area of a raster", area("scene.tif"),
+         "scene.tif is not a vector file, or is broken: the format of .*scene.tif is not known$"),
     Case("area of text", area("text.gpkg"), "text.gpkg is not a vector file, or is broken"),
     Case("area of no feature", area("area.geojson", "--where", "name = 'b'"), "holds no polygon where name = 'b'"),
     Case("area by no condition", area("area.geojson", "--where", "n = 1"), "'n = 1' is not a condition", 2),

@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from geokd.errors import CallError, SceneError, named
 from geokd.scenes.grid import SceneGrid
+from geokd.scenes.opening import gdal_reason
 from geokd.scenes.options import AreaOptions
 from geokd.scenes.silent_layers import refuse_silent
 from geokd.scenes.vector_layer import brought_to, read_features
@@ -136,7 +137,7 @@ def _layer(path: Path, wanted: str) -> str:
     try:
         layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     except pyogrio.errors.DataSourceError as error:
-        raise SceneError(f"{path} is not a vector file, or is broken: {error}") from error
+        raise SceneError(f"{path} is not a vector file, or is broken: {gdal_reason(error)}") from error
     if wanted in layers:
         return wanted
     if not wanted and len(layers) == 1:

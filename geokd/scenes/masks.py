@@ -225,13 +225,13 @@ def _on_grid(file: BandFile, grid: SceneGrid, rule: MaskRule, what: str) -> tupl
             dtype = dataset.dtypes[file.bidx - 1]
     except GdalErrors as error:
         raise SceneError(f"{what} cannot be read: {error}") from error
+    if dtype.startswith(("float", "complex")):
+        raise SceneError(f"{what} holds {dtype} values; a mask has integers: convert it with gdal_translate -ot Byte")
     own = turned_towards(own, grid)
     if own == grid:
         return file.path, files, True
     if own.crs is None or grid.crs is None:
         raise SceneError(f"{what} or the scene has no coordinate reference system, so they cannot be overlaid")
-    if dtype.startswith(("float", "complex")):
-        raise SceneError(f"{what} holds {dtype} values; a mask has integers: convert it with gdal_translate -ot Byte")
     text = warped(file.path, own, grid, [WarpedBand(file.bidx, dtype, beyond=float(rule.example))])
     share = _covered(own, grid)
     if share == 0:

@@ -48,7 +48,10 @@ def file_refused(path: str, name: str, reason: str) -> str:
     if suffix in _UNFINISHED:
         return f"{name} is a download that was not finished ({suffix}); wait until it is, or download the file again"
     if suffix in _VECTORS:
-        return f"{name} is a vector file, not a raster; give a scene, and this as --aoi if it is the area of interest"
+        return (
+            f"{name} is a vector file, not a raster; an area of interest is given with --aoi; for a mask, rasterise it"
+            " with gdal_rasterize"
+        )
     part = _of_product(path)
     return f"{name} is not a raster that GDAL can open: {reason}{f'; {part}' if part else ''}"
 

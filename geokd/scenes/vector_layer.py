@@ -18,6 +18,7 @@ from shapely.errors import ShapelyError
 
 from geokd.errors import CallError, ChipError
 from geokd.scenes.grid import SceneGrid
+from geokd.scenes.opening import gdal_reason
 from geokd.scenes.silent_layers import refuse_silent
 from geokd.scenes.turns import geometries_towards, unwrapped
 
@@ -116,7 +117,7 @@ def only_layer(path: Path) -> tuple[str, list[str]]:
         if len(layers) == 1:
             return layers[0], [str(name) for name in pyogrio.read_info(path, layer=layers[0])["fields"]]
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise ChipError(f"{path} is not a vector file, or is broken: {error}") from error
+        raise ChipError(f"{path} is not a vector file, or is broken: {gdal_reason(error)}") from error
     listing = f"{len(layers)} layers with geometry ({', '.join(layers)})" if layers else "no layer with geometry"
     raise ChipError(f"{path} holds {listing}, one is expected; copy the right one with ogr2ogr out.gpkg in LAYER")
 
@@ -136,13 +137,13 @@ def read_features(path: Path, layer: str, where: str | None = None) -> tuple[NDA
         geometries = shapely.from_wkb(coded)
     except (ValueError, pyogrio.errors.FeatureError) as error:
         if where is None:
-            raise ChipError(f"{path} is not a vector file, or is broken: {error}") from error
+            raise ChipError(f"{path} is not a vector file, or is broken: {gdal_reason(error)}") from error
         fields = ", ".join(map(str, pyogrio.read_info(path, layer=layer)["fields"])) or "none"
         raise CallError(
             f"{where!r} is not a condition on the fields of {path} ({fields}): {error}; write it like \"name = 'x'\""
         ) from error
     except _UNREADABLE as error:
-        raise ChipError(f"{path} is not a vector file, or is broken: {error}") from error
+        raise ChipError(f"{path} is not a vector file, or is broken: {gdal_reason(error)}") from error
     lies = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
     return np.asarray(geometries, object)[lies], about["crs"]
 
@@ -189,7 +190,7 @@ def _read(path: Path, layer: str, wanted: Mapping[str, str]) -> tuple[VectorLaye
             " ogr2ogr -lco ENCODING=UTF-8 or QGIS"
         ) from error
     except (*_UNREADABLE, pyogrio.errors.FeatureError) as error:
-        raise ChipError(f"{path} is not a vector file, or is broken: {error}") from error
+        raise ChipError(f"{path} is not a vector file, or is broken: {gdal_reason(error)}") from error
     fields = {wanted[str(name)]: values for name, values in zip(about["fields"], columns, strict=True)}
     features = VectorLayer(np.asarray(geometries, object), fields)
     return features.only(~(shapely.is_missing(geometries) | shapely.is_empty(geometries))), about["crs"]

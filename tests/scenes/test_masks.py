@@ -52,6 +52,12 @@ def test_scl_leaves_out_classes(
     assert f"pixels where the mask scl is {left_out[0]} (" in plan.notes[-1]
 
 
+def test_the_finest_mask_in_a_folder_is_used(tmp_path: Path, classes: NDArray[np.uint8]) -> None:
+    (images,) = write_safe(tmp_path, "2A", "05.11", land(), classes).glob("GRANULE/*/IMG_DATA")
+    write_band(images / "R60m" / "T18SVG_20220726T154819_SCL_60m.jp2", np.full((16, 16), 9, np.uint8), 60)
+    np.testing.assert_array_equal(valid_of(planned(images, "scl:3,9")), ~np.isin(twice(classes), (3, 9)))
+
+
 def test_windows_of_a_mask_agree_with_the_whole(tmp_path: Path, classes: NDArray[np.uint8]) -> None:
     plan = planned(write_safe(tmp_path, "2A", "05.11", land(), classes), "scl")
     whole = valid_of(plan)

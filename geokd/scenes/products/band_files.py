@@ -75,7 +75,7 @@ def read_band_folder(archive: Archive) -> Product | None:
     for name in archive.names:
         match = _MASK.search(PurePosixPath(name).name)
         if match and PurePosixPath(name).name.startswith(stem):
-            masks[match["mask"].lower()] = (BandFile(archive.raster(name)),)
+            masks.setdefault(match["mask"].lower(), (BandFile(archive.raster(name)),))  # the finest comes first
     bands = [ProductBand(band, (file,)) for band, file in files.items()]
     return _product(stem or archive.path.name, bands, list(files.values()), masks)
 
