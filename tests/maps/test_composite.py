@@ -54,6 +54,7 @@ def test_by_hand(dates: list[Path], tmp_path: Path) -> None:
     assert found == EXPECTED
     assert made.mosaic is not None
     assert made.mosaic.dates
+    assert [area.cells for area in made.areas if area.cells] == [2, 1]
     assert {made.outputs[f"date_{kind}"] for kind in ("raster", "attributes", "style")} == {
         "year_dates.tif", "year_dates.tif.aux.xml", "year_dates.qml"
     }  # fmt: skip
