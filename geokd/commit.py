@@ -81,10 +81,10 @@ class Claim:
         """
         names = sorted(names)
         made = made_folders(folder)
+        place = folder.resolve() / WORK / uuid4().hex
         try:
             with refused_by(folder), locked_folder(folder):
                 settle_locked(folder, names)
-                place = folder.resolve() / WORK / uuid4().hex
                 place.mkdir(parents=True)
                 file = (place / CLAIM).open("xb", buffering=0)
                 lock(file)
@@ -93,6 +93,9 @@ class Claim:
                 put_on_disk([place / CLAIM])
                 put_folders_on_disk([place, place.parent, folder])
         except BaseException:
+            with suppress(OSError):
+                (place / CLAIM).unlink(missing_ok=True)
+            unmake([place])
             unmake([folder / WORK, *made])
             raise
         return cls(folder, place, file, made)
@@ -223,7 +226,7 @@ def _check(folder: Path, names: list[str], *, overwrite: bool) -> None:
         )
     with refused_by(folder):
         is_file = folder.exists() and not folder.is_dir()
-        present = [name for name in names if (folder / name).exists()]
+        present = [name for name in names if os.path.lexists(folder / name)]
     if is_file:
         raise CallError(f"{folder} is a file, not a folder to write outputs into; choose another one with -o/--output")
     folders = [name for name in present if (folder / name).is_dir()]

@@ -45,7 +45,7 @@ class Owner:
             os.kill(self.process, 0)
         except ProcessLookupError:
             return False
-        except OSError:  # another user's
+        except (OSError, OverflowError):  # another user's, or no process
             return True
         return True
 

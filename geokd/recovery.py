@@ -125,8 +125,8 @@ def _settle_claim(folder: Path, place: Path, file: FileIO, names: list[str]) -> 
         return  # of another program
     try:
         facts = json.loads(content)
-        owner, outputs = Owner(str(facts["host"]), int(facts["process"])), set(facts["outputs"])
-    except (ValueError, KeyError, TypeError):  # interrupted before anything else was made
+        owner, outputs = Owner(str(facts["host"]), int(facts["process"])), {str(name) for name in facts["outputs"]}
+    except (ValueError, KeyError, TypeError, RecursionError):  # interrupted before anything else was made
         owner, outputs = Owner("", 0), set()
     locked = lock(file)
     if locked is False or (locked is None and owner.may_live):

@@ -13,7 +13,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
+from rasterio.warp import transform_bounds
 
 from geokd.legend.classes import default_legend
-from geokd.model.bundle import Golden
+from geokd.model.bundle import Bundle, Golden
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.model.onnx_file import varint
 from geokd.recovery import WORK
-from tests.tiny import CLASSES, PATCH_PX, dense_bundle, three_fields, tiny_bundle, tiny_graph, write_scene
+from tests.tiny import CLASSES, GAIN, PATCH_PX, dense_bundle, three_fields, tiny_bundle, tiny_graph, write_scene
 
 SIDE_PX = 48  # of the plain scene: three patches, twelve cells
 WEST_M, NORTH_M = 400_000.0, 4_200_000.0
@@ -648,6 +649,41 @@ def old_journal(folder: Path) -> Call:
     return Call(plain(folder), output=folder / "maps", arguments=("--resume",))
 
 
+# ---- Files that a map is made from, where its outputs would lie
+
+MADE_FROM = "is a file that the map of .* is made from; choose another folder with -o/--output"
+
+
+def source_among_outputs(folder: Path) -> Call:
+    plain(folder, "scene_landuse.tif")
+    return Call(vrt(source="scene_landuse.tif")(folder), None, folder, ("--overwrite",))
+
+
+def json_pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "item.json")
+    return folder / "item.json"
+
+
+def deep_json(folder: Path) -> Path:
+    (folder / "item.json").write_text(200_000 * "[")
+    return folder / "item.json"
+
+
+def mask_among_outputs(folder: Path) -> Call:
+    scene = plain(folder)
+    mask = write_scene(folder / f"{scene.stem}_confidence.tif", np.zeros((1, SIDE_PX, SIDE_PX), np.uint8))
+    return Call(scene, None, folder, ("--overwrite", "--mask", f"{mask}:1"))
+
+
+def area_among_outputs(folder: Path) -> Call:
+    scene = plain(folder)
+    area = folder / f"{scene.stem}_landuse.json"
+    west, south, east, north = transform_bounds("EPSG:32618", "EPSG:4326", WEST_M, NORTH_M - 300, WEST_M + 300, NORTH_M)
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    return Call(scene, None, folder, ("--overwrite", "--aoi", str(area)))
+
+
 # ---- Models
 
 
@@ -660,11 +696,23 @@ def model_file(content: bytes) -> Callable[[Path], Call]:
     return write
 
 
+def unsealed(bundle: Bundle) -> bytes:
+    """The file of a bundle without its checksum, so that it can be changed."""
+    return replace(bundle, sealed=False).onnx_bytes
+
+
+def changed_bit(folder: Path) -> Call:
+    """A bundle with one bit changed in its weights, which it could be run with."""
+    whole = bytearray(tiny_bundle().onnx_bytes)
+    whole[whole.index(np.float32(GAIN).tobytes())] ^= 1
+    return model_file(bytes(whole))(folder)
+
+
 def model_bytes(change: Callable[[bytes], bytes]) -> Callable[[Path], Call]:
     """Write the tiny bundle, with other bytes."""
 
     def write(folder: Path) -> Call:
-        return model_file(change(tiny_bundle().onnx_bytes))(folder)
+        return model_file(change(unsealed(tiny_bundle())))(folder)
 
     return write
 
@@ -689,7 +737,7 @@ def said(*keys: str | int, value: Any) -> Callable[[Path], Call]:
     """A bundle of which one entry of the metadata says something else."""
 
     def write(folder: Path) -> Call:
-        whole = tiny_bundle().onnx_bytes
+        whole = unsealed(tiny_bundle())
         document = document_of(whole)
         place: Any = document
         for key in keys[:-1]:
@@ -704,7 +752,7 @@ def of_dense(changes: dict[str, Any]) -> Callable[[Path], Call]:
     """A bundle of a dense student whose input is another than its file says."""
 
     def write(folder: Path) -> Call:
-        whole = dense_bundle().onnx_bytes
+        whole = unsealed(dense_bundle())
         document = document_of(whole)
         document["input"] |= changes
         return model_file(with_metadata(whole, json.dumps(document)))(folder)
@@ -721,7 +769,7 @@ def metadata_text(change: Callable[[str], str]) -> Callable[[Path], Call]:
     """A bundle whose metadata are another text, which need not be JSON."""
 
     def write(folder: Path) -> Call:
-        whole = tiny_bundle().onnx_bytes
+        whole = unsealed(tiny_bundle())
         return model_file(with_metadata(whole, change(json.dumps(document_of(whole)))))(folder)
 
     return write
@@ -938,8 +986,6 @@ def other_contract(contract: InputContract) -> Callable[[Path], Call]:
     """A bundle that is sound in itself, but of another shape than the network in it."""
 
     def write(folder: Path) -> Call:
-        from dataclasses import replace
-
         shape = (4, len(contract.bands), contract.patch_px, contract.patch_px)
         golden = Golden(np.zeros(shape, np.uint8), np.zeros((4, 3), np.float32))
         return model_file(replace(tiny_bundle(), contract=contract, golden=golden).onnx_bytes)(folder)
@@ -948,8 +994,6 @@ def other_contract(contract: InputContract) -> Callable[[Path], Call]:
 
 
 def more_classes(folder: Path) -> Call:
-    from dataclasses import replace
-
     golden = Golden(np.zeros((4, 3, PATCH_PX, PATCH_PX), np.uint8), np.zeros((4, 4), np.float32))
     bundle = replace(tiny_bundle(), legend=default_legend([*CLASSES, "forest"]), golden=golden)
     return model_file(bundle.onnx_bytes)(folder)
@@ -1213,6 +1257,12 @@ CASES = [
     Case("model is a folder", model_folder, "neither a file nor one of the bundles"),
     Case("model is a text", model_file(b"hello"), "is not an ONNX file"),
     Case("model cut short", model_bytes(lambda b: b[:-100]), "is not an ONNX file"),
+    Case("source of a virtual raster among the outputs", source_among_outputs, MADE_FROM, 2),
+    Case("STAC item that is a pipe", json_pipe, "is neither a file nor a folder, but a pipe", 2, apart=True),
+    Case("STAC item nested too deeply", deep_json, "is not a raster that GDAL can open"),
+    Case("mask among the outputs", mask_among_outputs, MADE_FROM, 2),
+    Case("area among the outputs", area_among_outputs, MADE_FROM, 2),
+    Case("model with a changed bit", changed_bit, "does not match its checksum; copy or export it again"),
     Case("model without metadata", model_bytes(lambda _: tiny_graph()), "not a geokd bundle"),
     Case("model of 3 GB", huge_model, "bytes", apart=True),
     Case("model of another patch", other_contract(InputContract(("red", "green", "blue"), 8, 10.0, ValueScaling())),

@@ -1,5 +1,6 @@
 """The command line: one command per module, each a call of one function of the library."""
 
+import errno
 import importlib
 import sys
 from typing import Any, NoReturn
@@ -33,6 +34,7 @@ _COMMANDS = {
     "ablate": ("geokd.cli.ablate:ablate", "Compare losses: does distillation improve the student?"),
     "qgis-plugin": ("geokd.cli.qgis_plugin:qgis_plugin", "Install geokd in the Processing toolbox of QGIS."),
 }
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 _TRAIN_EXTRA = ("torch", "torchvision", "onnx", "safetensors", "matplotlib", "scipy")
 
 
@@ -75,6 +77,10 @@ class _Commands(click.Group):
             _stop(ctx, f"Error: this command needs {error.name}; install it with pip install 'geokd[train]'", 1)
         except click.UsageError as error:
             raise click.UsageError(printable(without_secrets(error.format_message())), error.ctx) from error
+        except OSError as error:
+            if error.errno not in _SHORT:
+                raise
+            _stop(ctx, f"Error: the system refuses more files or processes: {error.strerror}; see ulimit -a", 1)
         except KeyboardInterrupt:
             _stop(ctx, "Interrupted.", INTERRUPTED)
 

@@ -13,7 +13,8 @@ from geokd.mapping.choosing import choose_model, read_card
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import check_unclassified, plan_job
 from geokd.maps.manifest import GridRecord, OptionsRecord, grid_fields, json_number
-from geokd.model.bundle import AUTO_MODEL, AboutModel, is_model, load_bundle, resolve_model, shipped_models
+from geokd.model.about import AboutModel
+from geokd.model.bundle import AUTO_MODEL, is_model, load_bundle, resolve_model, shipped_models
 from geokd.model.engine import _TRIAL_SECONDS, Student, open_bundle, patches_per_second
 from geokd.scenes.plan import fix_plan
 from geokd.scenes.reader import describe_scene, read_preview

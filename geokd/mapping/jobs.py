@@ -1,7 +1,6 @@
 """A mapping job: a scene that was checked, with every choice made."""
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -271,27 +270,3 @@ def _note_of_acquisition(acquisition: Acquisition | None) -> str:
     if acquisition is None:
         return "acquisition date unknown: the STAC item uses the processing time; give the date with --acquired"
     return f"acquisition date {acquisition}, from {acquisition.source}"
-
-
-def source_identity(plan: ScenePlan) -> dict[str, Any]:
-    """Return what identifies an unchanged scene: its path, and sizes and modification times of its files."""
-    path = Path(plan.path)
-    try:
-        status = path.stat()
-        file: dict[str, Any] = {"scene": str(path.resolve())}
-        if path.is_file():
-            file |= {"scene_bytes": status.st_size, "scene_changed_ns": status.st_mtime_ns}
-    except (OSError, ValueError):  # a URL, a /vsi path, or removed
-        file = {"scene": plan.path}
-    none = {"scene_bytes": None, "scene_changed_ns": None}
-    return none | file | {"files": [_file_identity(path) for path in plan.files if path != plan.path]}
-
-
-def _file_identity(path: str) -> list[Any]:
-    """Return name, size and modification time of a file; for one in an archive, those of the archive."""
-    inside = re.match(r"/vsi(?:zip|tar|gzip)/(.+?\.(?:zip|tar|tgz|gz))(?:/|$)", path, re.IGNORECASE)
-    try:
-        status = Path(inside[1] if inside else path).stat()
-    except (OSError, ValueError):
-        return [path, None, None]
-    return [path, status.st_size, status.st_mtime_ns]

@@ -25,11 +25,14 @@ from geokd.errors import CallError, OutputError
 from geokd.mapping.blocks import PERCENT_ARRAYS, BlockResult
 from geokd.scenes.patches import PatchBlock
 
-_FORMAT = 4
+_FORMAT = 5
 _HEAD = struct.Struct("<4s2IQ")  # mark, block, length of the names of the arrays, length in all
-_CHECKSUM = struct.Struct("<I")  # of the head and of the rest
+_CHECKSUM = struct.Struct("<I")  # of the first line, the head and the rest
 _START_BYTES = _HEAD.size + _CHECKSUM.size
 _MARK = b"BLK:"
+_BEGINNING = b'{"'
+_MOST_OF_A_LINE = 1_000_000  # bytes
+_PART_BYTES = 2**20  # of what is read for its checksum alone
 _SYNC_SECONDS = 2.0
 
 
@@ -43,12 +46,15 @@ class Journal:
         Not buffered, locked, and read up to the end of the first line.
     blocks : sequence of PatchBlock
         The blocks of the scene, by number.
+    run : mapping
+        What identifies the run, as JSON values.
     """
 
-    def __init__(self, path: Path, file: FileIO, blocks: Sequence[PatchBlock]) -> None:
+    def __init__(self, path: Path, file: FileIO, blocks: Sequence[PatchBlock], run: Mapping[str, Any]) -> None:
         self.path = path
         self._file, self._blocks = file, blocks
-        self._places: dict[int, tuple[int, int]] = {}
+        self._seed = zlib.crc32(_first_line(run))  # of checksums, so that a record of another run has a wrong one
+        self._places: dict[int, int] = {}  # where records begin
         self._end = file.tell()
         self._synced = time.monotonic()
 
@@ -68,9 +74,10 @@ class Journal:
             file.truncate(0)
             _write_all(file, _first_line(run))
         except OSError as error:
+            path.unlink(missing_ok=True)
             file.close()
             raise _unwritable(path, error) from error
-        return cls(path, file, blocks)
+        return cls(path, file, blocks, run)
 
     @classmethod
     def resume(cls, path: Path, run: Mapping[str, Any], blocks: Sequence[PatchBlock]) -> Self:
@@ -84,7 +91,7 @@ class Journal:
         check_journal(path, run)
         file = _open_locked(path, "r+b")
         file.seek(len(_first_line(run)))
-        journal = cls(path, file, blocks)
+        journal = cls(path, file, blocks, run)
         journal._find_records()
         return journal
 
@@ -112,7 +119,7 @@ class Journal:
         content = [memoryview(names), *(part.reshape(-1).view(np.uint8).data for part in parts)]
         length = sum(map(len, content))
         head = _HEAD.pack(_MARK, number, len(names), length)
-        start = head + _CHECKSUM.pack(_checksum(head, *content))
+        start = head + _CHECKSUM.pack(_checksum(self._seed, head, *content))
         try:
             self._file.seek(self._end)
             for part in (memoryview(start), *content):
@@ -122,23 +129,35 @@ class Journal:
                 self._synced = time.monotonic()
         except OSError as error:
             raise _unwritable(self.path, error) from error
-        self._places[number] = (self._end + _START_BYTES, len(names))
+        self._places[number] = self._end
         self._end += _START_BYTES + length
 
     def read(self, number: int, *, percent: bool = False) -> BlockResult:
-        """Return the result of a finished block; probabilities of cells only if `percent` is True."""
-        place, names_length = self._places[number]
-        self._file.seek(place)
+        """Return the result of a finished block; probabilities of cells only if `percent` is True.
+
+        Raises
+        ------
+        OutputError
+            If the record is no longer as it was written.
+        """
+        self._file.seek(self._places[number])
+        record = _Record(self._file, self._seed)
         arrays: dict[str, NDArray[Any]] = {}
-        for name, kind, shape in json.loads(self._file.read(names_length)):
-            if name in PERCENT_ARRAYS and not percent:  # the last
-                break
-            dtype, count = np.dtype(kind), math.prod(shape)
-            if dtype == np.bool_:
-                bits = np.unpackbits(np.frombuffer(_read_all(self._file, -(-count // 8)), np.uint8), count=count)
-                arrays[name] = bits.view(np.bool_).reshape(shape)
-            else:
-                arrays[name] = np.frombuffer(_read_all(self._file, count * dtype.itemsize), dtype).reshape(shape)
+        try:
+            for name, kind, shape in json.loads(record.read(record.names_length)):
+                if name in PERCENT_ARRAYS and not percent:  # the last
+                    break
+                dtype, count = np.dtype(kind), math.prod(shape)
+                if dtype == np.bool_:
+                    bits = np.unpackbits(np.frombuffer(record.read(-(-count // 8)), np.uint8), count=count)
+                    arrays[name] = bits.view(np.bool_).reshape(shape)
+                else:
+                    arrays[name] = np.frombuffer(record.read(count * dtype.itemsize), dtype).reshape(shape)
+            whole = record.is_whole() and record.number == number
+        except (OSError, ValueError, TypeError):
+            whole = False
+        if not whole:
+            raise OutputError(f"block {number} in {self.path} is damaged, by another program or a failing disk")
         return BlockResult.from_arrays(self._blocks[number], arrays)
 
     def close(self) -> None:
@@ -154,15 +173,52 @@ class Journal:
     def _find_records(self) -> None:
         """Find all complete records, and remove the rest."""
         size = os.fstat(self._file.fileno()).st_size
-        while len(start := self._file.read(_START_BYTES)) == _START_BYTES:
-            head, (checksum,) = start[: _HEAD.size], _CHECKSUM.unpack(start[_HEAD.size :])
-            mark, number, names_length, length = _HEAD.unpack(head)
-            place = self._end + _START_BYTES
-            if mark != _MARK or length > size - place or _checksum(head, _read_all(self._file, length)) != checksum:
+        while size - self._end >= _START_BYTES:
+            record = _Record(self._file, self._seed)
+            if record.mark != _MARK or record.left > size - self._file.tell() or not record.is_whole():
                 break
-            self._places[number] = (place, names_length)
-            self._end = place + length
+            self._places[record.number] = self._end
+            self._end = self._file.tell()
         self._file.truncate(self._end)
+
+
+class _Record:
+    """A record of a journal that is read from its start; its checksum is computed meanwhile."""
+
+    def __init__(self, file: FileIO, seed: int) -> None:
+        start = _read_all(file, _START_BYTES).ljust(_START_BYTES, b"\0")
+        self._file, self._checksum = file, zlib.crc32(start[: _HEAD.size], seed)
+        self.mark, self.number, self.names_length, self.left = _HEAD.unpack(start[: _HEAD.size])
+        (self._expected,) = _CHECKSUM.unpack(start[_HEAD.size :])
+
+    def read(self, length: int) -> bytes:
+        """Read the next bytes; fewer at the end of the file."""
+        content = _read_all(self._file, min(length, self.left))
+        self._checksum = zlib.crc32(content, self._checksum)
+        self.left = self.left - length if len(content) == length else 0
+        return content
+
+    def is_whole(self) -> bool:
+        """Read the rest; whether all is as it was written."""
+        while self.left > 0:
+            self.read(min(self.left, _PART_BYTES))
+        return bool(self._checksum == self._expected)
+
+
+def is_begun(path: Path) -> bool:
+    """Whether a journal exists, and is not one whose first line was cut off, before it held any block.
+
+    Raises
+    ------
+    CallError
+        If it is a symbolic link.
+    OutputError
+        If it cannot be read.
+    """
+    if not os.path.lexists(path):
+        return False
+    line = _read_first_line(path)
+    return line.endswith(b"\n") or not line.startswith(_BEGINNING[: len(line)])
 
 
 def check_journal(path: Path, run: Mapping[str, Any]) -> None:
@@ -175,12 +231,7 @@ def check_journal(path: Path, run: Mapping[str, Any]) -> None:
     OutputError
         If it cannot be read.
     """
-    try:
-        with open(path, "rb", opener=_open_itself) as file:
-            line = file.readline(1_000_000)
-    except OSError as error:
-        _refuse_link(path, error)
-        raise OutputError(f"cannot read {path}: {error.strerror}") from error
+    line = _read_first_line(path)
     if line == _first_line(run):
         return
     try:
@@ -196,12 +247,20 @@ def check_journal(path: Path, run: Mapping[str, Any]) -> None:
     )
 
 
+def _read_first_line(path: Path) -> bytes:
+    try:
+        with open(path, "rb", opener=_open_itself) as file:
+            return file.readline(_MOST_OF_A_LINE)
+    except OSError as error:
+        _refuse_link(path, error)
+        raise OutputError(f"cannot read {path}: {error.strerror}") from error
+
+
 def _first_line(run: Mapping[str, Any]) -> bytes:
     return json.dumps({"format": _FORMAT, **run}, sort_keys=True).encode() + b"\n"
 
 
-def _checksum(*parts: bytes | memoryview) -> int:
-    checksum = 0
+def _checksum(checksum: int, *parts: bytes | memoryview) -> int:
     for part in parts:
         checksum = zlib.crc32(part, checksum)
     return checksum
@@ -244,8 +303,8 @@ def _open_locked(path: Path, mode: Literal["a+b", "r+b"]) -> FileIO:
 
 
 def _open_itself(path: str, flags: int) -> int:
-    """Open a file, but not through a symbolic link, whose target must not be emptied or removed."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    """Open a file, but not through a symbolic link, whose target must not be emptied; and do not wait for pipes."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def _refuse_link(path: Path, error: OSError) -> None:

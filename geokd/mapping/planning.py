@@ -9,8 +9,8 @@ from geokd.commit import check_outputs
 from geokd.errors import CallError, GeokdError, SceneError, one_message, together
 from geokd.mapping.areas import cells_of_area, find_area
 from geokd.mapping.choosing import ModelChoice, choose_model
-from geokd.mapping.jobs import MappingJob, keeps_probabilities, least_valid_share, source_identity
-from geokd.mapping.journal import check_journal
+from geokd.mapping.jobs import MappingJob, keeps_probabilities, least_valid_share
+from geokd.mapping.journal import check_journal, is_begun
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.sizing import fit_blocks, most_stored_bytes
 from geokd.maps.manifest import read_manifest
@@ -20,6 +20,7 @@ from geokd.model.bundle import AUTO_MODEL, Bundle, resolve_model
 from geokd.model.engine import open_bundle
 from geokd.recovery import settle
 from geokd.scenes.grid import Rectangle, whole
+from geokd.scenes.identity import pixels_identity, source_identity
 from geokd.scenes.patches import AnyGrid, DenseGrid, PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
@@ -125,6 +126,7 @@ def plan_job(
     options, blocks_px, spared = _fit_memory(info, sized, replace(patches, scene_grid=sized.grid), options, classes)
     identity = {
         **source_identity(plan),
+        "scene_pixels": pixels_identity(plan),
         "model": bundle.sha256,
         "patch_px": patches.patch_px,
         "stride_px": patches.stride_px,
@@ -184,9 +186,10 @@ def _check_place(job: MappingJob) -> MappingJob:
     if options.resume and _is_finished(job):
         return replace(job, finished=True)
     check_outputs(job.folder, job.names, overwrite=options.overwrite)
-    if job.journal.exists() and options.resume:
+    begun = is_begun(job.journal)
+    if begun and options.resume:
         check_journal(job.journal, job.run)
-    elif job.journal.exists() and not options.overwrite:
+    elif begun and not options.overwrite:
         raise CallError(
             f"{job.journal} holds an interrupted run of {job.plan.path}; continue it with --resume, or discard it with"
             " --overwrite"
@@ -310,5 +313,18 @@ def _refuse_clashes(jobs: list[MappingJob]) -> None:
             for name in job.names
             if (job.folder / name).resolve() in scenes
         ]
+        problems += [
+            f"the output {job.folder / name} is a file that the map of {job.plan.path} is made from; choose another"
+            " folder with -o/--output"
+            for name in job.names
+            if (job.folder / name).resolve() in _read_for(job) - scenes
+        ]
     if problems:
         raise CallError(one_message(problems))
+
+
+def _read_for(job: MappingJob) -> set[Path]:
+    """Return the files that a map is made from, beside the scene: sources of a virtual raster, mask, area."""
+    area = job.options.aoi or ""
+    named = [*job.plan.files, area, area.rpartition(":")[0]]
+    return {Path(name).resolve() for name in named if name and "\0" not in name}

@@ -13,8 +13,8 @@ from geokd.errors import GeokdError, SceneError
 from geokd.mapping.account import describe_map, peak_memory_mb
 from geokd.mapping.assembly import assemble, probability_parts
 from geokd.mapping.blocks import BlockResult, BlockTask
-from geokd.mapping.jobs import MappingJob, source_identity
-from geokd.mapping.journal import Journal
+from geokd.mapping.jobs import MappingJob
+from geokd.mapping.journal import Journal, is_begun
 from geokd.mapping.overlapping import Mosaic
 from geokd.mapping.workers.crew import Answer
 from geokd.maps.class_map import ClassMap
@@ -25,6 +25,7 @@ from geokd.maps.pages.panels import ScenePicture
 from geokd.maps.stac_links import derived_from
 from geokd.model.engine import let_students_rest
 from geokd.scenes.bands import true_colour
+from geokd.scenes.identity import source_identity
 from geokd.scenes.tiles import TILES, blocks_abreast
 
 _LARGE_CELLS = 4_000_000  # cells of a map; before a larger one is assembled, freed memory is returned to the system
@@ -90,7 +91,7 @@ class SceneRun:
         self._began = time.perf_counter()
         try:
             self._claim = Claim.take(job.folder, [*job.names, job.journal.name])
-            opened = Journal.resume if job.options.resume and job.journal.exists() else Journal.begin
+            opened = Journal.resume if job.options.resume and is_begun(job.journal) else Journal.begin
             self._journal = opened(job.journal, job.run, self.blocks)
         except GeokdError as error:
             self.error = error
@@ -152,7 +153,7 @@ class SceneRun:
     def _with_remedy(self, error: GeokdError) -> GeokdError:
         """Add to an error how many blocks of the failed scene are kept."""
         done = self._journal.count if self._journal is not None else 0
-        if not done:
+        if not (done and self.job.journal.exists()):
             return error
         return type(error)(f"{error}; {done} of {len(self.blocks)} blocks are kept; continue with --resume")
 

@@ -134,6 +134,8 @@ def _plan(legend: str | Path, class_map: str | Path, path: Path, *, overwrite: b
         problems.append(CallError(f"the map {path} must be named <stem>{ENDING}, such as {path.stem}{ENDING}"))
     elif path.resolve() == Path(class_map).resolve():
         problems.append(CallError(f"the output {path} is the map itself; give it another name"))
+    elif Path(legend).resolve() in {(path.parent / name).resolve() for name in names_of(path)}:
+        problems.append(CallError(f"the legend {legend} is named like a file of the output; rename it, or the output"))
     else:
         try:
             check_outputs(path.parent, names_of(path), overwrite=overwrite)

@@ -4,7 +4,8 @@ The graph takes uint8 (N, C, H, W), includes the normalisation, and yields float
 one class per patch, or (N, K, h, w) for a dense student, one class per cell of a patch. Beside the graph, the file's
 own metadata hold one JSON document under the key `geokd`: architecture, input contract, legend, calibration
 temperature, statistics of the training data, hashes of the training chips, provenance, and a golden input with its
-logits. No pickle is read or written.
+logits. A last key `geokd_sha256` holds the hash of all that, so that a damaged file is found. No pickle is read or
+written.
 """
 
 import base64
@@ -22,12 +23,12 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.documents import Record, parse_json
+from geokd.documents import parse_json
 from geokd.errors import BundleError, one_message
-from geokd.legend.classes import LandUseClass, Legend
+from geokd.legend.classes import Legend
 from geokd.model.contract import InputContract
 from geokd.model.familiarity import Familiarity
-from geokd.model.onnx_file import MOST_BYTES, split_metadata, with_metadata
+from geokd.model.onnx_file import MOST_BYTES, checksum, split_metadata, with_metadata
 from geokd.model.onnx_graph import UnfitError, restated
 from geokd.model.seen_chips import SeenChips
 
@@ -47,6 +48,7 @@ _KEYS = {
     *("input", "legend", "temperature", "familiarity", "provenance", "golden"),
 }
 _LATER_KEYS = {"seen_chips"}  # optional keys of this schema
+_CHECKSUM = "geokd_sha256"
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,22 +109,6 @@ def golden_cells(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return logits[:, :, step // 2 :: step, step // 2 :: step]
 
 
-@dataclass(frozen=True, kw_only=True)
-class AboutModel(Record):
-    """Description of a model: `input` is its contract, `seen_chips` the number of its training chips, if recorded."""
-
-    name: str
-    architecture: str
-    precision: str
-    task: str
-    size_bytes: int
-    sha256: str
-    input: dict[str, Any]
-    legend: tuple[LandUseClass, ...]
-    temperature: float
-    seen_chips: int | None
-
-
 @dataclass(frozen=True, eq=False)
 class Bundle:
     """A student with its metadata.
@@ -145,6 +131,8 @@ class Bundle:
     seen_chips : SeenChips or None
         Chips that it, its teacher and the students they started from were trained on, as far as known; None if not
         recorded.
+    sealed : bool
+        Whether the file holds a checksum; bundles of geokd 0.1 do not.
 
     Raises
     ------
@@ -163,6 +151,7 @@ class Bundle:
     golden: Golden = field(repr=False)
     familiarity: Familiarity | None = field(default=None, repr=False)
     seen_chips: SeenChips | None = field(default=None, repr=False)
+    sealed: bool = field(default=True, repr=False)
 
     def __post_init__(self) -> None:
         problems = []
@@ -218,6 +207,8 @@ class Bundle:
             "resolution": json.dumps(self.contract.ground_resolution_m * 100),  # cm per pixel, as in Deepness
             "tiles_size": json.dumps(self.contract.patch_px),
         }
+        if self.sealed:
+            metadata[_CHECKSUM] = checksum(self.graph, metadata)
         return with_metadata(self.graph, metadata)
 
     @cached_property
@@ -231,7 +222,7 @@ class Bundle:
         return "semantic-segmentation" if self.contract.is_dense else "scene-classification"
 
     def describe(self) -> dict[str, Any]:
-        """Return the fields of :class:`AboutModel`."""
+        """Return the fields of :class:`geokd.model.about.AboutModel`."""
         return {
             "name": self.name,
             "architecture": self.architecture,
@@ -292,8 +283,8 @@ def load_bundle(model: str | Path) -> Bundle:
     Raises
     ------
     BundleError
-        If the file is missing, is not an ONNX file, has no geokd metadata, keeps weights in other files, may run
-        endlessly, or is inconsistent. Whether the graph runs is checked by :func:`geokd.verify`.
+        If the file is missing, damaged, is not an ONNX file, has no geokd metadata, keeps weights in other files, may
+        run endlessly, or is inconsistent. Whether the graph runs is checked by :func:`geokd.verify`.
     """
     path = resolve_model(model)
     try:
@@ -312,7 +303,8 @@ def load_bundle(model: str | Path) -> Bundle:
             f"{path} is an ONNX file but not a geokd bundle: it has no 'geokd' metadata; make one with geokd export"
         )
     try:
-        bundle = _from_json(graph, parse_json(metadata["geokd"]))
+        known = metadata.pop(_CHECKSUM, None)
+        bundle = replace(_from_json(graph, parse_json(metadata["geokd"])), sealed=known is not None)
         _ = bundle.sha256  # values that cannot be written again, such as NaN or a lone surrogate, are refused here
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, zlib.error) as error:
         raise BundleError(f"the bundle {path} is broken: {error}") from error
@@ -322,6 +314,8 @@ def load_bundle(model: str | Path) -> Bundle:
         raise BundleError(f"{path} {error}; make a bundle with geokd export") from error
     except ValueError as error:
         raise BundleError(f"the network in {path} cannot be read: {error}; export it again") from error
+    if known is not None and known != checksum(graph, metadata):
+        raise BundleError(f"{path} is damaged: its content does not match its checksum; copy or export it again")
     return bundle
 
 

@@ -4,6 +4,7 @@ It is one protobuf message, whose metadata are the repeated field 14; and protob
 (https://protobuf.dev/programming-guides/encoding/), so that metadata can be added at the end.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
@@ -22,6 +23,11 @@ _MOST_FIELDS = 2_000_000  # fields of one message; a file of nothing but small o
 def with_metadata(graph: bytes, metadata: Mapping[str, str]) -> bytes:
     """Return an ONNX model without metadata as a file with these."""
     return graph + b"".join(_metadata_entry(key, value) for key, value in metadata.items())
+
+
+def checksum(graph: bytes, metadata: Mapping[str, str]) -> str:
+    """Return the hash, hexadecimal, of the file that :func:`with_metadata` makes."""
+    return hashlib.sha256(with_metadata(graph, metadata)).hexdigest()
 
 
 def split_metadata(content: bytes) -> tuple[bytes, dict[str, str]]:

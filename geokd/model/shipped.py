@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from geokd.model.bundle import AboutModel, load_bundle, shipped_models
+from geokd.model.about import AboutModel
+from geokd.model.bundle import load_bundle, shipped_models
 from geokd.statistics.metrics import Accuracy
 
 

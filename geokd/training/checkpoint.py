@@ -1,6 +1,7 @@
 """Resumable state on disk: tensors and plain numbers in one .safetensors file, no pickle, written atomically."""
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] 
     TrainingError
         If the file cannot be written.
     """
-    metadata = {"facts": json.dumps(facts or {}, sort_keys=True)}
+    text = json.dumps(facts or {}, sort_keys=True)
+    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     try:
         with written_whole(path) as partial:
-            save_file({k: v.detach().contiguous() for k, v in tensors.items()}, partial, metadata)
+            save_file(tensors, partial, {"facts": text, "crc32": _checksum(tensors, text)})
     except (OSError, SafetensorError) as error:
         raise TrainingError(f"cannot write {path}: {error}; free space there, then continue with --resume") from error
 
@@ -35,14 +37,28 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises
     ------
     TrainingError
-        If the file cannot be read.
+        If the file cannot be read, or is damaged.
     """
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is no dict
-            return tensors, json.loads((file.metadata() or {}).get("facts", "{}"))
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            known = file.metadata() or {}
+        text = known.get("facts", "{}")
+        if "crc32" in known and known["crc32"] != _checksum(tensors, text):
+            raise ValueError("its content does not match its checksum")
+        return tensors, json.loads(text)
+    except (OSError, SafetensorError, ValueError) as error:
         raise TrainingError(f"cannot read {path}: {error}; delete it to start this stage again") from error
+
+
+def _checksum(tensors: dict[str, Tensor], text: str) -> str:
+    """Compute a checksum of named tensors and a text, since safetensors files have none."""
+    checksum = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        checksum = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), checksum)
+        checksum = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, checksum)
+    return f"{checksum:08x}"
 
 
 def pack(modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ def style_model(legend: str | Path, model: str | Path, output: str | Path, *, ov
     check_outputs(path.parent, [path.name], overwrite=overwrite)
     bundle = load_bundle(source)
     regrouping = regroup(bundle.legend, read_legend_file(legend), str(legend))
-    made = _restyled(bundle, regrouping, path.stem)
+    made = replace(_restyled(bundle, regrouping, path.stem), sealed=True)
     with staged(path.parent, [path.name], overwrite=overwrite) as folder:
         write_bytes(folder / path.name, made.onnx_bytes)
     return StyledModel(

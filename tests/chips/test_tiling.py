@@ -407,6 +407,19 @@ def test_folders_that_tile_did_not_write_are_never_cleared(field: Path, tmp_path
     assert files_of(tmp_path) == before
 
 
+def test_chips_are_not_removed_through_a_link(field: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "precious.tif").write_text("mine")
+    tile(field, tmp_path / "chips", options=SMALL)
+    (tmp_path / "chips" / "wood").symlink_to(tmp_path / "elsewhere")
+    listed = json.loads((tmp_path / "chips" / "chips.json").read_text())
+    listed["chips"].append("wood/precious.tif")
+    (tmp_path / "chips" / "chips.json").write_text(json.dumps(listed))
+    with pytest.raises(CallError, match=r"holds no chips\.json that lists"):
+        tile(field, tmp_path / "chips", options=TileOptions(patch_px=8, overwrite=True))
+    assert (tmp_path / "elsewhere" / "precious.tif").read_text() == "mine"
+
+
 def test_a_failure_leaves_the_former_chips_as_they_were(field: Path, tmp_path: Path) -> None:
     folder = tmp_path / "chips"
     tile(field, folder, options=SMALL)

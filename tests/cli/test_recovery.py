@@ -1,15 +1,18 @@
 """A folder in which a run was cut off is put in order by the next command, which says so, once."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from geokd.cli import main
 from geokd.commit import Claim
 from geokd.recovery import WORK
+from tests.killed import killed_while_moving
+from tests.tiny import three_fields, write_scene
 from tests.tiny_maps import write_map
 
 CUT_OFF = "Warning: an earlier run (process "
@@ -58,3 +61,68 @@ def test_as_an_object_where_progress_is_asked_for_as_json(scene: Path, model: Pa
     messages = [json.loads(line)["message"] for line in result.stderr.splitlines()]
     assert len([line for line in messages if line.startswith(CUT_OFF)]) == 1
     assert "\x1b" not in result.stderr
+
+
+REPLACING = {
+    "classify": "classify {scene} -m {model} -o {out} --stride 8 --workers 1 --report",
+    "sample": "sample {m} -n 6 -o {out}/s.gpkg",
+    "review": "review {made} -n 4 -o {out}/r.gpkg",
+    "style a map": "style {legend} {m} -o {out}/s_landuse.tif",
+    "style a model": "style {legend_of_model} {model} -o {out}/acre.onnx",
+    "mosaic": "mosaic {m} {m} -o {out}/joined.tif",
+    "composite": "composite {made} {made} -o {out}/joined.tif",
+    "tile": "tile {scene} --patch 50 -o {out}",
+    "robustness": "robustness {scene} -m {model} -o {out}",
+    "qgis-plugin": "qgis-plugin -o {out}/geokd.zip",
+}
+
+
+def invoke(call: str, *more: str) -> Result:
+    return CliRunner().invoke(main, [*call.split(), *more])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and WORK not in path.parts and not path.name.endswith("-journal")
+    }
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it forks")
+@pytest.mark.parametrize("command", REPLACING)
+def test_killed_while_it_replaces_outputs(command: str, model: Path, dense_model: Path, tmp_path: Path) -> None:
+    """At each of some moves: the next call has the old outputs again, and its warning is true."""
+    scene = write_scene(tmp_path / "fields.tif", three_fields(100, 100), photometric="RGB")
+    out, m = tmp_path / "out", write_map(tmp_path / "m.tif", np.arange(64, dtype=np.uint8).reshape(8, 8) % 3)
+    (tmp_path / "legend.csv").write_text("from,title,color_hint\nField,Acre,FFFF00\n")
+    (tmp_path / "model.csv").write_text("from,title,color_hint\nmeadow,Acre,FFFF00\n")
+    made = invoke(f"classify {scene} -m {dense_model} -o {tmp_path} --probabilities --workers 1 -q")
+    assert made.exit_code == 0, made.output
+    call = REPLACING[command].format(
+        scene=scene,
+        model=model,
+        out=out,
+        m=m,
+        made=tmp_path / "fields_landuse.tif",
+        legend=tmp_path / "legend.csv",
+        legend_of_model=tmp_path / "model.csv",
+    )
+    first = invoke(call)
+    assert first.exit_code == 0, first.output
+    (out / "mine.txt").write_text("mine")
+    before = contents(out)
+    for moves in (1, len(before) - 1, len(before)):
+        killed_while_moving(lambda: invoke(call, "--overwrite"), moves)
+        assert contents(out) != before
+        again = invoke(call)
+        assert again.exit_code == 2
+        assert contents(out) == before
+        (said,) = [line for line in again.stderr.splitlines() if "was interrupted" in line]
+        assert said.startswith(CUT_OFF)
+        assert said.endswith(f"were moved into {out}: they are removed, and the previous files are restored")
+    last = invoke(call, "--overwrite")
+    assert last.exit_code == 0, last.output
+    assert "was interrupted" not in last.output
+    assert contents(out).keys() == before.keys()
+    assert not (out / WORK).exists()

@@ -229,11 +229,16 @@ def test_command(patchy: Path, model: Path, tmp_path: Path) -> None:
         told = json.loads(done.stdout)
         classes = told["styled"]["classes"] if output.suffix == ".tif" else told["classes"]
         assert [(c["name"], c["title"]) for c in classes] == [("bare", "Rock"), ("meadow", "Meadow"), ("lake", "Lake")]
+    saved = write(tmp_path / "new_summary.csv", "from,title,color_hint\nbare,Rock,AAAAAA\n")
     for wrong, told in (
         (["style", str(model)], "give a LEGEND and a TARGET"),
         (["style", "--template", "a.toml", str(model)], "--template takes only a TARGET, no LEGEND"),
         (["style", "a.toml", str(model)], "give the file to write with -o/--output"),
         (["style", str(tmp_path / "a.toml"), str(old), "-o", str(old)], "is the map itself"),
+        (
+            ["style", str(saved), str(old), "-o", str(tmp_path / "new_landuse.tif"), "--overwrite"],
+            "new_summary.csv is named like a file of the output; rename it, or the output",
+        ),
         (["style", str(tmp_path / "a.toml"), str(model), "-o", str(model)], "is the model itself"),
         (["style", str(tmp_path / "a.toml"), str(model), "-o", "x.tif"], "must be named <name>.onnx, such as x.onnx"),
         (["style", str(tmp_path / "a.toml"), str(old), "-o", "x.tif"], "<stem>_landuse.tif, such as x_landuse.tif"),

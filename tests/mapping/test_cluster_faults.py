@@ -6,9 +6,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import distributed
 import pytest
 
 import geokd
@@ -21,6 +22,7 @@ from tests.tiny import three_fields, write_scene
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 LIMIT_S = 40
+INTERRUPTED_S = 15
 BLOCKS = ClassifyOptions(stride_px=2)
 
 
@@ -120,6 +122,42 @@ def test_a_lost_cluster(fault: str, words: str, cluster: ClusterOfProcesses, mod
         check_sentence_and_resume(running, words, scene, model, tmp_path / "out", tmp_path / "whole")
     finally:
         running.kill()
+
+
+@pytest.mark.slow
+def test_interrupts_leave_the_cluster_to_others(cluster: ClusterOfProcesses, model: Path, tmp_path: Path) -> None:
+    """Ctrl-C once, twice or three times ends the command, not the cluster, whose workers soon have nothing to do."""
+    scene = write_scene(tmp_path / "fields.tif", three_fields(1400, 1400), photometric="RGB")
+    geokd.classify(scene, model, tmp_path / "whole", BLOCKS)
+    workers = [cluster.add_worker() for _ in range(2)]
+    for times in (1, 2, 3):
+        out = tmp_path / f"out{times}"
+        running = start_map(scene, model, out, cluster)
+        for _ in range(times):
+            running.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        _, talk = running.communicate(timeout=INTERRUPTED_S)
+        assert running.returncode == 130
+        assert "Finished parts of " in talk
+        assert talk.endswith("Interrupted.\n")
+        assert "Traceback" not in talk
+        assert (out / ".fields.geokd-journal").stat().st_size > 5000
+        with distributed.Client(scheduler_file=str(cluster.file), set_as_default=False) as client:
+            wait_until(lambda client=client: not any(client.processing().values()) and not client.who_has())  # type: ignore[misc]
+        answers = [answer.result() for _, answer in run_tasks(see, [scene] * 4, Crew(1, scheduler=str(cluster.file)))]
+        assert answers == ["fields.tif"] * 4
+        result = geokd.classify(scene, model, out, ClassifyOptions(stride_px=2, resume=True))
+        assert result.manifest.run is not None
+        assert result.manifest.run.resumed_blocks > 0
+        assert rasters(out) == rasters(tmp_path / "whole")
+    assert all(process.poll() is None for process in (cluster.scheduler, *workers))
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def see(path: Path) -> str:

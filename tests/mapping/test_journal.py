@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 import geokd
 from geokd.cli import main
 from geokd.errors import CallError, OutputError, SceneError
+from geokd.mapping import journal as journal_module
 from geokd.mapping.blocks import BlockResult, classify_block
 from geokd.mapping.classify import run_jobs
 from geokd.mapping.journal import Journal
@@ -27,6 +28,7 @@ from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import block_tasks
 from geokd.recovery import WORK
 from geokd.scenes.patches import PatchBlock
+from tests.store import store_of
 from tests.tiny import three_fields, write_scene
 
 JOURNAL = ".fields.geokd-journal"
@@ -125,6 +127,49 @@ def test_a_record_with_any_bit_of_its_head_changed_is_dropped(scene: Path, model
         assert path.read_bytes() == content[:start]
 
 
+def test_a_record_of_another_run_is_dropped(scene: Path, model: Path, tmp_path: Path) -> None:
+    """A disk may show blocks of a file that was there before, after a loss of power."""
+    layout, blocks, run = results(scene, model)
+    for name, of in (("j", run), ("other", run | {"scene": "other.tif"})):
+        journal = Journal.begin(tmp_path / name, of, layout)
+        journal.append(len(name), blocks[len(name)])
+        journal.close()
+    foreign = (tmp_path / "other").read_bytes()
+    with (tmp_path / "j").open("ab") as file:
+        file.write(foreign[foreign.index(b"\n") + 1 :])
+    journal = Journal.resume(tmp_path / "j", run, layout)
+    assert journal.done == {1}
+    journal.close()
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_journal_that_is_damaged_while_it_is_in_use(scene: Path, model: Path, tmp_path: Path, *, cut: bool) -> None:
+    out = tmp_path / "out"
+
+    def progress(_message: str, *, done: int = 0, total: int = 0) -> None:
+        if done == 10:
+            content = bytearray((out / JOURNAL).read_bytes())
+            content[content.index(b"BLK:") + 400] ^= 1
+            if cut:
+                os.truncate(out / JOURNAL, len(content) // 2)
+            else:
+                (out / JOURNAL).open("r+b").write(content)
+
+    with pytest.raises(OutputError, match=r"block \d+ in .*journal is damaged, by another program or a failing disk"):
+        geokd.classify(scene, model, out, ClassifyOptions(block_px=40, workers=1), progress=progress)
+    geokd.classify(scene, model, out, ClassifyOptions(block_px=40, resume=True))
+    geokd.classify(scene, model, tmp_path / "whole", SMALL_BLOCKS)
+    assert rasters(out) == rasters(tmp_path / "whole")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_journal_that_is_a_pipe(scene: Path, model: Path, tmp_path: Path, *, resume: bool) -> None:
+    os.mkfifo(tmp_path / JOURNAL)
+    with pytest.raises(OutputError, match="cannot write .*journal: Invalid argument"):
+        geokd.classify(scene, model, tmp_path, ClassifyOptions(resume=resume))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="symbolic links of POSIX")
 @pytest.mark.parametrize("resume", [False, True])
 @pytest.mark.parametrize("dangling", [False, True])
@@ -148,6 +193,27 @@ def test_a_journal_that_is_a_symbolic_link_is_refused(
         )
     assert (elsewhere.read_bytes() if elsewhere.exists() else None) == before
     assert link.is_symlink()
+
+
+@pytest.mark.parametrize("kept", [0, 1, 60])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_first_line_that_was_cut_off_is_no_dead_end(
+    scene: Path, model: Path, tmp_path: Path, whole: dict[str, bytes], *, kept: int, resume: bool
+) -> None:
+    out = tmp_path / "out"
+    interrupt(scene, model, out, 2)
+    (out / JOURNAL).write_bytes((out / JOURNAL).read_bytes()[:kept])
+    geokd.classify(scene, model, out, ClassifyOptions(block_px=40, resume=resume))
+    assert rasters(out) == whole
+    assert not (out / JOURNAL).exists()
+
+
+def test_a_disk_that_is_full_at_once_leaves_no_journal(scene: Path, model: Path, tmp_path: Path) -> None:
+    layout, _, run = results(scene, model)
+    full = mock.patch.object(journal_module, "_write_all", side_effect=OSError(28, "No space left on device"))
+    with full, pytest.raises(OutputError, match="No space left on device; make room"):
+        Journal.begin(tmp_path / "j", run, layout)
+    assert not (tmp_path / "j").exists()
 
 
 def test_a_journal_is_one_run_s_own(scene: Path, model: Path, tmp_path: Path) -> None:
@@ -196,6 +262,32 @@ def test_a_scene_that_was_replaced_meanwhile_is_no_longer_the_same(scene: Path, 
     os.utime(copy, (1, 1))
     with pytest.raises(CallError, match="scene_changed_ns was"):
         geokd.classify(copy, model, tmp_path / "out", ClassifyOptions(block_px=40, resume=True))
+
+
+def test_another_scene_of_the_same_size_and_time(scene: Path, model: Path, tmp_path: Path) -> None:
+    """As archives restore them that set all times."""
+    copy = write_scene(tmp_path / "fields.tif", three_fields(100, 130), photometric="RGB")
+    status = copy.stat()
+    interrupt(copy, model, tmp_path / "out", 2)
+    write_scene(copy, three_fields(100, 130)[::-1], photometric="RGB")
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert copy.stat().st_size == status.st_size
+    with pytest.raises(CallError, match=r"with other settings: scene_sample was \d+, is \d+"):
+        geokd.classify(copy, model, tmp_path / "out", ClassifyOptions(block_px=40, resume=True))
+
+
+def test_another_scene_at_the_same_address(model: Path, tmp_path: Path) -> None:
+    served = write_scene(tmp_path / "fields.tif", three_fields(100, 130), photometric="RGB")
+    seen = []
+    with store_of(tmp_path, tmp_path / "log.txt") as store:
+        for signature in ("a=SECRET", "b=SECRET", "c=SECRET"):  # each is fetched anew
+            (job,) = plan_jobs([f"{store.url}/fields.tif?{signature}"], model, tmp_path / "out", SMALL_BLOCKS)
+            seen.append({key: job.run[key] for key in ("scene", "scene_pixels")})
+            if len(seen) == 2:
+                write_scene(served, three_fields(100, 130)[::-1], photometric="RGB")
+    assert seen[0] == seen[1]
+    assert seen[1]["scene"] == seen[2]["scene"]
+    assert seen[1]["scene_pixels"] != seen[2]["scene_pixels"]
 
 
 def test_a_scene_replaced_while_it_is_mapped(scene: Path, model: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from geokd.errors import BundleError
 from geokd.legend.classes import default_legend
-from geokd.model.bundle import Bundle, Golden, is_model, load_bundle, resolve_model
+from geokd.model.bundle import Bundle, Golden, is_model, load_bundle, resolve_model, shipped_models
 from geokd.model.contract import InputContract, ValueScaling
 
 GRAPH = b"\x08\x08\x3a\x02\x0a\x00"  # a protobuf message with ir_version 8 and a graph
@@ -51,6 +51,30 @@ def test_round_trip(tmp_path: Path) -> None:
     assert np.array_equal(again.golden.logits, bundle.golden.logits)
 
 
+def test_any_changed_bit_is_found(tmp_path: Path) -> None:
+    content, path = _bundle().onnx_bytes, tmp_path / "a.onnx"
+    for bit in range(0, 8 * len(content), 7):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        if b"geokd_sha256" in changed:  # else its name is what was changed
+            with pytest.raises(BundleError):
+                load_bundle(path)
+
+
+def test_bundles_without_a_checksum_are_read(tmp_path: Path) -> None:
+    older = _bundle(sealed=False)
+    (tmp_path / "a.onnx").write_bytes(older.onnx_bytes)
+    again = load_bundle(tmp_path / "a.onnx")
+    assert again.onnx_bytes == older.onnx_bytes
+    assert _bundle().onnx_bytes.startswith(older.onnx_bytes)
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_shipped_bundles_have_a_checksum(name: str) -> None:
+    assert load_bundle(name).sealed
+
+
 def test_onnx_reads_the_metadata_too(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx", reason="needs the extra geokd[train]")
     node = onnx.helper.make_node("Identity", ["x"], ["y"])
@@ -59,7 +83,7 @@ def test_onnx_reads_the_metadata_too(tmp_path: Path) -> None:
     bundle = _bundle(graph=onnx.helper.make_model(graph).SerializeToString())
     model = onnx.load_from_string(bundle.onnx_bytes)
     keys = {p.key: p.value for p in model.metadata_props}
-    assert set(keys) == {"geokd", "class_names", "resolution", "tiles_size"}
+    assert set(keys) == {"geokd", "class_names", "resolution", "tiles_size", "geokd_sha256"}
     assert keys["class_names"] == '{"0": "Forest", "1": "Sea"}'
     assert (keys["resolution"], keys["tiles_size"]) == ("1000.0", "8")
 

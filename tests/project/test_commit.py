@@ -165,6 +165,49 @@ def test_two_runs_into_one_place(tmp_path: Path) -> None:
     assert not (tmp_path / WORK).exists()
 
 
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "",
+        '{"geokd_claim": 1, ',
+        '{"geokd_claim": 1, "host": ' + 20_000 * "[",
+        '{"geokd_claim": 1, "host": "x", "process": ' + 6_000 * "9" + ', "outputs": []}',
+        '{"geokd_claim": 1, "host": "x", "process": 5, "outputs": [1, "a", {}]}',
+        '{"geokd_claim": 1, "host": 7, "process": -5, "outputs": "a"}',
+    ],
+)
+def test_claims_that_are_no_claims_are_no_dead_end(tmp_path: Path, claim: str) -> None:
+    write(tmp_path, MINE)
+    place = tmp_path / WORK / ("a" * 32)
+    (place / "new").mkdir(parents=True)
+    (place / "new" / "a").write_text("half")
+    (place / "claim.json").write_text(claim)
+    with staged(tmp_path, ["a"], overwrite=False) as new:
+        (new / "a").write_text("new a")
+    assert left(tmp_path) == {"a": "new a"}
+
+
+def test_an_impossible_process_is_assumed_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert locks.Owner(os.uname().nodename, 10**30).may_live
+
+
+@pytest.mark.parametrize("call", ["lock", "put_on_disk"])
+def test_a_disk_that_is_full_at_once_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"geokd.commit.{call}", full)
+    with pytest.raises(OutputError, match="No space left on device; choose another"):
+        Claim.take(tmp_path / "out", ["a"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_nowhere_is_not_replaced_unasked(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("nowhere")
+    with pytest.raises(CallError, match="holds a already; replace it with --overwrite"):
+        check_outputs(tmp_path, ["a"], overwrite=False)
+
+
 def test_a_file_that_was_written_meanwhile_is_not_lost(tmp_path: Path) -> None:
     write(tmp_path, OLD | MINE)
     step = 0

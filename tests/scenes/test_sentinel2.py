@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from geokd.errors import SceneError
 from geokd.mapping.choosing import choose_model
 from geokd.mapping.classify import classify
-from geokd.mapping.jobs import source_identity
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import ClassifyResult
+from geokd.scenes.identity import source_identity
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.reader import describe_scene
 from tests.products import (

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from geokd.training.onnx_graph import Graph, merge_logits, store_in_half, to_onn
 from geokd.training.quantisation import PREPARATIONS, Preparation, quantise, run_graph  # noqa: E402
 from geokd.training.recipe import StudentRecipe, TeacherRecipe  # noqa: E402
 from geokd.training.train import train  # noqa: E402
+from tests.killed import killed_while_moving  # noqa: E402
 from tests.training.test_run import Lines, make_chips, tiny_recipe  # noqa: E402
 
 
@@ -322,3 +324,22 @@ def test_wrong_calls(run: Path, exported: ExportResult, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"complete": True, "recipe": {}}))
     with pytest.raises(TrainingError, match="another version of geokd wrote it: .* missing required field .*; train"):
         export(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it forks")
+@pytest.mark.parametrize("moves", [1, 3])
+def test_killed_while_bundles_are_replaced(
+    run: Path, exported: ExportResult, tmp_path: Path, caplog: pytest.LogCaptureFixture, moves: int
+) -> None:
+    for number, path in enumerate(exported.paths.values()):
+        (tmp_path / path.name).write_text(f"old {number}")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    killed_while_moving(lambda: export(run, tmp_path, overwrite=True), moves)
+    with pytest.raises(CallError, match=r"holds tiny-fp32\.onnx, tiny\.onnx already"):
+        export(run, tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (said,) = caplog.messages
+    assert "its outputs (tiny-fp32.onnx, tiny.onnx) were moved into" in said
+    assert said.endswith("they are removed, and the previous files are restored")
+    again = export(run, tmp_path, overwrite=True)
+    assert [path.read_bytes() for path in again.paths.values()] == [p.read_bytes() for p in exported.paths.values()]

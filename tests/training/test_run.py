@@ -21,7 +21,7 @@ from safetensors.numpy import load_file
 
 from geokd.errors import CallError, ChipError, RecipeError, TrainingError
 from geokd.model.bundle import load_bundle, resolve_model
-from geokd.training.checkpoint import write_tensors
+from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.export import export
 from geokd.training.initial_weights import read_weights
 from geokd.training.quantisation import run_graph
@@ -54,6 +54,21 @@ def tiny_recipe(**student: object) -> Recipe:
             "student": {"initial_weights": "none", "epochs": 2, "batch_size": 8, "ema_decay": 0.5} | student,
         }
     )
+
+
+TINY_TOML = """name = "tiny"
+[split]
+validation_share = 0.34
+[teacher]
+initial_weights = "none"
+epochs = 2
+batch_size = 8
+[student]
+initial_weights = "none"
+epochs = 2
+batch_size = 8
+ema_decay = 0.5
+"""
 
 
 class Lines(list[str]):
@@ -126,11 +141,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(chips: Path, whole_run: Path,
 def test_a_killed_process_resumes(chips: Path, whole_run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     recipe = tmp_path / "tiny.toml"
-    recipe.write_text(
-        'name = "tiny"\n[split]\nvalidation_share = 0.34\n'
-        '[teacher]\ninitial_weights = "none"\nepochs = 2\nbatch_size = 8\n'
-        '[student]\ninitial_weights = "none"\nepochs = 2\nbatch_size = 8\nema_decay = 0.5\n'
-    )
+    recipe.write_text(TINY_TOML)
     command = [sys.executable, "-m", "geokd", "train", str(chips), "-o", str(folder), "--recipe", str(recipe)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ)
     deadline = time.monotonic() + 120
@@ -143,6 +154,82 @@ def test_a_killed_process_resumes(chips: Path, whole_run: Path, tmp_path: Path) 
     subprocess.run([*command, "--resume"], check=True, capture_output=True)
     mine, theirs = load_file(folder / "student.safetensors"), load_file(whole_run / "student.safetensors")
     assert all(np.array_equal(mine[k], theirs[k]) for k in theirs)
+
+
+KILLER = """
+import os, signal, sys
+from pathlib import Path
+name, wanted, moment, *sys.argv[1:] = sys.argv[1:]
+real, seen = Path.replace, 0
+def replace(self, target):
+    global seen
+    seen += Path(target).name == name
+    if (Path(target).name, seen, moment) == (name, int(wanted), "before"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    moved = real(self, target)
+    if (Path(target).name, seen) == (name, int(wanted)):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return moved
+Path.replace = replace
+from geokd.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
+@pytest.mark.parametrize(
+    ("name", "times", "moment"),
+    [
+        ("run.json", 1, "before"),
+        ("run.json", 1, "after"),
+        ("view3.safetensors", 1, "before"),
+        ("student.safetensors", 1, "before"),
+        ("run.json", 2, "before"),
+        ("run.json", 2, "after"),
+    ],
+)
+def test_killed_at_a_rename(
+    name: str, times: int, moment: str, chips: Path, whole_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The advice of the next call works, and what comes of it is what an uninterrupted run gives."""
+    folder, recipe = tmp_path / "run", tmp_path / "tiny.toml"
+    recipe.write_text(TINY_TOML)
+    arguments = ["train", str(chips), "-o", str(folder), "--recipe", str(recipe)]
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLER, name, str(times), moment, *arguments], check=False, capture_output=True
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    if (name, times, moment) == ("run.json", 1, "before"):
+        with pytest.raises(CallError, match=r"there is no run to resume in .*; start it without --resume"):
+            train(chips, folder, tiny_recipe(), resume=True, progress=Lines())
+        train(chips, folder, tiny_recipe(), progress=Lines())
+    else:
+        with pytest.raises(CallError, match="exists already; name a new folder, or continue with --resume"):
+            train(chips, folder, tiny_recipe(), progress=Lines())
+        train(chips, folder, tiny_recipe(), resume=True, progress=Lines())
+    assert json.loads((folder / "run.json").read_text())["complete"]
+    for tensors in ("teacher.safetensors", "student.safetensors", "calibration.safetensors"):
+        assert (folder / tensors).read_bytes() == (whole_run / tensors).read_bytes()
+    assert {path.name for path in folder.rglob("*")} == {path.name for path in whole_run.rglob("*")}
+    assert not caplog.messages, "no output of that run was moved or removed"
+
+
+def test_any_changed_bit_of_a_file_of_tensors_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    tensors = {"weights": torch.arange(6.0).reshape(2, 3), "count": torch.tensor(5), "half": torch.ones(3).half()}
+    write_tensors(path, tensors, {"epochs_done": 2})
+    again, facts = read_tensors(path)
+    assert facts == {"epochs_done": 2}
+    assert all(torch.equal(again[name], tensors[name]) for name in tensors)
+    content = path.read_bytes()
+    for bit in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        if b'"crc32"' in changed:  # else its name is what was changed
+            with pytest.raises(TrainingError, match="cannot read"):
+                read_tensors(path)
 
 
 def test_student_alone_needs_no_teacher(chips: Path, tmp_path: Path) -> None:

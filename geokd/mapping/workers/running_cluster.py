@@ -1,6 +1,5 @@
 """Connecting to a running Dask cluster, and checking that it is usable."""
 
-import json
 import socket
 import warnings
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, one_message
 from geokd.mapping.workers.quiet_dask import distributed
 
@@ -48,13 +48,13 @@ def _address(scheduler: str) -> str:
     try:
         is_file = path.is_file()
         if is_file:
-            address = json.loads(path.read_bytes())["address"]
+            address = parse_json(read_text(path))["address"]
         parts = urlsplit(address if "://" in address else f"tcp://{address}")
         if parts.scheme in _OTHER_PROTOCOLS or (parts.scheme in _PROTOCOLS and parts.hostname and parts.port):
             return parts.geturl()
     except OSError as error:
         raise CallError(f"cannot read the scheduler file {scheduler!r}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         pass
     kind = "is not a scheduler file of Dask" if is_file else "is neither a file nor an address"
     raise CallError(f"{scheduler!r} {kind}; give a scheduler file, or an address such as tcp://host:8786")

@@ -61,16 +61,18 @@ def _document(path: str) -> Any:
         if path.lower().startswith(("http://", "https://")):
             with urllib.request.urlopen(path, timeout=_PATIENCE_S) as answer:
                 content = answer.read(_MOST_BYTES + 1)
-        else:
+        elif Path(path).is_file():
             with Path(path).open("rb") as file:
                 content = file.read(_MOST_BYTES + 1)
+        else:  # a pipe, which might never end
+            return None
     except http.client.InvalidURL as error:  # its message contains the query of the address
         raise SceneError(f"the STAC item {urlsplit(path).path} cannot be read: its address contains a space") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise SceneError(f"the STAC item {urlsplit(path).path} cannot be read: {error}") from error
     try:
         return json.loads(content) if len(content) <= _MOST_BYTES else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

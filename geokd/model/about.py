@@ -1,0 +1,23 @@
+"""The description of a model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from geokd.documents import Record
+from geokd.legend.classes import LandUseClass
+
+
+@dataclass(frozen=True, kw_only=True)
+class AboutModel(Record):
+    """Description of a model: `input` is its contract, `seen_chips` the number of its training chips, if recorded."""
+
+    name: str
+    architecture: str
+    precision: str
+    task: str
+    size_bytes: int
+    sha256: str
+    input: dict[str, Any]
+    legend: tuple[LandUseClass, ...]
+    temperature: float
+    seen_chips: int | None
