@@ -207,7 +207,7 @@ def _summary(job: "MappingJob", result: "ClassifyResult") -> str:
     if drift is not None and drift.unfamiliar_share is None:
         lines.append(
             "  whether the scene resembles the training data was not checked:"
-            f" {drift.patches} whole patches side by side are too few"
+            f" too few whole patches without overlap: {drift.patches}"
         )
     if job.finished:
         return "\n".join([*lines, f"  finished by an earlier run, in {job.folder}"])

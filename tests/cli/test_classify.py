@@ -67,7 +67,7 @@ def test_a_scene_too_small_to_be_held_against_the_chips_is_told(tmp_path: Path) 
     one = write_scene(tmp_path / "one.tif", three_fields(64, 64), photometric="RGB")
     patches = ("-m", "eurosat-rgb", "-o", tmp_path / "out")
     result = classify(one, *patches, "--stride", 64)
-    assert "was not checked: 1 whole patches side by side are too few" in result.stderr
+    assert "was not checked: too few whole patches without overlap: 1" in result.stderr
     assert "  1 patch, " in result.stderr
     whole = write_scene(tmp_path / "whole.tif", three_fields(256, 256), photometric="RGB")
     assert "was not checked" not in classify(whole, *patches).stderr
