@@ -163,7 +163,7 @@ def _hashes(run: TrainingRun) -> dict[str, str]:
 def close_run(
     folder: Path, run: TrainingRun, metrics: Metrics, temperature: float, familiarity: Familiarity | None
 ) -> None:
-    """Write that a run is finished, and what came of it; draw its curves."""
+    """Draw the curves of a run; at last, write that it is finished, and what came of it."""
     made = MadeBy.now()
     finished = run.evolve(
         complete=True,
@@ -174,8 +174,8 @@ def close_run(
         versions=made.versions,
         date=made.date,
     )
-    write_json(folder / "run.json", finished.to_json())
     draw_curves(folder / "log.csv", folder / "curves.png", title=run.name)
+    write_json(folder / "run.json", finished.to_json())
 
 
 def _changes(before: Any, now: dict[str, Any], keys_of: Callable[[Any], dict[str, Any]]) -> str:
