@@ -78,6 +78,8 @@ class _Commands(click.Group):
         except click.UsageError as error:
             raise click.UsageError(printable(without_secrets(error.format_message())), error.ctx) from error
         except OSError as error:
+            if error.errno == errno.ENOENT and error.filename is None:  # of os.getcwd()
+                _stop(ctx, "Error: the current folder was deleted; go to another one with cd, or name full paths", 1)
             if error.errno not in _SHORT:
                 raise
             _stop(ctx, f"Error: the system refuses more files or processes: {error.strerror}; see ulimit -a", 1)

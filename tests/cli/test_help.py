@@ -1,5 +1,6 @@
 """The frame of the command line: help, version, exit codes, and what is not imported."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,3 +125,20 @@ def test_the_template_of_recipes_needs_no_chips() -> None:
     result = CliRunner().invoke(main, ["train", "--template"])
     assert result.exit_code == 0
     assert result.stdout.startswith("# All keys of a recipe") and "[augmentation]" in result.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps the folder of a process")
+@pytest.mark.parametrize(
+    "command", [["classify", "here.tif"], ["classify", "SCENE", "-o", "out"], ["tile", "SCENE", "-o", "out"]]
+)
+def test_a_deleted_current_folder_is_named(command: list[str], scene: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); from geokd.cli import main; main(sys.argv[1:])"
+    arguments = [str(scene) if word == "SCENE" else word for word in command]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=gone, check=False, capture_output=True, text=True
+    )
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr, done.stderr
+    assert re.search(r"Error: .*(current folder was deleted|no such file: here.tif|cannot write into the folder out)", done.stderr), done.stderr
