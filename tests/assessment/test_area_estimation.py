@@ -149,7 +149,7 @@ def test_unclassified_cells_count_in_areas_only_and_foreign_classes_as_errors() 
     assert [sample.area_share(k).estimate for k in range(3)] == pytest.approx([18 / 40, 21 / 40, 1 / 40])
 
 
-def test_what_nothing_tells_of_is_none() -> None:
+def test_what_nothing_shows_is_none() -> None:
     sample = StratifiedSample(by_class(np.array([[3, 0, 0], [1, 2, 0], [1, 0, 0]])), 3, np.ones(3))
     assert sample.producers_accuracy(2) is None
     users = sample.users_accuracy(2)

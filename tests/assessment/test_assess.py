@@ -191,7 +191,7 @@ def test_points_that_were_moved_are_refused(class_map: Path, tmp_path: Path) -> 
         geokd.assess(class_map, path)
 
 
-def test_what_no_point_tells_of_is_left_out_and_said(class_map: Path, tmp_path: Path) -> None:
+def test_what_no_point_covers_is_left_out_and_said(class_map: Path, tmp_path: Path) -> None:
     cells = [(row, 3, "sea") for row in range(8)] + [(row, 5, "wood") for row in range(2)]
     told = geokd.assess(class_map, write_points(tmp_path / "p.gpkg", cells)).to_json()
     assert any("no point is labelled in wood, field, 23.1 % of the area" in note for note in told["notes"])

@@ -83,7 +83,7 @@ def test_every_cell_gives_the_true_change(maps: tuple[Path, Path], tmp_path: Pat
     assert json.loads(shown.stdout)["classes"][1]["gained_ha"]["estimate"] == pytest.approx(40 * CELL_HA)
 
 
-def test_what_cannot_be_told(maps: tuple[Path, Path], tmp_path: Path) -> None:
+def test_what_cannot_be_estimated(maps: tuple[Path, Path], tmp_path: Path) -> None:
     first, later = maps
     sample = tmp_path / "s.gpkg"
     geokd.sample(first, 60, sample, geokd.SampleOptions(later=later))

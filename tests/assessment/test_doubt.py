@@ -28,7 +28,7 @@ def random_map(seed: int, height: int = 40, width: int = 50) -> tuple[NDArray[np
 
 
 @given(st.integers(0, 50), st.integers(1, 120))
-def test_as_many_as_asked_for_of_every_class_and_none_twice(seed: int, total: int) -> None:
+def test_as_many_as_requested_of_every_class_and_none_twice(seed: int, total: int) -> None:
     codes, margins = random_map(seed)
     rows, cols, found = chosen(codes, margins, total)
     assert len(set(zip(rows, cols, strict=True))) == len(rows) == total

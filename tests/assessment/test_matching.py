@@ -49,7 +49,7 @@ def test_unclassified_says_nothing() -> None:
     assert not match.has_foreign
 
 
-def test_all_unknown_classes_are_told_at_once() -> None:
+def test_all_unknown_classes_are_reported_at_once() -> None:
     with pytest.raises(CallError) as caught:
         match_classes(LEGEND, ["marsh", "7", "sea|moor", "sea"], [("see", "lake"), ("wod", "tree")], "truth.gpkg")
     message = str(caught.value)

@@ -83,7 +83,7 @@ def test_intervals_are_as_wide_as_planned(accuracies: NDArray[np.float64], total
     assert area == pytest.approx(drawn[1], rel=0.22)  # where one to three hits are expected, real ones are wider
 
 
-def test_an_enlarged_sample_is_as_narrow_as_told() -> None:
+def test_an_enlarged_sample_is_as_narrow_as_planned() -> None:
     """From 100 units, `times_as_many` says how many give a third of the width; samples of that size have it."""
     units = allocate(np.full(4, 10**6), SHARES, 100, 10)
     mixture = expected_mixture(SHARES, ACCURACIES)
@@ -157,7 +157,7 @@ def test_plans_that_cannot_be_made(
         geokd.plan_sample(class_map, geokd.SampleGoals(**goals), points, geokd.PlanOptions(expected))  # type: ignore[arg-type]
 
 
-def test_values_out_of_range_are_told_at_once() -> None:
+def test_values_out_of_range_are_reported_at_once() -> None:
     with pytest.raises(CallError, match=r"overall accuracy .* 200 %.*\n?.*area of sea"):
         geokd.SampleGoals(2.0, {"sea": 0.0})
     with pytest.raises(CallError) as caught:
@@ -180,7 +180,7 @@ def test_plan_on_the_command_line(class_map: Path, tmp_path: Path) -> None:
         assert CliRunner().invoke(main, ["sample", str(class_map), *wrong]).exit_code == 2
 
 
-def test_assess_tells_how_many_points_more(class_map: Path, tmp_path: Path) -> None:
+def test_assess_states_how_many_points_more(class_map: Path, tmp_path: Path) -> None:
     truth = CODES.copy()
     truth[:3] = 1
     geokd.sample(class_map, 60, tmp_path / "s.gpkg")

@@ -228,7 +228,7 @@ def test_bands_are_those_the_student_is_given_or_by_number(model: Path, tmp_path
     assert document["options"]["bidx"] == [4, 3, 2]
 
 
-def test_classes_of_water_and_vegetation_are_told_by_whole_words() -> None:
+def test_classes_of_water_and_vegetation_are_recognised_by_whole_words() -> None:
     water, vegetation = ["SeaLake", "open-water", "rivers", "Estuaries"], ["AnnualCrop", "grassland", "Grass", "woods"]
     others = ["Seasonal", "cropping", "Bayonne", "Wetland", "Non_water", "NotForest"]
     legend = default_legend([*water, *vegetation, *others])

@@ -147,7 +147,7 @@ def test_what_cannot_be_drawn_is_refused(
         geokd.sample(class_map, points, tmp_path / name, geokd.SampleOptions(**options))
 
 
-def test_options_out_of_range_are_told_at_once() -> None:
+def test_options_out_of_range_are_reported_at_once() -> None:
     with pytest.raises(CallError) as caught:
         geokd.SampleOptions(seed=-1, min_per_class=1)
     assert "seed -1" in str(caught.value)

@@ -74,7 +74,7 @@ def test_an_archive_holds_the_same(folder: Path, tmp_path: Path) -> None:
     assert read_chips(ours, RGB).fingerprint == read_chips(theirs, RGB).fingerprint
 
 
-def test_the_fingerprint_tells_pixels_and_labels(folder: Path) -> None:
+def test_the_fingerprint_depends_on_pixels_and_labels(folder: Path) -> None:
     before = read_chips(index_chips(folder), RGB).fingerprint
     (folder / "train" / "Sea" / "a.png").rename(folder / "train" / "Open forest" / "a.png")
     assert read_chips(index_chips(folder), RGB).fingerprint != before
@@ -213,7 +213,7 @@ def test_what_was_turned_into_what_is_said(folder: Path) -> None:
     assert "1 of 6 chips: more than half of the values are at an end of that stretch" in notes
 
 
-def test_chips_of_another_scale_are_told(tmp_path: Path) -> None:
+def test_chips_of_another_scale_are_reported(tmp_path: Path) -> None:
     write_tiff(tmp_path / "Sea" / "1.tif", [9, 9, 9])
     index = index_chips(tmp_path)
     assert scale_notes(probe_chips(index), RGB) == []

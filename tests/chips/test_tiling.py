@@ -229,7 +229,7 @@ def test_chips_are_read_back_as_the_scene_would_be(field: Path, tmp_path: Path) 
     assert chips.bounds[0].tolist() == [400_080, 4_199_840, 400_160, 4_199_920]
 
 
-def test_the_manifest_tells_what_was_cut_how(tmp_path: Path) -> None:
+def test_the_manifest_states_what_was_cut_how(tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "a.tif", noise(8, 16))
     with rasterio.open(scene, "r+") as dataset:
         dataset.update_tags(CREDIT="Copernicus", LICENSE="CC0", OTHER="x")

@@ -3,7 +3,7 @@ from geokd.documents import read_record
 from geokd.training.ablation.rows import AblationRow
 
 
-def test_the_table_says_what_was_held_against_what() -> None:
+def test_the_table_says_what_was_compared_with_what() -> None:
     first = {
         "loss": "ce",
         "weights": {},

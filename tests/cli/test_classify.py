@@ -56,14 +56,14 @@ def test_quiet_leaves_warnings_only(model: Path, tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["Warning"]
 
 
-def test_a_map_without_a_class_is_told(model: Path, tmp_path: Path) -> None:
+def test_a_map_without_a_class_is_reported(model: Path, tmp_path: Path) -> None:
     empty = write_scene(tmp_path / "empty.tif", np.zeros((3, 40, 50), np.uint8), nodata=0, photometric="RGB")
     result = classify(empty, "-m", model, "-o", tmp_path / "out")
     assert result.exit_code == 0
     assert "  no cell could be mapped: no patch has enough valid pixels\n" in result.stderr
 
 
-def test_a_scene_too_small_to_be_held_against_the_chips_is_told(tmp_path: Path) -> None:
+def test_a_scene_too_small_to_be_compared_with_the_chips_is_reported(tmp_path: Path) -> None:
     one = write_scene(tmp_path / "one.tif", three_fields(64, 64), photometric="RGB")
     patches = ("-m", "eurosat-rgb", "-o", tmp_path / "out")
     result = classify(one, *patches, "--stride", 64)
@@ -73,7 +73,7 @@ def test_a_scene_too_small_to_be_held_against_the_chips_is_told(tmp_path: Path) 
     assert "was not checked" not in classify(whole, *patches).stderr
 
 
-def test_verbose_tells_every_option(scene: Path, model: Path, tmp_path: Path) -> None:
+def test_verbose_states_every_option(scene: Path, model: Path, tmp_path: Path) -> None:
     stderr = classify(scene, "-m", model, "-o", tmp_path / "out", "-v", "--workers", 1).stderr
     assert "min_valid_share: 0.25" in stderr
     assert "workers: 1" in stderr

@@ -60,7 +60,7 @@ def test_a_scale_that_json_does_not_know(tmp_path: Path) -> None:
     assert [band["scale"] for band in info(case.call(tmp_path).scene)["bands"]] == ["nan"] * 3
 
 
-def test_scene_with_a_model_tells_what_mapping_gives(scene: Path, model: Path, tmp_path: Path) -> None:
+def test_scene_with_a_model_states_what_mapping_gives(scene: Path, model: Path, tmp_path: Path) -> None:
     before = tree(tmp_path)
     about = info(scene, "-m", model, "--stride", 8)
     result = geokd.classify(scene, model, tmp_path / "out", geokd.ClassifyOptions(stride_px=8))
@@ -88,7 +88,7 @@ def test_mismatches_are_listed_not_raised(model: Path, tmp_path: Path) -> None:
     assert about["crs"] is None
 
 
-def test_a_scene_that_fits_no_model_is_told_why(tmp_path: Path) -> None:
+def test_a_scene_that_fits_no_model_is_reported_with_the_reason(tmp_path: Path) -> None:
     about = info(write_scene(tmp_path / "s.tif", three_fields(40, 50)[:1], crs=None))
     assert about["models_that_fit"] == []
     assert "1 band" in about["problems"]

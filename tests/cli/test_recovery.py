@@ -54,7 +54,7 @@ def test_every_command_says_what_was_cut_off(command: str, scene: Path, model: P
     assert "was interrupted" not in CliRunner().invoke(main, arguments).output
 
 
-def test_as_an_object_where_progress_is_asked_for_as_json(scene: Path, model: Path, tmp_path: Path) -> None:
+def test_as_an_object_where_progress_is_requested_as_json(scene: Path, model: Path, tmp_path: Path) -> None:
     cut_off(tmp_path / "out", "\x1b[2Jother.tif")
     arguments = ["classify", scene, "-m", model, "-o", tmp_path / "out", "--stride", 8, "--progress", "json"]
     result = CliRunner().invoke(main, list(map(str, arguments)))

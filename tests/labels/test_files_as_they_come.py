@@ -108,7 +108,7 @@ def test_changes_that_wait_beside_a_database_are_not_dropped(tmp_path: Path) -> 
     assert "pending changes in labels.gpkg-wal" in done.stderr
 
 
-def test_no_database_is_told_as_before(tmp_path: Path) -> None:
+def test_no_database_is_reported_as_before(tmp_path: Path) -> None:
     (tmp_path / "x.gpkg").write_bytes(b"SQLite format 3\x00 and nothing else")
     with pytest.raises(sqlite3.Error), database_read(tmp_path / "x.gpkg"):
         pass

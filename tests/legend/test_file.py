@@ -132,7 +132,7 @@ def test_cells_that_are_left_unclassified() -> None:
         regroup(OLD, [Restyle(("River",), title="unclassified")], "a")
 
 
-def test_everything_that_does_not_fit_is_told_at_once() -> None:
+def test_everything_that_does_not_fit_is_reported_at_once() -> None:
     wanted = [
         Restyle(("AnualCrop",), title="Field"),
         Restyle(("moor",), title="Moor"),

@@ -76,7 +76,7 @@ def test_aerial_pictures_need_a_model_that_is_named() -> None:
         choose_of(scene_info(RGB, "uint8", 0.6), CARDS, SceneOptions())
 
 
-def test_a_scene_that_none_takes_is_told_why() -> None:
+def test_a_scene_that_none_takes_is_reported_with_the_reason() -> None:
     with pytest.raises(SceneError, match=r"its pixels measure 30 x 30 m, the model needs 10 m"):
         choose_of(scene_info(RGBN, pixel_m=30.0), CARDS, SceneOptions())
     with pytest.raises(SceneError, match="do not show which are B04, B03, B02"):

@@ -340,7 +340,7 @@ def test_scenes_that_cannot_be_mapped(
     assert not (tmp_path / "new").exists()
 
 
-def test_no_crs_and_one_band_and_a_wrong_stride_are_told_at_once(model: Path, tmp_path: Path) -> None:
+def test_no_crs_and_one_band_and_a_wrong_stride_are_reported_at_once(model: Path, tmp_path: Path) -> None:
     scene = write_scene(tmp_path / "s.tif", three_fields(40, 50)[:1], crs=None)
     with pytest.raises(SceneError, match=r"2 problems:\n.*coordinate reference system.*\n.*1 band"):
         run(scene, model, tmp_path)
@@ -352,7 +352,7 @@ def test_broken_model(scene: Path, broken_model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_outputs_are_kept_unless_told_otherwise(scene: Path, model: Path, tmp_path: Path) -> None:
+def test_outputs_are_kept_unless_requested_otherwise(scene: Path, model: Path, tmp_path: Path) -> None:
     run(scene, model, tmp_path / "out")
     before = tree(tmp_path)
     with pytest.raises(CallError, match=r"fields_landuse\.tif.*--overwrite"):

@@ -107,7 +107,7 @@ def test_processes_give_the_same_map(scene: Path, dense_model: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("options", [ClassifyOptions(), ClassifyOptions(probabilities=True, min_area_ha=1.0)])
-def test_an_interrupted_map_goes_on_bit_for_bit(
+def test_an_interrupted_map_continues_bit_for_bit(
     scene: Path, dense_model: Path, tmp_path: Path, options: ClassifyOptions
 ) -> None:
     options = replace(options, block_px=40)
@@ -194,7 +194,7 @@ def test_classes_confidence_and_probabilities_are_those_of_softmax(temperature: 
     np.testing.assert_array_equal(unsure.codes == 5, wanted.max(axis=0) < 0.6)
 
 
-def test_unsure_cells_are_told_by_the_confidence_before_it_is_rounded() -> None:
+def test_unsure_cells_are_recognised_by_the_confidence_before_it_is_rounded() -> None:
     logits = np.log(np.array([[0.496, 0.504], [0.504, 0.496]], np.float32)).reshape(2, 1, 2)
     cells = CellAnswers.unmapped(PatchBlock(0, 1, 0, 1), (1, 2), None)
     decide_cells(logits, 1.0, 0.503, cells)
@@ -252,7 +252,7 @@ def test_a_stride_is_refused(scene: Path, dense_model: Path, tmp_path: Path) -> 
     assert "leave out --stride" in about["mapping"]["problems"]
 
 
-def test_what_is_told_beforehand_is_what_is_done(scene: Path, dense_model: Path, tmp_path: Path) -> None:
+def test_what_is_announced_is_what_is_done(scene: Path, dense_model: Path, tmp_path: Path) -> None:
     about = json.loads(run("info", scene, "-m", dense_model, "--json").stdout)
     result = geokd.classify(scene, dense_model, tmp_path / "out")
     assert about["mapping"]["notes"] == result.manifest.to_json()["notes"]
@@ -279,7 +279,7 @@ def test_commands_on_models(dense_model: Path, tmp_path: Path) -> None:
     assert both["models"][1]["agreement"]["share"] == 1
 
 
-def test_a_changed_golden_answer_is_told(tmp_path: Path) -> None:
+def test_a_changed_golden_answer_is_reported(tmp_path: Path) -> None:
     bundle = dense_bundle()
     golden = replace(bundle.golden, logits=bundle.golden.logits[:, ::-1].copy())
     assert not geokd.verify(save(tmp_path, replace(bundle, golden=golden))).passed
@@ -310,7 +310,7 @@ def test_other_commands_take_dense_maps(scene: Path, dense_model: Path, tmp_path
     assert not list(tmp_path.glob("joined*.gpkg"))
 
 
-def test_windows_are_held_against_the_chips_of_training(tmp_path: Path) -> None:
+def test_windows_are_compared_with_the_chips_of_training(tmp_path: Path) -> None:
     """As many, and the same, whatever the blocks; their confidence is the mean of their cells."""
     from geokd.model.drift import chip_features, learn_familiarity
 

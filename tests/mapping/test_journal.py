@@ -224,7 +224,7 @@ def test_a_journal_is_one_run_s_own(scene: Path, model: Path, tmp_path: Path) ->
     journal.close()
 
 
-def test_an_interrupted_run_goes_on_where_it_was(
+def test_an_interrupted_run_continues_where_it_was(
     scene: Path, model: Path, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
     interrupt(scene, model, tmp_path / "out", 3)
@@ -333,7 +333,7 @@ def classify(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["classify", *map(str, arguments)])
 
 
-def test_other_scenes_go_on_where_one_fails(scene: Path, model: Path, tmp_path: Path) -> None:
+def test_other_scenes_continue_where_one_fails(scene: Path, model: Path, tmp_path: Path) -> None:
     bare = [write_scene(tmp_path / f"bare{n}.tif", three_fields(20, 20), crs=None) for n in (1, 2)]
     other = write_scene(tmp_path / "other.tif", three_fields(40, 50), photometric="RGB")
     result = classify(bare[0], scene, bare[1], other, "-m", model, "-o", tmp_path / "out", "--on-error", "skip")

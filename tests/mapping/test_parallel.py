@@ -61,7 +61,7 @@ def test_every_result_once(crew: Crew) -> None:
     assert sorted(results) == [(n, square(n)) for n in TASKS]
 
 
-def test_errors_come_as_they_were_and_others_go_on(crew: Crew) -> None:
+def test_errors_come_as_they_were_and_others_continue(crew: Crew) -> None:
     futures = dict(run_tasks(fail_on_three, TASKS, crew))
     with pytest.raises(SceneError, match=r"^cannot read the scene at rows 3\.\.4( \(worker \S+\))?$"):
         futures.pop(3).result()

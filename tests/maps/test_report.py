@@ -87,7 +87,7 @@ def check_safe(content: bytes) -> None:
     assert "unsafe" not in policy
 
 
-def test_report_tells_what_the_manifest_tells(scene: Path, model: Path, tmp_path: Path) -> None:
+def test_report_states_what_the_manifest_states(scene: Path, model: Path, tmp_path: Path) -> None:
     result = geokd.classify(scene, model, tmp_path / "out", ClassifyOptions(report=True))
     assert result.outputs["report"] == tmp_path / "out" / "fields_report.html"
     content = result.outputs["report"].read_bytes()
@@ -202,7 +202,7 @@ def test_a_map_of_nothing_has_a_report(model: Path, tmp_path: Path) -> None:
     assert "Not on the map: Bare, Meadow, Lake." in words
 
 
-def test_unclassified_and_filters_are_told(scene: Path, model: Path, tmp_path: Path) -> None:
+def test_unclassified_and_filters_are_reported(scene: Path, model: Path, tmp_path: Path) -> None:
     options = ClassifyOptions(report=True, min_confidence=0.99, smooth_cells=3)
     words = Reader(geokd.classify(scene, model, tmp_path / "out", options).outputs["report"].read_bytes()).words
     assert "Unclassified" in words
@@ -286,7 +286,7 @@ def test_no_index_where_nothing_was_mapped(model: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_scenes_that_were_not_begun_are_told(scene: Path) -> None:
+def test_scenes_that_were_not_begun_are_reported(scene: Path) -> None:
     words = Reader(index_page([IndexEntry(str(scene), error="it was not started")])).words
     assert "0 of 1 scenes are mapped, 0 ha in all. 1 could not be mapped." in words
     assert "it was not started" in words

@@ -156,7 +156,7 @@ def test_polygons_tell_the_least_confidence_and_the_perimeter(tmp_path: Path) ->
     assert frame["mean_confidence"].tolist() == [pytest.approx(42), pytest.approx(42)]
 
 
-def test_the_summary_tells_of_every_class(tmp_path: Path) -> None:
+def test_the_summary_names_every_class(tmp_path: Path) -> None:
     class_map = make_map(np.where(CODES == 1, 255, CODES).astype(np.uint8))
     write_summary(class_map, write_polygons(class_map, tmp_path / "a.gpkg"), tmp_path / "a.csv")
     summary = pandas.read_csv(tmp_path / "a.csv")

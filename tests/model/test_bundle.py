@@ -33,7 +33,7 @@ def _bundle(**changes: object) -> Bundle:
     return Bundle(**(parts | changes))  # type: ignore[arg-type]
 
 
-def test_the_folder_of_a_run_is_told_from_a_model(tmp_path: Path) -> None:
+def test_the_folder_of_a_run_is_distinguished_from_a_model(tmp_path: Path) -> None:
     (tmp_path / "run.json").touch()
     with pytest.raises(BundleError, match="is the folder of a training run; make a model with geokd export"):
         resolve_model(tmp_path)

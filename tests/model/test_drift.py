@@ -53,7 +53,7 @@ def test_chips_like_those_of_training_are_familiar(known: Familiarity) -> None:
         (lambda p: np.broadcast_to(p.mean(axis=(2, 3), keepdims=True), p.shape), "smoother, so check the pixel size"),
     ],
 )
-def test_unlike_chips_are_told_by_what_is_unlike(known: Familiarity, change: Any, sentence: str) -> None:
+def test_unlike_chips_are_recognised_by_what_is_unlike(known: Familiarity, change: Any, sentence: str) -> None:
     share, (warning,) = drift_of(known, change(chips(seed=2).astype(float)))
     assert share is not None
     assert share > 0.5

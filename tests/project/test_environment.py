@@ -64,7 +64,7 @@ def test_fitting_data_are_left_alone(tmp_path: Path) -> None:
         assert not done.stderr
 
 
-def test_rasterio_that_was_imported_before_is_told(tmp_path: Path) -> None:
+def test_rasterio_that_was_imported_before_is_reported(tmp_path: Path) -> None:
     code = "import rasterio, geokd; from rasterio.crs import CRS; print(CRS.from_epsg(32618))"
     environment = CLEAN | {"PROJ_DATA": str(old_data(tmp_path / "old"))}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)

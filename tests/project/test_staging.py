@@ -72,7 +72,7 @@ def test_what_a_former_run_left_goes_with_its_side_files(tmp_path: Path) -> None
     assert contents(tmp_path) == {"a.tif": "new", "mine.tif.aux.xml": "old"}
 
 
-def test_a_failure_that_names_no_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_that_names_no_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_text("old a")
 
     def full(self: Path, target: Path) -> Path:

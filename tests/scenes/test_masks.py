@@ -70,7 +70,7 @@ def test_windows_of_a_mask_agree_with_the_whole(tmp_path: Path, classes: NDArray
     ("asked", "bits"),
     [("qa_pixel", 0b111111), ("qa_pixel:cloud", 0b1000), ("qa_pixel:cloud,shadow", 0b11000), ("fmask", 0b11110)],
 )
-def test_bits_are_asked_for_by_name(tmp_path: Path, asked: str, bits: int) -> None:
+def test_bits_are_requested_by_name(tmp_path: Path, asked: str, bits: int) -> None:
     name = asked.partition(":")[0].upper()
     values = np.stack([*np.full((3, 16, 16), 500, np.uint16), np.arange(256, dtype=np.uint16).reshape(16, 16)])
     plan = planned(write_scene(tmp_path / "a.tif", values, (*RGB, name)), asked)

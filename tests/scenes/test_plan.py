@@ -82,7 +82,7 @@ def test_descriptions_tell_more_than_colours() -> None:
         (NAMELESS, UNDEFINED, (9, 2), ["names 2 bands", "9", "1..4"]),
     ],
 )
-def test_bands_that_cannot_be_told_are_refused(
+def test_bands_that_cannot_be_recognised_are_refused(
     descriptions: tuple[str, ...], colours: tuple[str, ...], bidx: tuple[int, ...] | None, said: list[str]
 ) -> None:
     with pytest.raises(SceneError) as error:

@@ -358,7 +358,7 @@ def test_a_stac_item_gives_the_map_of_its_reflectance(
     assert (tmp_path / "out" / "S2B_18SVG_20220726_0_L2A_landuse.tif").exists()
 
 
-def test_the_baseline_of_an_item_tells_the_offset(tmp_path: Path, model: Path, plain: ClassifyResult) -> None:
+def test_the_baseline_of_an_item_states_the_offset(tmp_path: Path, model: Path, plain: ClassifyResult) -> None:
     assets = assets_of(tmp_path, "1.0")
     for asset in assets.values():
         asset.pop("raster:bands", None)

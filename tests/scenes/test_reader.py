@@ -273,7 +273,7 @@ def framed(value: int, dtype: str = "uint8") -> NDArray[Any]:
 
 
 @pytest.mark.parametrize(("value", "dtype"), [(0, "uint8"), (255, "uint8"), (65535, "uint16"), (-9999, "int16")])
-def test_collars_are_told_of(tmp_path: Path, value: int, dtype: str) -> None:
+def test_collars_are_reported(tmp_path: Path, value: int, dtype: str) -> None:
     path = write_scene(tmp_path / "a.tif", framed(value, dtype), ("red", "green", "blue"))
     (found,) = [warning for warning in plan_of(path).warnings if "at the border" in warning or "0 in all" in warning]
     assert "16 % of the pixels" in found
@@ -294,7 +294,7 @@ def test_collars_of_a_large_scene_are_found_in_its_corners(tmp_path: Path) -> No
     assert warning.startswith("parts of the border are 255 in all bands but no nodata value is declared")
 
 
-def test_an_image_called_alpha_is_told_of(tmp_path: Path) -> None:
+def test_an_image_called_alpha_is_reported(tmp_path: Path) -> None:
     values = noise(100, 100, bands=4)
     path = write_scene(tmp_path / "a.tif", values, photometric="RGB", alpha="yes")
     (warning,) = plan_of(path).warnings

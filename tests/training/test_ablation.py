@@ -144,7 +144,7 @@ def test_an_interrupted_ablation_ends_as_it_would_have(
     assert not any(": epoch " in line for line in again)  # nothing is trained twice
 
 
-def test_steps_that_whole_epochs_cannot_make_alike_are_told(chips: Path, tmp_path: Path) -> None:
+def test_steps_that_whole_epochs_cannot_make_alike_are_reported(chips: Path, tmp_path: Path) -> None:
     recipe = small(epochs=1)
     recipe = replace(recipe, student=replace(recipe.student, batch_size=4))
     lines = Lines()

@@ -134,7 +134,7 @@ def _origins(n: int, side: int) -> Any:
     return torch.arange(n)[:, None, None, None].expand(n, 1, side, side)
 
 
-def test_mixing_takes_parts_of_others_and_tells_of_whom_each_pixel_is() -> None:
+def test_mixing_takes_parts_of_others_and_returns_of_whom_each_pixel_is() -> None:
     n, side = 400, 16
     pixels = torch.arange(float(n)).reshape(n, 1, 1, 1).expand(n, 3, side, side)
     mixed, origins = mix(pixels, _origins(n, side), torch.ones(n, dtype=torch.bool), NONE.expand(n), 0.6, _generator())
@@ -154,7 +154,7 @@ def test_unmixed_chips_neither_take_nor_give() -> None:
     assert (origins[20:] != _origins(60, 8)[20:]).any()
 
 
-def test_mixup_blends_whole_chips_and_tells_how_much_of_each() -> None:
+def test_mixup_blends_whole_chips_and_states_how_much_of_each() -> None:
     n = 300
     pixels = 255 * torch.rand(n, 3, 4, 4, generator=_generator(1))
     mixable = torch.arange(n) >= 20
@@ -169,7 +169,7 @@ def test_mixup_blends_whole_chips_and_tells_how_much_of_each() -> None:
     assert float(foreign[foreign > 0].mean()) == pytest.approx(0.25, abs=0.03)
 
 
-def test_mixup_goes_on_from_what_was_mixed_before() -> None:
+def test_mixup_continues_from_what_was_mixed_before() -> None:
     n = 40
     pixels = torch.arange(float(n)).reshape(n, 1, 1, 1).expand(n, 3, 8, 8)
     traits = replace(WATER_AND_LAND, wavelengths_nm=RGB_NM)

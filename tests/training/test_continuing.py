@@ -75,7 +75,7 @@ def quick(model: Path, *changes: str) -> Recipe:
     return continuing_recipe(model, ["student.epochs=2", "student.batch_size=8", *changes])
 
 
-def test_it_goes_on_with_what_is_there(old: Path, corrected: Path, scene: Path, tmp_path: Path) -> None:
+def test_it_continues_with_what_is_there(old: Path, corrected: Path, scene: Path, tmp_path: Path) -> None:
     lines = Lines()
     result = train(corrected, tmp_path / "run", quick(old), unlabelled=[scene], progress=lines)
     run = json.loads((tmp_path / "run" / "run.json").read_text())

@@ -60,7 +60,7 @@ def test_names_with_spaces_and_files_that_are_none_of_ours(chips: Path) -> None:
     assert data.notes == ()
 
 
-def test_class_folders_without_a_picture_are_told(chips: Path, tmp_path: Path) -> None:
+def test_class_folders_without_a_picture_are_reported(chips: Path, tmp_path: Path) -> None:
     (chips / "Forest" / "later").mkdir(parents=True)
     (chips / "meadow").mkdir()
     (chips / "meadow" / "notes.txt").write_text("to be cut")
@@ -70,7 +70,7 @@ def test_class_folders_without_a_picture_are_told(chips: Path, tmp_path: Path) -
     assert read(packed)[0].notes == data.notes
 
 
-def test_bad_chips_for_training_and_validation_are_told_at_once(chips: Path, tmp_path: Path) -> None:
+def test_bad_chips_for_training_and_validation_are_reported_at_once(chips: Path, tmp_path: Path) -> None:
     others = tmp_path / "others"
     shutil.copytree(chips, others)
     (chips / "Bare soil" / "0.png").write_bytes(b"")
@@ -154,7 +154,7 @@ def test_names_in_any_script_are_names(chips: Path) -> None:
     assert [(c.name, c.title) for c in data.legend] == [("u68ee_u6797", "森林"), ("u6c34", "水")]
 
 
-def test_classes_that_cannot_be_told_apart_are_refused(chips: Path) -> None:
+def test_classes_that_cannot_be_distinguished_are_refused(chips: Path) -> None:
     shutil.copytree(chips / "Bare soil", chips / "bare soil")
     with pytest.raises(ChipError, match="differ only in case.*: Bare soil, bare soil; merge them"):
         read(chips)
@@ -220,7 +220,7 @@ def test_what_a_recipe_states_is_not_assumed(chips: Path) -> None:
     assert not any("assumed for chips" in line or "the student will" in line for line in said)
 
 
-def test_the_ground_resolution_of_resized_chips_is_told(chips: Path) -> None:
+def test_the_ground_resolution_of_resized_chips_is_reported(chips: Path) -> None:
     said: list[str] = []
     changes = ["input.patch_px=8", "input.ground_resolution_m=0.3"]
     read_training_data(chips, load_recipe(None, changes), None, lambda line, **_: said.append(line))

@@ -237,7 +237,7 @@ def test_areas_that_cannot_be(tmp_path: Path, fields: dict[str, Any], said: str)
         read_sources(make_table(tmp_path, **fields))
 
 
-def test_what_cannot_be_learned_from_is_said(tmp_path: Path) -> None:
+def test_what_cannot_be_used_for_training_is_said(tmp_path: Path) -> None:
     table = make_table(tmp_path / "a")
     with pytest.raises(RecipeError, match="the label '1' has no rule"):
         read_dense_data(table, tiny_recipe(rules=[]), silent)

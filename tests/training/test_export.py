@@ -129,7 +129,7 @@ def test_rounding_to_int8_keeps_the_work(exported: ExportResult) -> None:
     assert count_parameters(int8) == count_parameters(fp32) - scales
 
 
-def test_the_teacher_is_written_if_asked_for(run: Path, exported: ExportResult, tmp_path: Path) -> None:
+def test_the_teacher_is_written_if_requested(run: Path, exported: ExportResult, tmp_path: Path) -> None:
     assert list(exported.paths) == ["int8", "fp32"]
     result = export(run, tmp_path, teacher=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in result.paths.values())
@@ -291,7 +291,7 @@ def test_int8_is_quantised_throughout(exported: ExportResult) -> None:
         assert (largest >= 126).mean() > 0.9
 
 
-def test_training_goes_on_from_an_fp32_bundle(exported: ExportResult) -> None:
+def test_training_continues_from_an_fp32_bundle(exported: ExportResult) -> None:
     weights = read_weights(load_bundle(exported.fp32))
     student, origin = build_student(StudentRecipe(initial_weights=str(exported.fp32)), 3, ("dark", "striped"))
     assert origin == "bundle tiny-fp32"

@@ -337,7 +337,7 @@ def test_other_initial_weights_are_not_resumed_from(chips: Path, whole_run: Path
         train(chips, folder, tiny_recipe(), resume=True, progress=Lines())
 
 
-def test_a_run_goes_on_only_by_the_arithmetic_it_began_with(chips: Path, whole_run: Path, tmp_path: Path) -> None:
+def test_a_run_continues_only_with_the_arithmetic_it_began_with(chips: Path, whole_run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(whole_run, folder)
     run = json.loads((folder / "run.json").read_text())
