@@ -3,6 +3,7 @@
 import errno
 import importlib
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -78,13 +79,22 @@ class _Commands(click.Group):
         except click.UsageError as error:
             raise click.UsageError(printable(without_secrets(error.format_message())), error.ctx) from error
         except OSError as error:
-            if error.errno == errno.ENOENT and error.filename is None:  # of os.getcwd()
+            if _folder_is_gone():
                 _stop(ctx, "Error: the current folder was deleted; go to another one with cd, or name full paths", 1)
             if error.errno not in _SHORT:
                 raise
-            _stop(ctx, f"Error: the system refuses more files or processes: {error.strerror}; see ulimit -a", 1)
+            _stop(ctx, f"Error: the system refused a file, a process or memory: {error.strerror}; see ulimit -a", 1)
         except KeyboardInterrupt:
             _stop(ctx, "Interrupted.", INTERRUPTED)
+
+
+def _folder_is_gone() -> bool:
+    """Whether the current folder was deleted."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _stop(ctx: click.Context, message: str, exit_code: int) -> NoReturn:

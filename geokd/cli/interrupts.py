@@ -13,7 +13,8 @@ from typing import Any
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code of a command that was interrupted, as in shells."""
 
-_GRACE_SECONDS = 8.0
+GRACE_SECONDS = 8.0
+"""Time that a command has to clean up after Ctrl-C; then the process is ended."""
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def _wait(signals: socket.socket, ended: threading.Event) -> None:
     with signals:
         while received := signals.recv(1):
             if received[0] == signal.SIGINT:
-                time.sleep(_GRACE_SECONDS)
+                time.sleep(GRACE_SECONDS)
                 if not ended.is_set():
                     with suppress(OSError):
                         os.write(2, b"Interrupted.\n")

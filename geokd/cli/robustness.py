@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "shifts",
     multiple=True,
     metavar="NAME",
-    help="Simulated change, such as haze; may be repeated; default: all 17.",
+    help="Simulated change, such as haze; may be repeated; default: all.",
 )
 @o.stride_option
 @o.bidx_option

@@ -53,8 +53,7 @@ def tile(scene: str, output: str, labels: str | None, field: str | None, as_json
     """Cut SCENE into georeferenced chips, in class folders when labels are given.
 
     Patches that extend beyond the scene, contain invalid pixels, or are not clearly of one class are left out and
-    counted.
-    From a file of `geokd review` or `geokd sample`, one chip is cut around each labelled cell.
+    counted. From a file of `geokd review` or `geokd sample`, one chip is cut around each labelled cell.
     """
     from geokd.chips.tiling import TileOptions
     from geokd.chips.tiling import tile as cut

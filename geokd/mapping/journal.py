@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from geokd.errors import CallError, OutputError
 from geokd.mapping.blocks import PERCENT_ARRAYS, BlockResult
+from geokd.scenes.identity import CONTENT_KEYS
 from geokd.scenes.patches import PatchBlock
 
 _FORMAT = 5
@@ -240,7 +241,10 @@ def check_journal(path: Path, run: Mapping[str, Any]) -> None:
     except (ValueError, KeyError, TypeError) as error:
         raise CallError(f"{path} is not a journal of this version of geokd; start again with --overwrite") from error
     now = {"format": _FORMAT, **run}
-    changed = [f"{key} was {before[key]}, is {now[key]}" for key in now if before[key] != now[key]]
+    differ = {key for key in now if before[key] != now[key]}
+    if differ <= CONTENT_KEYS:
+        raise CallError(f"{run['scene']} changed since the interrupted run in {path}; start anew with --overwrite")
+    changed = [f"{key} was {before[key]}, is {now[key]}" for key in now if key in differ]
     raise CallError(
         f"{path} holds an interrupted run with other settings: {'; '.join(changed)}. Repeat the same call, or start"
         " anew with --overwrite"

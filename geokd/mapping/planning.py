@@ -124,9 +124,10 @@ def plan_job(
     _check_size(part, plan, bundle)
     sized = replace(plan, grid=part.times(patches.cell_px, plan.grid).of(plan.grid))
     options, blocks_px, spared = _fit_memory(info, sized, replace(patches, scene_grid=sized.grid), options, classes)
+    source = source_identity(plan)
     identity = {
-        **source_identity(plan),
-        "scene_pixels": pixels_identity(plan),
+        **source,
+        "scene_pixels": pixels_identity(plan, source),
         "model": bundle.sha256,
         "patch_px": patches.patch_px,
         "stride_px": patches.stride_px,

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from rasterio.windows import Window
 
 from geokd.scenes.opening import GdalErrors, open_scene
 from geokd.scenes.plan import ScenePlan
+
+CONTENT_KEYS = frozenset({"scene_bytes", "scene_changed_ns", "scene_sample", "files", "scene_pixels"})
+"""Keys that differ if the content of a scene changed: those of :func:`source_identity` but its path, and its pixels."""
 
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
 _SHARES = (0.25, 0.5, 0.75)
@@ -35,10 +39,17 @@ def source_identity(plan: ScenePlan) -> dict[str, Any]:
     return none | file | {"files": [_file_identity(path) for path in plan.files if path != plan.path]}
 
 
-def pixels_identity(plan: ScenePlan) -> int | None:
-    """Return a checksum of some pixels of a scene that is not in files here, such as one on a server; else None."""
-    known = source_identity(plan)
-    if known["scene_bytes"] is not None or (known["files"] and all(size is not None for _, size, *_ in known["files"])):
+def pixels_identity(plan: ScenePlan, source: Mapping[str, Any]) -> int | None:
+    """Return a checksum of some pixels of a scene that is not in files here, such as one on a server; else None.
+
+    Parameters
+    ----------
+    plan : ScenePlan
+    source : mapping
+        From :func:`source_identity`.
+    """
+    sizes = [source["scene_bytes"]] if source["scene_bytes"] is not None else [size for _, size, *_ in source["files"]]
+    if sizes and None not in sizes:
         return None
     checksum = 0
     try:

@@ -19,15 +19,15 @@ def is_collection(path: str) -> bool:
 
 
 def collection_refused(path: str, name: str) -> str:
-    """Say, in a sentence, that a folder or an archive holds no scene, and what to give."""
+    """Return the sentence that a folder or an archive holds no scene, and what to give instead."""
     return (
         f"{name} holds no product that is known (with MTD_MSIL1C.xml, MTD_MSIL2A.xml or a Landsat _MTL.txt), no files"
-        f" that are called after their bands, and no raster that GDAL opens; {_of_product(path) or _of_folder(path)}"
+        f" that are named after their bands, and no raster that GDAL opens; {_of_product(path) or _of_folder(path)}"
     )
 
 
 def file_refused(path: str, name: str, reason: str) -> str:
-    """Say, in a sentence, that a file is not a raster, and what to give if that is known.
+    """Return the sentence that a file is not a raster, and what to give instead, if that is known.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ import distributed
 import pytest
 
 import geokd
+from geokd.cli.interrupts import GRACE_SECONDS
 from geokd.errors import CallError, SceneError
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.workers.crew import Crew
@@ -133,12 +134,14 @@ def test_interrupts_leave_the_cluster_to_others(cluster: ClusterOfProcesses, mod
     for times in (1, 2, 3):
         out = tmp_path / f"out{times}"
         running = start_map(scene, model, out, cluster)
+        began = time.monotonic()
         for _ in range(times):
             running.send_signal(signal.SIGINT)
             time.sleep(0.2)
         _, talk = running.communicate(timeout=INTERRUPTED_S)
         assert running.returncode == 130
-        assert "Finished parts of " in talk or talk == "Interrupted.\n"  # on a busy machine, cut off after 8 s
+        cut_off = time.monotonic() - began >= GRACE_SECONDS  # on a busy machine, before the sentence is printed
+        assert "Finished parts of " in talk or cut_off
         assert talk.endswith("Interrupted.\n")
         assert "Traceback" not in talk
         assert (out / ".fields.geokd-journal").stat().st_size > 5000

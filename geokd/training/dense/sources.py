@@ -148,12 +148,12 @@ def _source(row: Mapping[str, Any], where: str, folder: Path, problems: list[str
         problems.append(f"{where}: chips_px = {values['chips_px']} is outside 16..1024")
     if values.get("kind") == "polygons" and values.get("chips_px"):
         problems.append(f"{where}: a sheet of chips cannot have polygons as labels; give a raster of labels")
-    _check_area(values, where, folder, problems)
+    _check_area_and_mask(values, where, folder, problems)
     known_values = {key: value for key, value in values.items() if key in known}
     return Source(**known_values) if len(problems) == before else None
 
 
-def _check_area(values: dict[str, Any], where: str, folder: Path, problems: list[str]) -> None:
+def _check_area_and_mask(values: dict[str, Any], where: str, folder: Path, problems: list[str]) -> None:
     """Make the paths of area and mask absolute; add what is wrong with them to `problems`."""
     if values.get("mask"):
         values["mask"] = _mask_of(values["mask"], folder)
