@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from geokd.cli import options as o
+from geokd.cli.interrupts import said_when_interrupted
 from geokd.cli.table import area_lines
 from geokd.cli.talk import echo, progress_option, report, talks_json
 from geokd.errors import GeokdError
@@ -97,17 +98,14 @@ def classify(
         _announce(job, quiet=quiet, verbose=verbose)
     errors, mapped = dict(call.refused), False
     command = without_secrets(shlex.join(["geokd", *sys.argv[1:]]))
-    try:
-        with _Bar(shown=not quiet and sys.stderr.isatty() and not talks_json()) as bar:
-            for job, outcome in run_call(call, progress=bar, command=command):
-                if isinstance(outcome, GeokdError):
-                    errors[job.plan.path] = outcome
-                else:
-                    mapped = True
-                    _report(job, outcome, as_json=as_json, quiet=quiet)
-    except KeyboardInterrupt:
-        _say_what_is_kept(call.jobs)
-        raise
+    bar = _Bar(shown=not quiet and sys.stderr.isatty() and not talks_json())
+    with said_when_interrupted(lambda: _what_is_kept(call.jobs)), bar:
+        for job, outcome in run_call(call, progress=bar, command=command):
+            if isinstance(outcome, GeokdError):
+                errors[job.plan.path] = outcome
+            else:
+                mapped = True
+                _report(job, outcome, as_json=as_json, quiet=quiet)
     if call.has_index and mapped and not quiet:
         echo(f"{call.index} links the reports", err=True)
     if errors:
@@ -138,10 +136,9 @@ def _report(job: "MappingJob", result: "ClassifyResult", *, as_json: bool, quiet
         echo(json.dumps(result.manifest.to_json(), allow_nan=False))
 
 
-def _say_what_is_kept(jobs: "Sequence[MappingJob]") -> None:
-    kept = [job.plan.path for job in jobs if job.journal.exists()]
-    if kept:
-        echo(f"\nFinished parts of {', '.join(kept)} are kept; continue with --resume and the same call.", err=True)
+def _what_is_kept(jobs: "Sequence[MappingJob]") -> str:
+    kept = ", ".join(job.plan.path for job in jobs if job.journal.exists())
+    return f"\nFinished parts of {kept} are kept; continue with --resume and the same call." if kept else ""
 
 
 def _summed_up(errors: dict[str, GeokdError], scenes: int) -> GeokdError:

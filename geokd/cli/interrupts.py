@@ -5,16 +5,21 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
+
+from geokd.cli.talk import echo
+from geokd.text import printable, without_secrets
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code of a command that was interrupted, as in shells."""
 
 GRACE_SECONDS = 8.0
 """Time that a command has to clean up after Ctrl-C; then the process is ended."""
+
+_unsaid: list[Callable[[], str]] = []
 
 
 @contextmanager
@@ -47,6 +52,25 @@ def interruptible() -> Iterator[None]:
             theirs.close()
 
 
+@contextmanager
+def said_when_interrupted(sentence: Callable[[], str]) -> Iterator[None]:
+    """Print a sentence, unless it is empty, when Ctrl-C ends this context.
+
+    It is printed after the context has cleaned up, or before the process is ended because that takes too long.
+    """
+    _unsaid.append(sentence)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _unsaid.remove(sentence)
+        if said := sentence():
+            echo(said, err=True)
+        raise
+    finally:
+        with suppress(ValueError):
+            _unsaid.remove(sentence)
+
+
 def _interrupt(_: int, __: FrameType | None) -> Any:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -58,6 +82,7 @@ def _wait(signals: socket.socket, ended: threading.Event) -> None:
             if received[0] == signal.SIGINT:
                 time.sleep(GRACE_SECONDS)
                 if not ended.is_set():
+                    said = [*(sentence() for sentence in _unsaid), "Interrupted."]
                     with suppress(OSError):
-                        os.write(2, b"Interrupted.\n")
+                        os.write(2, printable(without_secrets("\n".join([*filter(None, said), ""]))).encode())
                 os._exit(INTERRUPTED)

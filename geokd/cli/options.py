@@ -1,14 +1,13 @@
 """Options that commands share, named as in rio."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
 
 from geokd.cli.goals import Shares
-from geokd.cli.talk import echo
+from geokd.cli.interrupts import said_when_interrupted
 from geokd.model.bundle import AUTO_MODEL
 
 
@@ -249,18 +248,15 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only warn
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Print the value of every option, too.")
 
 
-@contextmanager
-def kept_when_interrupted(folder: Path) -> Iterator[None]:
+def kept_when_interrupted(folder: Path) -> AbstractContextManager[None]:
     """When Ctrl-C ends a run that writes into `folder`, print how to continue it."""
-    try:
-        yield
-    except KeyboardInterrupt:
+
+    def what_is_kept() -> str:
         from geokd.training.run_folder import is_begun
 
-        if not is_begun(folder):
-            raise
-        echo(f"Finished parts are kept in {folder}; continue with --resume and the same call.", err=True)
-        raise
+        return f"Finished parts are kept in {folder}; continue with --resume and the same call." * is_begun(folder)
+
+    return said_when_interrupted(what_is_kept)
 
 
 recipe_option = click.option(

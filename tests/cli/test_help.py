@@ -121,6 +121,21 @@ def test_a_training_that_is_interrupted_says_what_is_kept(
     assert ("continue with --resume and the same call" in capsys.readouterr().err) == begun
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_what_is_kept_is_said_before_a_slow_cleanup_is_cut_off() -> None:
+    code = (
+        "import os, signal, time; from geokd.cli import interrupts\n"
+        "interrupts.GRACE_SECONDS = 0.3\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "with interrupts.interruptible(), interrupts.said_when_interrupted(lambda: 'Parts are kept.'):\n"
+        "    try: os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n"
+        "    finally: time.sleep(60)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 130
+    assert done.stderr == "Parts are kept.\nInterrupted.\n"
+
+
 def test_the_template_of_recipes_needs_no_chips() -> None:
     result = CliRunner().invoke(main, ["train", "--template"])
     assert result.exit_code == 0

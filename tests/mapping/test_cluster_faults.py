@@ -13,7 +13,6 @@ import distributed
 import pytest
 
 import geokd
-from geokd.cli.interrupts import GRACE_SECONDS
 from geokd.errors import CallError, SceneError
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.workers.crew import Crew
@@ -134,14 +133,12 @@ def test_interrupts_leave_the_cluster_to_others(cluster: ClusterOfProcesses, mod
     for times in (1, 2, 3):
         out = tmp_path / f"out{times}"
         running = start_map(scene, model, out, cluster)
-        began = time.monotonic()
         for _ in range(times):
             running.send_signal(signal.SIGINT)
             time.sleep(0.2)
         _, talk = running.communicate(timeout=INTERRUPTED_S)
         assert running.returncode == 130
-        cut_off = time.monotonic() - began >= GRACE_SECONDS  # on a busy machine, before the sentence is printed
-        assert "Finished parts of " in talk or cut_off
+        assert "Finished parts of " in talk
         assert talk.endswith("Interrupted.\n")
         assert "Traceback" not in talk
         assert (out / ".fields.geokd-journal").stat().st_size > 5000
