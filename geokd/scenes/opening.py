@@ -1,6 +1,7 @@
 """Opening rasters with GDAL, with its errors as one sentence and with time limits."""
 
 import contextlib
+import errno
 import functools
 import html
 import os
@@ -23,6 +24,12 @@ GdalErrors = (RasterioError, CPLE_BaseError)
 
 SILENCE_S = 20
 """How long a server may be silent; the user's settings (environment, rasterio.Env) take precedence."""
+
+TOO_MANY_FILES = os.strerror(errno.EMFILE)
+"""GDAL's reason if this process may not open another file."""
+
+MORE_FILES = "allow more files with ulimit -n"
+"""The remedy for that."""
 
 _KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)  # virtual file, URL, subdataset
 _SOURCE = re.compile(r"<Source(?:Filename|Dataset)[^>]*>([^<]+)<")
@@ -65,6 +72,8 @@ def open_scene(path: str, name: str = "") -> Iterator[DatasetReader]:
             if is_collection(path):
                 raise SceneError(collection_refused(path, name or path)) from error
             reason = gdal_reason(error).replace(f"the format of {path} is", "its format is")
+            if TOO_MANY_FILES in reason:
+                raise SceneError(f"cannot open {name or path}: {reason}; {MORE_FILES}") from error
             raise SceneError(file_refused(path, name or path, reason)) from error
         with dataset:
             yield dataset

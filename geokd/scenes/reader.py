@@ -22,7 +22,7 @@ from geokd.errors import SceneError, one_message
 from geokd.model.contract import InputContract
 from geokd.scenes.collars import collar_of_windows, collars_of
 from geokd.scenes.masks import plan_mask
-from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.scenes.opening import MORE_FILES, TOO_MANY_FILES, GdalErrors, gdal_reason, open_scene
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.plan import ScenePlan, fix_plan
 from geokd.scenes.products.finding import find_product
@@ -171,10 +171,8 @@ def read_values(
             return values, _valid(plan, source, values, window, bidx)
     except GdalErrors as error:
         bottom, right = window.row_off + window.height - 1, window.col_off + window.width - 1
-        raise SceneError(
-            f"cannot read {plan.path} at rows {window.row_off}..{bottom}, columns {window.col_off}..{right}:"
-            f" {gdal_reason(error)}; it may be truncated: copy or download it again"
-        ) from error
+        where = f"rows {window.row_off}..{bottom}, columns {window.col_off}..{right}"
+        raise _unreadable(f"{plan.path} at {where}", error) from error
 
 
 def read_preview(plan: ScenePlan, longest_px: int = _PREVIEW_PX) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -258,9 +256,13 @@ def _read_or_said(path: str) -> Iterator[None]:
     try:
         yield
     except GdalErrors as error:
-        raise SceneError(
-            f"cannot read {path}: {gdal_reason(error)}; it may be truncated: copy or download it again"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(what: str, error: Exception) -> SceneError:
+    reason = gdal_reason(error)
+    remedy = MORE_FILES if TOO_MANY_FILES in reason else "it may be truncated: copy or download it again"
+    return SceneError(f"cannot read {what}: {reason}; {remedy}")
 
 
 def _look(plan: ScenePlan) -> Look:

@@ -98,6 +98,40 @@ def test_an_ungeoreferenced_scene_is_refused_and_nothing_leaks_to_stderr(tmp_pat
     assert "no coordinate reference system" in done.stdout
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_a_limit_of_open_files_is_named(tmp_path: Path) -> None:
+    """A virtual raster opens many files; the scene is not blamed if the system allows too few."""
+    side, tiles = 16, 80
+    for x in range(tiles):
+        write_scene(
+            tmp_path / f"{x}.tif", noise(side, side), transform=Affine(10, 0, 4e5 + 10 * side * x, 0, -10, 4.2e6)
+        )
+    sources = "".join(
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{x}.tif</SourceFilename><SourceBand>1</SourceBand>'
+        f'<SourceProperties RasterXSize="{side}" RasterYSize="{side}" DataType="Byte" BlockXSize="{side}"'
+        f' BlockYSize="{side}"/><SrcRect xOff="0" yOff="0" xSize="{side}" ySize="{side}"/>'
+        f'<DstRect xOff="{side * x}" yOff="0" xSize="{side}" ySize="{side}"/></SimpleSource>'
+        for x in range(tiles)
+    )
+    scene = tmp_path / "scene.vrt"
+    scene.write_text(
+        f'<VRTDataset rasterXSize="{side * tiles}" rasterYSize="{side}"><SRS>EPSG:32618</SRS><GeoTransform>4e5, 10, 0,'
+        f' 4.2e6, 0, -10</GeoTransform><VRTRasterBand dataType="Byte" band="1">{sources}</VRTRasterBand></VRTDataset>'
+    )
+    code = (
+        "import resource, sys; from geokd.scenes.reader import describe_scene; import rasterio\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (60, hard))\n"
+        "from geokd.scenes.options import SceneOptions; from geokd.scenes.reader import *\n"
+        "from geokd.model.contract import *; contract = InputContract(('B04',), 16, 10.0, ValueScaling())\n"
+        "try: read_preview(plan_scene(describe_scene(sys.argv[1]), contract, SceneOptions(bidx=(1,))))\n"
+        "except OSError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, scene], capture_output=True, text=True, check=True)
+    expected = rf"cannot read {scene}: .*\.tif: Too many open files; allow more files with ulimit -n\n"
+    assert re.fullmatch(expected, done.stdout), done.stdout
+
+
 def test_a_truncated_scene_names_the_window_and_nothing_leaks_to_stderr(tmp_path: Path) -> None:
     path = write_scene(tmp_path / "a.tif", noise(400, 400), compress="deflate", blockysize=16)
     plan = plan_of(path)
