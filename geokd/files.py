@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from geokd.errors import OutputError
+from geokd.errors import GeokdError, OutputError
 
 PARTIAL = ".partial"
 """Suffix of a file that is being written; one remains if the process was killed."""
 
+_FULL_BYTES = 2**20  # less free space than this explains why a file could not be written
 _MANY = 64  # files: more than this are not synchronised one by one, but with everything else
 
 
@@ -115,17 +116,28 @@ def plainly_named(path: Path) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        If it cannot be moved.
+        If the disk is full, or it cannot be moved.
     """
     beside = str(path.parent.resolve())
     plain = beside.isprintable() and not set(beside) & set("#?%")
+    place = beside if plain else tempfile.gettempdir()
     try:
-        with tempfile.TemporaryDirectory(dir=beside if plain else None) as folder:
+        with tempfile.TemporaryDirectory(dir=place) as folder:
             written = Path(folder, f"output{path.suffix}")
-            yield written
+            try:
+                yield written
+            except Exception as error:  # of GDAL or SQLite, which seldom name a full disk
+                if isinstance(error, GeokdError) or shutil.disk_usage(place).free > _FULL_BYTES:
+                    raise
+                remedy = (
+                    "make room or choose another folder"
+                    if plain
+                    else f"make room in {place}, or name another folder by TMPDIR"
+                )
+                raise OutputError(f"cannot write {path.name}: the disk is full; {remedy}") from error
             shutil.move(written, path)
     except OSError as error:
-        if isinstance(error, OutputError):
+        if isinstance(error, GeokdError):
             raise
         raise OutputError(
             f"cannot write {path.name}: {error.strerror}; make room or choose another folder with -o/--output"
@@ -144,7 +156,7 @@ def refused_by(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(error, OutputError):
+        if isinstance(error, GeokdError):
             raise
         raise OutputError(
             f"cannot write into the folder {folder}: {error.strerror}; choose another one with -o/--output"

@@ -77,7 +77,7 @@ class Journal:
         except OSError as error:
             path.unlink(missing_ok=True)
             file.close()
-            raise _unwritable(path, error) from error
+            raise _refused(path, error) from error
         return cls(path, file, blocks, run)
 
     @classmethod
@@ -129,7 +129,7 @@ class Journal:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise _refused(self.path, error) from error
         self._places[number] = self._end
         self._end += _START_BYTES + length
 
@@ -257,7 +257,7 @@ def _read_first_line(path: Path) -> bytes:
             return file.readline(_MOST_OF_A_LINE)
     except OSError as error:
         _refuse_link(path, error)
-        raise OutputError(f"cannot read {path}: {error.strerror}") from error
+        raise _refused(path, error, "read") from error
 
 
 def _first_line(run: Mapping[str, Any]) -> bytes:
@@ -293,7 +293,7 @@ def _open_locked(path: Path, mode: Literal["a+b", "r+b"]) -> FileIO:
         file = open(path, mode, buffering=0, opener=_open_itself)  # noqa: SIM115  open as long as the journal is
     except OSError as error:
         _refuse_link(path, error)
-        raise _unwritable(path, error) from error
+        raise _refused(path, error) from error
     try:
         import fcntl
 
@@ -319,5 +319,8 @@ def _refuse_link(path: Path, error: OSError) -> None:
         ) from error
 
 
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path}: {error.strerror}; make room or choose another folder with -o/--output")
+def _refused(path: Path, error: OSError, verb: str = "write") -> OutputError:
+    if error.errno in {errno.EINVAL, errno.ENXIO, errno.ESPIPE, errno.EISDIR} and not path.is_file():
+        return OutputError(f"{path} is not a file but a folder, pipe, socket or device; remove it")
+    remedy = "make room or choose another folder with -o/--output" if verb == "write" else "make it readable"
+    return OutputError(f"cannot {verb} {path}: {error.strerror}; {remedy}")

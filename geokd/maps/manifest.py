@@ -295,7 +295,8 @@ def read_manifest(path: Path) -> Manifest:
         if manifest.legend:
             Legend(manifest.legend)
     except (OSError, ValueError, CallError) as error:
-        raise SceneError(f"the manifest {path} cannot be read: {error}; make the map again, or remove it") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SceneError(f"the manifest {path} cannot be read: {why}; make the map again, or remove it") from error
     if manifest.version > VERSION:
         raise SceneError(
             f"the manifest {path} has version {manifest.version}, this geokd reads up to {VERSION}; update geokd"

@@ -158,7 +158,7 @@ def open_map(path: str | Path) -> MapFile:
         grid = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
         palette = _palette(dataset)
     beside = _manifest_of(path)
-    manifest = read_manifest(beside) if beside.is_file() else Manifest()
+    manifest = read_manifest(beside) if beside.exists() else Manifest()
     names = category_names(path)
     try:
         if manifest.legend:
@@ -201,7 +201,7 @@ def class_names(path: str | Path) -> dict[int, str]:
         If a file beside it is broken.
     """
     beside = _manifest_of(path)
-    if beside.name.endswith("_landuse.json") and beside.is_file():
+    if beside.name.endswith("_landuse.json") and beside.exists():
         return {c.value: c.name for c in read_manifest(beside).legend}
     return category_names(path)
 

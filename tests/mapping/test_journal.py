@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -164,9 +165,12 @@ def test_a_journal_that_is_damaged_while_it_is_in_use(scene: Path, model: Path, 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_journal_that_is_a_pipe(scene: Path, model: Path, tmp_path: Path, *, resume: bool) -> None:
-    os.mkfifo(tmp_path / JOURNAL)
-    with pytest.raises(OutputError, match="cannot write .*journal: Invalid argument"):
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_journal_that_is_no_file(
+    scene: Path, model: Path, tmp_path: Path, make: Callable[[Path], None], *, resume: bool
+) -> None:
+    make(tmp_path / JOURNAL)
+    with pytest.raises(OutputError, match=r"journal is not a file but a folder, pipe, .*; remove it"):
         geokd.classify(scene, model, tmp_path, ClassifyOptions(resume=resume))
 
 

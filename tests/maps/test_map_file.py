@@ -1,3 +1,5 @@
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,19 @@ def test_a_manifest_of_wrong_types_is_refused(key: str, tmp_path: Path) -> None:
         match=f"the manifest .*a_landuse.json cannot be read: {key}: expected .*, got str; make the map again",
     ):
         open_map(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize(
+    ("make", "words"), [(os.mkfifo, "it is a pipe, socket or device"), (os.mkdir, "Is a directory")]
+)
+def test_a_manifest_that_is_no_file_is_not_ignored(make: Callable[[Path], None], words: str, tmp_path: Path) -> None:
+    path = write_map(tmp_path / "a_landuse.tif", CODES)
+    (tmp_path / "a_landuse.json").unlink(missing_ok=True)
+    make(tmp_path / "a_landuse.json")
+    for read in (open_map, class_names):
+        with pytest.raises(SceneError, match=f"the manifest .*a_landuse.json cannot be read: {words}"):
+            read(path)
 
 
 @pytest.mark.parametrize(
