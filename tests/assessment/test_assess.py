@@ -103,6 +103,7 @@ def test_a_sample_is_read_back_by_its_strata(class_map: Path, tmp_path: Path) ->
     assert told["notes"] == []
 
 
+@pytest.mark.slow
 def test_intervals_of_drawn_samples_hold_the_true_areas(tmp_path: Path) -> None:
     """The whole way: map, sample, labels by the truth, areas; by classes and draws."""
     random = np.random.default_rng(11)

@@ -100,6 +100,7 @@ def test_what_cannot_be_estimated(maps: tuple[Path, Path], tmp_path: Path) -> No
     assert CliRunner().invoke(main, call).exit_code == 2
 
 
+@pytest.mark.slow
 def test_intervals_of_changes_cover_the_truth(tmp_path: Path) -> None:
     """The whole way: two maps with errors, a sample by their changes, labels, areas; by classes, figures and draws."""
     draws = np.random.default_rng(23)

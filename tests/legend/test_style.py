@@ -281,6 +281,7 @@ polygons.saveNamedStyle(saved.replace("raster", "polygons"))
 """
 
 
+@pytest.mark.slow
 def test_there_and_back_through_qgis(patchy: Path, model: Path, tmp_path: Path) -> None:
     old = mapped(patchy, model, tmp_path / "out", probabilities=True)
     new = tmp_path / "land_landuse.tif"

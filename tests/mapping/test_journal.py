@@ -390,7 +390,7 @@ def start(scene: Path, model: Path, out: Path, *arguments: str, limit: int | Non
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
-@pytest.mark.parametrize("engine", [[], ["--processes"]])
+@pytest.mark.parametrize("engine", [[], pytest.param(["--processes"], marks=pytest.mark.slow)])
 def test_a_killed_process_loses_nothing(engine: list[str], model: Path, tmp_path: Path) -> None:
     """The real command, killed each time it has got somewhere, and resumed, until it gets to its end."""
     scene = write_scene(tmp_path / "fields.tif", three_fields(1200, 1200), photometric="RGB")

@@ -133,6 +133,7 @@ def test_a_map_comes_up_named_and_coloured_with_nodata_transparent(tmp_path: Pat
     assert answer["polygons"]["features"] == 4
 
 
+@pytest.mark.slow
 def test_maps_of_the_sample_scene_and_their_mosaic_come_up(tmp_path: Path) -> None:
     with rasterio.open(SAMPLE) as source:
         for name, left in (("west", 0), ("east", 384)):

@@ -226,6 +226,7 @@ def test_a_file_that_was_written_meanwhile_is_not_lost(tmp_path: Path) -> None:
     assert left(tmp_path) == OLD | {"mine too": "written after the kill"}
 
 
+@pytest.mark.slow
 def test_what_was_done_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     said: list[str] = []
     for step in range(1, 200):

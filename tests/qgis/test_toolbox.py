@@ -263,6 +263,7 @@ answer["points"] = processing.run(model, {"SCENE": scene, points: out + "/points
 """
 
 
+@pytest.mark.slow
 def test_a_model_of_two_steps(plugins: Path, path: str, maps: Path, tmp_path: Path) -> None:
     answer = run_in_qgis(
         LOADED + MODEL_OF_TWO, plugins, maps / "восток 1.tif", tmp_path, environment={"PATH": path}, timeout_s=300
@@ -305,6 +306,7 @@ def test_the_model_of_the_sample_data_runs(plugins: Path, path: str, tmp_path: P
     assert min_area_ha_of(tmp_path / "eastern_shore_landuse.json") == 0.5
 
 
+@pytest.mark.slow
 def test_the_model_of_the_sample_data_runs_in_qgis_process(home: Path, path: str, tmp_path: Path) -> None:
     run = process(
         *(home, path, "run", SAMPLE / "map_and_assess.model3", "--", f"SCENE={SAMPLE / 'eastern_shore.tif'}"),
@@ -353,6 +355,7 @@ answer["tiles"] = tried("tile", SCENE=wms, PATCH=64)
 """
 
 
+@pytest.mark.slow
 def test_layers_of_all_kinds_are_read_or_refused_with_a_sentence(plugins: Path, path: str, tmp_path: Path) -> None:
     answer = run_in_qgis(
         *(LOADED + VECTORS, plugins, SAMPLE / "eastern_shore.tif", SAMPLE / "labels.gpkg"),
@@ -389,6 +392,7 @@ answer["log"] = dialog.findChild(QTextEdit, "txtLog").toPlainText()
 """
 
 
+@pytest.mark.slow
 def test_two_scenes_in_the_batch_dialog(plugins: Path, path: str, maps: Path, tmp_path: Path) -> None:
     answer = run_in_qgis(
         *(LOADED + "from qgis.PyQt.QtWidgets import QTextEdit" + BATCH, plugins),
@@ -411,6 +415,7 @@ answer["result"] = processing.run("geokd:classify", {"SCENES": [scene], "OUTPUT"
 """
 
 
+@pytest.mark.slow
 def test_a_polluted_environment_does_no_harm(plugins: Path, path: str, maps: Path, tmp_path: Path) -> None:
     bad = dict(os.environ) | {"PYTHONHOME": "/nowhere", "PATH": path}
     assert subprocess.run(["geokd", "--version"], env=bad, capture_output=True, check=False).returncode != 0
@@ -458,6 +463,7 @@ answer["resumed"] = processing.run("geokd:classify", dict(values, RESUME=True), 
 """
 
 
+@pytest.mark.slow
 def test_cancel_keeps_what_is_done(plugins: Path, path: str, tmp_path: Path) -> None:
     answer = run_in_qgis(
         *(LOADED + CANCELLED, plugins, SAMPLE / "eastern_shore.tif", tmp_path / "out"),
@@ -499,6 +505,7 @@ answer["labels"] = {
 """
 
 
+@pytest.mark.slow
 def test_layers_come_up_in_a_group_with_their_own_styles(plugins: Path, path: str, maps: Path, tmp_path: Path) -> None:
     answer = run_in_qgis(
         LOADED + OPENED, plugins, maps / "восток 1.tif", tmp_path / "out", environment={"PATH": path}, timeout_s=300

@@ -92,6 +92,7 @@ def test_runs_of_a_seed_differ_in_the_loss_alone(whole: tuple[AblationResult, li
     assert other["teacher"]["from_run"].endswith("labels-100-percent/teacher")  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_runs_of_a_seed_see_the_same_chips_in_the_same_order(
     chips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,6 +112,7 @@ def test_a_run_is_taught_by_the_teachers_of_several(chips: Path, members: list[P
         export(result.folder, tmp_path / "both", teacher=True)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_of_an_ensemble_equals_an_uninterrupted_one(
     chips: Path, members: list[Path], tmp_path: Path
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_resumed_run_of_an_ensemble_equals_an_uninterrupted_one(
     _assert_equal_students(tmp_path / "run", tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_losses_may_be_compared_with_an_ensemble_as_teacher(chips: Path, members: list[Path], tmp_path: Path) -> None:
     options = geokd.AblationOptions(seeds=1, losses=("ce", "ce+kl+cosine"))
     recipe = of_members(members, "student.epochs=1")
@@ -171,6 +173,7 @@ def test_the_teacher_may_be_shown_the_very_mixtures() -> None:
         recipe_with("loss.teacher_on=unlabelled", "loss.cosine=0", "loss.teacher_views=shown")
 
 
+@pytest.mark.slow
 def test_a_teacher_that_sees_what_the_student_sees_keeps_no_answers(chips: Path, tmp_path: Path) -> None:
     recipe = recipe_with(
         "loss.teacher_views=shown", "augmentation.mix_share=0.7", "augmentation.mixup_share=0.7", "student.upsample=2"
@@ -187,6 +190,7 @@ def test_a_teacher_that_sees_what_the_student_sees_keeps_no_answers(chips: Path,
     assert any(not np.array_equal(one[key], other[key]) for key in one)  # the answers differ
 
 
+@pytest.mark.slow
 def test_int8_holds_the_enlargement_and_stays_small(chips: Path, tmp_path: Path) -> None:
     alone = ("loss.kl=0", "loss.cosine=0", "input.patch_px=32")
     plain = train(chips, tmp_path / "plain", recipe_with(*alone), progress=Lines()).folder

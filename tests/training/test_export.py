@@ -36,7 +36,7 @@ from tests.training.test_run import Lines, make_chips, tiny_recipe  # noqa: E402
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
-    train(make_chips(folder / "chips"), folder / "run", tiny_recipe(), progress=Lines())
+    train(make_chips(folder / "chips"), folder / "run", tiny_recipe(architecture="vgg16"), progress=Lines())
     return folder / "run"
 
 
@@ -70,7 +70,7 @@ def test_bundles_are_whole(run: Path, exported: ExportResult) -> None:
         assert bundle.name == "tiny"
         assert bundle.legend.names == ("dark", "striped")
         assert bundle.temperature == facts["temperature"]
-        assert bundle.provenance["recipe_sha256"] == tiny_recipe().sha256
+        assert bundle.provenance["recipe_sha256"] == tiny_recipe(architecture="vgg16").sha256
         assert bundle.provenance["validation_before_rounding"]["student"]["n"] == 8
         np.testing.assert_array_equal(run_graph(bundle.graph, bundle.golden.pixels), bundle.golden.logits)
 
@@ -203,7 +203,7 @@ def test_weights_in_half_precision_are_those_rounded(rows: int, cols: int, expon
     np.testing.assert_allclose(run_graph(stored, pixels), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("stage", ["student", "teacher"])
+@pytest.mark.parametrize("stage", ["student", pytest.param("teacher", marks=pytest.mark.slow)])
 def test_half_precision_changes_neither_work_nor_merging(stage: str) -> None:
     torch.manual_seed(0)
     if stage == "student":
@@ -228,9 +228,8 @@ def test_half_precision_changes_neither_work_nor_merging(stage: str) -> None:
     assert onnx.TensorProto.FLOAT16 not in kinds
 
 
-@pytest.mark.parametrize(
-    ("int8_epochs", "preparations"), [(0, PREPARATIONS), pytest.param(1, (), marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("int8_epochs", "preparations"), [(0, PREPARATIONS), (1, ())])
 def test_a_student_trained_under_rounding_is_rounded_as_it_is(
     run: Path, tmp_path: Path, int8_epochs: int, preparations: tuple[Preparation, ...]
 ) -> None:
@@ -242,7 +241,7 @@ def test_a_student_trained_under_rounding_is_rounded_as_it_is(
     assert result.teacher_fp32 is not None
     assert result.teacher_int8 is not None
     pixels = read_tensors(run / "calibration.safetensors")[0]["pixels"].numpy()
-    recipe, bundle = tiny_recipe(), load_bundle(result.int8)
+    recipe, bundle = tiny_recipe(architecture="vgg16"), load_bundle(result.int8)
     student, _ = build_student(recipe.student, 3, bundle.legend.names, initial_weights="none")
     teacher, _ = build_teacher(replace(recipe.teacher, initial_weights="none"), 3, bundle.legend.names)
     for stage, network, int8, expected in (
@@ -256,6 +255,7 @@ def test_a_student_trained_under_rounding_is_rounded_as_it_is(
     assert [("as it is" in note) for note in result.notes if "int8" in note] == [int8_epochs > 0, False]
 
 
+@pytest.mark.slow
 def test_temperature_of_the_teacher(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("*.onnx", "teacher_outputs"))
     facts = json.loads((run / "run.json").read_text())
