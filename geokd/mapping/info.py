@@ -133,7 +133,7 @@ def info(
         if model is not None:
             raise CallError(f"{path} is a model itself; give -m/--model with a scene only")
         bundle = load_bundle(path)
-        return ModelInfo(**bundle.describe(), path=str(resolve_model(path)), provenance=dict(bundle.provenance))
+        return ModelInfo(**vars(bundle.describe()), path=str(resolve_model(path)), provenance=dict(bundle.provenance))
     options = options or ClassifyOptions()
     scene = describe_scene(path, options.resample_m, options.nodata)
     about = describe_raster(scene)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from geokd.documents import parse_json
 from geokd.errors import BundleError, one_message
 from geokd.legend.classes import Legend
+from geokd.model.about import AboutModel
 from geokd.model.contract import InputContract
 from geokd.model.familiarity import Familiarity
 from geokd.model.onnx_file import MOST_BYTES, checksum, split_metadata, with_metadata
@@ -221,20 +222,20 @@ class Bundle:
         """Task of the student, by the names of STAC's `mlm` extension."""
         return "semantic-segmentation" if self.contract.is_dense else "scene-classification"
 
-    def describe(self) -> dict[str, Any]:
-        """Return the fields of :class:`geokd.model.about.AboutModel`."""
-        return {
-            "name": self.name,
-            "architecture": self.architecture,
-            "precision": self.precision,
-            "task": self.task,
-            "size_bytes": len(self.onnx_bytes),
-            "sha256": self.sha256,
-            "input": self.contract.to_json(),
-            "legend": self.legend.classes,
-            "temperature": self.temperature,
-            "seen_chips": None if self.seen_chips is None else len(self.seen_chips),
-        }
+    def describe(self) -> AboutModel:
+        """Describe it."""
+        return AboutModel(
+            name=self.name,
+            architecture=self.architecture,
+            precision=self.precision,
+            task=self.task,
+            size_bytes=len(self.onnx_bytes),
+            sha256=self.sha256,
+            input=self.contract.to_json(),
+            legend=self.legend.classes,
+            temperature=self.temperature,
+            seen_chips=None if self.seen_chips is None else len(self.seen_chips),
+        )
 
     def with_graph(self, graph: bytes, precision: Precision, golden_logits: NDArray[np.float32]) -> "Bundle":
         """Return the same student in another precision."""

@@ -41,4 +41,4 @@ def _entry(model: str) -> ShippedModel:
     if recorded is not None:
         low, high = recorded["interval_95"]
         accuracy = Accuracy(n=recorded["n"], accuracy=recorded["accuracy"], interval_95=(low, high))
-    return ShippedModel(**bundle.describe(), model=model, validation_before_rounding=accuracy)
+    return ShippedModel(**vars(bundle.describe()), model=model, validation_before_rounding=accuracy)

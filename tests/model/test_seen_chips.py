@@ -65,7 +65,7 @@ def test_a_model_is_not_examined_unawares_on_what_it_learned(tmp_path: Path) -> 
     model, silent = tmp_path / "tiny.onnx", tmp_path / "silent.onnx"
     model.write_bytes(dataclasses.replace(bundle, seen_chips=seen).onnx_bytes)
     silent.write_bytes(bundle.onnx_bytes)
-    assert load_bundle(model).describe()["seen_chips"] == 3
+    assert load_bundle(model).describe().seen_chips == 3
 
     result = CliRunner().invoke(main, ["evaluate", str(model), str(learned)])
     said = f"{model} was trained on 3 of the 3 chips, itself or through the model it was made from"
