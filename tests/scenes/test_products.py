@@ -118,7 +118,7 @@ def test_qa_pixel_of_a_landsat_product(tmp_path: Path, model: Path) -> None:
 
 
 def test_resampling_does_not_depend_on_windows(tmp_path: Path, model: Path) -> None:
-    scene = plain_scene(tmp_path / "a.tif", landsat_dn(2, side=200), "red", "green", "blue", transform=transform_of(30))
+    scene = plain_scene(tmp_path / "a.tif", landsat_dn(2, side=120), "red", "green", "blue", transform=transform_of(30))
     maps = [
         mapped(
             scene, model, tmp_path / str(block), resample_m=10, value_scale=0.275, value_offset=-2000, block_px=block

@@ -1,5 +1,6 @@
 """Sentinel-2 products of all forms give the map of a plain GeoTIFF of the same reflectance."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -140,8 +141,21 @@ def test_a_model_is_chosen_for_a_product(tmp_path: Path) -> None:
     assert choose_model(info, "auto", SceneOptions()).model == "sentinel2-landuse"
 
 
-@pytest.mark.parametrize("named_by", ["manifest.safe", ".."])
+@pytest.mark.parametrize("named_by", ["manifest.safe", "..", "GRANULE", "GRANULE/*", "GRANULE/*/IMG_DATA/R10m"])
 def test_a_product_is_found_by_what_lies_in_it_or_around_it(tmp_path: Path, named_by: str) -> None:
+    """The files of the bands have neither offset nor nodata value: these are in the metadata of the product."""
     product = write_safe(tmp_path / "in", "2A", "05.11", {"B04": land()["B04"]})
-    info = describe_scene((product / named_by).resolve())
-    assert (info.scales, info.offsets) == ((1e-4,), (-0.1,))
+    (named,) = [product.parent] if named_by == ".." else product.glob(named_by)
+    info = describe_scene(named)
+    assert (info.scales, info.offsets, info.nodata) == ((1e-4,), (-0.1,), (0.0,))
+    assert info.product is not None
+    assert info.product.name == product.stem
+
+
+def test_bands_that_are_kept_beside_a_product_are_not_it(tmp_path: Path) -> None:
+    product = write_safe(tmp_path, "2A", "05.11", {name: land()[name] for name in ("B03", "B04")})
+    own = product / "own"
+    own.mkdir()
+    for band in product.rglob("*_10m.jp2"):
+        shutil.copy(band, own)
+    assert describe_scene(own).offsets == (0.0, 0.0)

@@ -1,6 +1,7 @@
 """Finding scenes of several files: a product, single-band files in a folder, a STAC item."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from geokd.errors import SceneError
@@ -76,7 +77,21 @@ def _by_file(path: str) -> tuple[Archive, str] | Archive | None:
         )
     if names:
         return archive, names[0]
-    return archive if wanted is None else None
+    return (_around(file) or archive) if wanted is None else None
+
+
+def _around(folder: Path) -> tuple[Archive, str] | None:
+    """Return the Sentinel-2 product that a folder of its bands, such as `R10m`, belongs to; None if there is none.
+
+    The files of its bands have neither offset nor nodata value: these are in the metadata of the product.
+    """
+    path = folder.absolute()
+    for parent in [above.parent for above in (path, *path.parents)[:4] if above.name == "GRANULE"]:
+        with suppress(OSError):
+            names = [name.name for name in parent.glob("MTD_MSIL*.xml") if sentinel2.METADATA.fullmatch(name.name)]
+            if names:
+                return beside(parent / names[0]), names[0]
+    return None
 
 
 def _kind(name: str) -> str:
