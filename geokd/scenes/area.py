@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import rasterio.features
+import rasterio.transform
+import rasterio.warp
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -92,9 +94,34 @@ def read_area(options: AreaOptions, grid: SceneGrid, scene: str) -> Area | None:
     whole = shapely.union_all(shapely.make_valid(placed))
     shapely.prepare(whole)
     area = Area(whole, f"only cells whose centres lie within {note} are mapped")
-    if not area.touches(grid, slice(0, grid.height), slice(0, grid.width)):
-        raise SceneError(f"{note} does not overlap {scene}; check the area, or use a scene of that place")
+    if not area.touches(grid, *_whole(grid)):
+        raise SceneError(
+            f"{note} does not overlap {scene}, which lies in the box {_bounds(grid)} (west, south, east, north in"
+            f" degrees); {_exchanged(options.bbox, grid) or 'check the area, or use a scene of that place'}"
+        )
     return area
+
+
+def _whole(grid: SceneGrid) -> tuple[slice, slice]:
+    return slice(0, grid.height), slice(0, grid.width)
+
+
+def _bounds(grid: SceneGrid) -> str:
+    corners = rasterio.transform.array_bounds(grid.height, grid.width, grid.transform)
+    return ", ".join(f"{side:.4g}" for side in rasterio.warp.transform_bounds(grid.crs, "EPSG:4326", *corners))
+
+
+def _exchanged(bbox: tuple[float, float, float, float] | None, grid: SceneGrid) -> str:
+    """Return a hint if latitude and longitude of the box were exchanged; empty if not."""
+    if bbox is None:
+        return ""
+    south, west, north, east = bbox
+    if not -90 <= south < north <= 90:
+        return ""
+    area = Area(shapely.union_all(brought_to(_box((west, south, east, north)), "EPSG:4326", grid)), "")
+    if not area.touches(grid, *_whole(grid)):
+        return ""
+    return f"latitude and longitude are exchanged: give --bbox {west:g},{south:g},{east:g},{north:g}"
 
 
 def _polygons(aoi: str, where: str | None) -> tuple[NDArray[np.object_], str, str]:
