@@ -10,7 +10,7 @@ from geokd.cli.talk import echo
 
 
 @click.command()
-@click.argument("path", metavar="SCENE|MODEL")
+@click.argument("path", metavar="SCENE|MODEL", required=False)
 @click.option(
     "-m",
     "--model",
@@ -18,6 +18,7 @@ from geokd.cli.talk import echo
     help="For a scene: estimate what mapping it with this model takes; auto: the model that fits.",
 )
 @o.stride_option
+@o.bands_option
 @o.bidx_option
 @o.value_scale_option
 @o.value_offset_option
@@ -31,12 +32,12 @@ from geokd.cli.talk import echo
 @o.min_confidence_option
 @o.workers_option
 @o.json_option
-def info(path: str, model: str | None, as_json: bool, **choices: Any) -> None:
+def info(path: str | None, model: str | None, bands: str | None, as_json: bool, **choices: Any) -> None:
     """Describe a scene or a model. With --model, estimate what mapping the scene takes; nothing is mapped."""
     from geokd.mapping.info import info as describe
     from geokd.mapping.options import ClassifyOptions
 
-    about = describe(path, model, ClassifyOptions(**choices)).to_json()
+    about = describe(o.scene_named(path, bands), model, ClassifyOptions(**choices)).to_json()
     if as_json:
         echo(json.dumps(about, indent=2, allow_nan=False))
     else:

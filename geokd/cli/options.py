@@ -109,6 +109,24 @@ bands_option = click.option(
     metavar="NAME=FILE,...",
     help="A scene with one file per band, in place of SCENE, such as red=a_B04.tif,green=a_B03.tif,blue=a_B02.tif.",
 )
+
+
+def scene_named(scene: str | None, bands: str | None) -> str:
+    """Return the name of the scene: SCENE, or the files of --bands.
+
+    Raises
+    ------
+    click.UsageError
+        If neither or both are given.
+    """
+    if scene is not None and bands is not None:
+        raise click.UsageError(f"name one scene: {scene}, or the files of --bands")
+    name = scene if bands is None else bands
+    if name is None:
+        raise click.UsageError("Missing argument 'SCENE': name a scene, or its bands with --bands")
+    return name
+
+
 aoi_option = click.option(
     "--aoi",
     metavar="FILE[:LAYER]",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("scene")
+@click.argument("scene", required=False)
 @o.model_option
 @o.output_option
 @click.option(
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     help="Simulated change, such as haze; may be repeated; default: all.",
 )
 @o.stride_option
+@o.bands_option
 @o.bidx_option
 @o.value_scale_option
 @o.value_offset_option
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 @o.json_option
 @progress_option
 def robustness(
-    scene: str,
+    scene: str | None,
     model: str,
     output: Path,
     as_json: bool,
@@ -70,6 +71,7 @@ def robustness(
     from geokd.assessment.shifts import SHIFTS
     from geokd.mapping.options import ClassifyOptions
 
+    scene = o.scene_named(scene, choices.pop("bands"))
     if not choices["labels"] and (choices["field"] or choices["group_field"]):
         raise click.UsageError("--field and --group-field describe polygons: give these with --labels")
     choices["field"] = choices["field"] or "class"

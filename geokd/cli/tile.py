@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("scene")
+@click.argument("scene", required=False)
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="Folder for the chips; must be new or empty.")
 @click.option(
     "--patch",
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "-b", "--bidx", type=o.band_numbers, metavar="N,N,N", help="Bands to keep, from 1, such as 1,2,3; default: all."
 )
+@o.bands_option
 @o.nodata_option
 @o.mask_option
 @o.aoi_option
@@ -49,7 +50,15 @@ if TYPE_CHECKING:
 @o.bbox_option
 @o.overwrite_option
 @o.json_option
-def tile(scene: str, output: str, labels: str | None, field: str | None, as_json: bool, **choices: Any) -> None:
+def tile(
+    scene: str | None,
+    output: str,
+    labels: str | None,
+    field: str | None,
+    bands: str | None,
+    as_json: bool,
+    **choices: Any,
+) -> None:
     """Cut SCENE into georeferenced chips, in class folders when labels are given.
 
     Patches that extend beyond the scene, contain invalid pixels, or are not clearly of one class are left out and
@@ -58,6 +67,7 @@ def tile(scene: str, output: str, labels: str | None, field: str | None, as_json
     from geokd.chips.tiling import TileOptions
     from geokd.chips.tiling import tile as cut
 
+    scene = o.scene_named(scene, bands)
     result = cut(scene, output, labels, field, TileOptions(**choices))
     echo(_summary(result), err=True)
     for warning in result.warnings:

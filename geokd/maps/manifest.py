@@ -287,20 +287,19 @@ def read_manifest(path: Path) -> Manifest:
     SceneError
         If it cannot be read, is of a newer version, or a value has the wrong type.
     """
+    what = f"the manifest {path}"
     try:
         document = parse_json(read_text(path))
-        if isinstance(document, dict) and "version" not in document:
-            document.pop("styled", None)  # version 1, with other keys
+        if isinstance(document, dict) and "version" not in document:  # version 1, with other keys
+            document.pop("styled", None)
         manifest = read_record(document, Manifest)
         if manifest.legend:
             Legend(manifest.legend)
     except (OSError, ValueError, CallError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise SceneError(f"the manifest {path} cannot be read: {why}; make the map again, or remove it") from error
+        why = getattr(error, "strerror", error)
+        raise SceneError(f"{what} cannot be read: {why}; make the map again, or remove it") from error
     if manifest.version > VERSION:
-        raise SceneError(
-            f"the manifest {path} has version {manifest.version}, this geokd reads up to {VERSION}; update geokd"
-        )
+        raise SceneError(f"{what} has version {manifest.version}, this geokd reads up to {VERSION}; update geokd")
     return manifest
 
 

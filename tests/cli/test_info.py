@@ -111,3 +111,27 @@ def test_nothing_there(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["info", str(tmp_path / "nothing.tif")])
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: no such file")
+
+
+@pytest.mark.parametrize("command", ["info", "tile", "robustness"])
+def test_a_scene_of_one_file_for_each_band(command: str, scene: Path, model: Path, tmp_path: Path) -> None:
+    """What classify takes, the other commands on scenes take as well."""
+    bands = f"red={scene}:1,green={scene}:2,blue={scene}:3"
+    further = {
+        "info": ["--json"],
+        "tile": ["-o", str(tmp_path / "chips"), "--json"],
+        "robustness": ["-m", str(model), "-o", str(tmp_path / "out"), "--shift", "haze", "--json"],
+    }
+    done = CliRunner().invoke(main, [command, "--bands", bands, *further[command]])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)
+    for named, words in (
+        ([], "Missing argument 'SCENE': name a scene, or its bands with --bands"),
+        (
+            [str(scene), "--bands", bands],
+            f"name one scene: {scene}, or the files of --bands",
+        ),
+    ):
+        refused = CliRunner().invoke(main, [command, *named, *further[command]])
+        assert refused.exit_code == 2
+        assert words in refused.stderr

@@ -146,6 +146,13 @@ EXPECT = P(
 MIN_PER_CLASS = P(
     "MIN_PER_CLASS", "integer", "Minimum number of points in each class", "--min-per-class", advanced=True, limits=(2,)
 )
+BANDS = P(
+    "BANDS",
+    "text",
+    "Scene with one file for each band (such as red=a.tif,green=b.tif)",
+    "--bands",
+    advanced=True,
+)
 BIDX = P("BIDX", "text", "Numbers of the bands, in the model's order (such as 3,2,1)", "--bidx", advanced=True)
 NODATA = P("NODATA", "number", "Value of missing pixels", "--nodata", advanced=True)
 STRIDE = P("STRIDE", "integer", "Distance between patches in pixels", "--stride", advanced=True, limits=(1,))

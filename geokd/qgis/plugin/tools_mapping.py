@@ -7,6 +7,7 @@ from dataclasses import replace
 from .parameters import (
     AOI,
     AS_JSON,
+    BANDS,
     EXTENT,
     FOLDER,
     LOAD,
@@ -73,13 +74,7 @@ CLASSIFY = Tool(
             advanced=True,
             limits=(0,),
         ),
-        P(
-            "BANDS",
-            "text",
-            "Scene with one file for each band (such as red=a.tif,green=b.tif)",
-            "--bands",
-            advanced=True,
-        ),
+        BANDS,
         *READING,
         MIN_VALID_SHARE,
         P("ACQUIRED", "text", "Acquisition date (such as 2016-01-12)", "--acquired", advanced=True),
@@ -108,6 +103,7 @@ INFO = Tool(
         AOI,
         EXTENT,
         MASK,
+        BANDS,
         *READING,
         MIN_VALID_SHARE,
         replace(MIN_CONFIDENCE, advanced=True),
@@ -117,7 +113,7 @@ INFO = Tool(
     (Output("DESCRIPTION", "text", "Description"),),
     ("SCENE", "PRODUCT"),
     always=(),
-    one_of=("SCENE", "PRODUCT"),
+    one_of=("SCENE", "PRODUCT", "BANDS"),
     tags="metadata,bands",
 )
 MOSAIC = Tool(

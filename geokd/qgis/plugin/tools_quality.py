@@ -9,6 +9,7 @@ from .parameters import (
     AOI,
     AREA_WITHIN,
     AS_JSON,
+    BANDS,
     EXPECT,
     EXTENT,
     FOLDER,
@@ -139,6 +140,7 @@ ROBUSTNESS = Tool(
         P("GROUP_FIELD", "field", "Field to group by", "--group-field", of="LABELS", advanced=True),
         P("GREEN_BAND", "integer", "Number of the green band", "--green-band", advanced=True, limits=(1,)),
         P("NIR_BAND", "integer", "Number of the near-infrared band", "--nir-band", advanced=True, limits=(1,)),
+        BANDS,
         *READING,
         replace(MIN_CONFIDENCE, advanced=True),
         WORKERS,
@@ -148,7 +150,7 @@ ROBUSTNESS = Tool(
     (Output("FIGURES", "file", "Figures (JSON)"), Output("PICTURE", "file", "All maps (PNG)"), FOLDER),
     ("SCENE", "PRODUCT"),
     always=AS_JSON,
-    one_of=("SCENE", "PRODUCT"),
+    one_of=("SCENE", "PRODUCT", "BANDS"),
     tags="atmosphere,haze,domain shift",
 )
 

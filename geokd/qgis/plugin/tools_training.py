@@ -7,6 +7,7 @@ from dataclasses import replace
 from .parameters import (
     AOI,
     AS_JSON,
+    BANDS,
     BIDX,
     EXTENT,
     FOLDER,
@@ -38,6 +39,7 @@ TILE = Tool(
         AOI,
         replace(EXTENT, label="Extent to cut"),
         MASK,
+        BANDS,
         BIDX,
         NODATA,
         OVERWRITE,
@@ -45,7 +47,7 @@ TILE = Tool(
     ),
     (Output("CHIPS", "number", "Chips"), replace(FOLDER, label="Folder of the chips")),
     ("SCENE", "PRODUCT"),
-    one_of=("SCENE", "PRODUCT"),
+    one_of=("SCENE", "PRODUCT", "BANDS"),
     tags="training data,patches",
 )
 TRAIN = Tool(
