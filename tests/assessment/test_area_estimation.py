@@ -225,7 +225,7 @@ def coverage(
     ("shares", "accuracy", "units"),
     [
         pytest.param([0.02, 0.015, 0.32, 0.645], 0.94, [75, 75, 165, 325], id="as Olofsson et al."),
-        pytest.param([0.02, 0.015, 0.32, 0.645], 0.94, [50, 50, 50, 50], id="few units"),
+        pytest.param([0.02, 0.015, 0.32, 0.645], 0.94, [50, 50, 50, 50], id="few units", marks=pytest.mark.slow),
         pytest.param([0.05, 0.95], 0.99, [50, 150], id="a rare class, few errors"),
         pytest.param(
             [0.3, 0.2, 0.15, 0.1, 0.1, 0.05, 0.04, 0.03, 0.02, 0.01],

@@ -90,7 +90,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it forks")
-@pytest.mark.parametrize("command", REPLACING)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(c, marks=[] if c in ("classify", "mosaic", "tile") else pytest.mark.slow) for c in REPLACING],
+)
 def test_killed_while_it_replaces_outputs(command: str, model: Path, dense_model: Path, tmp_path: Path) -> None:
     """At each of some moves: the next call has the old outputs again, and its warning is true."""
     scene = write_scene(tmp_path / "fields.tif", three_fields(100, 100), photometric="RGB")

@@ -92,10 +92,11 @@ def left(folder: Path) -> dict[str, str]:
     return {name: text for name, text in found.items() if name not in MINE}
 
 
-def test_killed_anywhere_old_or_new_outputs_are_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_killed_anywhere_old_or_new_outputs_are_whole(tmp_path: Path, stride: int) -> None:
     step, seen = 0, []
     while True:
-        step += 1
+        step += stride
         folder = tmp_path / str(step)
         write(folder, OLD | MINE)
         killed = killed_at(step, lambda folder=folder: replace_all(folder))  # type: ignore[misc]

@@ -24,7 +24,7 @@ SETUP_BLOCKS = 2  # the first two bash blocks of the README set up; .ci/run runs
 NEEDS_TRAINING = re.compile(
     r"geokd[. ](train|export|ablate|compare)|geokd.style\(|cropland.toml eurosat-rgb|cropland.onnx|my-run"
 )
-FAST_PAGES = ("README", "quickstart", "mapping", "models")  # the others are slow tests
+FAST_PAGES = ("README", "quickstart", "models")  # the others are slow tests
 NOT_RUN = {"accuracy": 3, "experiments": 25, "inputs": 2, "qgis-plugin": 4, "quickstart": 1}
 BLOCK = re.compile(r"^( *<!-- not run: [^\n]+ -->\n)?( *)```(\w+)\n(.*?)^\2```$", flags=re.MULTILINE | re.DOTALL)
 

@@ -156,6 +156,7 @@ def test_steps_that_whole_epochs_cannot_make_alike_are_reported(chips: Path, tmp
     assert any("after 3 steps the running mean of the weights (ema_decay) still has 12 %" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_finished_ablation_takes_more_seeds(chips: Path, tmp_path: Path) -> None:
     one = AblationOptions(seeds=1, losses=("ce",))
     assert ablate(chips, tmp_path / "out", small(), one, progress=Lines()).rows[0].interval_95 is None

@@ -107,7 +107,7 @@ def test_a_run_is_taught_by_the_teachers_of_several(chips: Path, members: list[P
     assert run["metrics"]["teacher"]["parameters"] == sum(
         json.loads((member / "run.json").read_text())["metrics"]["teacher"]["parameters"] for member in members
     )
-    assert load_bundle(export(result.folder).int8).describe()["seen_chips"] == 16
+    assert load_bundle(export(result.folder).int8).describe().seen_chips == 16
     with pytest.raises(CallError, match="is an ensemble of other runs; leave out --teacher, or export those"):
         export(result.folder, tmp_path / "both", teacher=True)
 

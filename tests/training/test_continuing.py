@@ -124,6 +124,7 @@ def test_corrections_are_learned_and_the_rest_is_remembered(old: Path, tmp_path:
     assert result.metrics.to_json()["remembered"]["agreement"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_as_if_nothing_had_been(old: Path, corrected: Path, scene: Path, tmp_path: Path) -> None:
     train(corrected, tmp_path / "whole", quick(old), unlabelled=[scene], progress=Lines())
     with pytest.raises(KeyboardInterrupt):

@@ -395,6 +395,7 @@ def test_a_run_is_resumed_bit_for_bit_and_exported(tmp_path: Path) -> None:
     assert mapped.class_map.codes.shape == (SIDE, SIDE)
 
 
+@pytest.mark.slow
 def test_a_student_learns_where_the_lake_is(tmp_path: Path) -> None:
     recipe = tiny_recipe(student={"epochs": 3, "epoch_steps": 12, "learning_rate": 1e-2, "ema_decay": 0.8})
     result = train(make_table(tmp_path), tmp_path / "run", recipe, progress=silent)

@@ -327,7 +327,7 @@ def test_wrong_calls(run: Path, exported: ExportResult, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it forks")
-@pytest.mark.parametrize("moves", [1, 3])
+@pytest.mark.parametrize("moves", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_killed_while_bundles_are_replaced(
     run: Path, exported: ExportResult, tmp_path: Path, caplog: pytest.LogCaptureFixture, moves: int
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_bias_loses_what_rounding_its_weights_adds(folded: onnx.ModelProto, pi
     np.testing.assert_allclose(corrected[first.input[2]], bias - added @ seen, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_int8_is_nearer_to_fp32_than_by_rounding_alone(student: bytes, patches: NDArray[np.uint8]) -> None:
     shown, others = patches[::2], patches[1::2]
     expected = run_graph(student, others)

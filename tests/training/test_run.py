@@ -454,7 +454,7 @@ def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path:
     (tmp_path / "second").rename(tmp_path / "elsewhere")
     train(others, tmp_path / "borrowed", borrowed, resume=True, progress=Lines())
     for path in export(tmp_path / "borrowed", teacher=True).paths.values():
-        assert load_bundle(path).describe()["seen_chips"] == 32  # 16 of 24, twice
+        assert load_bundle(path).describe().seen_chips == 32  # 16 of 24, twice
 
     weights = str(tmp_path / "borrowed" / "student.safetensors")
     third = dataclasses.replace(tiny_recipe(epochs=1, initial_weights=weights), loss=alone, seed=5)
