@@ -21,7 +21,7 @@ from geokd.training.networks import Network
 from geokd.training.onnx_graph import store_in_half, to_onnx
 from geokd.training.quantisation import PREPARATIONS, quantise, run_graph
 from geokd.training.recipe import Recipe, Stage
-from geokd.training.recipe_file import recipe_from_json
+from geokd.training.recipe_file import dense_recipe_from_json, recipe_from_json
 from geokd.training.run_folder import read_seen_chips
 from geokd.training.run_record import FinishedRun
 
@@ -243,11 +243,27 @@ def _read_finished(folder: Path) -> FinishedRun:
     if not facts.get("complete"):
         raise CallError(f"the run in {folder} is not finished; finish it with geokd train ... -o {folder} --resume")
     try:
-        return read_record(facts, FinishedRun)
-    except ValueError as error:
+        finished = read_record(facts, FinishedRun)
+        _check(finished)
+        return finished
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise TrainingError(
             f"{folder}/run.json is broken, or another version of geokd wrote it: {error}; train again"
         ) from error
+
+
+def _check(finished: FinishedRun) -> None:
+    """Read the parts of a run that its record keeps as JSON.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, AttributeError, OverflowError
+        If one of them is broken.
+    """
+    contract = InputContract.from_json(finished.contract)
+    Legend.from_json(finished.legend)
+    (dense_recipe_from_json if contract.is_dense else recipe_from_json)(finished.recipe)
+    _ = finished.statistics
 
 
 def _provenance(finished: FinishedRun) -> dict[str, Any]:

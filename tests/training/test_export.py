@@ -1,8 +1,10 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from geokd.model.engine import trace_layers  # noqa: E402
 from geokd.model.onnx_graph import restated  # noqa: E402
 from geokd.model.workload import count_multiply_adds, count_parameters  # noqa: E402
 from geokd.training.checkpoint import read_tensors  # noqa: E402
-from geokd.training.export import ExportResult, export, golden_patches  # noqa: E402
+from geokd.training.export import ExportResult, _read_finished, export, golden_patches  # noqa: E402
 from geokd.training.initial_weights import build_student, build_teacher, read_weights  # noqa: E402
 from geokd.training.networks import Network  # noqa: E402
 from geokd.training.onnx_graph import Graph, merge_logits, store_in_half, to_onnx  # noqa: E402
@@ -324,6 +326,36 @@ def test_wrong_calls(run: Path, exported: ExportResult, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"complete": True, "recipe": {}}))
     with pytest.raises(TrainingError, match="another version of geokd wrote it: .* missing required field .*; train"):
         export(tmp_path)
+
+
+STRANGE: tuple[Any, ...] = (None, True, -1, 10**400, "x", [], [[]], {}, {"a": 1})
+
+
+@pytest.mark.parametrize("key", ["contract", "legend", "familiarity", "recipe", "metrics", "temperature"])
+def test_a_run_that_was_edited_is_one_sentence(run: Path, tmp_path: Path, key: str) -> None:
+    """Whatever stands in place of a value, also deep within, is refused before anything is written."""
+    whole = json.loads((run / "run.json").read_text())
+
+    def places(value: Any) -> Iterator[tuple[Any, Any]]:
+        entries = list(value.items()) if isinstance(value, dict) else list(enumerate(value[:2]))
+        for name, entry in entries:
+            yield value, name
+            if isinstance(entry, dict | list):
+                yield from places(entry)
+
+    refused = 0
+    for holder, name in [(whole, key), *(places(whole[key]) if isinstance(whole[key], dict | list) else ())]:
+        kept = holder[name]
+        for strange in STRANGE:
+            holder[name] = strange
+            (tmp_path / "run.json").write_text(json.dumps(whole))
+            try:
+                _read_finished(tmp_path)
+            except (TrainingError, CallError) as error:
+                assert str(tmp_path) in str(error)
+                refused += 1
+        holder[name] = kept
+    assert refused > 6
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a process that it forks")
