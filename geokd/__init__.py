@@ -7,7 +7,7 @@ from typing import Any
 
 import lazy_loader
 
-from geokd.environment import leave_out_foreign_data
+from geokd.system.environment import leave_out_foreign_data
 
 _import_name, _, _names = lazy_loader.attach_stub(__name__, __file__)  # the names in __init__.pyi
 leave_out_foreign_data()

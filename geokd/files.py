@@ -1,6 +1,6 @@
 """Single files that appear complete or not at all and survive a power failure; and system errors in plain words.
 
-For several files that belong together see :mod:`geokd.commit`.
+For several files that belong together see :mod:`geokd.system.commit`.
 """
 
 import os

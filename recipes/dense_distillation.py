@@ -19,7 +19,7 @@ import rasterio
 from map_figures import pixels_in
 
 import geokd
-from geokd.progress import to_stderr
+from geokd.system.progress import to_stderr
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.recipe import ClassRecipe, DenseRecipe, UseTeacherRecipe
 from geokd.training.dense.training import train_dense_on

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from round_dense import as_bytes, read
 
 from geokd.model.bundle import Bundle, load_bundle, resolve_model
-from geokd.progress import to_stderr
+from geokd.system.progress import to_stderr
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.recipe import UseTeacherRecipe
 from geokd.training.dense.training import train_dense_on

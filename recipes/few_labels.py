@@ -29,7 +29,7 @@ from torch.nn import functional as F
 
 import geokd
 from geokd.model.bundle import load_bundle, resolve_model
-from geokd.progress import to_stderr
+from geokd.system.progress import to_stderr
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.network import DenseNetwork
 from geokd.training.dense.patches import find_places

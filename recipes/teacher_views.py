@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from geokd.progress import silent
 from geokd.statistics.intervals import wilson
+from geokd.system.progress import silent
 from geokd.training.checkpoint import read_tensors
 from geokd.training.data.augmentation import VIEWS
 from geokd.training.data.reading import read_training_data

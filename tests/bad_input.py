@@ -31,7 +31,7 @@ from geokd.legend.classes import default_legend
 from geokd.model.bundle import Bundle, Golden
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.model.onnx_file import varint
-from geokd.recovery import WORK
+from geokd.system.recovery import WORK
 from tests.tiny import CLASSES, GAIN, PATCH_PX, dense_bundle, three_fields, tiny_bundle, tiny_graph, write_scene
 
 SIDE_PX = 48  # of the plain scene: three patches, twelve cells

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from geokd.commit import Claim
+from geokd.system.commit import Claim
 
 
 class Killed(BaseException):

@@ -14,13 +14,13 @@ from rasterio.windows import Window
 from geokd.assessment.labelled import NONE, former_classes, read_labelled
 from geokd.assessment.matching import ClassMatch, match_classes, read_table
 from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample, paired_difference
-from geokd.documents import Record
 from geokd.errors import CallError, ChipError, SceneError
 from geokd.labels.cell_labels import CellDesign
 from geokd.labels.ground_truth import GroundTruth, check_class_raster, is_vector
 from geokd.legend.classes import NODATA, UNCLASSIFIED
 from geokd.maps.map_file import MapFile, class_names, count_cells, file_hash, map_hash, open_map
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.system.documents import Record
 
 _SURE = NormalDist().inv_cdf(0.975)
 _FOUND = NormalDist().inv_cdf(0.8)  # a real difference is found in 80 % of samples

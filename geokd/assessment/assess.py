@@ -9,10 +9,10 @@ from geokd.assessment.matching import match_classes, read_table
 from geokd.assessment.samples.area_estimation import Estimate
 from geokd.assessment.samples.goals import SampleGoals
 from geokd.assessment.samples.precision import Precision, precision_of
-from geokd.documents import Record
 from geokd.labels.ground_truth import is_vector
 from geokd.legend.classes import UNCLASSIFIED
 from geokd.maps.map_file import MapFile, MapUsed, count_cells, map_hash, open_map
+from geokd.system.documents import Record
 from geokd.text import without_secrets
 
 

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from geokd.assessment.evaluate import absence_notes, count_seen, match_classes, seen_notes
 from geokd.chips.files import index_chips
 from geokd.chips.reading import Chips, probe_chips, read_chips
-from geokd.commit import check_outputs, staged
-from geokd.documents import Record
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import Legend
 from geokd.mapping.chip_answers import chip_contract, chip_logits
@@ -21,7 +19,6 @@ from geokd.maps.manifest import package_versions, write_document
 from geokd.model.bundle import Bundle, load_bundle, resolve_model
 from geokd.model.engine import Student, make_student, patches_per_second, softmax, trace_layers
 from geokd.model.workload import count_multiply_adds, count_parameters
-from geokd.progress import Progress, silent
 from geokd.statistics.metrics import (
     Accuracy,
     Agreement,
@@ -32,6 +29,9 @@ from geokd.statistics.metrics import (
     expected_calibration_error,
     per_class,
 )
+from geokd.system.commit import check_outputs, staged
+from geokd.system.documents import Record
+from geokd.system.progress import Progress, silent
 
 ROUNDS = 5
 """How often the speed of each model is measured, in turn with the others, so that other load affects all alike."""

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from geokd.chips.files import index_chips
 from geokd.chips.reading import Chips, probe_chips, read_chips, scale_notes
-from geokd.documents import Record
 from geokd.errors import ChipError
 from geokd.legend.classes import Legend
 from geokd.mapping.chip_answers import chip_contract, chip_logits
@@ -23,6 +22,7 @@ from geokd.statistics.metrics import (
     expected_calibration_error,
     per_class,
 )
+from geokd.system.documents import Record
 
 
 @dataclass(frozen=True, kw_only=True)

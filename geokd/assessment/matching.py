@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geokd.documents import csv_rows, read_text
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import UNCLASSIFIED, Legend
+from geokd.system.documents import csv_rows, read_text
 
 SEPARATOR = "|"
 """Separates the classes that an interpreter would accept."""

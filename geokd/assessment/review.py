@@ -11,8 +11,6 @@ from rasterio.windows import Window
 
 from geokd.assessment.doubt import Candidates
 from geokd.assessment.samples.sample import check_cell_file
-from geokd.commit import staged
-from geokd.documents import Record
 from geokd.errors import CallError, SceneError
 from geokd.labels.cell_form import review_qml
 from geokd.labels.cell_names import FIELD, LOOKED_AT, MAPPED
@@ -22,6 +20,8 @@ from geokd.legend.classes import NODATA
 from geokd.maps.input_maps import InputMap, find_map
 from geokd.maps.map_file import MapUsed, count_cells, map_hash
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.system.commit import staged
+from geokd.system.documents import Record
 
 NO_SAMPLE = "they are not a random sample: neither accuracies nor areas can be estimated from them"
 _DESCRIPTION = f"Cells in which a land-use map is uncertain, to be confirmed or corrected for geokd tile; {NO_SAMPLE}"

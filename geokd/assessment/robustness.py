@@ -17,8 +17,6 @@ from rasterio.enums import ColorInterp
 
 from geokd.assessment.shifts import SHIFTS
 from geokd.assessment.yardstick import MapFigures, YardstickOptions, judge_map, lay_yardstick
-from geokd.commit import staged
-from geokd.documents import Record
 from geokd.errors import SceneError
 from geokd.legend.classes import NODATA
 from geokd.mapping.account import record_drift, record_model, record_options
@@ -30,12 +28,14 @@ from geokd.maps.class_map import ClassMap
 from geokd.maps.manifest import DriftRecord, ModelRecord, OptionsRecord, package_versions, write_document
 from geokd.maps.pages.contact_sheet import Panel, write_contact_sheet
 from geokd.model.bundle import AUTO_MODEL
-from geokd.progress import Progress, silent
 from geokd.scenes.bands import true_colour, wavelengths_nm
 from geokd.scenes.grid import Rectangle
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, read_values
 from geokd.scenes.scaling import to_reflectance
+from geokd.system.commit import staged
+from geokd.system.documents import Record
+from geokd.system.progress import Progress, silent
 
 LARGEST_PX = 40_000_000
 """Pixels of a scene that are changed as a whole, in memory."""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from rasterio.features import rasterize
 
 from geokd.assessment.reference import interval_over_groups, normalised_difference, share_around_cells
-from geokd.documents import Record
 from geokd.errors import CallError, Checked, GeokdError, one_message, together
 from geokd.labels.polygons import read_reference
 from geokd.legend.classes import Legend
@@ -22,6 +21,7 @@ from geokd.scenes.bands import find_band
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.reader import read_values
 from geokd.scenes.scaling import to_reflectance
+from geokd.system.documents import Record
 
 NDWI_WATER = 0.05
 NDVI_DENSE = 0.5

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from geokd.errors import CallError, ChipError
-from geokd.recovery import settle
+from geokd.system.recovery import settle
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _OTHER_PICTURES = (".gif", ".webp", ".bmp", ".jp2", ".avif", ".heic")

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from geokd.commit import Claim
-from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, OutputError
-from geokd.recovery import WORK, settle
+from geokd.system.commit import Claim
+from geokd.system.documents import parse_json, read_text
+from geokd.system.recovery import WORK, settle
 
 MANIFEST = "chips.json"
 

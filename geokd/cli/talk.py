@@ -28,7 +28,7 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
 
 
 def report(message: str, *, done: int = 0, total: int = 0) -> None:
-    """Report how far the work is: a :class:`geokd.progress.Progress` that writes to stderr."""
+    """Report how far the work is: a :class:`geokd.system.progress.Progress` that writes to stderr."""
     if talks_json():
         _print(json.dumps({"message": message, "done": done, "total": total}), err=True)
     elif message:

@@ -8,7 +8,6 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geokd.documents import parse_json
 from geokd.errors import ChipError
 from geokd.labels.cell_names import (
     FIELD,
@@ -25,6 +24,7 @@ from geokd.legend.classes import UNCLASSIFIED
 from geokd.scenes.databases import database_read
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.vector_layer import VectorLayer, read_layer
+from geokd.system.documents import parse_json
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from geokd.documents import parse_toml, read_text
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import Legend
+from geokd.system.documents import parse_toml, read_text
 
 _COLUMNS = ("from", "title", "color_hint", "name")
 _COLOUR = re.compile(r"#?([0-9A-Fa-f]{6})")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.documents import Record
 from geokd.errors import CallError, one_message
 from geokd.legend.classes import NODATA, UNCLASSIFIED, LandUseClass, Legend, machine_name
 from geokd.legend.file import Restyle
+from geokd.system.documents import Record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from geokd.documents import parse_json
 from geokd.errors import BundleError, SceneError
 from geokd.model.bundle import AUTO_MODEL, DEFAULT_MODEL, Precision, resolve_model, shipped_models
 from geokd.model.contract import InputContract
@@ -16,6 +15,7 @@ from geokd.scenes.options import SceneOptions
 from geokd.scenes.plan import fix_plan
 from geokd.scenes.scene_info import SceneInfo
 from geokd.scenes.values import values_are_known
+from geokd.system.documents import parse_json
 
 _COLOURS = ("red", "green", "blue")
 

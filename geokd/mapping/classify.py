@@ -16,7 +16,7 @@ from geokd.mapping.scene_run import ClassifyResult, SceneRun, block_tasks
 from geokd.mapping.workers.crew import Crew
 from geokd.mapping.workers.parallel import run_tasks
 from geokd.model.bundle import AUTO_MODEL
-from geokd.progress import Progress, silent
+from geokd.system.progress import Progress, silent
 
 
 def classify(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from geokd.commit import check_outputs, staged
 from geokd.errors import GeokdError
 from geokd.files import write_bytes
 from geokd.mapping.options import ClassifyOptions
@@ -11,6 +10,7 @@ from geokd.mapping.scene_run import ClassifyResult
 from geokd.maps.names import INDEX_NAME
 from geokd.maps.pages.quicklook import draw_thumbnail
 from geokd.maps.pages.report_index import MARK, THUMBNAIL_PX, IndexEntry, index_page
+from geokd.system.commit import check_outputs, staged
 
 _HEAD_BYTES = 2000  # the generator is named within these
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from rasterio.errors import CRSError
 
-from geokd.documents import Record
 from geokd.errors import CallError, SceneError
 from geokd.mapping.account import product_fields, record_options
 from geokd.mapping.choosing import choose_model, read_card
@@ -19,6 +18,7 @@ from geokd.model.engine import _TRIAL_SECONDS, Student, open_bundle, patches_per
 from geokd.scenes.plan import fix_plan
 from geokd.scenes.reader import describe_scene, read_preview
 from geokd.scenes.scene_info import SceneInfo
+from geokd.system.documents import Record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from geokd.mapping.options import ClassifyOptions, OnError
 from geokd.mapping.planning import plan_jobs, plan_what_can_be
 from geokd.maps.names import INDEX_NAME
 from geokd.model.bundle import AUTO_MODEL
-from geokd.progress import Progress, silent
+from geokd.system.progress import Progress, silent
 from geokd.text import without_secrets
 
 if TYPE_CHECKING:

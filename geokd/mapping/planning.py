@@ -5,7 +5,6 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from geokd.commit import check_outputs
 from geokd.errors import CallError, GeokdError, SceneError, one_message, together
 from geokd.mapping.areas import cells_of_area, find_area
 from geokd.mapping.choosing import ModelChoice, choose_model
@@ -18,13 +17,14 @@ from geokd.maps.map_grid import MOST_CELLS
 from geokd.maps.stac import strangers
 from geokd.model.bundle import AUTO_MODEL, Bundle, resolve_model
 from geokd.model.engine import open_bundle
-from geokd.recovery import settle
 from geokd.scenes.grid import Rectangle, whole
 from geokd.scenes.identity import pixels_identity, source_identity
 from geokd.scenes.patches import AnyGrid, DenseGrid, PatchGrid
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene
 from geokd.scenes.scene_info import SceneInfo
+from geokd.system.commit import check_outputs
+from geokd.system.recovery import settle
 from geokd.text import without_secrets
 
 

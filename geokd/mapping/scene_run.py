@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
-from geokd.commit import Claim
 from geokd.errors import GeokdError, SceneError
 from geokd.mapping.account import describe_map, peak_memory_mb
 from geokd.mapping.assembly import assemble, probability_parts
@@ -27,6 +26,7 @@ from geokd.model.engine import let_students_rest
 from geokd.scenes.bands import true_colour
 from geokd.scenes.identity import source_identity
 from geokd.scenes.tiles import TILES, blocks_abreast
+from geokd.system.commit import Claim
 
 _LARGE_CELLS = 4_000_000  # cells of a map; before a larger one is assembled, freed memory is returned to the system
 

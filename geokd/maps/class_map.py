@@ -9,9 +9,9 @@ import pyproj
 from affine import Affine
 from numpy.typing import NDArray
 
-from geokd.documents import Record
 from geokd.legend.classes import NODATA, Legend
 from geokd.scenes.grid import SceneGrid
+from geokd.system.documents import Record
 
 STRIP_CELLS = 500_000
 """Cells of a large map that are processed together, at least one row."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import rasterio
 
-from geokd.documents import Record, parse_json, read_record, read_text
 from geokd.errors import CallError, SceneError
 from geokd.files import write_bytes
 from geokd.legend.classes import LandUseClass, Legend
@@ -20,6 +19,7 @@ from geokd.maps.options import MapOptions
 from geokd.scenes.acquisition import Acquisition
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.options import AreaOptions
+from geokd.system.documents import Record, parse_json, read_record, read_text
 
 VERSION = 2
 """Version of the document. 1 had no version and other keys for mosaics; the parts that are still used are read."""

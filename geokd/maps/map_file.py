@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from geokd.documents import Record
 from geokd.errors import OutputError, SceneError
 from geokd.legend.classes import NODATA, UNCLASSIFIED, LandUseClass, Legend, default_legend, machine_name
 from geokd.maps.attribute_table import names_of_values
 from geokd.maps.class_map import cell_areas_ha, sum_by_label
 from geokd.maps.manifest import Manifest, read_manifest
-from geokd.recovery import settle
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
+from geokd.system.documents import Record
+from geokd.system.recovery import settle
 
 WINDOW_CELLS = 1024
 """Side of the windows that a map is read in; a multiple of its blocks."""

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from geokd.commit import check_outputs, staged
 from geokd.errors import CallError, GeokdError, together
 from geokd.legend.classes import NODATA, Legend
 from geokd.maps.class_map import ClassMap, row_strips
@@ -23,6 +22,7 @@ from geokd.maps.overlay import Overlay, by_confidence, by_probability
 from geokd.maps.pages.quicklook import notes_of_letters
 from geokd.scenes.acquisition import Acquisition, spanned
 from geokd.scenes.grid import SceneGrid
+from geokd.system.commit import check_outputs, staged
 
 By = Literal["probability", "confidence"]
 

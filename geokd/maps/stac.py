@@ -13,7 +13,6 @@ from typing import Any
 
 from PIL import Image
 
-from geokd.documents import parse_json, read_text
 from geokd.files import write_bytes
 from geokd.legend.classes import NODATA, UNCLASSIFIED, Legend
 from geokd.maps.footprint import footprint
@@ -22,6 +21,7 @@ from geokd.maps.stac_links import GEOTIFF, href, href_of, model_name
 from geokd.model.contract import ValueScaling
 from geokd.scenes.acquisition import in_words
 from geokd.scenes.grid import SceneGrid
+from geokd.system.documents import parse_json, read_text
 
 STAC_VERSION = "1.1.0"
 

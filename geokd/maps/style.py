@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.commit import check_outputs, staged
 from geokd.errors import CallError, GeokdError, together
 from geokd.legend.classes import NODATA
 from geokd.legend.file import read_legend_file
@@ -21,6 +20,7 @@ from geokd.maps.manifest import VERSION, Manifest, StyledRecord, areas_of, packa
 from geokd.maps.map_file import tiled_windows
 from geokd.maps.map_files import MapProduct, write_map
 from geokd.maps.pages.quicklook import notes_of_letters
+from geokd.system.commit import check_outputs, staged
 
 _SURE = 100
 

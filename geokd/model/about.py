@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from geokd.documents import Record
 from geokd.legend.classes import LandUseClass
+from geokd.system.documents import Record
 
 
 @dataclass(frozen=True, kw_only=True)

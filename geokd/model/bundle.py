@@ -23,7 +23,6 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.documents import parse_json
 from geokd.errors import BundleError, one_message
 from geokd.legend.classes import Legend
 from geokd.model.about import AboutModel
@@ -32,6 +31,7 @@ from geokd.model.familiarity import Familiarity
 from geokd.model.onnx_file import MOST_BYTES, checksum, split_metadata, with_metadata
 from geokd.model.onnx_graph import UnfitError, restated
 from geokd.model.seen_chips import SeenChips
+from geokd.system.documents import parse_json
 
 SCHEMA_VERSION = 2
 DEFAULT_MODEL = "eurosat-rgb"

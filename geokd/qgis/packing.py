@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
-from geokd.commit import staged
 from geokd.errors import CallError, OutputError
 from geokd.files import refused_by, write_bytes
 from geokd.qgis.help_texts import HelpText
+from geokd.system.commit import staged
 
 NAME = "geokd"
 """Name of the plugin: its folder, and the first part of `geokd:classify`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.documents import Record
+from geokd.system.documents import Record
 
 _ALIKE = 1e-9  # differences of accuracies are multiples of 1/n, so smaller ones are rounding errors
 

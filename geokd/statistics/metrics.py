@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.documents import Record
 from geokd.statistics.comparison import McNemar, mcnemar
 from geokd.statistics.intervals import wilson
+from geokd.system.documents import Record
 
 
 @dataclass(frozen=True, kw_only=True)

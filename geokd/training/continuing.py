@@ -19,7 +19,7 @@ from geokd.errors import BundleError, CallError, ChipError, GeokdError, RecipeEr
 from geokd.legend.classes import Legend
 from geokd.model.bundle import Bundle, load_bundle, resolve_model
 from geokd.model.contract import InputContract
-from geokd.progress import Progress
+from geokd.system.progress import Progress
 from geokd.training.data.batches import NO_LABEL
 from geokd.training.data.reading import TrainingData, contract_of, join, split_seed, subset, without_twins
 from geokd.training.data.split import plain_block_split, stratified_split

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.commit import check_outputs, staged
-from geokd.documents import parse_json, read_record, read_text
 from geokd.errors import CallError, TrainingError
 from geokd.files import write_bytes
 from geokd.legend.classes import Legend
 from geokd.model.bundle import Bundle, Golden, golden_cells
 from geokd.model.contract import InputContract
+from geokd.system.commit import check_outputs, staged
+from geokd.system.documents import parse_json, read_record, read_text
 from geokd.training.checkpoint import read_tensors
 from geokd.training.initial_weights import build_student, build_teacher
 from geokd.training.networks import Network

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from geokd.documents import Record
 from geokd.legend.classes import Legend
 from geokd.statistics.calibration import fit_temperature
 from geokd.statistics.metrics import (
@@ -18,6 +17,7 @@ from geokd.statistics.metrics import (
     expected_calibration_error,
     per_class,
 )
+from geokd.system.documents import Record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from geokd.errors import TrainingError
-from geokd.progress import Progress
+from geokd.system.progress import Progress
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from geokd.training.data.augmentation import Traits, dihedral
 from geokd.training.data.batches import Batch, ChipSet, draw_batches, epoch_generator, show, steps_an_epoch

@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from geokd.documents import Record
 from geokd.model.contract import ValueScaling
+from geokd.system.documents import Record
 
 Stage = Literal["teacher", "student"]
 """One of the two networks of a run."""

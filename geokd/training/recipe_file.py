@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from geokd.documents import parse_toml, read_text
 from geokd.errors import CallError, RecipeError, one_message
 from geokd.legend.classes import machine_name
+from geokd.system.documents import parse_toml, read_text
 from geokd.training.dense.recipe import ClassRecipe, DenseRecipe, RuleRecipe
 from geokd.training.recipe import LOSS_TERMS, LegendEntry, Recipe
 

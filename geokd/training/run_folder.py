@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from geokd.commit import Claim
-from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, GeokdError, OutputError, TrainingError
 from geokd.files import PARTIAL, written_whole
 from geokd.legend.classes import Legend
 from geokd.model.contract import InputContract
 from geokd.model.familiarity import Familiarity
 from geokd.model.seen_chips import SeenChips
-from geokd.recovery import WORK
+from geokd.system.commit import Claim
+from geokd.system.documents import parse_json, read_text
+from geokd.system.recovery import WORK
 from geokd.training.curves import draw_curves
 from geokd.training.figures import Metrics
 from geokd.training.recipe import AnyRecipe

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from geokd.documents import Record, parse_json, read_record, read_text
 from geokd.model.familiarity import Familiarity
+from geokd.system.documents import Record, parse_json, read_record, read_text
 from geokd.training.figures import Metrics
 
 

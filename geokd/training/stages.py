@@ -17,9 +17,9 @@ from geokd.model.contract import InputContract
 from geokd.model.drift import chip_features, learn_familiarity
 from geokd.model.familiarity import Familiarity
 from geokd.model.seen_chips import SeenChips
-from geokd.progress import Progress
 from geokd.scenes.bands import wavelengths_nm
 from geokd.statistics.intervals import wilson
+from geokd.system.progress import Progress
 from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.data.augmentation import Traits
 from geokd.training.data.batches import ChipSet, epoch_generator, varied

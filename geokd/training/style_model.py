@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from geokd.commit import check_outputs, staged
-from geokd.documents import Record
 from geokd.errors import CallError
 from geokd.files import write_bytes
 from geokd.legend.file import read_legend_file
 from geokd.legend.regrouping import NewClass, Regrouping, regroup
 from geokd.model.bundle import Bundle, Golden, golden_cells, load_bundle, resolve_model
+from geokd.system.commit import check_outputs, staged
+from geokd.system.documents import Record
 
 
 @dataclass(frozen=True, kw_only=True)

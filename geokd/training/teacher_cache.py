@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from geokd.errors import TrainingError
-from geokd.progress import Progress
+from geokd.system.progress import Progress
 from geokd.training.checkpoint import read_tensors, write_tensors
 from geokd.training.data.augmentation import VIEWS
 from geokd.training.loop import predict

@@ -11,7 +11,7 @@ import torch
 from geokd.errors import CallError, TrainingError
 from geokd.model.familiarity import Familiarity
 from geokd.model.seen_chips import SeenChips
-from geokd.progress import Progress, to_stderr
+from geokd.system.progress import Progress, to_stderr
 from geokd.training.checkpoint import write_tensors
 from geokd.training.continuing import read_corrected_data
 from geokd.training.data.reading import TrainingData, read_training_data, spread

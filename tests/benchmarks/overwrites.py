@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import geokd
-from geokd.recovery import WORK, settle
+from geokd.system.recovery import WORK, settle
 from tests.tiny import three_fields, tiny_bundle, write_scene
 
 MOVE_SECONDS = 0.002  # that each move is made to take, so that kills come in between

@@ -1,5 +1,5 @@
 from geokd.cli.ablate import _table
-from geokd.documents import read_record
+from geokd.system.documents import read_record
 from geokd.training.ablation.rows import AblationRow
 
 

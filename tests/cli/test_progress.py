@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import geokd
 from geokd.cli import main
-from geokd.progress import silent, to_stderr
+from geokd.system.progress import silent, to_stderr
 
 
 def talk(*arguments: object) -> tuple[int, list[dict[str, object]], str]:

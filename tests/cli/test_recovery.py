@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from geokd.cli import main
-from geokd.commit import Claim
-from geokd.recovery import WORK
+from geokd.system.commit import Claim
+from geokd.system.recovery import WORK
 from tests.killed import killed_while_moving
 from tests.tiny import three_fields, write_scene
 from tests.tiny_maps import write_map

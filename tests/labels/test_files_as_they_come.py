@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from geokd.assessment.assess import assess
 from geokd.assessment.matching import read_table
-from geokd.documents import csv_rows
 from geokd.errors import ChipError, SceneError
 from geokd.labels.cell_labels import read_cell_design
 from geokd.labels.polygons import read_labels
 from geokd.maps.map_file import category_names, open_map
 from geokd.scenes.databases import database_read
+from geokd.system.documents import csv_rows
 from tests.tiny_maps import UTM, write_map
 
 BOX = shapely.box(UTM.c, UTM.f - 160 * 8, UTM.c + 160 * 8, UTM.f)

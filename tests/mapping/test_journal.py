@@ -27,8 +27,8 @@ from geokd.mapping.journal import Journal
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import block_tasks
-from geokd.recovery import WORK
 from geokd.scenes.patches import PatchBlock
+from geokd.system.recovery import WORK
 from tests.store import store_of
 from tests.tiny import three_fields, write_scene
 

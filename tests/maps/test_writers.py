@@ -22,7 +22,6 @@ from pyproj import Geod
 from rasterio.crs import CRS
 from rio_cogeo.cogeo import cog_validate
 
-from geokd.commit import staged
 from geokd.errors import CallError, OutputError
 from geokd.legend.classes import LandUseClass, Legend
 from geokd.maps.class_map import ClassMap, class_areas
@@ -35,6 +34,7 @@ from geokd.maps.polygons.geopackage import write_polygons
 from geokd.maps.polygons.perimeter import perimeters_m
 from geokd.maps.qgis import class_attributes_pam, class_raster_qml, confidence_raster_qml, polygons_qml
 from geokd.scenes.grid import SceneGrid
+from geokd.system.commit import staged
 
 LEGEND = Legend(
     (

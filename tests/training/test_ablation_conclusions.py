@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the extra geokd[train]")
 
-from geokd.documents import read_record
+from geokd.system.documents import read_record
 from geokd.training.ablation.conclusions import conclusions
 from geokd.training.ablation.rows import AblationRow
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from geokd.errors import ChipError, RecipeError
 from geokd.model.contract import ValueScaling
-from geokd.progress import silent
+from geokd.system.progress import silent
 from geokd.training.data.reading import TrainingData, read_training_data
 from geokd.training.recipe_file import load_recipe
 

@@ -19,7 +19,7 @@ import torch
 import geokd
 from geokd.errors import CallError, ChipError, RecipeError, SceneError
 from geokd.model.bundle import load_bundle
-from geokd.progress import silent
+from geokd.system.progress import silent
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.legend_rules import becomes_of, sharpened, student_shares
 from geokd.training.dense.losses import dense_loss

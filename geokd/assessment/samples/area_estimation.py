@@ -23,7 +23,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.documents import Record
+from geokd.system.documents import Record
 
 _HALVINGS = 40  # of the range 0..1, to 1e-12
 _ALL_KNOWN = 1e18  # units, effectively infinite

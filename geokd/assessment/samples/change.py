@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from geokd.assessment.labelled import NONE, read_labelled
 from geokd.assessment.pairing import MappedChange, mapped_change
 from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample, paired_difference
-from geokd.documents import Record
 from geokd.errors import CallError, ChipError
 from geokd.labels.cell_labels import CellDesign
 from geokd.labels.cell_names import FIELD, FIELD_LATER
 from geokd.maps.map_file import open_map
+from geokd.system.documents import Record
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from geokd.assessment.samples.goals import PlanOptions, SampleGoals, codes_of
 from geokd.assessment.samples.planning import Goal, expected_mixture, fewest_units, half_width, units_at_best
 from geokd.assessment.samples.sampling import LEAST, allocate, usual_least
-from geokd.documents import Record
 from geokd.errors import CallError
 from geokd.maps.map_file import MapFile, Strata, count_cells, open_map
+from geokd.system.documents import Record
 
 _EXPECTED = 0.8  # user's accuracy where none is known
 _AT_MOST = 0.9  # upper limit of what is expected from confidence: too high a value plans too few points

@@ -10,8 +10,8 @@ from geokd.assessment.matching import ClassMatch
 from geokd.assessment.samples.area_estimation import Estimate, StratifiedSample
 from geokd.assessment.samples.goals import SampleGoals
 from geokd.assessment.samples.planning import Goal, times_as_many
-from geokd.documents import Record
 from geokd.errors import CallError
+from geokd.system.documents import Record
 
 _STEPS = (0.1, 0.05, 0.04, 0.03, 0.02, 0.01)
 _SHOWN = 2

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from geokd.assessment.pairing import PairedMaps, pair_against, pair_maps
 from geokd.assessment.samples.enlarging import read_former
 from geokd.assessment.samples.sampling import LEAST, Draw, allocate, usual_least
-from geokd.commit import staged
-from geokd.documents import Record
 from geokd.errors import CallError, Checked
 from geokd.labels.cell_form import sample_qml
 from geokd.labels.cell_labels import labelled_cells
@@ -19,6 +17,8 @@ from geokd.labels.cell_points import CellForm, CellPoints, Column, complete, wri
 from geokd.labels.scene_pictures import picture_cells
 from geokd.legend.classes import NODATA
 from geokd.maps.map_file import MapFile, MapUsed, Strata, count_cells, file_hash, map_hash, open_map
+from geokd.system.commit import staged
+from geokd.system.documents import Record
 
 _WHERE_MAPS_AGREE, _WHERE_MAPS_DIFFER = (
     0.2,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from geokd.errors import GeokdError, named
 from geokd.mapping.workers.crew import Answer, Crew, answer
-from geokd.progress import Progress, silent
+from geokd.system.progress import Progress, silent
 
 if TYPE_CHECKING:
     from geokd.mapping.workers.cluster import Cluster

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from geokd.documents import parse_json, read_text
 from geokd.errors import CallError, one_message
 from geokd.mapping.workers.quiet_dask import distributed
+from geokd.system.documents import parse_json, read_text
 
 _CONNECT_SECONDS = 10
 _PROBE_SECONDS = 5

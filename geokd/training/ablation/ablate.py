@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.commit import Claim
-from geokd.documents import parse_json, read_record, read_text
 from geokd.errors import CallError, TrainingError, one_message
-from geokd.progress import Progress, to_stderr
 from geokd.statistics.comparison import mcnemar, mean_interval, paired_difference
+from geokd.system.commit import Claim
+from geokd.system.documents import parse_json, read_record, read_text
+from geokd.system.progress import Progress, to_stderr
 from geokd.training.ablation.conclusions import conclusions
 from geokd.training.ablation.options import AblationOptions
 from geokd.training.ablation.rows import AblationRow

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from geokd.documents import Record
 from geokd.statistics.comparison import McNemar, PairedDifference
+from geokd.system.documents import Record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from geokd.chips.reading import ChipProbe, Chips, probe_chips, read_chips, scale
 from geokd.errors import CallError, ChipError, RecipeError, one_message
 from geokd.legend.classes import NODATA, LandUseClass, Legend, default_legend, machine_name
 from geokd.model.contract import InputContract, ValueScaling
-from geokd.progress import Progress
+from geokd.system.progress import Progress
 from geokd.training.data.batches import NO_LABEL
 from geokd.training.data.split import block_split, listed_split, stratified_split
 from geokd.training.recipe import InputRecipe, Recipe

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geokd.documents import csv_rows, read_text
 from geokd.errors import CallError, ChipError
+from geokd.system.documents import csv_rows, read_text
 
 Indices = NDArray[np.int64]
 

@@ -19,7 +19,6 @@ from geokd.labels.polygons import read_labels
 from geokd.legend.classes import LandUseClass, Legend, default_legend
 from geokd.maps.map_file import class_names
 from geokd.model.contract import InputContract, ValueScaling
-from geokd.progress import Progress
 from geokd.scenes.area import read_area
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.grid import SceneGrid
@@ -29,6 +28,7 @@ from geokd.scenes.options import SceneOptions
 from geokd.scenes.plan import plan_any_grid
 from geokd.scenes.reader import describe_scene, read_values
 from geokd.scenes.scaling import to_reflectance
+from geokd.system.progress import Progress
 from geokd.training.dense.arrays import WHOLE, DenseData, LabelledTiles
 from geokd.training.dense.atmosphere import standard_atmosphere
 from geokd.training.dense.legend_rules import Shares, becomes_of, sharpened, student_shares

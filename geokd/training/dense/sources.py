@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from geokd.documents import csv_rows, parse_toml, read_text
 from geokd.errors import CallError, one_message
 from geokd.scenes.options import AreaOptions
+from geokd.system.documents import csv_rows, parse_toml, read_text
 from geokd.training.recipe_file import expanded
 
 Values = Literal["surface reflectance", "top of atmosphere"]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from geokd.progress import Progress, to_stderr
+from geokd.system.progress import Progress, to_stderr
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.recipe import DenseRecipe
 from geokd.training.dense.training import train_dense_on

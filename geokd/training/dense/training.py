@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from geokd.errors import TrainingError
 from geokd.model.seen_chips import SeenChips
-from geokd.progress import Progress, to_stderr
+from geokd.system.progress import Progress, to_stderr
 from geokd.training.checkpoint import pack, read_tensors, unpack, write_tensors
 from geokd.training.data.batches import epoch_generator
 from geokd.training.dense.arrays import DenseData

@@ -1,7 +1,7 @@
 """Recovery of folders in which a run was interrupted, by the next command that looks at them.
 
-See :mod:`geokd.commit` for the files. A claim without a lock belongs to a process that died. If it has a record of
-moves, they are undone; then its files are removed, with a warning.
+See :mod:`geokd.system.commit` for the files. A claim without a lock belongs to a process that died. If it has a record
+of moves, they are undone; then its files are removed, with a warning.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Self
 
 from geokd.errors import CallError, OutputError, named
 from geokd.files import PARTIAL, put_folders_on_disk, refused_by, unmake
-from geokd.locks import Owner, lock, locked_folder
+from geokd.system.locks import Owner, lock, locked_folder
 
 WORK = ".geokd"
 """Folder in which outputs lie until all are written."""

@@ -5,7 +5,7 @@ folder, locked as long as the process lives, so that no other run writes the sam
 claim. When they are complete and on the disk, a record of all moves is written; the old files are set aside, the new
 ones moved to their places, and the record is removed. If the process dies before that, the next command that looks at
 the folder finds a claim without a lock: if there is a record, it restores the old files; then it removes the files of
-that claim, with a warning (:mod:`geokd.recovery`). No file is removed because of its name alone.
+that claim, with a warning (:mod:`geokd.system.recovery`). No file is removed because of its name alone.
 
     FOLDER/.geokd/<32 hexadecimal digits>/claim.json   who writes which outputs
                                           new/         the outputs, until they are moved
@@ -27,8 +27,8 @@ from uuid import uuid4
 
 from geokd.errors import CallError, GeokdError, OutputError, one_message
 from geokd.files import made_folders, put_folders_on_disk, put_on_disk, refused_by, unmake, written_whole
-from geokd.locks import Owner, lock, locked_folder
-from geokd.recovery import (
+from geokd.system.locks import Owner, lock, locked_folder
+from geokd.system.recovery import (
     CLAIM,
     MOVES,
     NEW,

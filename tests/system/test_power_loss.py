@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from geokd.recovery import settle
-from tests.project.test_commit import MINE, NEW, OLD, contents, replace_all, write
+from geokd.system.recovery import settle
+from tests.system.test_commit import MINE, NEW, OLD, contents, replace_all, write
 
 CHANGES = ("replace", "rename", "unlink", "rmdir", "mkdir")
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from geokd.commit import check_outputs, staged
 from geokd.errors import CallError, OutputError
+from geokd.system.commit import check_outputs, staged
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from geokd import locks, recovery
-from geokd.commit import Claim, check_outputs, staged
 from geokd.errors import CallError, OutputError
-from geokd.recovery import WORK, settle
+from geokd.system import locks, recovery
+from geokd.system.commit import Claim, check_outputs, staged
+from geokd.system.recovery import WORK, settle
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes that it forks")
 
@@ -197,7 +197,7 @@ def test_a_disk_that_is_full_at_once_leaves_nothing(tmp_path: Path, monkeypatch:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(f"geokd.commit.{call}", full)
+    monkeypatch.setattr(f"geokd.system.commit.{call}", full)
     with pytest.raises(OutputError, match="No space left on device; choose another"):
         Claim.take(tmp_path / "out", ["a"])
     assert list(tmp_path.iterdir()) == []

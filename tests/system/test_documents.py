@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from geokd.documents import parse_json, parse_toml, read_text
+from geokd.system.documents import parse_json, parse_toml, read_text
 
 
 @pytest.mark.parametrize(
