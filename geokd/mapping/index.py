@@ -1,6 +1,7 @@
 """The page that links the reports of one call."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from geokd.errors import GeokdError
@@ -31,7 +32,8 @@ def index_entry(path: str, outcome: ClassifyResult | GeokdError) -> IndexEntry:
     if isinstance(outcome, GeokdError):
         return IndexEntry(path, error=str(outcome))
     report = outcome.outputs["report"]
-    return IndexEntry(path, "", outcome.manifest, draw_thumbnail(outcome.class_map, THUMBNAIL_PX), report.name)
+    class_map = replace(outcome).class_map  # of a copy, which does not keep it in memory
+    return IndexEntry(path, "", outcome.manifest, draw_thumbnail(class_map, THUMBNAIL_PX), report.name)
 
 
 def write_index(

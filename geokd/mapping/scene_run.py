@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
 from geokd.errors import GeokdError, SceneError
+from geokd.legend.classes import Legend
 from geokd.mapping.account import describe_map, peak_memory_mb
 from geokd.mapping.assembly import assemble, probability_parts
 from geokd.mapping.blocks import BlockResult, BlockTask
@@ -37,16 +39,27 @@ class ClassifyResult:
 
     Parameters
     ----------
-    class_map : ClassMap
     outputs : dict of str to Path
         Files written, by the fields of :class:`geokd.maps.names.OutputNames`.
     manifest : Manifest
         How it was made, as in the manifest file.
     """
 
-    class_map: ClassMap
     outputs: dict[str, Path]
     manifest: Manifest
+
+    @cached_property
+    def class_map(self) -> ClassMap:
+        """Classes and confidence of all cells, read from the files when this is first used.
+
+        Results of many scenes would fill the memory otherwise: 240 MB for a Sentinel-2 tile at 10 m.
+        """
+        legend = Legend(self.manifest.legend)
+        return read_class_map(self.outputs["class_raster"], self.outputs["confidence_raster"], legend)
+
+
+_WRITTEN: Future[ClassifyResult] = Future()
+_WRITTEN.set_result(ClassifyResult({}, Manifest()))  # in place of one whose outcome was returned
 
 
 class SceneRun:
@@ -132,7 +145,7 @@ class SceneRun:
             self.error = SceneError(f"{self.job.plan.path} changed while it was being mapped; start again")
 
     def outcome(self) -> ClassifyResult | GeokdError:
-        """Return the outcome; waits until the map is written."""
+        """Return the outcome, once; waits until the map is written."""
         if self.job.finished:
             return _read_result(self.job)
         if self._writing is None:
@@ -142,6 +155,8 @@ class SceneRun:
             return self._writing.result()
         except GeokdError as error:
             return self._with_remedy(error)
+        finally:
+            self._writing = _WRITTEN  # the result is not kept, nor what its user reads from it
 
     def close(self) -> None:
         """Release journal and folder; empty ones are removed."""
@@ -176,7 +191,7 @@ class SceneRun:
             seconds["mosaic"] = time.perf_counter() - start
             manifest = write_map(self._product(journal, mosaic), folder, job.folder)
         journal.forget()
-        return ClassifyResult(mosaic.class_map, _outputs(job), manifest)
+        return ClassifyResult(_outputs(job), manifest)
 
     def _product(self, journal: Journal, mosaic: Mosaic) -> MapProduct:
         """Gather the content of the map's files."""
@@ -258,8 +273,7 @@ def _outputs(job: MappingJob) -> dict[str, Path]:
 def _read_result(job: MappingJob) -> ClassifyResult:
     """Read the map of a job that was finished before."""
     outputs = _outputs(job)
-    class_map = read_class_map(outputs["class_raster"], outputs["confidence_raster"], job.legend)
-    return ClassifyResult(class_map, outputs, read_manifest(outputs["manifest"]))
+    return ClassifyResult(outputs, read_manifest(outputs["manifest"]))
 
 
 def _scene_picture(job: MappingJob, mosaic: Mosaic) -> ScenePicture:

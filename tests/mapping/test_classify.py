@@ -1,9 +1,11 @@
 """Whole maps: against a plain reference, and the same however the work is spread."""
 
 import dataclasses
+import gc
 import json
 import pickle
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,11 @@ from numpy.typing import NDArray
 
 import geokd
 from geokd.errors import BundleError, CallError, GeokdError, SceneError
+from geokd.mapping.many import plan_call, run_call
 from geokd.mapping.options import ClassifyOptions, RunOptions
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.scene_run import ClassifyResult, block_tasks
+from geokd.maps.class_map import ClassMap
 from geokd.maps.manifest import read_manifest
 from tests.tiny import GAIN, PATCH_PX, three_fields, write_scene
 
@@ -438,3 +442,22 @@ def test_many_scenes_in_one_call(scene: Path, model: Path, tmp_path: Path) -> No
     with pytest.raises(CallError, match="no such file"):
         geokd.classify_many([scene, missing], model, tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("report", [False, True])
+def test_maps_of_many_scenes_are_not_kept_in_memory(scene: Path, model: Path, tmp_path: Path, report: bool) -> None:
+    scenes = [shutil.copy(scene, tmp_path / f"{number}.tif") for number in range(4)]
+    gc.collect()
+    before = sum(isinstance(thing, ClassMap) for thing in gc.get_objects())
+    done = geokd.classify_many(scenes, model, tmp_path / "out", ClassifyOptions(report=report))
+    gc.collect()
+    assert sum(isinstance(thing, ClassMap) for thing in gc.get_objects()) == before
+    call = plan_call(scenes, model, tmp_path / "again", ClassifyOptions(report=report), "fail")
+    kept = []
+    for _, outcome in run_call(call):
+        assert not isinstance(outcome, GeokdError)
+        kept.append(weakref.ref(outcome.class_map))
+        del outcome
+    gc.collect()
+    assert [ref() for ref in kept] == 4 * [None]
+    assert all(one.result is not None and one.result.class_map.codes.shape == (25, 33) for one in done)
