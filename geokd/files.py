@@ -120,8 +120,8 @@ def plainly_named(path: Path) -> Iterator[Path]:
     """
     beside = str(path.parent.resolve())
     plain = beside.isprintable() and not set(beside) & set("#?%")
-    place = beside if plain else tempfile.gettempdir()
     try:
+        place = beside if plain else tempfile.gettempdir()
         with tempfile.TemporaryDirectory(dir=place) as folder:
             written = Path(folder, f"output{path.suffix}")
             try:

@@ -92,7 +92,7 @@ def judge(run: Path, scene: Path) -> None:
     result = geokd.classify(
         scene, model=bundle, output=run / "map", options=geokd.ClassifyOptions(polygons=False, overwrite=True)
     )
-    names = list(result.class_map.legend.names)
+    names = [c.name for c in result.manifest.legend]
     paths = [SAMPLE / "labels.gpkg", SAMPLE / "labels_around.gpkg"]
     frame = geopandas.pd.concat([geopandas.read_file(path) for path in paths])
     right: dict[str, list[int]] = {}

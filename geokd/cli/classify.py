@@ -120,11 +120,9 @@ def _named(scenes: tuple[str, ...], bands: str | None) -> tuple[str, ...]:
     click.UsageError
         If there is none.
     """
-    if bands is not None:
-        return (*scenes, bands)
     if not scenes:
-        raise click.UsageError("Missing argument 'SCENE...': name a scene, or its bands with --bands")
-    return scenes
+        return (o.scene_named(None, bands, "SCENE..."),)
+    return (*scenes, bands) if bands else scenes
 
 
 def _report(job: "MappingJob", result: "ClassifyResult", *, as_json: bool, quiet: bool) -> None:

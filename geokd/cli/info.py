@@ -37,7 +37,7 @@ def info(path: str | None, model: str | None, bands: str | None, as_json: bool, 
     from geokd.mapping.info import info as describe
     from geokd.mapping.options import ClassifyOptions
 
-    about = describe(o.scene_named(path, bands), model, ClassifyOptions(**choices)).to_json()
+    about = describe(o.scene_named(path, bands, "SCENE|MODEL"), model, ClassifyOptions(**choices)).to_json()
     if as_json:
         echo(json.dumps(about, indent=2, allow_nan=False))
     else:

@@ -19,6 +19,8 @@ INTERRUPTED = 128 + signal.SIGINT
 GRACE_SECONDS = 8.0
 """Time that a command has to clean up after Ctrl-C; then the process is ended."""
 
+_SAY_SECONDS = 1.0  # for a sentence, before the process is ended
+
 _unsaid: list[Callable[[], str]] = []
 
 
@@ -82,7 +84,14 @@ def _wait(signals: socket.socket, ended: threading.Event) -> None:
             if received[0] == signal.SIGINT:
                 time.sleep(GRACE_SECONDS)
                 if not ended.is_set():
-                    said = [*(sentence() for sentence in _unsaid), "Interrupted."]
-                    with suppress(OSError):
-                        os.write(2, printable(without_secrets("\n".join([*filter(None, said), ""]))).encode())
+                    for sentence in [*_unsaid, lambda: "Interrupted."]:
+                        saying = threading.Thread(target=_say, args=(sentence,), daemon=True)  # its disk may hang
+                        saying.start()
+                        saying.join(_SAY_SECONDS)
                 os._exit(INTERRUPTED)
+
+
+def _say(sentence: Callable[[], str]) -> None:
+    with suppress(Exception):  # the process must end, whatever its files say
+        if said := sentence():
+            os.write(2, printable(without_secrets(f"{said}\n")).encode())

@@ -111,8 +111,8 @@ bands_option = click.option(
 )
 
 
-def scene_named(scene: str | None, bands: str | None) -> str:
-    """Return the name of the scene: SCENE, or the files of --bands.
+def scene_named(scene: str | None, bands: str | None, what: str = "SCENE") -> str:
+    """Return the name of the scene: the argument `what`, or the files of --bands.
 
     Raises
     ------
@@ -120,10 +120,10 @@ def scene_named(scene: str | None, bands: str | None) -> str:
         If neither or both are given.
     """
     if scene is not None and bands is not None:
-        raise click.UsageError(f"name one scene: {scene}, or the files of --bands")
-    name = scene if bands is None else bands
-    if name is None:
-        raise click.UsageError("Missing argument 'SCENE': name a scene, or its bands with --bands")
+        raise click.UsageError(f"{scene} and --bands are both given; name one of the two")
+    name = scene or bands
+    if not name:
+        raise click.UsageError(f"Missing argument '{what}': name a scene, or its bands with --bands")
     return name
 
 
@@ -272,7 +272,9 @@ def kept_when_interrupted(folder: Path) -> AbstractContextManager[None]:
     def what_is_kept() -> str:
         from geokd.training.run_folder import is_begun
 
-        return f"Finished parts are kept in {folder}; continue with --resume and the same call." * is_begun(folder)
+        if not is_begun(folder):
+            return ""
+        return f"Finished parts are kept in {folder}; continue with --resume and the same call."
 
     return said_when_interrupted(what_is_kept)
 

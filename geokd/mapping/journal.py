@@ -322,5 +322,5 @@ def _refuse_link(path: Path, error: OSError) -> None:
 def _refused(path: Path, error: OSError, verb: str = "write") -> OutputError:
     if error.errno in {errno.EINVAL, errno.ENXIO, errno.ESPIPE, errno.EISDIR} and not path.is_file():
         return OutputError(f"{path} is not a file but a folder, pipe, socket or device; remove it")
-    remedy = "make room or choose another folder with -o/--output" if verb == "write" else "make it readable"
-    return OutputError(f"cannot {verb} {path}: {error.strerror}; {remedy}")
+    remedy = "; make room or choose another folder with -o/--output" if verb == "write" else ""
+    return OutputError(f"cannot {verb} {path}: {error.strerror}{remedy}")

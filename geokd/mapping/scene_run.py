@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
-from geokd.errors import GeokdError, SceneError
+from geokd.errors import GeokdError, OutputError, SceneError
 from geokd.legend.classes import Legend
 from geokd.mapping.account import describe_map, peak_memory_mb
 from geokd.mapping.assembly import assemble, probability_parts
@@ -53,13 +53,18 @@ class ClassifyResult:
         """Classes and confidence of all cells, read from the files when this is first used.
 
         Results of many scenes would fill the memory otherwise: 240 MB for a Sentinel-2 tile at 10 m.
+
+        Raises
+        ------
+        OutputError
+            If the files were removed or replaced since.
+        SceneError
+            If the manifest cannot be read.
         """
+        if read_manifest(self.outputs["manifest"]) != self.manifest:
+            raise OutputError(f"{self.outputs['class_raster']} was replaced by another map; make this one again")
         legend = Legend(self.manifest.legend)
         return read_class_map(self.outputs["class_raster"], self.outputs["confidence_raster"], legend)
-
-
-_WRITTEN: Future[ClassifyResult] = Future()
-_WRITTEN.set_result(ClassifyResult({}, Manifest()))  # in place of one whose outcome was returned
 
 
 class SceneRun:
@@ -145,18 +150,16 @@ class SceneRun:
             self.error = SceneError(f"{self.job.plan.path} changed while it was being mapped; start again")
 
     def outcome(self) -> ClassifyResult | GeokdError:
-        """Return the outcome, once; waits until the map is written."""
+        """Return the outcome; waits until the map is written."""
         if self.job.finished:
             return _read_result(self.job)
         if self._writing is None:
             assert self.error is not None
             return self._with_remedy(self.error)
         try:
-            return self._writing.result()
+            return replace(self._writing.result())  # a copy: the map that its user reads from it is not kept here
         except GeokdError as error:
             return self._with_remedy(error)
-        finally:
-            self._writing = _WRITTEN  # the result is not kept, nor what its user reads from it
 
     def close(self) -> None:
         """Release journal and folder; empty ones are removed."""

@@ -8,18 +8,17 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import rasterio.features
-import rasterio.transform
-import rasterio.warp
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from shapely.geometry.base import BaseGeometry
 
 from geokd.errors import CallError, SceneError, named
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import gdal_reason
-from geokd.scenes.options import AreaOptions
+from geokd.scenes.options import AreaOptions, exchanged_box
 from geokd.scenes.silent_layers import refuse_silent
 from geokd.scenes.vector_layer import brought_to, read_features
 
@@ -95,10 +94,7 @@ def read_area(options: AreaOptions, grid: SceneGrid, scene: str) -> Area | None:
     shapely.prepare(whole)
     area = Area(whole, f"only cells whose centres lie within {note} are mapped")
     if not area.touches(grid, *_whole(grid)):
-        raise SceneError(
-            f"{note} does not overlap {scene}, which lies in the box {_bounds(grid)} (west, south, east, north in"
-            f" degrees); {_exchanged(options.bbox, grid) or 'check the area, or use a scene of that place'}"
-        )
+        raise SceneError(f"{note} does not overlap {scene}{_place_of(grid)}; {_remedy(options.bbox, grid)}")
     return area
 
 
@@ -106,22 +102,28 @@ def _whole(grid: SceneGrid) -> tuple[slice, slice]:
     return slice(0, grid.height), slice(0, grid.width)
 
 
-def _bounds(grid: SceneGrid) -> str:
-    corners = rasterio.transform.array_bounds(grid.height, grid.width, grid.transform)
-    return ", ".join(f"{side:.4g}" for side in rasterio.warp.transform_bounds(grid.crs, "EPSG:4326", *corners))
+def _place_of(grid: SceneGrid) -> str:
+    """Return where a grid lies, as the end of a sentence; empty if that is unknown."""
+    assert grid.crs is not None
+    try:
+        to_degrees = Transformer.from_crs(grid.crs.to_wkt(), "EPSG:4326", always_xy=True)
+        box = to_degrees.transform_bounds(*grid.bounds)
+    except ProjError:
+        return ""
+    if not all(map(math.isfinite, box)):
+        return ""
+    return f", which lies in the box {', '.join(f'{side:.4f}' for side in box)} (west, south, east, north in degrees)"
 
 
-def _exchanged(bbox: tuple[float, float, float, float] | None, grid: SceneGrid) -> str:
-    """Return a hint if latitude and longitude of the box were exchanged; empty if not."""
-    if bbox is None:
-        return ""
-    south, west, north, east = bbox
-    if not -90 <= south < north <= 90:
-        return ""
-    area = Area(shapely.union_all(brought_to(_box((west, south, east, north)), "EPSG:4326", grid)), "")
-    if not area.touches(grid, *_whole(grid)):
-        return ""
-    return f"latitude and longitude are exchanged: give --bbox {west:g},{south:g},{east:g},{north:g}"
+def _remedy(bbox: tuple[float, float, float, float] | None, grid: SceneGrid) -> str:
+    """Return what to do about an area that does not overlap a grid."""
+    exchanged = exchanged_box(bbox) if bbox is not None else ""
+    if bbox is not None and exchanged:
+        south, west, north, east = bbox
+        area = Area(shapely.union_all(brought_to(_box((west, south, east, north)), "EPSG:4326", grid)), "")
+        if area.touches(grid, *_whole(grid)):
+            return f"if latitude and longitude are exchanged, give {exchanged}"
+    return "check the area, or use a scene of that place"
 
 
 def _polygons(aoi: str, where: str | None) -> tuple[NDArray[np.object_], str, str]:

@@ -67,7 +67,11 @@ class AreaOptions(Checked):
             west, south, east, north = self.bbox
             given = f"--bbox {_listed(self.bbox)}"
             if not (all(map(math.isfinite, self.bbox)) and -90 <= south < north <= 90 and west != east):
-                problems.append(f"{given} is not a box: give west, south, east, north in degrees, south below north")
+                exchanged = exchanged_box(self.bbox)
+                remedy = f"; if latitude and longitude are exchanged, give {exchanged}" if exchanged else ""
+                problems.append(
+                    f"{given} is not a box: give west, south, east, north in degrees, south below north{remedy}"
+                )
             elif 0 < west - east < _HALF_WAY_ROUND:
                 problems.append(
                     f"{given} runs eastward from {west:g} across the antimeridian to {east:g}, more than"
@@ -75,6 +79,13 @@ class AreaOptions(Checked):
                     f" {_listed((east, south, west, north))}"
                 )
         return problems
+
+
+def exchanged_box(box: tuple[float, float, float, float]) -> str:
+    """Return the option for a box whose latitude and longitude were exchanged; empty if they cannot have been."""
+    south, west, north, east = box
+    possible = -90 <= south < north <= 90 and max(abs(west), abs(east)) <= 360 and west != east
+    return f"--bbox {_listed((west, south, east, north))}" if possible else ""
 
 
 def _listed(box: tuple[float, ...]) -> str:

@@ -13,6 +13,7 @@ from geokd.files import write_bytes
 from geokd.legend.classes import Legend
 from geokd.model.bundle import Bundle, Golden, golden_cells
 from geokd.model.contract import InputContract
+from geokd.model.familiarity import Familiarity
 from geokd.system.commit import check_outputs, staged
 from geokd.system.documents import parse_json, read_record, read_text
 from geokd.training.checkpoint import read_tensors
@@ -263,7 +264,8 @@ def _check(finished: FinishedRun) -> None:
     contract = InputContract.from_json(finished.contract)
     Legend.from_json(finished.legend)
     (dense_recipe_from_json if contract.is_dense else recipe_from_json)(finished.recipe)
-    _ = finished.statistics
+    if finished.familiarity is not None:
+        Familiarity.from_json(finished.familiarity)
 
 
 def _provenance(finished: FinishedRun) -> dict[str, Any]:

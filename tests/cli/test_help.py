@@ -122,18 +122,22 @@ def test_a_training_that_is_interrupted_says_what_is_kept(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_what_is_kept_is_said_before_a_slow_cleanup_is_cut_off() -> None:
+@pytest.mark.parametrize(
+    ("sentence", "said"), [("'Parts are kept.'", "Parts are kept.\n"), ("1 / 0", ""), ("time.sleep(60)", "")]
+)
+def test_what_is_kept_is_said_before_a_slow_cleanup_is_cut_off(sentence: str, said: str) -> None:
+    """The process ends, also if the sentence cannot be found, or looks at a disk that does not answer."""
     code = (
         "import os, signal, time; from geokd.cli import interrupts\n"
-        "interrupts.GRACE_SECONDS = 0.3\n"
+        "interrupts.GRACE_SECONDS = interrupts._SAY_SECONDS = 0.3\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "with interrupts.interruptible(), interrupts.said_when_interrupted(lambda: 'Parts are kept.'):\n"
+        f"with interrupts.interruptible(), interrupts.said_when_interrupted(lambda: {sentence}):\n"
         "    try: os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n"
         "    finally: time.sleep(60)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 130
-    assert done.stderr == "Parts are kept.\nInterrupted.\n"
+    assert done.stderr == f"{said}Interrupted.\n"
 
 
 def test_the_template_of_recipes_needs_no_chips() -> None:

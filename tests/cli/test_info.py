@@ -126,10 +126,10 @@ def test_a_scene_of_one_file_for_each_band(command: str, scene: Path, model: Pat
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)
     for named, words in (
-        ([], "Missing argument 'SCENE': name a scene, or its bands with --bands"),
+        ([], "name a scene, or its bands with --bands"),
         (
             [str(scene), "--bands", bands],
-            f"name one scene: {scene}, or the files of --bands",
+            f"{scene} and --bands are both given; name one of the two",
         ),
     ):
         refused = CliRunner().invoke(main, [command, *named, *further[command]])

@@ -214,7 +214,12 @@ def test_areas_lie_across_the_antimeridian(model: Path, tmp_path: Path, how: str
         (
             {"bbox": (37.8, -76.5, 38.1, -76)},
             SceneError,
-            "which lies in the box -76.*, 37.*degrees.; latitude and longitude .*: give --bbox -76.5,37.8,-76,38.1",
+            "which lies in the box -76.*, 37.*degrees.; if latitude and .*, give --bbox -76.5,37.8,-76,38.1",
+        ),
+        (
+            {"bbox": (-34, 151.1, -33.8, 151.2)},
+            CallError,
+            "is not a box: .* below north; if latitude and longitude are exchanged, give --bbox 151.1,-34,151.2,-33.8",
         ),
         ({"bbox": (10, 51, 11, 50)}, CallError, "--bbox 10,51,11,50 is not a box: give west, south, east, north"),
         ({"where": "a = 1"}, CallError, "--where selects features of --aoi FILE"),

@@ -20,7 +20,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 import geokd
-from geokd.errors import BundleError, CallError, GeokdError, SceneError
+from geokd.errors import BundleError, CallError, GeokdError, OutputError, SceneError
 from geokd.mapping.many import plan_call, run_call
 from geokd.mapping.options import ClassifyOptions, RunOptions
 from geokd.mapping.planning import plan_jobs
@@ -461,3 +461,10 @@ def test_maps_of_many_scenes_are_not_kept_in_memory(scene: Path, model: Path, tm
     gc.collect()
     assert [ref() for ref in kept] == 4 * [None]
     assert all(one.result is not None and one.result.class_map.codes.shape == (25, 33) for one in done)
+
+
+def test_a_map_that_was_replaced_is_not_taken_for_the_former(scene: Path, model: Path, tmp_path: Path) -> None:
+    first = geokd.classify(scene, model, tmp_path / "out")
+    geokd.classify(scene, model, tmp_path / "out", ClassifyOptions(stride_px=2, overwrite=True))
+    with pytest.raises(OutputError, match="fields_landuse.tif was replaced by another map; make this one again"):
+        _ = first.class_map

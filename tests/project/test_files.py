@@ -39,3 +39,14 @@ def test_a_full_disk_is_named_whatever_the_library_says(
     with pytest.raises(SceneError, match="it has no bands"), plainly_named(path):
         raise SceneError("it has no bands")
     assert not list(path.parent.iterdir())
+
+
+def test_no_folder_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in /tmp")
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    path = tmp_path / "50%" / "a.gpkg"
+    path.parent.mkdir()
+    with pytest.raises(OutputError, match="a.gpkg: No usable temporary directory"), plainly_named(path):
+        raise AssertionError("nothing can be written")

@@ -1,6 +1,7 @@
 """Sentinel-2 products of all forms give the map of a plain GeoTIFF of the same reflectance."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -141,11 +142,28 @@ def test_a_model_is_chosen_for_a_product(tmp_path: Path) -> None:
     assert choose_model(info, "auto", SceneOptions()).model == "sentinel2-landuse"
 
 
-@pytest.mark.parametrize("named_by", ["manifest.safe", "..", "GRANULE", "GRANULE/*", "GRANULE/*/IMG_DATA/R10m"])
-def test_a_product_is_found_by_what_lies_in_it_or_around_it(tmp_path: Path, named_by: str) -> None:
+@pytest.mark.parametrize(
+    "named_by",
+    ["manifest.safe", "..", "GRANULE", "GRANULE/*", "GRANULE/*/IMG_DATA/R10m", "GRANULE/*/IMG_DATA/R10m/..", "link"],
+)
+@pytest.mark.parametrize("letters", [str, str.lower])
+def test_a_product_is_found_by_what_lies_in_it_or_around_it(
+    tmp_path: Path, named_by: str, letters: Callable[[str], str]
+) -> None:
     """The files of the bands have neither offset nor nodata value: these are in the metadata of the product."""
     product = write_safe(tmp_path / "in", "2A", "05.11", {"B04": land()["B04"]})
-    (named,) = [product.parent] if named_by == ".." else product.glob(named_by)
+    (product / "MTD_MSIL2A.xml").rename(product / letters("MTD_MSIL2A.xml"))
+    (product / "GRANULE").rename(product / letters("GRANULE"))
+    named_by = named_by.replace("GRANULE", letters("GRANULE"))
+    (bands,) = product.rglob("R10m")
+    (tmp_path / "link").symlink_to(bands)
+    if named_by == "..":
+        named = product.parent
+    elif named_by == "link":
+        named = tmp_path / "link"
+    else:
+        (named,) = product.glob(named_by.removesuffix("/.."))
+        named = named / ".." if named_by.endswith("/..") else named
     info = describe_scene(named)
     assert (info.scales, info.offsets, info.nodata) == ((1e-4,), (-0.1,), (0.0,))
     assert info.product is not None

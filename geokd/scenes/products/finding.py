@@ -85,10 +85,10 @@ def _around(folder: Path) -> tuple[Archive, str] | None:
 
     The files of its bands have neither offset nor nodata value: these are in the metadata of the product.
     """
-    path = folder.absolute()
-    for parent in [above.parent for above in (path, *path.parents)[:4] if above.name == "GRANULE"]:
-        with suppress(OSError):
-            names = [name.name for name in parent.glob("MTD_MSIL*.xml") if sentinel2.METADATA.fullmatch(name.name)]
+    with suppress(OSError, RuntimeError):  # a link to itself
+        path = folder.resolve()
+        for parent in [above.parent for above in (path, *path.parents)[:4] if above.name.upper() == "GRANULE"]:
+            names = sorted(file.name for file in parent.iterdir() if sentinel2.METADATA.fullmatch(file.name))
             if names:
                 return beside(parent / names[0]), names[0]
     return None
