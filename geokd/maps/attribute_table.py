@@ -3,9 +3,12 @@
 import re
 import xml.etree.ElementTree as ET
 from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
+import pyogrio
 import rasterio.shutil
+from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.io import DatasetReader
 
 _NAME, _MIN, _MAX, _VALUE = "2", "3", "4", "5"  # GDAL's numbers for the usage of columns
@@ -18,7 +21,8 @@ def names_of_values(dataset: DatasetReader) -> dict[int, str]:
     """Return the names of the values of the first band; empty if there are none.
 
     They may be in the file, or in `.aux.xml` or `.vat.dbf` beside it. rasterio does not read attribute tables, so a
-    virtual raster is written in memory, and its XML is read.
+    virtual raster is written in memory, and its XML is read. A `.vat.dbf` is read as it is, since rasterio's GDAL 3.10
+    does not take it for the table of a GeoTIFF.
     """
     place = f"/vsimem/{uuid4().hex}.vrt"
     rasterio.shutil.copy(dataset, place, driver="VRT")
@@ -31,7 +35,24 @@ def names_of_values(dataset: DatasetReader) -> dict[int, str]:
         return {}
     categories = {value: c.text for value, c in enumerate(band.findall("CategoryNames/Category")) if c.text}
     table = band.find("GDALRasterAttributeTable")
-    return categories or ({} if table is None else _of_table(table))
+    return categories or ({} if table is None else _of_table(table)) or _of_dbf(Path(f"{dataset.name}.vat.dbf"))
+
+
+def _of_dbf(path: Path) -> dict[int, str]:
+    """Return the names in a table of ArcGIS; empty if there is none, or it has no values or no names."""
+    if not path.is_file():
+        return {}
+    try:
+        meta, _, _, columns = pyogrio.raw.read(path)
+    except (DataSourceError, DataLayerError):
+        return {}
+    values = [column for name, column in zip(meta["fields"], columns, strict=True) if name.lower() == "value"]
+    texts = {name: column for name, column in zip(meta["fields"], columns, strict=True) if column.dtype == object}
+    called = [column for name, column in texts.items() if _CALLED_NAME.search(name)]
+    named = next(iter([*called, *texts.values()]), None)
+    if not values or named is None:
+        return {}
+    return {int(value): str(name).strip() for value, name in zip(values[0], named, strict=True) if name}
 
 
 def _of_table(table: ET.Element) -> dict[int, str]:

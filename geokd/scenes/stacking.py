@@ -177,15 +177,21 @@ def _band_xml(number: int, band: ProductBand, sources: Sequence[_Source], place:
         f"<Description>{escape(band.name)}</Description>{colour}"
         f"{'' if nodata is None else f'<NoDataValue>{nodata!r}</NoDataValue>'}"
         f"<Offset>{sources[0].offset!r}</Offset><Scale>{sources[0].scale!r}</Scale>"
-        f"{''.join(_source_xml(source, place, None if len(sources) == 1 else nodata) for source in sources)}"
+        f"{''.join(_source_xml(source, place, nodata, alone=len(sources) == 1) for source in sources)}"
         "</VRTRasterBand>"
     )
 
 
-def _source_xml(source: _Source, place: _Place, nodata: float | None) -> str:
-    """Write the place of a file; with `nodata`, its missing pixels are transparent."""
+def _source_xml(source: _Source, place: _Place, nodata: float | None, *, alone: bool) -> str:
+    """Write the place of a file; its missing pixels, of value `nodata`, are transparent and not mixed into others."""
     own, of = source.transform, place.transform
     coarser = round(own.a / of.a * source.width) != source.width
+    path = source.file.path
+    bidx = source.file.bidx
+    if coarser and nodata is not None:
+        path, bidx = _declaring(source, nodata), 1
+    if alone:
+        nodata = None
     kind, how = "SimpleSource" if nodata is None else "ComplexSource", ' resampling="bilinear"' if coarser else ""
     place_px = (
         round((own.c - of.c) / of.a),
@@ -195,10 +201,22 @@ def _source_xml(source: _Source, place: _Place, nodata: float | None) -> str:
     )
     return (
         f"<{kind}{how}>"
-        f'<SourceFilename relativeToVRT="0">{escape(source.file.path)}</SourceFilename>'
-        f"<SourceBand>{source.file.bidx}</SourceBand>"
+        f'<SourceFilename relativeToVRT="0">{escape(path)}</SourceFilename>'
+        f"<SourceBand>{bidx}</SourceBand>"
         f'<SrcRect xOff="0" yOff="0" xSize="{source.width}" ySize="{source.height}"/>'
         '<DstRect xOff="{}" yOff="{}" xSize="{}" ySize="{}"/>'.format(*place_px)
         + ("" if nodata is None else f"<NODATA>{nodata!r}</NODATA>")
         + f"</{kind}>"
+    )
+
+
+def _declaring(source: _Source, nodata: float) -> str:
+    """Describe a file as a raster that declares its nodata value, which GDAL then leaves out when it resamples."""
+    whole = f'xOff="0" yOff="0" xSize="{source.width}" ySize="{source.height}"'
+    return (
+        f'<VRTDataset rasterXSize="{source.width}" rasterYSize="{source.height}">'
+        f'<VRTRasterBand dataType="{gdal_type(source.dtype)}" band="1"><NoDataValue>{nodata!r}</NoDataValue>'
+        f'<SimpleSource><SourceFilename relativeToVRT="0">{escape(source.file.path)}</SourceFilename>'
+        f"<SourceBand>{source.file.bidx}</SourceBand><SrcRect {whole}/><DstRect {whole}/></SimpleSource>"
+        "</VRTRasterBand></VRTDataset>"
     )

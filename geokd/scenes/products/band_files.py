@@ -74,7 +74,7 @@ def read_band_folder(archive: Archive) -> Product | None:
     masks: dict[str, tuple[BandFile, ...]] = {}
     for name in archive.names:
         match = _MASK.search(PurePosixPath(name).name)
-        if match and PurePosixPath(name).name.startswith(stem):
+        if match and PurePosixPath(name).name.startswith(stem.removesuffix("_SR")):  # QA_PIXEL of Landsat level 2
             masks.setdefault(match["mask"].lower(), (BandFile(archive.raster(name)),))  # the finest comes first
     bands = [ProductBand(band, (file,)) for band, file in files.items()]
     return _product(stem or archive.path.name, bands, list(files.values()), masks)

@@ -29,7 +29,7 @@ def read_landsat(archive: Archive, metadata: str) -> Product:
     Raises
     ------
     SceneError
-        If the metadata are incomplete, or there is no reflectance band.
+        If the metadata are incomplete, there is no reflectance band, or the sensor is MSS.
     """
     groups = _groups(archive.read(metadata).decode("utf-8", errors="replace"))
     contents, image = groups.get("PRODUCT_CONTENTS", {}), groups.get("IMAGE_ATTRIBUTES", {})
@@ -38,6 +38,10 @@ def read_landsat(archive: Archive, metadata: str) -> Product:
         raise SceneError(
             f"{metadata} in {archive.path} is not metadata of a Landsat Collection 2 product: it lacks"
             " PRODUCT_CONTENTS or IMAGE_ATTRIBUTES; download the product again"
+        )
+    if image.get("SENSOR_ID", "").upper().startswith("MSS") or spacecraft[-1:] in ("1", "2", "3"):
+        raise SceneError(
+            f"{archive.path} is a Landsat product of the sensor MSS, which has no blue band; use one of TM, ETM+ or OLI"
         )
     sensor = LANDSAT_OLI if spacecraft[-1:] in ("8", "9") else LANDSAT_TM
     folder = metadata.rpartition("/")[0]
