@@ -33,10 +33,10 @@ class Point:
 def read_points(path: Path) -> list[Point]:
     """Read the losses with a teacher of an ablation; interval is (gain, gain) for a single seed."""
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    alone = {(r["fraction"], r["unlabelled"]): r["accuracy"] for r in rows if "difference" not in r}
+    alone = {(r["fraction"], r["unlabelled"]): r["accuracy"] for r in rows if r.get("difference") is None}
     points = []
     for row in rows:
-        if row["teacher"] is None or "difference" not in row:
+        if row["teacher"] is None or row.get("difference") is None:
             continue
         setting = f"{100 * row['fraction']:g} %{' and unlabelled' * row['unlabelled']}"
         gain = 100 * row["difference"]["difference"]
