@@ -10,8 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-from geokd.cli.talk import echo
-from geokd.text import printable, without_secrets
+from geokd.cli.talk import echo, message_line, talks_json
 
 INTERRUPTED = 128 + signal.SIGINT
 """Exit code of a command that was interrupted, as in shells."""
@@ -22,6 +21,7 @@ GRACE_SECONDS = 8.0
 _SAY_SECONDS = 1.0  # for a sentence, before the process is ended
 
 _unsaid: list[Callable[[], str]] = []
+_in_json: list[bool] = []  # whether stderr gets JSON, for each of these sentences
 
 
 @contextmanager
@@ -61,6 +61,7 @@ def said_when_interrupted(sentence: Callable[[], str]) -> Iterator[None]:
     It is printed after the context has cleaned up, or before the process is ended because that takes too long.
     """
     _unsaid.append(sentence)
+    _in_json.append(talks_json())
     try:
         yield
     except KeyboardInterrupt:
@@ -69,6 +70,7 @@ def said_when_interrupted(sentence: Callable[[], str]) -> Iterator[None]:
             echo(said, err=True)
         raise
     finally:
+        _in_json.pop()
         with suppress(ValueError):
             _unsaid.remove(sentence)
 
@@ -85,13 +87,13 @@ def _wait(signals: socket.socket, ended: threading.Event) -> None:
                 time.sleep(GRACE_SECONDS)
                 if not ended.is_set():
                     for sentence in [*_unsaid, lambda: "Interrupted."]:
-                        saying = threading.Thread(target=_say, args=(sentence,), daemon=True)  # its disk may hang
+                        saying = threading.Thread(target=_say, args=(sentence, list(_in_json)), daemon=True)
                         saying.start()
-                        saying.join(_SAY_SECONDS)
+                        saying.join(_SAY_SECONDS)  # its disk may hang
                 os._exit(INTERRUPTED)
 
 
-def _say(sentence: Callable[[], str]) -> None:
+def _say(sentence: Callable[[], str], in_json: list[bool]) -> None:
     with suppress(Exception):  # the process must end, whatever its files say
         if said := sentence():
-            os.write(2, printable(without_secrets(f"{said}\n")).encode())
+            os.write(2, f"{message_line(said, as_json=any(in_json))}\n".encode())

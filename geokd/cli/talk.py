@@ -29,10 +29,14 @@ def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
 
 def report(message: str, *, done: int = 0, total: int = 0) -> None:
     """Report how far the work is: a :class:`geokd.system.progress.Progress` that writes to stderr."""
-    if talks_json():
-        _print(json.dumps({"message": message, "done": done, "total": total}), err=True)
-    elif message:
-        _print(message, err=True)
+    if talks_json() or message:
+        _print(message_line(message, done=done, total=total, as_json=talks_json()), err=True)
+
+
+def message_line(message: str, *, done: int = 0, total: int = 0, as_json: bool) -> str:
+    """Return a message, or a JSON object with it, without secrets and control characters."""
+    line = json.dumps({"message": message, "done": done, "total": total}) if as_json else message
+    return printable(without_secrets(line))
 
 
 class _Talk(logging.Handler):

@@ -132,6 +132,24 @@ def test_a_limit_of_open_files_is_named(tmp_path: Path) -> None:
     assert re.fullmatch(expected, done.stdout), done.stdout
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+def test_no_file_can_be_opened_any_more(tmp_path: Path) -> None:
+    scene = write_scene(tmp_path / "scene.tif", noise(16, 16))
+    code = (
+        "import os, sys; from geokd.scenes.opening import open_scene\n"
+        "with open_scene(sys.argv[1]): pass\n"
+        "try:\n"
+        "    while True: os.open(os.devnull, os.O_RDONLY)\n"
+        "except OSError: pass\n"
+        "try:\n"
+        "    with open_scene(sys.argv[1]): pass\n"
+        "except OSError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, scene], capture_output=True, text=True, check=True)
+    assert f"cannot open {scene}: " in done.stdout
+    assert "Too many open files; allow more files with ulimit -n" in done.stdout
+
+
 def test_a_truncated_scene_names_the_window_and_nothing_leaks_to_stderr(tmp_path: Path) -> None:
     path = write_scene(tmp_path / "a.tif", noise(400, 400), compress="deflate", blockysize=16)
     plan = plan_of(path)
