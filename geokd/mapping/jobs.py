@@ -186,7 +186,9 @@ class MappingJob:
     @property
     def notes(self) -> tuple[str, ...]:
         """Choices that affect the map, one sentence each."""
-        size, target = max(self.plan.grid.pixel_size_m), self.bundle.contract.ground_resolution_m
+        size, target = (
+            f"{metres:.4g} m" for metres in (max(self.plan.grid.pixel_size_m), self.bundle.contract.ground_resolution_m)
+        )
         least = self.options.min_confidence
         unsure: tuple[str, ...] = (
             (f"cells with a confidence below {100 * least:g} % are left unclassified",) if least > 0 else ()
@@ -198,7 +200,8 @@ class MappingJob:
         return (
             *((self.choice.reason,) if self.choice.reason else ()),
             *self.plan.notes,
-            f"pixels of {size:.4g} m are used in place of the model's {target:g} m",
+            f"pixels of {size}"
+            + (", as the model expects" if size == target else f" in place of the model's {target}"),
             *(() if self.area is None else (self.area.note,)),
             *_notes_of_patches(self),
             *unsure,

@@ -44,7 +44,7 @@ def test_defaults_that_affect_the_map_are_said(scene: Path, model: Path, tmp_pat
     stderr = classify(scene, "-m", model, "-o", tmp_path / "out").stderr
     assert "patches of 16 px lie 4 px apart, a quarter of a patch (default stride)" in stderr
     assert "patches with less than 25 % valid pixels are not classified" in stderr
-    assert "pixels of 10 m are used in place of the model's 10 m" in stderr
+    assert "  pixels of 10 m, as the model expects\n" in stderr
 
 
 def test_quiet_leaves_warnings_only(model: Path, tmp_path: Path) -> None:
