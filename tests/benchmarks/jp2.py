@@ -1,11 +1,12 @@
 """A map of a Sentinel-2 product in JPEG 2000, against decoding its bands and running the network alone.
 
-    python -m tests.benchmarks.jp2 [SIDE_PX [WORKERS [ROUNDS]]]
+    python -m tests.benchmarks.jp2 [SIDE_PX [WORKERS [ROUNDS [MODEL]]]]
 
-The bands are written as products have them: one lossless file each, in tiles of 1024 pixels. Decoding alone reads each
-tile of the bands once, in as many threads; the network alone runs on as many patches as the map has. All are measured
-in turns, by the clock and in processor time, which tells more where other work goes on beside. It counts, too, how
-often a tile is unpacked for the map.
+MODEL is sentinel2-landuse unless given; a patch student maps patches side by side, and its network, a small part, is
+not measured alone. The bands are written as products have them: one lossless file each, in tiles of 1024 pixels.
+Decoding alone reads each tile of the bands once, in as many threads; the network alone runs on as many patches as the
+map has. All are measured in turns, by the clock and in processor time, which tells more where other work goes on
+beside. It counts, too, how often a tile is unpacked for the map of a dense student.
 """
 
 import statistics
@@ -25,27 +26,32 @@ from geokd.mapping.jobs import MappingJob
 from geokd.mapping.options import ClassifyOptions
 from geokd.mapping.planning import plan_jobs
 from geokd.mapping.workers.cores import available_cores
+from geokd.model.bundle import load_bundle
 from tests.benchmarks.dense import Spent, network, seconds
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "eastern_shore.tif"
-BANDS = {"red": 1, "green": 2, "blue": 3, "nir": 4}
+BANDS = {"B04": ("red", 1), "B03": ("green", 2), "B02": ("blue", 3), "B08": ("nir", 4)}
 TILE_PX = 1024
 
 
-def main(side_px: int = 10_980, workers: int = 0, rounds: int = 3) -> None:
+def main(side_px: int = 10_980, workers: int = 0, rounds: int = 3, *, model: str) -> None:
     """Measure in turns, and print seconds (and processor seconds) and the quotients."""
-    options = ClassifyOptions(workers=workers or available_cores(), polygons=False, overwrite=True)
+    contract = load_bundle(model).contract
+    stride_px = None if contract.is_dense else contract.patch_px
+    options = ClassifyOptions(workers=workers or available_cores(), polygons=False, overwrite=True, stride_px=stride_px)
     with tempfile.TemporaryDirectory() as folder:
         files = {
-            name: write_band(Path(folder, f"T18SVG_{name}.jp2"), number, side_px) for name, number in BANDS.items()
+            name: write_band(Path(folder, f"T18SVG_{name}.jp2"), number, side_px)
+            for name, number in (BANDS[band] for band in contract.bands)
         }
         print(f"{side_px} x {side_px} px, {len(files)} bands, {options.crew.workers} workers", flush=True)
         scene = ",".join(f"{name}={path}" for name, path in files.items())
         quotients = []
         for _ in range(rounds):
-            (job,) = plan_jobs([scene], "sentinel2-landuse", Path(folder, "alone"), options)
-            decoding, running = decode(list(files.values()), side_px, job), network(job)
-            mapping, unpacked = classify(scene, Path(folder, "maps"), options)
+            (job,) = plan_jobs([scene], model, Path(folder, "alone"), options)
+            decoding = decode(list(files.values()), side_px, job)
+            running = network(job) if contract.is_dense else Spent(0, 0)
+            mapping, unpacked = classify(scene, model, Path(folder, "maps"), options)
             against = [
                 (part[0] / part[1], part[0] / (part[1] + part[2]))
                 for part in zip(mapping, decoding, running, strict=True)
@@ -94,7 +100,7 @@ def decode(files: list[Path], side_px: int, job: MappingJob) -> Spent:
     return seconds(read, parts, job)
 
 
-def classify(scene: str, folder: Path, options: ClassifyOptions) -> tuple[Spent, int]:
+def classify(scene: str, model: str, folder: Path, options: ClassifyOptions) -> tuple[Spent, int]:
     """Seconds of the whole run, from opening to the last file, and how many tiles were unpacked."""
     unpack, count = geokd.scenes.tiles._unpack, 0
 
@@ -105,7 +111,7 @@ def classify(scene: str, folder: Path, options: ClassifyOptions) -> tuple[Spent,
 
     setattr(geokd.scenes.tiles, "_unpack", counted)  # noqa: B010  a module, not an object of ours
     start, before = time.perf_counter(), time.process_time()
-    for _, outcome in run_jobs(plan_jobs([scene], "sentinel2-landuse", folder, options)):
+    for _, outcome in run_jobs(plan_jobs([scene], model, folder, options)):
         if isinstance(outcome, Exception):
             raise outcome
     setattr(geokd.scenes.tiles, "_unpack", unpack)  # noqa: B010
@@ -113,4 +119,4 @@ def classify(scene: str, folder: Path, options: ClassifyOptions) -> tuple[Spent,
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:4]), model=(*sys.argv[4:], "sentinel2-landuse")[0])
