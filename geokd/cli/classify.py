@@ -120,9 +120,9 @@ def _named(scenes: tuple[str, ...], bands: str | None) -> tuple[str, ...]:
     click.UsageError
         If there is none.
     """
-    if not scenes:
-        return (o.scene_named(None, bands, "SCENE..."),)
-    return (*scenes, bands) if bands else scenes
+    if scenes and bands is None:
+        return scenes
+    return (*scenes, o.scene_named(None, bands, "SCENE..."))
 
 
 def _report(job: "MappingJob", result: "ClassifyResult", *, as_json: bool, quiet: bool) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from geokd.cli.talk import echo, message_line, talks_json
 
@@ -20,8 +20,15 @@ GRACE_SECONDS = 8.0
 
 _SAY_SECONDS = 1.0  # for a sentence, before the process is ended
 
-_unsaid: list[Callable[[], str]] = []
-_in_json: list[bool] = []  # whether stderr gets JSON, for each of these sentences
+
+class _Unsaid(NamedTuple):
+    """A sentence to be printed on Ctrl-C, and whether stderr gets JSON."""
+
+    sentence: Callable[[], str]
+    in_json: bool
+
+
+_unsaid: list[_Unsaid] = []
 
 
 @contextmanager
@@ -60,19 +67,18 @@ def said_when_interrupted(sentence: Callable[[], str]) -> Iterator[None]:
 
     It is printed after the context has cleaned up, or before the process is ended because that takes too long.
     """
-    _unsaid.append(sentence)
-    _in_json.append(talks_json())
+    unsaid = _Unsaid(sentence, talks_json())
+    _unsaid.append(unsaid)
     try:
         yield
     except KeyboardInterrupt:
-        _unsaid.remove(sentence)
+        _unsaid.remove(unsaid)
         if said := sentence():
             echo(said, err=True)
         raise
     finally:
-        _in_json.pop()
         with suppress(ValueError):
-            _unsaid.remove(sentence)
+            _unsaid.remove(unsaid)
 
 
 def _interrupt(_: int, __: FrameType | None) -> Any:
@@ -86,14 +92,15 @@ def _wait(signals: socket.socket, ended: threading.Event) -> None:
             if received[0] == signal.SIGINT:
                 time.sleep(GRACE_SECONDS)
                 if not ended.is_set():
-                    for sentence in [*_unsaid, lambda: "Interrupted."]:
-                        saying = threading.Thread(target=_say, args=(sentence, list(_in_json)), daemon=True)
+                    last = _Unsaid(lambda: "Interrupted.", any(unsaid.in_json for unsaid in _unsaid))
+                    for unsaid in [*_unsaid, last]:
+                        saying = threading.Thread(target=_say, args=unsaid, daemon=True)
                         saying.start()
                         saying.join(_SAY_SECONDS)  # its disk may hang
                 os._exit(INTERRUPTED)
 
 
-def _say(sentence: Callable[[], str], in_json: list[bool]) -> None:
+def _say(sentence: Callable[[], str], in_json: bool) -> None:
     with suppress(Exception):  # the process must end, whatever its files say
         if said := sentence():
-            os.write(2, f"{message_line(said, as_json=any(in_json))}\n".encode())
+            os.write(2, f"{message_line(said, as_json=in_json)}\n".encode())

@@ -52,7 +52,11 @@ def _of_dbf(path: Path) -> dict[int, str]:
     named = next(iter([*called, *texts.values()]), None)
     if not values or named is None:
         return {}
-    return {int(value): str(name).strip() for value, name in zip(values[0], named, strict=True) if name}
+    found: dict[int, str] = {}
+    for value, name in zip(values[0], named, strict=True):
+        with suppress(ValueError, OverflowError):  # no number, or none at all
+            found |= {int(value): str(name).strip()} if name else {}
+    return found
 
 
 def _of_table(table: ET.Element) -> dict[int, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from geokd.errors import Checked
 
+_POLE = 90  # degrees of latitude
 _HALF_WAY_ROUND = 180  # degrees, above which a box across the antimeridian is not meant
 
 
@@ -66,8 +67,8 @@ class AreaOptions(Checked):
         if self.bbox is not None:
             west, south, east, north = self.bbox
             given = f"--bbox {_listed(self.bbox)}"
-            if not (all(map(math.isfinite, self.bbox)) and -90 <= south < north <= 90 and west != east):
-                exchanged = exchanged_box(self.bbox)
+            if not (all(map(math.isfinite, self.bbox)) and -_POLE <= south < north <= _POLE and west != east):
+                exchanged = exchanged_box(self.bbox) if max(abs(south), abs(north)) > _POLE else ""
                 remedy = f"; if latitude and longitude are exchanged, give {exchanged}" if exchanged else ""
                 problems.append(
                     f"{given} is not a box: give west, south, east, north in degrees, south below north{remedy}"
@@ -84,7 +85,7 @@ class AreaOptions(Checked):
 def exchanged_box(box: tuple[float, float, float, float]) -> str:
     """Return the option for a box whose latitude and longitude were exchanged; empty if they cannot have been."""
     south, west, north, east = box
-    possible = -90 <= south < north <= 90 and max(abs(west), abs(east)) <= 360 and west != east
+    possible = -_POLE <= south < north <= _POLE and max(abs(west), abs(east)) <= 360 and west != east
     return f"--bbox {_listed((west, south, east, north))}" if possible else ""
 
 

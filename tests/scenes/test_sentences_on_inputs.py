@@ -456,9 +456,14 @@ def test_splits_and_lists_of_scenes_may_be_separated_by_any_mark(tmp_path: Path,
     assert source.share == 0.5
 
 
-def test_names_of_values_are_read_from_a_vat_dbf(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", ["1", "x", None])
+def test_names_of_values_are_read_from_a_vat_dbf(tmp_path: Path, value: str | None) -> None:
+    """Rows whose value is no number, or missing, have no name to give."""
     write_scene(tmp_path / "a.tif", np.ones((1, 8, 8), np.uint8))
-    table = pandas.DataFrame({"VALUE": np.array([1, 2], np.int32), "COUNT": [64.0, 0.0], "CLASS_NAME": ["Sea", "Wood"]})
+    table = pandas.DataFrame({"VALUE": ["2", value], "CLASS_NAME": ["Wood", "Sea"]})
+    if value != "x":
+        table["VALUE"] = table["VALUE"].astype(float)
     pyogrio.write_dataframe(table, tmp_path / "x.dbf", driver="ESRI Shapefile")
     (tmp_path / "x.dbf").rename(tmp_path / "a.tif.vat.dbf")
-    assert category_names(tmp_path / "a.tif") == {1: "Sea", 2: "Wood"}
+    expected = {2: "Wood"} | ({1: "Sea"} if value == "1" else {})
+    assert category_names(tmp_path / "a.tif") == expected
