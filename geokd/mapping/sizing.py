@@ -17,7 +17,7 @@ from geokd.scenes.tiles import CACHE_BYTES, worth_keeping
 _BASE_MB = 280  # the process itself, its libraries, GDAL's cache, the writers of the outputs
 _WORKER_MB = 25  # memory of ONNX Runtime for a batch of a patch student
 _DENSE_PIXEL_BYTES = 400  # memory for each pixel of a dense student's patch
-_SHARES_MB = 100  # for writing a dense student's probabilities, while the next scene may be read already
+_PROBABILITIES_MB = 100  # for writing a dense student's probabilities, while the next scene may be read already
 _CELL_BYTES = 3  # class and confidence of the map, and one more for derived arrays
 _BLOCK_PX = (256, 1024)  # least and greatest side of blocks, if memory allows
 _DENSE_BLOCK_PX = (512, 2048)  # likewise: the larger, the fewer pixels are read twice, as margins of neighbours
@@ -72,7 +72,7 @@ def fit_blocks(
     kept = dense and worth_keeping(info.storage_px, scene.width)
     held_mb = max(0, workers * _COPIES_HELD * plan.stored_bytes - GDAL_CACHE_BYTES) / 1e6
     fixed_mb = processes * (_BASE_MB + kept * CACHE_BYTES / 1e6) + workers * worker_mb + map_mb + held_mb
-    fixed_mb += _SHARES_MB if dense and classes else 0
+    fixed_mb += _PROBABILITIES_MB if dense and classes else 0
     pixel_bytes = _bytes_per_pixel(info, plan, patches, classes)
     most_px = (memory_mb - fixed_mb) * 1e6 / workers / pixel_bytes
     height, width = _wanted(info, scene, block_px, (patches.patch_px, most_px), dense=dense)
