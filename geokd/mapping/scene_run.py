@@ -50,16 +50,16 @@ class ClassifyResult:
 
     @cached_property
     def class_map(self) -> ClassMap:
-        """Classes and confidence of all cells, read from the files when this is first used.
+        """Classes and confidence of all cells, uint8 (rows, cols), read from the files when this is first used.
 
         Results of many scenes would fill the memory otherwise: 240 MB for a Sentinel-2 tile at 10 m.
 
         Raises
         ------
         OutputError
-            If the files were removed or replaced since.
+            If the map was replaced since, or its rasters cannot be read.
         SceneError
-            If the manifest cannot be read.
+            If its manifest was removed, or cannot be read.
         """
         if read_manifest(self.outputs["manifest"]) != self.manifest:
             raise OutputError(f"{self.outputs['class_raster']} was replaced by another map; make this one again")
