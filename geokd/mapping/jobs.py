@@ -157,8 +157,8 @@ class MappingJob:
 
     @property
     def kept_tile_px(self) -> tuple[int, int] | None:
-        """Height and width of the scene's tiles, if they are cached for overlapping blocks, as for a dense student."""
-        kept = self.bundle.contract.is_dense and worth_keeping(self.info.storage_px, self.plan.grid.width)
+        """Height and width of the scene's tiles, if they are cached for overlapping blocks."""
+        kept = worth_keeping(self.info.storage_px, self.plan.grid.width)
         return self.info.storage_px if kept else None
 
     @property

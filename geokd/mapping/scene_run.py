@@ -27,6 +27,7 @@ from geokd.maps.stac_links import derived_from
 from geokd.model.engine import let_students_rest
 from geokd.scenes.bands import true_colour
 from geokd.scenes.identity import source_identity
+from geokd.scenes.patches import PatchGrid
 from geokd.scenes.tiles import TILES, blocks_abreast
 from geokd.system.commit import Claim
 
@@ -257,9 +258,12 @@ def block_tasks(job: MappingJob, scene: int = 0, run: str | None = None) -> Iter
 
 
 def _reading_order(job: MappingJob) -> Sequence[int]:
-    """Return the numbers of the blocks: row by row, in strips so narrow that tiles are kept from row to row."""
+    """Return the numbers of the blocks: row by row, in strips so narrow that tiles are kept from row to row.
+
+    Blocks of a patch student are not read in strips, because their overlapping answers are joined by whole rows.
+    """
     every = range(len(job.blocks))
-    if job.kept_tile_px is None or not job.blocks:
+    if job.kept_tile_px is None or not job.blocks or isinstance(job.patches, PatchGrid):
         return every
     cols = max(block.cols for block in job.blocks)
     window = job.patches.block_window(max(job.blocks, key=lambda block: block.rows * block.cols))

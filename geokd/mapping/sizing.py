@@ -69,9 +69,10 @@ def fit_blocks(
     map_mb = _CELL_BYTES * cells.height * cells.width / 1e6
     dense = isinstance(patches, DenseGrid)
     worker_mb = _DENSE_PIXEL_BYTES * patches.patch_px**2 / 1e6 if dense else _WORKER_MB
-    kept = dense and worth_keeping(info.storage_px, scene.width)
+    kept_bytes = min(CACHE_BYTES, (len(plan.bidx) + 1) * scene.height * scene.width)
+    kept_mb = kept_bytes / 1e6 if worth_keeping(info.storage_px, scene.width) else 0
     held_mb = max(0, workers * _COPIES_HELD * plan.stored_bytes - GDAL_CACHE_BYTES) / 1e6
-    fixed_mb = processes * (_BASE_MB + kept * CACHE_BYTES / 1e6) + workers * worker_mb + map_mb + held_mb
+    fixed_mb = processes * (_BASE_MB + kept_mb) + workers * worker_mb + map_mb + held_mb
     fixed_mb += _PROBABILITIES_MB if dense and classes else 0
     pixel_bytes = _bytes_per_pixel(info, plan, patches, classes)
     most_px = (memory_mb - fixed_mb) * 1e6 / workers / pixel_bytes
@@ -135,9 +136,9 @@ def _bytes_per_pixel(info: SceneInfo, plan: ScenePlan, patches: AnyGrid, classes
     """Memory that a worker takes for each pixel of its block."""
     bands, value = len(plan.bidx), _ITEM_BYTES.get(info.dtype, 8)
     stretch = 0 if plan.scaling is None or (value <= 2 and not info.dtype.startswith("float")) else 8 + 8 + 4 + 4
-    pixel = bands * (value + 1 + stretch) + 4  # validity, twice, and GDAL's buffers
+    read = bands * (value + 1 + stretch) + 4  # validity, twice, and GDAL's buffers
+    pixel = 3 * bands + 6 if worth_keeping(info.storage_px, plan.grid.width) else read
     if isinstance(patches, DenseGrid):
-        pixel = 3 * bands + 6 if worth_keeping(info.storage_px, plan.grid.width) else pixel
         answer = 3 + classes  # class, confidence and validity of a cell, and its probabilities
         return pixel + _ANSWERS_AHEAD * answer / patches.cell_px**2
     patch = 4 * 16 + 2 * patches.patch_px  # probabilities, and intermediate shares of valid pixels

@@ -329,15 +329,17 @@ def test_windows_are_compared_with_the_chips_of_training(tmp_path: Path) -> None
     assert drifts[1:] == drifts[:1] * 2
 
 
-def test_scenes_stored_in_tiles_are_read_the_same(dense_model: Path, tmp_path: Path) -> None:
-    """Tiles are kept for the blocks that overlap them, each unpacked once, and make no difference."""
+@pytest.mark.parametrize("kind", ["dense_model", "model"])
+def test_scenes_stored_in_tiles_are_read_the_same(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Tiles are kept for the blocks that overlap them, and make no difference; patches may overlap, too."""
+    student = request.getfixturevalue(kind)
     pixels = three_fields(300, 420)
     pixels[:, 100:140, 200:300] = 0
     maps = []
     in_tiles: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 128}
     for name, storage in (("rows", dict[str, Any]()), ("tiles", in_tiles)):
         scene = write_scene(tmp_path / f"{name}.tif", pixels, photometric="RGB", nodata=0, **storage)
-        (job,) = plan_jobs([scene], dense_model, tmp_path / "none", ClassifyOptions(block_px=90, workers=3))
+        (job,) = plan_jobs([scene], student, tmp_path / "none", ClassifyOptions(block_px=90, workers=3))
         assert (job.kept_tile_px is None) == (name == "rows")
         maps.append(make_map(job))
     np.testing.assert_array_equal(maps[0].class_map.codes, maps[1].class_map.codes)
@@ -374,6 +376,27 @@ def test_tiles_are_unpacked_once_and_let_go_of(
     assert roomy._held > 20_000
     roomy.forget("one")
     assert roomy._held == 0
+
+
+@pytest.mark.parametrize("kind", ["dense_model", "model"])
+def test_a_map_unpacks_each_tile_once(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiled: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64}
+    scene = write_scene(tmp_path / "s.tif", three_fields(300, 300), photometric="RGB", **tiled)
+    places: list[tuple[int, int]] = []
+    unpack = tiles._unpack
+
+    def counted(plan: Any, dataset: Any, place: tuple[int, int], tile_px: tuple[int, int]) -> Any:
+        places.append(place)
+        return unpack(plan, dataset, place, tile_px)
+
+    monkeypatch.setattr(tiles, "_unpack", counted)
+    student = request.getfixturevalue(kind)
+    (job,) = plan_jobs([scene], student, tmp_path / "none", ClassifyOptions(block_px=90, workers=2))
+    assert len(job.blocks) > 4
+    make_map(job)
+    assert sorted(places) == [(row, col) for row in range(5) for col in range(5)]
 
 
 def test_blocks_are_read_in_strips_if_a_row_of_tiles_cannot_be_kept(

@@ -67,7 +67,7 @@ def test_blocks_by_size_and_storage(
 
 
 def test_less_memory_makes_smaller_blocks() -> None:
-    areas = [np.prod(blocks(10_980, 10_980, memory_mb=memory_mb)) for memory_mb in (335, 340, 360, 1000)]
+    areas = [np.prod(blocks(10_980, 10_980, memory_mb=memory_mb)) for memory_mb in (431, 436, 456, 1000)]
     assert areas == sorted(areas)
     assert areas[0] < areas[-1]
     many = blocks(10_980, 10_980, memory_mb=1000, workers=24)
@@ -111,10 +111,20 @@ def test_sizes_of_memory(text: str, megabytes: int | None, scene: Path, model: P
 
 
 def test_what_gdal_holds_of_a_stored_block_counts() -> None:
-    assert blocks(4000, 4000, memory_mb=800, stored_bytes=96_000_000)
-    with pytest.raises(CallError, match=r"at least 7\d\d MB .* in blocks of 96 MB decompressed, tiles would be"):
+    assert blocks(4000, 4000, memory_mb=900, stored_bytes=96_000_000)
+    with pytest.raises(CallError, match=r"at least 8\d\d MB .* in blocks of 96 MB decompressed, tiles would be"):
         blocks(4000, 4000, memory_mb=650, stored_bytes=96_000_000)
-    assert blocks(4000, 4000, memory_mb=400, stored_bytes=1_500_000) == blocks(4000, 4000, memory_mb=400)
+    assert blocks(4000, 4000, memory_mb=500, stored_bytes=1_500_000) == blocks(4000, 4000, memory_mb=500)
+
+
+def test_tiles_that_are_kept_count() -> None:
+    for side, kept_mb in ((200, 0), (10_980, 96)):
+        least = []
+        for storage_px in ((1, side), (64, 64)):
+            with pytest.raises(CallError, match="are needed") as refused:
+                blocks(side, side, storage_px, memory_mb=64)
+            least.append(int(str(refused.value).partition("at least ")[2].split()[0]))
+        assert least[1] - least[0] == pytest.approx(kept_mb, abs=3)
 
 
 def test_rows_of_blocks_are_joined_within_the_memory() -> None:
