@@ -66,7 +66,7 @@ def read_chip(
     """
     with open_chip(content, name) as (dataset, info):
         try:
-            choice = choose_bands(info.descriptions, info.colours, contract.bands, None, info.sensor)
+            choice = choose_bands(info.descriptions, info.colours, contract.bands, None, info.sensor, info.centres_nm)
             values = choose_values(info, contract, SceneOptions(), choice.bidx)
         except SceneError as error:
             raise ChipError(f"chip {name}: {error} (options apply to scenes only; correct the chip files)") from error

@@ -93,6 +93,8 @@ def choose_of(info: SceneInfo, cards: Sequence[ModelCard], options: SceneOptions
         problem = _problem(info, card, options)
         if problem is None:
             return ModelChoice(card.model, _reason(info, card))
+        if info.unreadable_of(card.contract.bands):
+            raise SceneError(f"{problem}; or name a model that does not need it with -m/--model")
         problems[card.model] = problem
     fitting = [card.model for card in others if _problem(info, card, options) is None]
     if fitting:

@@ -18,6 +18,7 @@ _TAGS = (
     ("PRODUCT_START_TIME", "PRODUCT_STOP_TIME"),
     ("START_DATETIME", "END_DATETIME"),
     ("SENSING_TIME", None),
+    ("ACQUISITION_TIME", None),
     ("ACQUISITION_DATE", None),
     ("DATE_ACQUIRED", None),
     ("DATETIME", None),

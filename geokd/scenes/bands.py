@@ -1,5 +1,6 @@
 """Choice of a scene's bands for a student. Pure."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from geokd.scenes.sensors import BAND_NAMES, PLANETSCOPE, SENTINEL_2
 
 _NAMELESS = {"gray", "undefined"}  # colours without information about a band
 _CENTRES_NM = {"blue": 490.0, "green": 560.0, "red": 665.0, "nir": 842.0}  # of Sentinel-2's
+_NEAR_NM = 30.0  # as far from these lie the same bands of other sensors
 _AMBIGUOUS = ("b01", "b02", "b03", "b04")  # of four bands: Sentinel-2's first ones, or PlanetScope's
 
 HAZE = (150.0, 190.0)
@@ -32,8 +34,9 @@ def choose_bands(
     wanted: tuple[str, ...],
     bidx: tuple[int, ...] | None,
     sensor: str | None = None,
+    centres_nm: tuple[float | None, ...] = (),
 ) -> BandChoice:
-    """Choose bands: the user's, else by description, else by colour interpretation, else the first of three or four.
+    """Choose bands: the user's, else by description, wavelength or colour, else the first of three or four.
 
     Parameters
     ----------
@@ -48,6 +51,8 @@ def choose_bands(
     sensor : str, optional
         Sensor whose band names the descriptions are; see :mod:`geokd.scenes.sensors`. Default: Sentinel-2's, or common
         names.
+    centres_nm : tuple of float or None
+        Central wavelength of each band, in nanometres; empty or None if unknown.
 
     Raises
     ------
@@ -71,6 +76,12 @@ def choose_bands(
         _refuse_names_of_two_sensors(descriptions, names, sensor)
         whose = f" as those of {sensor}" if sensor not in (None, SENTINEL_2) else ""
         return BandChoice(named, f"bands {_list(named)} are used as {names}, by their descriptions{whose}")
+    nearest = tuple(_nearest(centres_nm, name) for name in wanted)
+    if all(nearest) and len(set(nearest)) == len(nearest):
+        centres = ", ".join(f"{centres_nm[band - 1]:.0f}" for band in nearest)
+        return BandChoice(
+            nearest, f"bands {_list(nearest)} ({centres} nm) are used as {names}, by their central wavelengths"
+        )
     coloured = tuple(find_band(colours, name) for name in wanted)
     if all(coloured) and len(set(coloured)) == len(coloured):
         return BandChoice(coloured, f"bands {_list(coloured)} are used as {names}, by their colour interpretation")
@@ -125,14 +136,22 @@ def find_band(labels: tuple[str, ...], wanted: str, sensor: str | None = None) -
     sensor : str, optional
         Sensor of the labels. Default: Sentinel-2.
     """
-    name = _common(wanted, SENTINEL_2)
+    name = common_name(wanted, SENTINEL_2)
     for band, label in enumerate(labels, 1):
-        if name in (_common(label, sensor or SENTINEL_2), label.lower()):
+        if name in (common_name(label, sensor or SENTINEL_2), label.lower()):
             return band
     return 0
 
 
-def _common(label: str, sensor: str) -> str:
+def _nearest(centres_nm: tuple[float | None, ...], wanted: str) -> int:
+    """1-based number of the band nearest to the centre of a wanted one; 0 if none is near."""
+    centre = _CENTRES_NM.get(common_name(wanted, SENTINEL_2), math.nan)
+    near = [(abs(own - centre), band) for band, own in enumerate(centres_nm, 1) if own is not None]
+    least, band = min(near, default=(math.inf, 0))
+    return band if least <= _NEAR_NM else 0
+
+
+def common_name(label: str, sensor: str) -> str:
     """Return the common name of a band, of a sensor, labelled `b4`, `B04` or `B4, central wavelength 665 nm`."""
     name = _plain(label)
     return BAND_NAMES.get(sensor, {}).get(name, name)
@@ -146,7 +165,7 @@ def _plain(label: str) -> str:
 
 def wavelengths_nm(bands: tuple[str, ...]) -> tuple[float, ...]:
     """Centre of each band; if a name is unknown, all are assumed to lie evenly from red to blue."""
-    known = [_CENTRES_NM.get(_common(band, SENTINEL_2)) for band in bands]
+    known = [_CENTRES_NM.get(common_name(band, SENTINEL_2)) for band in bands]
     if all(known):
         return tuple(centre for centre in known if centre is not None)
     red, blue = _CENTRES_NM["red"], _CENTRES_NM["blue"]

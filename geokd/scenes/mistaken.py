@@ -52,8 +52,8 @@ def file_refused(path: str, name: str, reason: str) -> str:
             f"{name} is a vector file, not a raster; an area of interest is given with --aoi; for a mask, rasterise it"
             " with gdal_rasterize"
         )
-    part = _of_product(path)
-    return f"{name} is not a raster that GDAL can open: {reason}{f'; {part}' if part else ''}"
+    remedy = "it may be damaged: copy or download it again" if suffix in _RASTERS else _of_product(path)
+    return f"{name} is not a raster that GDAL can open: {reason}{f'; {remedy}' if remedy else ''}"
 
 
 def _of_product(path: str) -> str:

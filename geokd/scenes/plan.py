@@ -98,9 +98,11 @@ def plan_any_grid(info: SceneInfo, contract: InputContract, options: SceneOption
 def _plan(info: SceneInfo, contract: InputContract, options: SceneOptions, problems: list[str]) -> ScenePlan:
     choice = values = None
     try:
-        choice = choose_bands(info.descriptions, info.colours, contract.bands, options.bidx, info.sensor)
+        choice = choose_bands(
+            info.descriptions, info.colours, contract.bands, options.bidx, info.sensor, info.centres_nm
+        )
     except SceneError as error:
-        problems.append(str(error))
+        problems.append(info.unreadable_of(contract.bands) or str(error))
     try:
         values = choose_values(info, contract, options, choice.bidx if choice else (1,))
     except SceneError as error:

@@ -29,7 +29,7 @@ from geokd.scenes.products.finding import find_product
 from geokd.scenes.resampling import resampled
 from geokd.scenes.scaling import to_uint8
 from geokd.scenes.scene_info import SceneInfo, read_info
-from geokd.scenes.stacking import stack
+from geokd.scenes.stacking import stack_product
 from geokd.scenes.storage import largest_block
 from geokd.scenes.unusual import Look, unusual, unusual_fill
 from geokd.scenes.validity import alpha_band, valid_pixels
@@ -65,7 +65,9 @@ def describe_scene(path: str | Path, resample_m: float | None = None, nodata: fl
     with warnings.catch_warnings():  # only here: workers get georeferenced scenes alone
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         product = find_product(str(path))
-        virtual = "" if product is None else stack(product.bands, product.name)
+        virtual = ""
+        if product is not None:
+            product, virtual = stack_product(product)
         with open_scene(virtual or str(path), str(path)) as dataset:
             try:
                 info = read_info(dataset, str(path))

@@ -10,12 +10,15 @@ from rasterio.io import DatasetReader
 
 from geokd.errors import SceneError
 from geokd.scenes.acquisition import Acquisition, known_acquisition
+from geokd.scenes.bands import find_band
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.products.product import Product
 from geokd.scenes.sensors import KnownValues, known_sensor, known_values
 from geokd.scenes.storage import member_files
 from geokd.scenes.validity import has_mask
 from geokd.text import file_name, without_secrets
+
+_LEAST_NM = 100.0  # a smaller wavelength without a unit is in micrometres
 
 Placing = Literal["transform", "control points", "rational polynomials"]
 
@@ -61,6 +64,8 @@ class SceneInfo:
         How it is read, one sentence each.
     dtypes : tuple of str
         numpy names of the types of all bands; empty if they are not known.
+    centres_nm : tuple of float or None
+        Central wavelength of each band, in nanometres, from its tags; empty or None if they have none.
     """
 
     path: str
@@ -82,6 +87,7 @@ class SceneInfo:
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
+    centres_nm: tuple[float | None, ...] = ()
 
     @property
     def raster(self) -> str:
@@ -120,8 +126,19 @@ class SceneInfo:
             known_values=None if has_scale else known_values(first, {}, self.dtype),
             acquisition=product.acquisition or self.acquisition,
             files=(*product.metadata, *self.files),
-            notes=(f"{product.kind}{tile}: {len(product.bands)} bands", *product.notes),
+            notes=(
+                f"{product.kind}{tile}: {len(product.bands)} bands",
+                *product.notes,
+                *(f"band {name} is left out: {reason}" for name, reason in product.unreadable.items()),
+            ),
         )
+
+    def unreadable_of(self, bands: tuple[str, ...]) -> str:
+        """Describe which of a model's bands the scene has, but in files that cannot be opened; empty if none."""
+        unreadable = {} if self.product is None else self.product.unreadable
+        names = tuple(unreadable)
+        found = dict.fromkeys(names[band - 1] for name in bands if (band := find_band(names, name, self.sensor)))
+        return "; ".join(f"band {name} cannot be read: {unreadable[name]}" for name in found)
 
 
 def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
@@ -160,12 +177,27 @@ def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
         virtual="" if path == address else address,
         files=tuple(dict.fromkeys(map(without_secrets, member_files(dataset)))),
         dtypes=tuple(dataset.dtypes),
+        centres_nm=tuple(_centre_nm(dataset, band) for band in dataset.indexes),
     )
 
 
 def _all_tags(dataset: DatasetReader) -> dict[str, str]:
-    tags: dict[str, str] = dataset.tags() | dataset.tags(ns="IMAGERY")
+    tags: dict[str, str] = dataset.tags(ns="ENVI") | dataset.tags() | dataset.tags(ns="IMAGERY")
     return tags
+
+
+def _centre_nm(dataset: DatasetReader, band: int) -> float | None:
+    """Read the central wavelength of a band, as GDAL or an ENVI header states it; None if there is none."""
+    tags = {key.lower(): text for key, text in dataset.tags(band).items()}
+    central = dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
+    text = central or tags.get("central_wavelength_um") or tags.get("wavelength", "")
+    unit = "um" if text == central or "central_wavelength_um" in tags else tags.get("wavelength_units", "").lower()
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    micrometres = unit.startswith(("um", "µm", "micro")) or (not unit and value < _LEAST_NM)
+    return value * 1000 if micrometres else value
 
 
 def _placing(dataset: DatasetReader) -> Placing:

@@ -1,7 +1,9 @@
 """Known sensors: names of their bands, and meaning of their values. Pure: no file is opened here."""
 
+import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 SENTINEL_2 = "Sentinel-2"
@@ -28,6 +30,9 @@ BAND_NAMES: Mapping[str, Mapping[str, str]] = {
     PLANETSCOPE: _PLANETSCOPE_BANDS,
 }
 """Common name, as in STAC, of each band of a sensor. `b8` and `b08` are the same."""
+
+UNUSED_BANDS = frozenset({"pan", "lwir", "lwir11", "lwir12"})
+"""Bands of products with another pixel size than the others, or that are not reflectance."""
 
 _BY_NAME = (
     (re.compile(r"S2[A-D]_(?:MSI|OPER|USER|\d{1,2}[A-Z]{3}_)"), SENTINEL_2),
@@ -125,6 +130,9 @@ def known_values(path: str, tags: Mapping[str, str], dtype: str) -> KnownValues 
     """Find the meaning of DN from tags or the names in a path; None if unknown."""
     if dtype == "uint8":
         return _true_colour(path)
+    factor = _factor(tags)
+    if factor:
+        return KnownValues(1e4 / factor, 0.0, f"its header, reflectance scale factor {factor:g}")
     if dtype.startswith(("float", "complex")):
         return None
     baseline, where = _baseline(path, tags)
@@ -134,6 +142,14 @@ def known_values(path: str, tags: Mapping[str, str], dtype: str) -> KnownValues 
         return KnownValues(1.0, offset, f"{where}, processing baseline {baseline}{remedy}")
     named = (known for part in _parts(path) for pattern, known in _VALUES_BY_NAME if pattern.search(part))
     return next(named, None)
+
+
+def _factor(tags: Mapping[str, str]) -> float | None:
+    """Return the number that reflectance was multiplied by, as an ENVI header states it; None if it does not."""
+    text = {name.upper(): value for name, value in tags.items()}.get("REFLECTANCE_SCALE_FACTOR", "")
+    with suppress(ValueError):
+        return factor if math.isfinite(factor := float(text)) and factor > 0 else None
+    return None
 
 
 def _true_colour(path: str) -> KnownValues | None:

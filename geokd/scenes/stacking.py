@@ -1,7 +1,7 @@
 """Several files as one raster: the text of a virtual raster (VRT) that any process can open."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
 from affine import Affine
@@ -11,7 +11,7 @@ from rasterio.errors import CRSError
 
 from geokd.errors import CallError, SceneError, named, one_message
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
-from geokd.scenes.products.product import BandFile, ProductBand
+from geokd.scenes.products.product import BandFile, Product, ProductBand
 from geokd.scenes.warping import gdal_type
 
 _WHOLE_PX = 1e-3  # tolerance of pixels from one grid, in pixels
@@ -51,8 +51,37 @@ class _Place:
     crs: CRS | None
 
 
+def stack_product(product: Product) -> tuple[Product, str]:
+    """Stack the bands of a product, without those whose files cannot be opened, as :func:`stack`.
+
+    Returns
+    -------
+    product : Product
+        With the bands of the stack; `unreadable` has the others.
+    virtual : str
+        A VRT with absolute file names.
+
+    Raises
+    ------
+    SceneError
+        If no band can be opened, or the files are not on one grid.
+    """
+    sources: dict[str, list[_Source]] = {}
+    problems: dict[str, SceneError] = {}
+    for band in product.bands:
+        try:
+            sources[band.name] = [_look_at(file) for file in band.files]
+        except SceneError as error:
+            problems[band.name] = error
+    if not sources:
+        raise next(iter(problems.values()))
+    bands = tuple(band for band in product.bands if band.name in sources)
+    unreadable = {name: str(problem) for name, problem in problems.items()}
+    return replace(product, bands=bands, unreadable=unreadable), _stacked(bands, list(sources.values()), product.name)
+
+
 def stack(bands: Sequence[ProductBand], name: str) -> str:
-    """Stack the bands of a product, on the grid of the finest; coarser ones are read bilinearly.
+    """Stack bands, on the grid of the finest; coarser ones are read bilinearly.
 
     Parameters
     ----------
@@ -70,7 +99,10 @@ def stack(bands: Sequence[ProductBand], name: str) -> str:
     SceneError
         If a file cannot be opened, or the files are not on one grid.
     """
-    looked_at = [[_look_at(file) for file in band.files] for band in bands]
+    return _stacked(bands, [[_look_at(file) for file in band.files] for band in bands], name)
+
+
+def _stacked(bands: Sequence[ProductBand], looked_at: Sequence[Sequence[_Source]], name: str) -> str:
     zones = sorted({str(source.crs) for sources in looked_at if len(sources) > 1 for source in sources})
     if len(zones) > 1:
         raise SceneError(

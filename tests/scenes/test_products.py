@@ -358,6 +358,14 @@ def test_a_stac_item_gives_the_map_of_its_reflectance(
     assert (tmp_path / "out" / "S2B_18SVG_20220726_0_L2A_landuse.tif").exists()
 
 
+@pytest.mark.parametrize("name", ['STACIT:"{}"', "STACIT:{}"])
+def test_the_dataset_of_gdal_for_an_item_is_the_item(
+    tmp_path: Path, model: Path, plain: ClassifyResult, name: str
+) -> None:
+    item = write_item(tmp_path, assets_of(tmp_path, "1.0"))
+    assert same_map(mapped(name.format(item), model, tmp_path / "out"), plain)
+
+
 def test_the_baseline_of_an_item_states_the_offset(tmp_path: Path, model: Path, plain: ClassifyResult) -> None:
     assets = assets_of(tmp_path, "1.0")
     for asset in assets.values():

@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath
 
 from geokd.errors import CallError, SceneError, named, one_message
 from geokd.scenes.acquisition import known_acquisition
+from geokd.scenes.bands import common_name
 from geokd.scenes.products.archive import Archive
 from geokd.scenes.products.product import BandFile, Product, ProductBand
-from geokd.scenes.sensors import BAND_NAMES, SENTINEL_2, known_sensor
+from geokd.scenes.sensors import BAND_NAMES, SENTINEL_2, UNUSED_BANDS, known_sensor
 from geokd.text import file_name, without_secrets
 
 _NAMED = re.compile(r"[A-Za-z]\w*=.+")
@@ -70,7 +71,12 @@ def read_band_folder(archive: Archive) -> Product | None:
             " --bands red=...,green=...,blue=..."
         )
     (stem,) = stems
-    files = {band: BandFile(archive.raster(name)) for band, name in sorted(found[stem].items())}
+    sensor = known_sensor(PurePosixPath(next(iter(found[stem].values()))).name, {})
+    files = {
+        band: BandFile(archive.raster(name))
+        for band, name in sorted(found[stem].items())
+        if common_name(band, sensor or SENTINEL_2) not in UNUSED_BANDS
+    }
     masks: dict[str, tuple[BandFile, ...]] = {}
     for name in archive.names:
         match = _MASK.search(PurePosixPath(name).name)

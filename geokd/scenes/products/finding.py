@@ -16,6 +16,7 @@ _READERS = {"Sentinel-2": sentinel2.read_sentinel2, "Landsat": landsat.read_land
 _SENTINEL2_DATASET = re.compile(
     r"SENTINEL2_L(?:1C|2A):(?P<path>.+\.xml|.+\.zip):(?P<size>\d+)m:EPSG_(?P<epsg>\d+)", re.IGNORECASE
 )
+_STACIT = re.compile(r'STACIT:"?(?P<path>[^"]+?)"?', re.IGNORECASE)  # with `:asset=NAME` it is a raster for GDAL
 
 
 def find_product(path: str) -> Product | None:
@@ -31,6 +32,9 @@ def find_product(path: str) -> Product | None:
     dataset = _SENTINEL2_DATASET.fullmatch(path)
     if dataset:
         return _of_dataset(dataset["path"], int(dataset["size"]), int(dataset["epsg"]))
+    item = _STACIT.fullmatch(path)
+    if item and ":asset=" not in path:
+        return read_stac(item["path"])
     if path.lower().partition("?")[0].endswith((".json", ".geojson")) and (_exists(path) or "://" in path):
         return read_stac(path)
     found = _by_file(path)

@@ -12,12 +12,11 @@ from geokd.errors import SceneError
 from geokd.scenes.acquisition import acquired_by
 from geokd.scenes.products.archive import Archive, stem_of
 from geokd.scenes.products.product import BandFile, Product, ProductBand
-from geokd.scenes.sensors import BAND_NAMES, LANDSAT_OLI, LANDSAT_TM
+from geokd.scenes.sensors import BAND_NAMES, LANDSAT_OLI, LANDSAT_TM, UNUSED_BANDS
 
 METADATA = re.compile(r"(?:.*/)?L[COTEM]0\d_L[12][A-Z]{2}_[^/]*_MTL\.txt", re.IGNORECASE)
 """Name of the metadata file of a product."""
 
-_UNUSED = ("pan", "lwir11", "lwir12")  # bands with another pixel size, or not reflectance
 _FILL = 0.0
 
 _Groups = Mapping[str, Mapping[str, str]]
@@ -102,7 +101,7 @@ def _bands(archive: Archive, folder: str, groups: _Groups, sensor: str, level: i
         for number in range(1, 12):
             name = BAND_NAMES[sensor].get(f"b{number:02}", "")
             file = _file(archive, folder, groups["PRODUCT_CONTENTS"].get(f"FILE_NAME_BAND_{number}", ""))
-            if not name or name in _UNUSED or not file:
+            if not name or name in UNUSED_BANDS or not file:
                 continue
             scale, offset = (float(scaling[f"REFLECTANCE_{part}_BAND_{number}"]) for part in ("MULT", "ADD"))
             bands.append(ProductBand(name, (BandFile(file),), scale / sun, offset / sun, _FILL))

@@ -75,6 +75,8 @@ class Product:
         Tile or path and row; empty if there is none.
     notes : tuple of str
         Choices in reading it that matter to the user, one sentence each.
+    unreadable : dict of str to str
+        Bands whose files cannot be opened, left out of `bands`, and why.
     """
 
     name: str
@@ -87,3 +89,4 @@ class Product:
     metadata: tuple[str, ...] = ()
     tile: str = ""
     notes: tuple[str, ...] = ()
+    unreadable: dict[str, str] = field(default_factory=dict)

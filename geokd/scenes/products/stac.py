@@ -4,15 +4,24 @@ import http.client
 import json
 import re
 import urllib.request
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from geokd.errors import SceneError, named
 from geokd.scenes.acquisition import Acquisition, acquired_by, spanned
 from geokd.scenes.products.product import BandFile, Product, ProductBand
-from geokd.scenes.sensors import BAND_NAMES, LANDSAT_OLI, LANDSAT_TM, SENTINEL_2, baseline_offset, known_sensor
+from geokd.scenes.sensors import (
+    BAND_NAMES,
+    LANDSAT_OLI,
+    LANDSAT_TM,
+    SENTINEL_2,
+    UNUSED_BANDS,
+    baseline_offset,
+    known_sensor,
+)
 from geokd.text import file_name
 
 _MOST_BYTES = 20_000_000
@@ -59,7 +68,7 @@ def _document(path: str) -> Any:
     """Read a JSON document; None if it is not one."""
     try:
         if path.lower().startswith(("http://", "https://")):
-            with urllib.request.urlopen(path, timeout=_PATIENCE_S) as answer:
+            with urllib.request.urlopen(_request(path), timeout=_PATIENCE_S) as answer:
                 content = answer.read(_MOST_BYTES + 1)
         elif Path(path).is_file():
             with Path(path).open("rb") as file:
@@ -74,6 +83,16 @@ def _document(path: str) -> Any:
         return json.loads(content) if len(content) <= _MOST_BYTES else None
     except (ValueError, RecursionError):
         return None
+
+
+def _request(address: str) -> urllib.request.Request:
+    """Return a request for an address; user and password in it become a header, as urllib does not know them."""
+    parts = urlsplit(address)
+    user, at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(parts._replace(netloc=host).geturl())
+    if at:
+        request.add_unredirected_header("Authorization", f"Basic {b64encode(unquote(user).encode()).decode()}")
+    return request
 
 
 def _is_item(document: Any) -> bool:
@@ -142,7 +161,7 @@ def _bands(key: str, asset: _Json, file: str, properties: _Json, sensor: str | N
     found = []
     for number, band in enumerate(spectral, 1):
         name = _band_name(key, band, sensor, alone=len(spectral) == 1)
-        if name:
+        if name and name not in UNUSED_BANDS:
             about = {**asset, **(raster[number - 1] if number <= len(raster) else {})}
             place = {
                 part: asset.get(f"proj:{part}", properties.get(f"proj:{part}"))
