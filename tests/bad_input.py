@@ -1148,7 +1148,7 @@ CASES = [
     Case("shapefile", content("scene.shp", "x"), "is a vector file, not a raster; .* with --aoi"),
     Case("folder of an archive", lambda f: content("scene.zip", "x")(f).parent, r"name an archive in it .scene\.zip.$"),
     Case("folder of rasters", lambda f: (plain(f, "a.tif"), plain(f, "b.tif"))[0].parent,
-         r"name a raster in it .a\.tif, b\.tif.$"),
+         r"name a raster in it .a\.tif, b\.tif., or one for each band with --bands"),
     Case("picture named .tif", image("scene.webp"), "no coordinate reference system"),
     Case("SQLite database", database, "is not a raster"),
     Case("GeoPackage of points", geopackage_of_points, "is a vector file, not a raster; an area"),

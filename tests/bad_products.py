@@ -257,7 +257,7 @@ PRODUCT_CASES = [
     Case("zip cut short", broken_zip, "is a broken archive: .*; copy or download it again"),
     Case("folder of two products", two_products, "holds 2 products .*; name one"),
     # Bands and masks
-    Case("four bands of two sensors", four_names, "the sensor is unknown: for PlanetScope .* give --bidx 3,2,1"),
+    Case("four bands of two sensors", four_names, "the sensor is unknown, .* --bidx 3,2,1 for .* PlanetScope"),
     Case("mask that is not there", masked("scl"), "has no mask scl, which is part of Sentinel-2 L2A", 2),
     Case("mask of no file", masked("none.tif"), "no such file: none.tif", 2),
     Case("mask elsewhere", masked("", cloud=True), "the mask cloud.tif does not overlap the scene"),

@@ -11,6 +11,7 @@ from geokd.model.bundle import AUTO_MODEL, DEFAULT_MODEL, Precision, resolve_mod
 from geokd.model.contract import InputContract
 from geokd.model.onnx_file import read_metadata
 from geokd.scenes.bands import find_band
+from geokd.scenes.georeferencing import grid_problems
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.plan import fix_plan
 from geokd.scenes.scene_info import SceneInfo
@@ -93,14 +94,20 @@ def choose_of(info: SceneInfo, cards: Sequence[ModelCard], options: SceneOptions
         problem = _problem(info, card, options)
         if problem is None:
             return ModelChoice(card.model, _reason(info, card))
-        if info.unreadable_of(card.contract.bands):
+        if info.unreadable_of(card.contract.bands) and not grid_problems(info, card.contract):
             raise SceneError(f"{problem}; or name a model that does not need it with -m/--model")
+        if options.bidx is None and info.doubt_of(card.contract.bands):
+            raise problem
         problems[card.model] = problem
     fitting = [card.model for card in others if _problem(info, card, options) is None]
     if fitting:
         raise SceneError(
             f"no model can be chosen for {info.path}: its pixel size is that of aerial images, and"
-            f" {' and '.join(fitting)} fit but have different classes; name one with -m/--model"
+            + (
+                f" {' and '.join(fitting)} fit but have different classes; name one with -m/--model"
+                if len(fitting) > 1
+                else f" {fitting[0]} fits but has other classes; name it with -m/--model"
+            )
         )
     if not problems:
         raise BundleError("no model for satellite scenes ships with geokd; name one with -m/--model")

@@ -95,6 +95,7 @@ class RasterInfo(GridRecord):
     product: str | None = None
     tile: str | None = None
     masks: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     models_that_fit: tuple[str, ...] | None = None
     problems: str | None = None
@@ -185,6 +186,7 @@ def describe_raster(scene: SceneInfo) -> RasterInfo:
         masked=scene.masked,
         **grid_fields(scene.grid),
         **product_fields(scene),
+        left_out=scene.left_out,
     )
 
 

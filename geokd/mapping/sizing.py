@@ -70,9 +70,11 @@ def fit_blocks(
     dense = isinstance(patches, DenseGrid)
     worker_mb = _DENSE_PIXEL_BYTES * patches.patch_px**2 / 1e6 if dense else _WORKER_MB
     kept_bytes = min(CACHE_BYTES, (len(plan.bidx) + 1) * scene.height * scene.width)
-    kept_mb = kept_bytes / 1e6 if worth_keeping(info.storage_px, scene.width) else 0
+    kept = worth_keeping(info.storage_px, scene.width)
+    kept_mb = kept_bytes / 1e6 if kept else 0
+    unpacked_mb = math.prod(info.storage_px) * _read_bytes(info, plan) / 1e6 if kept else 0
     held_mb = max(0, workers * _COPIES_HELD * plan.stored_bytes - GDAL_CACHE_BYTES) / 1e6
-    fixed_mb = processes * (_BASE_MB + kept_mb) + workers * worker_mb + map_mb + held_mb
+    fixed_mb = processes * (_BASE_MB + kept_mb) + workers * (worker_mb + unpacked_mb) + map_mb + held_mb
     fixed_mb += _PROBABILITIES_MB if dense and classes else 0
     pixel_bytes = _bytes_per_pixel(info, plan, patches, classes)
     most_px = (memory_mb - fixed_mb) * 1e6 / workers / pixel_bytes
@@ -134,15 +136,20 @@ def _at_most(most_px: float, height: int, width: int, least: int) -> tuple[int, 
 
 def _bytes_per_pixel(info: SceneInfo, plan: ScenePlan, patches: AnyGrid, classes: int) -> float:
     """Memory that a worker takes for each pixel of its block."""
-    bands, value = len(plan.bidx), _ITEM_BYTES.get(info.dtype, 8)
-    stretch = 0 if plan.scaling is None or (value <= 2 and not info.dtype.startswith("float")) else 8 + 8 + 4 + 4
-    read = bands * (value + 1 + stretch) + 4  # validity, twice, and GDAL's buffers
-    pixel = 3 * bands + 6 if worth_keeping(info.storage_px, plan.grid.width) else read
+    kept = worth_keeping(info.storage_px, plan.grid.width)
+    pixel = 3 * len(plan.bidx) + 6 if kept else _read_bytes(info, plan)
     if isinstance(patches, DenseGrid):
         answer = 3 + classes  # class, confidence and validity of a cell, and its probabilities
         return pixel + _ANSWERS_AHEAD * answer / patches.cell_px**2
     patch = 4 * 16 + 2 * patches.patch_px  # probabilities, and intermediate shares of valid pixels
     return pixel + patch / patches.stride_px**2
+
+
+def _read_bytes(info: SceneInfo, plan: ScenePlan) -> int:
+    """Memory to read a pixel of the scene and to make bytes of it."""
+    bands, value = len(plan.bidx), _ITEM_BYTES.get(info.dtype, 8)
+    stretch = 0 if plan.scaling is None or (value <= 2 and not info.dtype.startswith("float")) else 8 + 8 + 4 + 4
+    return bands * (value + 1 + stretch) + 4  # validity, twice, and GDAL's buffers
 
 
 _ITEM_BYTES = {"uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "float16": 2, "uint32": 4, "int32": 4, "float32": 4}

@@ -9,12 +9,25 @@ from numpy.typing import NDArray
 
 from geokd.errors import SceneError, one_message
 from geokd.model.contract import InputContract
-from geokd.scenes.sensors import BAND_NAMES, PLANETSCOPE, SENTINEL_2
+from geokd.scenes.sensors import BAND_NAMES, LANDSAT_OLI, LANDSAT_TM, PLANETSCOPE, SENTINEL_2
 
 _NAMELESS = {"gray", "undefined"}  # colours without information about a band
 _CENTRES_NM = {"blue": 490.0, "green": 560.0, "red": 665.0, "nir": 842.0}  # of Sentinel-2's
+_LEAST_NM = 100.0
+_MOST_LISTED = 20
 _NEAR_NM = 30.0  # as far from these lie the same bands of other sensors
-_AMBIGUOUS = ("b01", "b02", "b03", "b04")  # of four bands: Sentinel-2's first ones, or PlanetScope's
+_NUMBER = re.compile(r"b\d\d|b8a")
+_TWELVE = {f"b{number:02}" for number in range(1, 13)}  # without B8A: of VENuS, for example
+_NUMBERED = {
+    SENTINEL_2: _TWELVE | {"b8a"},
+    LANDSAT_OLI: frozenset(BAND_NAMES[LANDSAT_OLI]),
+    LANDSAT_TM: frozenset(BAND_NAMES[LANDSAT_TM]) | {"b06"},  # thermal
+    PLANETSCOPE: frozenset(BAND_NAMES[PLANETSCOPE]),
+}
+"""Numbers of all bands of a sensor."""
+
+_WAVELENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(nm|nanomet|um|µm|micromet)", re.IGNORECASE)
+_PREFIX = re.compile(r"^(?:sr|toa|boa|nbart?)_(?=\w)")
 
 HAZE = (150.0, 190.0)
 """Bytes of bright haze at the red and the blue end, for a model's input: slightly blue."""
@@ -36,7 +49,7 @@ def choose_bands(
     sensor: str | None = None,
     centres_nm: tuple[float | None, ...] = (),
 ) -> BandChoice:
-    """Choose bands: the user's, else by description, wavelength or colour, else the first of three or four.
+    """Choose bands: the user's, else by description, wavelength or colour, else all of three.
 
     Parameters
     ----------
@@ -73,22 +86,26 @@ def choose_bands(
         return BandChoice(bidx, f"bands {_list(bidx)} are used as {names} (--bidx)")
     named = tuple(find_band(descriptions, name, sensor) for name in wanted)
     if all(named) and len(set(named)) == len(named):
-        _refuse_names_of_two_sensors(descriptions, names, sensor)
+        doubt = doubt_of(descriptions, wanted, sensor)
+        if doubt:
+            raise SceneError(doubt)
         whose = f" as those of {sensor}" if sensor not in (None, SENTINEL_2) else ""
         return BandChoice(named, f"bands {_list(named)} are used as {names}, by their descriptions{whose}")
-    nearest = tuple(_nearest(centres_nm, name) for name in wanted)
-    if all(nearest) and len(set(nearest)) == len(nearest):
-        centres = ", ".join(f"{centres_nm[band - 1]:.0f}" for band in nearest)
-        return BandChoice(
-            nearest, f"bands {_list(nearest)} ({centres} nm) are used as {names}, by their central wavelengths"
-        )
+    if any(centres_nm):
+        return _by_wavelengths(centres_nm, wanted)
     coloured = tuple(find_band(colours, name) for name in wanted)
     if all(coloured) and len(set(coloured)) == len(coloured):
         return BandChoice(coloured, f"bands {_list(coloured)} are used as {names}, by their colour interpretation")
     images = [b for b, colour in enumerate(colours, 1) if colour != "alpha"]
     first = tuple(images[: len(wanted)])
     nameless = not any(descriptions) and all(colours[b - 1] in _NAMELESS for b in images)
-    if len(first) == len(wanted) == 3 and len(images) <= 4 and nameless:
+    if len(wanted) == 3 and len(images) == 4 and nameless:
+        raise SceneError(
+            "its four bands have no names: they may be red, green, blue and near infrared, or blue, green, red and"
+            f" near infrared; for {names} give --bidx 1,2,3 or --bidx 3,2,1, in this order (1,2,3,4 or 3,2,1,4 for a"
+            " model that needs the near infrared, too)"
+        )
+    if len(first) == len(wanted) == len(images) == 3 and nameless:
         return BandChoice(
             first, f"bands {_list(first)} are used as {names}, by their order, because the file does not name them"
         )
@@ -108,20 +125,50 @@ def choose_bands(
     )
 
 
-def _refuse_names_of_two_sensors(descriptions: tuple[str, ...], names: str, sensor: str | None) -> None:
-    """Refuse four bands whose names are ambiguous between sensors.
+def _by_wavelengths(centres_nm: tuple[float | None, ...], wanted: tuple[str, ...]) -> BandChoice:
+    """Choose the bands nearest to those wanted.
 
     Raises
     ------
     SceneError
+        If one is not near: colours of such a file may be those of a false-colour composite.
     """
-    if sensor is None and tuple(_plain(label) for label in descriptions) == _AMBIGUOUS:
-        other = ", ".join(BAND_NAMES[PLANETSCOPE][name] for name in _AMBIGUOUS)
-        raise SceneError(
-            f"its four bands are named {', '.join(descriptions)}, and the sensor is unknown: for PlanetScope"
-            f" they are {other}, for Sentinel-2 coastal aerosol, blue, green, red. The model needs {names}: give --bidx"
-            " 3,2,1 for the first, --bidx 4,3,2 for the second (with the near infrared last, if needed)"
+    names = ", ".join(wanted)
+    nearest = tuple(_nearest(centres_nm, name) for name in wanted)
+    if all(nearest) and len(set(nearest)) == len(nearest):
+        centres = ", ".join(f"{centres_nm[band - 1]:.0f}" for band in nearest)
+        return BandChoice(
+            nearest, f"bands {_list(nearest)} ({centres} nm) are used as {names}, by their central wavelengths"
         )
+    each = ", ".join("none" if centre is None else f"{centre:.0f}" for centre in centres_nm[:_MOST_LISTED])
+    raise SceneError(
+        f"the central wavelengths of its bands ({each}{', ...' if len(centres_nm) > _MOST_LISTED else ''} nm) are not"
+        f" within {_NEAR_NM:.0f} nm of those of {names}; name the bands in this order, such as --bidx 3,2,1"
+    )
+
+
+def doubt_of(descriptions: tuple[str, ...], wanted: tuple[str, ...], sensor: str | None) -> str:
+    """Describe why numbers of bands, such as B4, may be those of several sensors; empty if there is no doubt.
+
+    There is none if the sensor is known, if the numbers are only of Sentinel-2 (B8A, or B11 and B12), or if all sensors
+    that have these bands have the wanted ones under the same numbers.
+    """
+    labels = [_plain(label) for label in descriptions]
+    numbers = {label for label in labels if _NUMBER.fullmatch(label)}
+    if sensor is not None or not numbers or "b8a" in numbers or (numbers >= {"b11", "b12"} and not numbers >= _TWELVE):
+        return ""
+    readings: dict[tuple[int, ...], list[str]] = {}
+    for other, names in _NUMBERED.items():
+        found = tuple(find_band(descriptions, name, other) for name in wanted)
+        if numbers <= names and all(found):
+            readings.setdefault(found, []).append(other)
+    if len(readings) < 2:
+        return ""
+    each = "; ".join(f"--bidx {','.join(map(str, bidx))} for {' or '.join(of)}" for bidx, of in readings.items())
+    return (
+        f"its bands are named {', '.join(descriptions)}, and the sensor is unknown, neither from a tag (SATELLITE) nor"
+        f" from the name: give {each} ({', '.join(wanted)} in this order)"
+    )
 
 
 def find_band(labels: tuple[str, ...], wanted: str, sensor: str | None = None) -> int:
@@ -137,6 +184,8 @@ def find_band(labels: tuple[str, ...], wanted: str, sensor: str | None = None) -
         Sensor of the labels. Default: Sentinel-2.
     """
     name = common_name(wanted, SENTINEL_2)
+    if name == "nir" and any(_plain(label) == "broadnir" for label in labels):  # beside a "nir" that is B8A
+        name = "broadnir"
     for band, label in enumerate(labels, 1):
         if name in (common_name(label, sensor or SENTINEL_2), label.lower()):
             return band
@@ -160,7 +209,25 @@ def common_name(label: str, sensor: str) -> str:
 def _plain(label: str) -> str:
     """Return the first word of a label in lower case, `b4` as `b04`."""
     words = re.split(r"[\s,()]+", label.lower().strip(), maxsplit=1)
-    return re.sub(r"^b(\d)$", r"b0\1", words[0])
+    return re.sub(r"^b(\d)$", r"b0\1", _PREFIX.sub("", words[0]))
+
+
+def wavelength_nm(text: str, unit: str = "") -> float | None:
+    """Read a wavelength such as `664.9 nm` or `0.665 um`, or a number with a unit apart; None if it is not one.
+
+    A number below 100 without a unit is in micrometres.
+    """
+    match = _WAVELENGTH.search(f"{text} {unit}")
+    if not match and unit.lower() not in ("", "unknown"):
+        return None
+    number, unit = (match[1], match[2].lower()) if match else (text, "")
+    try:
+        value = float(number)
+    except ValueError:
+        return None
+    micrometres = unit.startswith(("u", "µ", "mi")) if unit else value < _LEAST_NM
+    value *= 1000 if micrometres else 1
+    return value if math.isfinite(value) and value > 0 else None
 
 
 def wavelengths_nm(bands: tuple[str, ...]) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shapely.geometry import shape
 
 _LEAST_SHARE = 0.005  # of all pixels
-_USUAL_FILL = (0.0, -9999.0)  # beyond the ends of an integer type
+_USUAL_FILL = (0.0, -999.0, -9999.0, -10_000.0)  # beyond the ends of an integer type
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def collar_of_windows(windows: list[tuple[NDArray[np.generic], NDArray[np.bool_]
 
 
 def _fill_values(dtype: np.dtype[Any]) -> tuple[float, ...]:
-    """Return common fill values: 0, the ends of a type (of floats the lowest), and -9999 if the type allows it."""
+    """Return common fill values: 0, the ends of a type (of floats the lowest), and -9999 and its like."""
     if dtype.kind not in "iu":
         return (*_USUAL_FILL, float(np.finfo(dtype).min))
     ends = np.iinfo(dtype)

@@ -45,6 +45,8 @@ def file_refused(path: str, name: str, reason: str) -> str:
         data = [beside.name for end in _DATA if (beside := file.with_suffix(end)).is_file()]
         what = named(data, 3) if data else "which is not there"
         return f"{name} is the header of a raster, not the raster itself; give the file of its pixels ({what})"
+    if suffix == ".dim" and file.with_suffix(".data").is_dir():
+        return f"{name} is a product of SNAP, whose bands are in a folder: give {file.with_suffix('.data')}"
     if suffix in _UNFINISHED:
         return f"{name} is a download that was not finished ({suffix}); wait until it is, or download the file again"
     if suffix in _VECTORS:
@@ -67,8 +69,18 @@ def _of_folder(path: str) -> str:
     if not Path(path).is_dir():
         return "name a raster in it, or unpack an archive that lies in it"
     names = sorted(entry.name for entry in islice(Path(path).iterdir(), _MOST_NAMES) if entry.is_file())
-    for what, endings in (("an archive", _ARCHIVES), ("a raster", _RASTERS)):
-        found = [entry for entry in names if entry.lower().endswith(endings)]
-        if found:
-            return f"name {what} in it ({named(found, 3)})"
+    whole = [name for name in names if name.upper().startswith("DIM_") and name.upper().endswith(".XML")]
+    if whole:
+        return f"name the metadata of the scene in it ({named(whole, 3)})"
+    archives, rasters = (
+        [name for name in names if name.lower().endswith(endings)] for endings in (_ARCHIVES, _RASTERS)
+    )
+    if archives:
+        return f"name an archive in it ({named(archives, 3)})"
+    if len(rasters) > 1:
+        return (
+            f"name a raster in it ({named(rasters, 3)}), or one for each band with --bands red=...,green=...,blue=..."
+        )
+    if rasters:
+        return f"name the raster in it ({rasters[0]})"
     return "name a folder, an archive or a raster with a scene"

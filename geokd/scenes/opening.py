@@ -31,7 +31,9 @@ TOO_MANY_FILES = os.strerror(errno.EMFILE)
 MORE_FILES = "allow more files with ulimit -n"
 """The remedy for that."""
 
-_KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)  # virtual file, URL, subdataset
+KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)
+"""Names that are no files: virtual files, URLs, subdatasets."""
+
 _SOURCE = re.compile(r"<Source(?:Filename|Dataset)[^>]*>([^<]+)<")
 _MOST_VRT_BYTES, _MOST_DEPTH = 2**26, 4
 _PLAIN = (
@@ -95,7 +97,7 @@ def _check_path(path: str) -> None:
         mode = Path(path).stat().st_mode if path else 0
     except OSError:
         mode = 0
-    if not mode and not _KNOWN_TO_GDAL_ALONE.match(path):
+    if not mode and not KNOWN_TO_GDAL_ALONE.match(path):
         raise CallError(f"no such file: {path or repr(path)}")
     if "/vsistdin" in path:
         raise CallError(f"{path} is standard input, which can be read only once; write it to a file first")

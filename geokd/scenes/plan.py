@@ -97,12 +97,14 @@ def plan_any_grid(info: SceneInfo, contract: InputContract, options: SceneOption
 
 def _plan(info: SceneInfo, contract: InputContract, options: SceneOptions, problems: list[str]) -> ScenePlan:
     choice = values = None
+    if options.bidx is not None and info.left_out:
+        problems.append(f"--bidx counts all bands of the product, but {'; '.join(info.left_out)}; leave --bidx out")
     try:
         choice = choose_bands(
             info.descriptions, info.colours, contract.bands, options.bidx, info.sensor, info.centres_nm
         )
     except SceneError as error:
-        problems.append(info.unreadable_of(contract.bands) or str(error))
+        problems.append(info.unreadable_of(contract.bands) or info.doubt_of(contract.bands) or str(error))
     try:
         values = choose_values(info, contract, options, choice.bidx if choice else (1,))
     except SceneError as error:
@@ -135,7 +137,14 @@ def plan_chips(info: SceneInfo, bidx: tuple[int, ...], nodata: float | None = No
         Bands without alpha.
     nodata : float, optional
         The user's value. Default: the file's.
+
+    Raises
+    ------
+    SceneError
+        If a band of a product cannot be read, because chips have all bands.
     """
+    if info.left_out:
+        raise SceneError(f"chips have all bands of a scene, but {'; '.join(info.left_out)}")
     offsets = [info.offsets[band - 1] for band in bidx]
     known = info.known_values.offset if info.known_values is not None else 0.0
     ones, zeros = (1.0,) * len(bidx), (0.0,) * len(bidx)

@@ -20,6 +20,7 @@ from rasterio.windows import Window
 
 from geokd.errors import SceneError, one_message
 from geokd.model.contract import InputContract
+from geokd.scenes.bands import find_band
 from geokd.scenes.collars import collar_of_windows, collars_of
 from geokd.scenes.masks import plan_mask
 from geokd.scenes.opening import MORE_FILES, TOO_MANY_FILES, GdalErrors, gdal_reason, open_scene
@@ -105,7 +106,8 @@ def plan_scene(
     if options.mask is not None:
         plan = plan.with_mask(plan_mask(info, options.mask))
     known = values_are_known(info, options, plan.bidx)
-    warnings = unusual(plan, _look(plan), info.sensor, known=known)
+    visible = tuple(n for n, name in enumerate(contract.bands) if not find_band((name,), "nir"))
+    warnings = unusual(plan, _look(plan), info.sensor, visible or (0,), known=known)
     return replace(plan, warnings=(*plan.warnings, *warnings))
 
 

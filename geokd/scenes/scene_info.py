@@ -1,5 +1,7 @@
 """Metadata of a raster file."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Literal
@@ -10,15 +12,13 @@ from rasterio.io import DatasetReader
 
 from geokd.errors import SceneError
 from geokd.scenes.acquisition import Acquisition, known_acquisition
-from geokd.scenes.bands import find_band
+from geokd.scenes.bands import doubt_of, find_band, wavelength_nm
 from geokd.scenes.grid import SceneGrid
 from geokd.scenes.products.product import Product
 from geokd.scenes.sensors import KnownValues, known_sensor, known_values
 from geokd.scenes.storage import member_files
 from geokd.scenes.validity import has_mask
 from geokd.text import file_name, without_secrets
-
-_LEAST_NM = 100.0  # a smaller wavelength without a unit is in micrometres
 
 Placing = Literal["transform", "control points", "rational polynomials"]
 
@@ -129,9 +129,14 @@ class SceneInfo:
             notes=(
                 f"{product.kind}{tile}: {len(product.bands)} bands",
                 *product.notes,
-                *(f"band {name} is left out: {reason}" for name, reason in product.unreadable.items()),
+                *(f"{reason}: the band is left out" for reason in _unreadable(product)),
             ),
         )
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Bands of a product whose files cannot be opened, one sentence each."""
+        return () if self.product is None else _unreadable(self.product)
 
     def unreadable_of(self, bands: tuple[str, ...]) -> str:
         """Describe which of a model's bands the scene has, but in files that cannot be opened; empty if none."""
@@ -139,6 +144,14 @@ class SceneInfo:
         names = tuple(unreadable)
         found = dict.fromkeys(names[band - 1] for name in bands if (band := find_band(names, name, self.sensor)))
         return "; ".join(f"band {name} cannot be read: {unreadable[name]}" for name in found)
+
+    def doubt_of(self, bands: tuple[str, ...]) -> str:
+        """Describe why the numbers of a model's bands may be those of another sensor; empty if they are not."""
+        return doubt_of(self.descriptions, bands, self.sensor)
+
+
+def _unreadable(product: Product) -> tuple[str, ...]:
+    return tuple(f"band {name} cannot be read: {reason}" for name, reason in product.unreadable.items())
 
 
 def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
@@ -151,7 +164,12 @@ def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
     """
     if dataset.count == 0:
         subdatasets = ", ".join(dataset.subdatasets[:3])
-        hint = f"; it has subdatasets, name one of them: {subdatasets}" if subdatasets else ""
+        hint = (
+            f"; it has subdatasets ({subdatasets}): name one of them, or one for each band with --bands"
+            f" red=...,green=...,blue=..."
+            if subdatasets
+            else ""
+        )
         raise SceneError(f"{path} has no bands{hint}")
     try:
         grid = SceneGrid(dataset.transform, dataset.height, dataset.width, dataset.crs)
@@ -163,7 +181,7 @@ def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
         path=path,
         grid=grid,
         dtype=dataset.dtypes[0],
-        descriptions=tuple(d or "" for d in dataset.descriptions),
+        descriptions=tuple(d or _moment(dataset.tags(number)) for number, d in enumerate(dataset.descriptions, 1)),
         colours=tuple(ColorInterp(c).name for c in dataset.colorinterp),
         nodata=tuple(dataset.nodatavals),
         masked=has_mask(dataset),
@@ -177,7 +195,7 @@ def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
         virtual="" if path == address else address,
         files=tuple(dict.fromkeys(map(without_secrets, member_files(dataset)))),
         dtypes=tuple(dataset.dtypes),
-        centres_nm=tuple(_centre_nm(dataset, band) for band in dataset.indexes),
+        centres_nm=_centres_nm(dataset),
     )
 
 
@@ -186,18 +204,32 @@ def _all_tags(dataset: DatasetReader) -> dict[str, str]:
     return tags
 
 
-def _centre_nm(dataset: DatasetReader, band: int) -> float | None:
-    """Read the central wavelength of a band, as GDAL or an ENVI header states it; None if there is none."""
-    tags = {key.lower(): text for key, text in dataset.tags(band).items()}
-    central = dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
-    text = central or tags.get("central_wavelength_um") or tags.get("wavelength", "")
-    unit = "um" if text == central or "central_wavelength_um" in tags else tags.get("wavelength_units", "").lower()
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    micrometres = unit.startswith(("um", "µm", "micro")) or (not unit and value < _LEAST_NM)
-    return value * 1000 if micrometres else value
+def _moment(tags: Mapping[str, str]) -> str:
+    """Name a band that has no description by its place along a dimension of a netCDF file, such as its time."""
+    return ", ".join(f"{key.removeprefix('NETCDF_DIM_')} {text}" for key, text in tags.items() if "NETCDF_DIM_" in key)
+
+
+def _centres_nm(dataset: DatasetReader) -> tuple[float | None, ...]:
+    """Read the central wavelength of each band, as GDAL, an ENVI header or its description states it.
+
+    Bands that an ENVI header marks as bad have none.
+    """
+    bad = re.findall(r"[\d.]+", dataset.tags(ns="ENVI").get("bbl", ""))
+    centres: list[float | None] = []
+    for band, description in zip(dataset.indexes, dataset.descriptions, strict=True):
+        tags = {key.lower(): text for key, text in dataset.tags(band).items()}
+        micrometres = dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") or tags.get("central_wavelength_um")
+        if band <= len(bad) and float(bad[band - 1] or 1) == 0:
+            centres.append(None)
+        elif tags.get("wavelength"):
+            centres.append(wavelength_nm(tags["wavelength"], tags.get("wavelength_units", "")))
+        elif micrometres:
+            centres.append(wavelength_nm(micrometres, "um"))
+        else:
+            centres.append(
+                wavelength_nm(description) if re.search(r"\d\s*(?:nm|nano|um|µm|micro)", description or "") else None
+            )
+    return tuple(centres)
 
 
 def _placing(dataset: DatasetReader) -> Placing:

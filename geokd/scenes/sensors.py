@@ -10,6 +10,7 @@ SENTINEL_2 = "Sentinel-2"
 LANDSAT_OLI = "Landsat 8-9"
 LANDSAT_TM = "Landsat 4-7"
 PLANETSCOPE = "PlanetScope"
+VENUS = "VENuS"
 
 _SENTINEL_2_BANDS = {
     "b01": "coastal", "b02": "blue", "b03": "green", "b04": "red", "b05": "rededge071", "b06": "rededge075",
@@ -22,16 +23,18 @@ _OLI_BANDS = {
 }  # fmt: skip
 _TM_BANDS = {"b01": "blue", "b02": "green", "b03": "red", "b04": "nir", "b05": "swir16", "b07": "swir22", "b08": "pan"}
 _PLANETSCOPE_BANDS = {"b01": "blue", "b02": "green", "b03": "red", "b04": "nir"}
+_VENUS_BANDS = {"b03": "blue", "b04": "green", "b07": "red", "b11": "nir"}
 
 BAND_NAMES: Mapping[str, Mapping[str, str]] = {
     SENTINEL_2: _SENTINEL_2_BANDS,
     LANDSAT_OLI: _OLI_BANDS,
     LANDSAT_TM: _TM_BANDS,
     PLANETSCOPE: _PLANETSCOPE_BANDS,
+    VENUS: _VENUS_BANDS,
 }
 """Common name, as in STAC, of each band of a sensor. `b8` and `b08` are the same."""
 
-UNUSED_BANDS = frozenset({"pan", "lwir", "lwir11", "lwir12"})
+UNUSED_BANDS = frozenset({"pan", "lwir11", "lwir12"})
 """Bands of products with another pixel size than the others, or that are not reflectance."""
 
 _BY_NAME = (
@@ -39,9 +42,12 @@ _BY_NAME = (
     (re.compile(r"(?:^|_)T\d{2}[A-Z]{3}_\d{8}T\d{6}(?:_|$|\.)"), SENTINEL_2),
     (re.compile(r"^HLS\.S30\."), SENTINEL_2),
     (re.compile(r"^HLS\.L30\."), LANDSAT_OLI),
-    (re.compile(r"^L[CO]0[89]_L\d"), LANDSAT_OLI),
-    (re.compile(r"^L[ET]0[4-7]_L\d"), LANDSAT_TM),
+    (re.compile(r"(?:^|_)L[CO]0[89]_|^L[CO]8\d{13}"), LANDSAT_OLI),
+    (re.compile(r"(?:^|_)L[ET]0[4-7]_|^L[ET][4-7]\d{13}"), LANDSAT_TM),
+    (re.compile(r"LANDSAT[_-]?[89]", re.IGNORECASE), LANDSAT_OLI),
+    (re.compile(r"LANDSAT[_-]?[4-7]", re.IGNORECASE), LANDSAT_TM),
     (re.compile(r"_3B_(?:ortho_)?analytic", re.IGNORECASE), PLANETSCOPE),
+    (re.compile(r"^VENUS-XS_"), VENUS),
 )
 _PLATFORM_TAGS = (
     *("SPACECRAFT_NAME", "SPACECRAFT_ID", "DATATAKE_1_SPACECRAFT_NAME"),
@@ -74,7 +80,10 @@ class KnownValues:
 
 
 _VALUES_BY_NAME = (
-    (re.compile(r"^L[COTE]0\d_L2S[PR]_"), KnownValues(0.275, -2000.0, "its name, Landsat Collection 2 level 2")),
+    (
+        re.compile(r"^L[COTE]0\d_(?:L2S[PR]_|(?:CU|AK|HI)_.*_02_SR)"),
+        KnownValues(0.275, -2000.0, "its name, Landsat Collection 2 level 2"),
+    ),
     (
         re.compile(r"^L[COTE]0\d_L1[A-Z]{2}_"),
         KnownValues(
@@ -128,11 +137,11 @@ def baseline_offset(baseline: str) -> float:
 
 def known_values(path: str, tags: Mapping[str, str], dtype: str) -> KnownValues | None:
     """Find the meaning of DN from tags or the names in a path; None if unknown."""
-    if dtype == "uint8":
-        return _true_colour(path)
     factor = _factor(tags)
     if factor:
         return KnownValues(1e4 / factor, 0.0, f"its header, reflectance scale factor {factor:g}")
+    if dtype == "uint8":
+        return _true_colour(path)
     if dtype.startswith(("float", "complex")):
         return None
     baseline, where = _baseline(path, tags)
@@ -148,7 +157,7 @@ def _factor(tags: Mapping[str, str]) -> float | None:
     """Return the number that reflectance was multiplied by, as an ENVI header states it; None if it does not."""
     text = {name.upper(): value for name, value in tags.items()}.get("REFLECTANCE_SCALE_FACTOR", "")
     with suppress(ValueError):
-        return factor if math.isfinite(factor := float(text)) and factor > 0 else None
+        return factor if math.isfinite(factor := float(text)) and factor >= 1 else None
     return None
 
 

@@ -66,6 +66,8 @@ def stack_product(product: Product) -> tuple[Product, str]:
     SceneError
         If no band can be opened, or the files are not on one grid.
     """
+    if not product.bands:
+        raise SceneError(f"{product.name} has no band that can be used; panchromatic and thermal bands cannot")
     sources: dict[str, list[_Source]] = {}
     problems: dict[str, SceneError] = {}
     for band in product.bands:
@@ -199,7 +201,7 @@ def _dataset_xml(place: _Place, parts: Sequence[str]) -> str:
 
 
 def _band_xml(number: int, band: ProductBand, sources: Sequence[_Source], place: _Place) -> str:
-    nodata = sources[0].nodata if band.nodata is None else band.nodata
+    nodata = next((value for value in (band.nodata, sources[0].nodata, band.fill) if value is not None), None)
     least, most = _BLOCK_PX
     fits = all(least <= side <= most for side in sources[0].block_px)
     block = 'blockXSize="{1}" blockYSize="{0}" '.format(*sources[0].block_px) if fits else ""

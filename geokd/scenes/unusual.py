@@ -13,10 +13,13 @@ from geokd.scenes.scaling import to_reflectance, to_uint8
 from geokd.scenes.sensors import LANDSAT_OLI, LANDSAT_TM, SENTINEL_2
 
 _BASELINE_OFFSET_DN = 1000
+_SNOW_DN = 5000  # more than half of a Sentinel-2 scene is hardly as bright
 _LANDSAT_DN = 5000  # reflectance 0 in Landsat Collection 2 is a DN of 5,000 (level 1) or 7,273 (level 2)
 _DARKEST = 1.0  # percent of the values that may be lower: a few dark or broken pixels are ignored
 _MOST_BELOW_ZERO = 0.2  # share of values with a reflectance below 0
 _LEAST_ZEROS = 0.01
+_BRIGHT, _LEAST_BRIGHT = 99.0, 1000.0  # percent of the values, and what they reach where there is land: 0.1
+_FULL_SCALES = {65_535: 0.1526, 32_768: 0.3052}  # DN that stand for a reflectance of 1, and their --value-scale
 _IMAGE_VALUES = 0.2  # share of an alpha band that is neither 0 nor its highest value, above which it is not a mask
 
 
@@ -41,7 +44,7 @@ class Look:
     alpha: NDArray[Any] | None = None
 
 
-def unusual(plan: ScenePlan, look: Look, sensor: str | None, *, known: bool) -> Iterator[str]:
+def unusual(plan: ScenePlan, look: Look, sensor: str | None, visible: tuple[int, ...], *, known: bool) -> Iterator[str]:
     """Yield what is unusual.
 
     Parameters
@@ -50,6 +53,8 @@ def unusual(plan: ScenePlan, look: Look, sensor: str | None, *, known: bool) -> 
     look : Look
     sensor : str or None
         See :mod:`geokd.scenes.sensors`.
+    visible : tuple of int
+        Which of the bands, from 0, are not near infrared, in which water is dark.
     known : bool
         Whether the meaning of DN is known.
     """
@@ -61,8 +66,8 @@ def unusual(plan: ScenePlan, look: Look, sensor: str | None, *, known: bool) -> 
     if not plan.declares_nodata:
         values = values[:, (values != 0).any(axis=0)]
     if plan.scaling is not None and values.size:
-        yield from _offsets(plan, values, sensor, known=known)
-    yield from _ends_of_stretch(plan, values)
+        yield from _offsets(plan, values, values[list(visible)], sensor, known=known)
+    yield from _ends_of_stretch(plan, values, known=known)
 
 
 def unusual_fill(plan: ScenePlan, look: Look) -> Iterator[str]:
@@ -95,9 +100,11 @@ def _undeclared(look: Look) -> Iterator[str]:
     yield from (str(collar) for collar in look.collars if collar.value != 0 or zero < _LEAST_ZEROS)
 
 
-def _offsets(plan: ScenePlan, values: NDArray[Any], sensor: str | None, *, known: bool) -> Iterator[str]:
+def _offsets(
+    plan: ScenePlan, values: NDArray[Any], visible: NDArray[Any], sensor: str | None, *, known: bool
+) -> Iterator[str]:
     """Warn of an offset that seems to be forgotten, or subtracted twice."""
-    darkest = float(np.percentile(values, _DARKEST))
+    darkest = float(np.percentile(visible, _DARKEST))
     if min(plan.value_offsets) < 0:
         below = float((to_reflectance(values, plan.value_scales, plan.value_offsets) < 0).mean())
         if below > _MOST_BELOW_ZERO:
@@ -112,20 +119,33 @@ def _offsets(plan: ScenePlan, values: NDArray[Any], sensor: str | None, *, known
             f"{100 - _DARKEST:.0f} % of the values are above {darkest:,.0f} DN, as in Landsat Collection 2 level 2;"
             " if this is one, give --value-scale 0.275 --value-offset -2000, or the folder of the product"
         )
-    elif darkest >= _BASELINE_OFFSET_DN and sensor in (None, SENTINEL_2):
+    elif darkest >= _BASELINE_OFFSET_DN and sensor in (None, SENTINEL_2) and np.median(values) < _SNOW_DN:
         yield (
             f"hardly any pixel is below {_BASELINE_OFFSET_DN} DN: Sentinel-2 products of processing baseline 04.00 and"
             f" later are offset by +{_BASELINE_OFFSET_DN}; if this is one, give --value-offset -{_BASELINE_OFFSET_DN}"
         )
 
 
-def _ends_of_stretch(plan: ScenePlan, values: NDArray[Any]) -> Iterator[str]:
-    """Warn of values that the stretch to bytes clips."""
+def _ends_of_stretch(plan: ScenePlan, values: NDArray[Any], *, known: bool) -> Iterator[str]:
+    """Warn of values that the stretch to bytes clips, or that are darker than any land."""
     made_by = "how they were stretched to 8 bits" if plan.scaling is None else "--value-scale and --value-offset"
     stretched = to_uint8(values, plan.value_scales, plan.value_offsets, plan.scaling)
+    counts = plan.scaling is not None and not known
     if values.size and (values == values[:, :1]).all():
         yield "all valid pixels have the same value: the scene has no content"
     elif stretched.size and (stretched == 255).mean() > 0.5:
-        yield f"more than half of the values are at the upper end of the stretch; check {made_by}"
+        full = "; ".join(
+            f"--value-scale {scale} if {dn:,} stands for a reflectance of 1" for dn, scale in _FULL_SCALES.items()
+        )
+        scales = f" ({full})" if counts and values.dtype == np.uint16 else ""
+        yield f"more than half of the values are at the upper end of the stretch; check {made_by}{scales}"
     elif stretched.size and np.median(stretched) < 5:
         yield f"most values are at the lower end of the stretch, the scene is nearly black; check {made_by}"
+    elif counts and values.size:
+        bright = float(np.percentile(to_reflectance(values, plan.value_scales, plan.value_offsets), _BRIGHT))
+        if bright < _LEAST_BRIGHT:
+            yield (
+                f"{_BRIGHT:.0f} % of the values are below a reflectance of {bright / 1e4:.2g}, as over water alone; if"
+                " there is land, they are not reflectance x 10,000 but counts or radiance of a sensor: give"
+                " --value-scale and --value-offset"
+            )

@@ -9,6 +9,7 @@ from geokd.errors import SceneError
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.scene_info import SceneInfo
+from geokd.scenes.sensors import LANDSAT_OLI, LANDSAT_TM
 
 _ScaleOffset = tuple[float, float]
 _UNTAGGED = (1.0, 0.0)
@@ -88,6 +89,11 @@ def _bytes_as_they_are(
         If the user gives a scale or offset, but the model does not use reflectance.
     """
     said, scaling = _said(options), contract.value_scaling
+    if scaling is not None and info.product is not None and info.sensor in (LANDSAT_OLI, LANDSAT_TM):
+        raise SceneError(
+            "its 8-bit values are DN of a Landsat level 1 product, not a picture; name the folder of the product with"
+            " its _MTL.txt, or give --value-scale and --value-offset"
+        )
     if said:
         raise SceneError(
             f"the model uses 8-bit values as they are, so {' and '.join(said)} cannot apply; leave that out,"

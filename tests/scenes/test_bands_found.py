@@ -17,9 +17,10 @@ from rasterio.windows import Window
 
 from geokd.errors import SceneError
 from geokd.mapping.choosing import choose_model
+from geokd.mapping.info import info
 from geokd.model.contract import InputContract, ValueScaling
 from geokd.scenes.options import SceneOptions
-from geokd.scenes.plan import ScenePlan
+from geokd.scenes.plan import ScenePlan, plan_chips
 from geokd.scenes.products.stac import read_stac
 from geokd.scenes.reader import describe_scene, plan_scene, read_values
 from tests.products import CRS, land, landsat_dn, transform_of, write_band, write_item, write_landsat, write_safe
@@ -78,7 +79,13 @@ def test_a_broken_band_that_is_not_needed_is_left_out_and_named(tmp_path: Path, 
     plan = planned(product)
     np.testing.assert_array_equal(values_of(plan), wanted)
     (note,) = [note for note in plan.notes if "is left out" in note]
-    assert ("nir" if kind in ("landsat", "item") else "B08") in note
+    name = "nir" if kind in ("landsat", "item") else "B08"
+    assert note.startswith(f"band {name} cannot be read: ")
+    assert info(product).to_json()["left_out"] == [note.removesuffix(": the band is left out")]
+    with pytest.raises(SceneError, match=f"--bidx counts all bands of the product, but band {name} cannot be read"):
+        plan_scene(describe_scene(product), CONTRACT, SceneOptions(bidx=(3, 2, 1)))
+    with pytest.raises(SceneError, match=f"chips have all bands of a scene, but band {name} cannot be read"):
+        plan_chips(describe_scene(product), (1, 2, 3))
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -92,10 +99,17 @@ def test_a_broken_band_that_is_needed_is_named_with_its_file(tmp_path: Path, kin
 def test_another_model_is_not_chosen_because_a_band_is_broken(tmp_path: Path) -> None:
     product = MAKERS["safe"][0](tmp_path)
     broken(product, "safe", "08")
-    info = describe_scene(product)
+    scene = describe_scene(product)
     with pytest.raises(SceneError, match=r"band B08 cannot be read: .* download it again; or name a model .* -m"):
-        choose_model(info, "auto", SceneOptions())
-    assert choose_model(info, "sentinel2-landuse-rgb", SceneOptions()).model == "sentinel2-landuse-rgb"
+        choose_model(scene, "auto", SceneOptions())
+    assert choose_model(scene, "sentinel2-landuse-rgb", SceneOptions()).model == "sentinel2-landuse-rgb"
+
+
+def test_a_product_without_a_band_that_can_be_used_is_refused(tmp_path: Path) -> None:
+    for band in ("B10", "B11"):
+        write_band(tmp_path / f"LC08_L1TP_014034_20220726_20220802_02_T1_{band}.TIF", land()["B04"], 10)
+    with pytest.raises(SceneError, match="has no band that can be used; panchromatic and thermal bands cannot"):
+        describe_scene(tmp_path)
 
 
 def test_a_product_of_broken_bands_is_refused(tmp_path: Path) -> None:
@@ -158,12 +172,19 @@ def test_bands_are_known_by_their_wavelengths_not_by_how_they_are_shown(
 
 
 def test_bands_far_from_those_wanted_are_not_used(tmp_path: Path) -> None:
-    scene = envi(tmp_path, "wavelength units = Nanometers", "wavelength = {440, 561, 705, 840}")
-    with pytest.raises(SceneError, match="do not show which are B04, B03, B02"):
+    centres = "wavelength = {440, 561, 705, 840}"
+    scene = envi(tmp_path, "wavelength units = Nanometers", centres, "default bands = {4, 3, 2}")
+    with pytest.raises(SceneError, match=r"\(440, 561, 705, 840 nm\) are not within 30 nm of those of B04, B03, B02"):
         planned(scene)
 
 
-@pytest.mark.parametrize(("factor", "scale"), [("5000", 2.0), ("1", 10_000.0), ("nothing", 1.0), ("0", 1.0)])
+def test_a_wavelength_that_is_no_number_hides_no_other(tmp_path: Path) -> None:
+    assert planned(envi(tmp_path, "wavelength = {nan, 490, 560, 665}", "default bands = {1, 4, 3}")).bidx == (4, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("factor", "scale"), [("5000", 2.0), ("1", 10_000.0), ("nothing", 1.0), ("0", 1.0), ("1e-4", 1.0)]
+)
 def test_the_factor_of_reflectance_in_an_envi_header_is_used(tmp_path: Path, factor: str, scale: float) -> None:
     centres = "wavelength = {489.2, 561.0, 663.9, 840.1}"
     lines = (f"reflectance scale factor = {factor}", "acquisition time = 2022-07-26T15:48:19Z")
@@ -204,6 +225,9 @@ def test_an_item_is_read_with_user_and_password_of_its_address(tmp_path: Path, c
     shown = json.dumps([plan.path, plan.files, plan.notes])
     assert "p%40ss" not in shown
     assert "ada" not in shown
+    with pytest.raises(SceneError, match="its address is not valid; write a space as %20") as refused:
+        describe_scene(f"http://ada:a/SECRET@{closed}/item.json")
+    assert "SECRET" not in str(refused.value)
     with pytest.raises(SceneError, match=r"item /item\.json cannot be read: HTTP Error 401"):
         describe_scene(f"http://ada:wrong@{closed}/item.json")
 

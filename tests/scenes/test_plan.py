@@ -55,7 +55,6 @@ def scene_info(**fields: object) -> SceneInfo:
         (NAMELESS[:3], UNDEFINED[:3], ("B04", "B03", "B02"), (1, 2, 3)),
         (NAMELESS, ("gray", "undefined", "undefined", "alpha"), ("B04", "B03", "B02"), (1, 2, 3)),
         (NAMELESS, ("alpha", "undefined", "undefined", "undefined"), ("B04", "B03", "B02"), (2, 3, 4)),
-        (NAMELESS, UNDEFINED, ("B04", "B03", "B02"), (1, 2, 3)),
     ],
 )
 def test_bands_are_found(
@@ -76,6 +75,7 @@ def test_descriptions_tell_more_than_colours() -> None:
     [
         (("",), ("gray",), None, ["1 band ", "needs 3"]),
         (NAMELESS * 2, ("gray",) * 8, None, ["--bidx"]),
+        (NAMELESS, UNDEFINED, None, ["--bidx 1,2,3 or --bidx 3,2,1"]),
         (("B11", "B12", "B08"), UNDEFINED[:3], None, ["1 B11", "--bidx"]),
         (NAMELESS, UNDEFINED, (1, 2), ["names 2 bands", "needs 3"]),
         (NAMELESS, UNDEFINED, (0, 2, 5), ["0,5", "1..4"]),

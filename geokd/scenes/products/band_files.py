@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from geokd.errors import CallError, SceneError, named, one_message
 from geokd.scenes.acquisition import known_acquisition
 from geokd.scenes.bands import common_name
+from geokd.scenes.opening import KNOWN_TO_GDAL_ALONE
 from geokd.scenes.products.archive import Archive
 from geokd.scenes.products.product import BandFile, Product, ProductBand
 from geokd.scenes.sensors import BAND_NAMES, SENTINEL_2, UNUSED_BANDS, known_sensor
@@ -18,7 +19,7 @@ _BAND = re.compile(
     rf"^(?P<stem>.*?)[_.-]?(?P<band>B\d{{1,2}}A?|B8A|{'|'.join(_KNOWN)})(?:_\d\dm)?\.(?:tiff?|jp2|img|vrt)$",
     re.IGNORECASE,
 )
-_MASK = re.compile(r"[_.-](?P<mask>SCL|QA_PIXEL|Fmask|udm2)(?:_\d\dm)?\.(?:tiff?|jp2)$", re.IGNORECASE)
+_MASK = re.compile(r"(?:^|[_.-])(?P<mask>SCL|QA_PIXEL|Fmask|udm2)(?:_\d\dm)?\.(?:tiff?|jp2)$", re.IGNORECASE)
 
 
 def read_band_list(text: str) -> Product | None:
@@ -119,4 +120,4 @@ def _file(path: str) -> BandFile:
 
 
 def _there(path: str) -> bool:
-    return path.startswith("/vsi") or "://" in path or Path(path).exists()
+    return KNOWN_TO_GDAL_ALONE.match(path) is not None or Path(path).exists()

@@ -33,6 +33,8 @@ def read_landsat(archive: Archive, metadata: str) -> Product:
     groups = _groups(archive.read(metadata).decode("utf-8", errors="replace"))
     contents, image = groups.get("PRODUCT_CONTENTS", {}), groups.get("IMAGE_ATTRIBUTES", {})
     spacecraft = image.get("SPACECRAFT_ID", "")
+    if any(group.get("COLLECTION_NUMBER", "").lstrip("0") == "1" for group in groups.values()):
+        raise SceneError(f"{archive.path} is a Landsat product of Collection 1; download it from Collection 2")
     if not contents or not spacecraft:
         raise SceneError(
             f"{metadata} in {archive.path} is not metadata of a Landsat Collection 2 product: it lacks"

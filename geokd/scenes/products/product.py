@@ -42,6 +42,8 @@ class ProductBand:
     offset : float
     nodata : float or None
         None: from the files.
+    fill : float or None
+        The nodata value if the files have none, either.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ProductBand:
     scale: float | None = None
     offset: float = 0.0
     nodata: float | None = None
+    fill: float | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import re
 import urllib.request
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
@@ -32,6 +33,8 @@ _MASKS = {"scl": "scl", "qa_pixel": "qa_pixel", "fmask": "fmask", "udm2": "udm2"
 _COMMON = {name for names in BAND_NAMES.values() for name in names.values()}
 _OFFSET_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 _BASELINES = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
+_BASELINE = re.compile(r"N?(\d{2})\.?(\d{2})")  # another text is the version of some software
+_SIZE = re.compile(r"_(\d{2})m$", re.IGNORECASE)  # pixel size, at the end of an asset's name
 
 _Json = Mapping[str, Any]
 
@@ -75,9 +78,12 @@ def _document(path: str) -> Any:
                 content = file.read(_MOST_BYTES + 1)
         else:  # a pipe, which might never end
             return None
-    except http.client.InvalidURL as error:  # its message contains the query of the address
-        raise SceneError(f"the STAC item {urlsplit(path).path} cannot be read: its address contains a space") from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (http.client.InvalidURL, ValueError) as error:  # its message contains parts of the address
+        raise SceneError(
+            "the STAC item cannot be read: its address is not valid; write a space as %20, and in a password / as %2F,"
+            " @ as %40, : as %3A"
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
         raise SceneError(f"the STAC item {urlsplit(path).path} cannot be read: {error}") from error
     try:
         return json.loads(content) if len(content) <= _MOST_BYTES else None
@@ -115,12 +121,13 @@ def _of_item(item: _Json, base: str) -> Product:
     sensor = known_sensor(name, {"PLATFORM": str(properties.get("platform") or properties.get("constellation") or "")})
     bands: dict[str, ProductBand] = {}
     masks: dict[str, tuple[BandFile, ...]] = {}
-    for key, asset in item["assets"].items():
+    for key, asset in sorted(item["assets"].items(), key=lambda entry: _size_m(*entry)):  # the finest first
         if not isinstance(asset, dict) or not _is_image(asset):
             continue
         file = _gdal_path(urljoin(base, str(asset["href"])))
-        if key.lower() in _MASKS:
-            masks[_MASKS[key.lower()]] = (BandFile(file),)
+        kind = _MASKS.get(_SIZE.sub("", key).lower())
+        if kind:
+            masks.setdefault(kind, (BandFile(file),))
         elif key.lower() not in _PICTURES and not _PICTURES & set(asset.get("roles") or ()):
             for band in _bands(key, asset, file, properties, sensor):
                 bands.setdefault(band.name, band)
@@ -146,6 +153,16 @@ def _of_item(item: _Json, base: str) -> Product:
     )
 
 
+def _size_m(key: str, asset: Any) -> float:
+    """Return the pixel size of an asset, from its grid or its name; 0 if unknown."""
+    about = asset if isinstance(asset, dict) else {}
+    transform, named_m = about.get("proj:transform"), _SIZE.search(key)
+    for size in (about.get("gsd"), transform[0] if isinstance(transform, list) and transform else None):
+        if isinstance(size, int | float):
+            return float(size)
+    return float(named_m[1]) if named_m else 0.0
+
+
 def _is_image(asset: _Json) -> bool:
     kind, href = str(asset.get("type") or ""), str(asset.get("href") or "")
     return bool(href) and (
@@ -162,7 +179,7 @@ def _bands(key: str, asset: _Json, file: str, properties: _Json, sensor: str | N
     for number, band in enumerate(spectral, 1):
         name = _band_name(key, band, sensor, alone=len(spectral) == 1)
         if name and name not in UNUSED_BANDS:
-            about = {**asset, **(raster[number - 1] if number <= len(raster) else {})}
+            about = {**asset, **band, **(raster[number - 1] if number <= len(raster) else {})}
             place = {
                 part: asset.get(f"proj:{part}", properties.get(f"proj:{part}"))
                 for part in ("epsg", "code", "transform")
@@ -177,7 +194,7 @@ def _band_name(key: str, band: _Json, sensor: str | None, *, alone: bool) -> str
     if common in _COMMON:
         return "nir" if common == "nir08" and sensor in (LANDSAT_OLI, LANDSAT_TM) else common
     for name in (str(band.get("name") or ""), key if alone else ""):
-        plain = re.sub(r"^b(\d)$", r"b0\1", name.lower())
+        plain = re.sub(r"^b(\d)$", r"b0\1", _SIZE.sub("", name).lower())
         if plain in _COMMON:
             return plain
         if plain in BAND_NAMES.get(sensor or SENTINEL_2, {}):
@@ -189,16 +206,18 @@ def _band(name: str, file: BandFile, about: _Json, properties: _Json, sensor: st
     """Return a band with scale, offset and nodata from the item."""
     scale, offset = (_number(about, f"raster:{part}", part) for part in ("scale", "offset"))
     nodata = _number(about, "nodata")
+    fill = None
     if scale is None and offset is None and sensor == SENTINEL_2:
-        baseline = next((str(properties[name]) for name in _BASELINES if properties.get(name)), "")
+        texts = (_BASELINE.fullmatch(str(properties.get(name) or "")) for name in _BASELINES)
+        baseline = next((f"{text[1]}.{text[2]}" for text in texts if text), "")
         if baseline:
             scale, offset = 1e-4, baseline_offset(baseline) / 1e4
-        nodata = 0.0 if nodata is None else nodata
+        fill = 0.0
     if any(properties.get(flag) is True for flag in _OFFSET_APPLIED):
         offset = 0.0
     if scale is None and offset is not None:
         scale = 1.0
-    return ProductBand(name, (file,), scale, offset or 0.0, nodata)
+    return ProductBand(name, (file,), scale, offset or 0.0, nodata, fill)
 
 
 def _number(about: _Json, *names: str) -> float | None:
@@ -252,7 +271,7 @@ def _of_one_day(products: Sequence[Product], path: str) -> Product:
         alike = [other for product in products for other in product.bands if other.name == band.name]
         if len(alike) == len(products) and len({(other.scale, other.offset) for other in alike}) == 1:
             files = tuple(file for other in alike for file in other.files)
-            bands.append(ProductBand(band.name, files, band.scale, band.offset, band.nodata))
+            bands.append(replace(band, files=files))
     masks = {
         kind: tuple(file for product in products for file in product.masks[kind])
         for kind in first.masks
