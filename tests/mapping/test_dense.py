@@ -347,20 +347,26 @@ def test_scenes_stored_in_tiles_are_read_the_same(kind: str, request: pytest.Fix
     np.testing.assert_array_equal(maps[0].picture, maps[1].picture)
 
 
+def noted_tiles(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Note the rows and columns of tiles as they are unpacked."""
+    places: list[tuple[int, int]] = []
+    unpack = tiles._unpack
+
+    def noted(plan: Any, dataset: Any, place: tuple[int, int], tile_px: tuple[int, int]) -> Any:
+        places.append(place)
+        return unpack(plan, dataset, place, tile_px)
+
+    monkeypatch.setattr(tiles, "_unpack", noted)
+    return places
+
+
 def test_tiles_are_unpacked_once_and_let_go_of(
     dense_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiled: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64}
     scene = write_scene(tmp_path / "s.tif", three_fields(300, 300), photometric="RGB", **tiled)
     (job,) = plan_jobs([scene], dense_model, tmp_path / "none", ClassifyOptions())
-    places: list[tuple[int, int]] = []
-    unpack = tiles._unpack
-
-    def counted(plan: Any, dataset: Any, place: tuple[int, int], tile_px: tuple[int, int]) -> Any:
-        places.append(place)
-        return unpack(plan, dataset, place, tile_px)
-
-    monkeypatch.setattr(tiles, "_unpack", counted)
+    places = noted_tiles(monkeypatch)
     windows = [Window(col, row, 140, 140) for row in range(-20, 300, 100) for col in range(-20, 300, 100)]
     roomy, tight = tiles.TileCache(), tiles.TileCache(20_000)
     with ThreadPoolExecutor(4) as pool:
@@ -384,14 +390,7 @@ def test_a_map_unpacks_each_tile_once(
 ) -> None:
     tiled: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64}
     scene = write_scene(tmp_path / "s.tif", three_fields(300, 300), photometric="RGB", **tiled)
-    places: list[tuple[int, int]] = []
-    unpack = tiles._unpack
-
-    def counted(plan: Any, dataset: Any, place: tuple[int, int], tile_px: tuple[int, int]) -> Any:
-        places.append(place)
-        return unpack(plan, dataset, place, tile_px)
-
-    monkeypatch.setattr(tiles, "_unpack", counted)
+    places = noted_tiles(monkeypatch)
     student = request.getfixturevalue(kind)
     (job,) = plan_jobs([scene], student, tmp_path / "none", ClassifyOptions(block_px=90, workers=2))
     assert len(job.blocks) > 4
