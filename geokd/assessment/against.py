@@ -155,6 +155,7 @@ def _judged(source: MapFile, truth: GroundTruth, others: list[str], match: Class
     notes = tuple(
         f"{name} are judged as one class, since a map or the labels do not distinguish them" for name in match.joined
     )
+    notes = (*notes, *filter(None, [match.numbers_note]))
     return _Points(codes, labelled, used, first == label, other_right, strata, notes)
 
 

@@ -147,7 +147,7 @@ def assess(
 def _assessment(source: MapFile, reference: str, judgement: Judgement, precision: tuple[Precision, ...]) -> Assessment:
     match, figures, kinds = judgement.match, judgement.figures, len(judgement.match.names)
     reference_classes = (*match.names, *([NONE] if match.has_foreign else []))
-    notes = list(judgement.notes)
+    notes = [*judgement.notes, *filter(None, [match.numbers_note])]
     notes += [f"{name} are judged as one class, as the reference does not distinguish them" for name in match.joined]
     if match.has_unclassified:
         notes.append("unclassified cells count in areas and producer's accuracy, not in overall accuracy")

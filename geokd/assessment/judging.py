@@ -168,7 +168,7 @@ def by_raster(source: MapFile, reference: str | Path, table: list[tuple[str, str
     pairs = pairs_with_raster(reference, source.grid, source.windows(), NODATA)
     if not pairs:
         raise ChipError(f"{reference} has no value at the centre of any mapped cell; do they show the same place?")
-    names, notes = raster_names(reference, pairs)
+    names = raster_names(reference, pairs)
     match = match_classes(source.legend, names.values(), table, str(reference))
     shape = (len(match.names) + match.has_unclassified, len(match.names) + match.has_foreign)
     cells, areas = np.zeros(shape, np.int64), np.zeros(shape)
@@ -182,10 +182,10 @@ def by_raster(source: MapFile, reference: str | Path, table: list[tuple[str, str
         areas[match.of_map[pair.code], label] += shared.area_ha
     if not cells.any():
         raise ChipError(f"{reference} has no class at the centre of any mapped cell")
-    notes.append(
+    notes = [
         "every cell with a value in the reference counts, at its centre: nothing is sampled, so there are no"
         " intervals; figures and areas describe these cells and assume that the reference is right"
-    )
+    ]
     compared = areas.sum(axis=1)
     left_out = {"unlabelled": unknown}
     figures = figures_of_census(cells, areas, len(match.names))

@@ -47,13 +47,7 @@ def former_classes(source: MapFile) -> list[tuple[str, str]]:
     ]
 
 
-def raster_names(reference: str | Path, pairs: dict[Pair, Shared]) -> tuple[dict[int, str], list[str]]:
+def raster_names(reference: str | Path, pairs: dict[Pair, Shared]) -> dict[int, str]:
     """Name the values of a reference; a value without a name is called by its number."""
     names = class_names(reference)
-    values = sorted({pair.value for pair in pairs})
-    nameless = [value for value in values if value not in names]
-    notes = []
-    if nameless:
-        listing = ", ".join(map(str, nameless[:10])) + (", ..." if len(nameless) > 10 else "")
-        notes.append(f"the values {listing} of the reference have no names; they are treated as codes of the map")
-    return {value: names.get(value, str(value)) for value in values}, notes
+    return {value: names.get(value, str(value)) for value in sorted({pair.value for pair in pairs})}

@@ -2,10 +2,10 @@
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from geokd.errors import CallError, one_message
+from geokd.errors import CallError, named, one_message
 from geokd.legend.classes import UNCLASSIFIED, Legend
 from geokd.system.documents import csv_rows, read_text
 
@@ -32,12 +32,22 @@ class ClassMatch:
         means "unknown".
     joined : tuple of str
         Names that mean several classes of the map.
+    by_number : tuple of str
+        What numbers without a name were taken for: "0 = AnnualCrop".
     """
 
     names: tuple[str, ...]
     of_map: tuple[int, ...]
     of_reference: dict[str, int | None]
     joined: tuple[str, ...]
+    by_number: tuple[str, ...] = ()
+
+    @property
+    def numbers_note(self) -> str:
+        """Sentence about numbers that were taken for codes of the map; empty if there are none."""
+        if not self.by_number:
+            return ""
+        return f"numbers without a name are taken for codes of the map: {named(list(self.by_number), 10)}"
 
     @property
     def has_foreign(self) -> bool:
@@ -54,6 +64,9 @@ def match_classes(
     legend: Legend, reference: Iterable[str], table: Sequence[tuple[str, str]] = (), source: str = "the reference"
 ) -> ClassMatch:
     """Find the class of the map for each class of a reference.
+
+    Numbers without a name are codes of the map only if all of them are, and none is in the table: else they are of
+    another list, and some occur in the map by chance.
 
     Parameters
     ----------
@@ -75,17 +88,22 @@ def match_classes(
     for of_map, of_reference in table:
         by_table.setdefault(of_reference.strip().casefold(), []).append(of_map.strip())
     strange_in_table = [name for name, _ in table if name.strip() and legend.code_of(name) is None]
+    texts = sorted(set(reference))
+    numbers = [text for text in texts if text.strip().isdigit() and legend.code_named(text) is None]
+    left = [text for text in numbers if text.strip() not in by_table]
+    foreign = set(left) if len(left) < len(numbers) or any(legend.code_of(text) is None for text in left) else set()
     found: dict[str, list[int] | None] = {}
     strangers = []
-    for text in sorted(set(reference)):
+    for text in texts:
         named = by_table.get(text.strip().casefold())
         wanted = [part for part in (text.split(SEPARATOR) if named is None else named) if part.strip()]
         matched = [legend.code_of(part) for part in wanted]
-        if named is None and (None in matched or not matched):
+        if text in foreign or (named is None and (None in matched or not matched)):
             strangers.append(text)
         found[text] = [code for code in matched if code is not None]
     _refuse(legend, strange_in_table, strangers, source)
-    return _brought_together(legend, found)
+    codes = sorted(int(text) for text in left)
+    return replace(_brought_together(legend, found), by_number=tuple(f"{code} = {legend[code].name}" for code in codes))
 
 
 def read_table(path: Path) -> list[tuple[str, str]]:

@@ -91,7 +91,7 @@ def mapped_change(
     pairs = pairs_with_raster(later, first.grid, first.windows(), NODATA)
     if not pairs:
         raise CallError(f"{first.path} and {later} have no mapped cell in common; do they show the same place?")
-    names, _ = raster_names(later, pairs)
+    names = raster_names(later, pairs)
     table = [] if match is None else read_table(Path(match))
     known = {name for name in (*names.values(), *labels) if name and name.casefold() != UNCLASSIFIED}
     return MappedChange(match_classes(first.legend, known, [*table, ("", "none of these")], str(later)), pairs, names)

@@ -22,7 +22,7 @@ from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.silent_layers import refuse_silent
 from geokd.scenes.turns import turn_of, turned, turns_over
-from geokd.scenes.validity import alpha_band
+from geokd.scenes.validity import alpha_band, too_many_bands
 from geokd.scenes.vector_layer import only_layer, read_layer
 
 USUAL_FIELDS = ("reference", "class")
@@ -222,10 +222,13 @@ def check_class_raster(dataset: DatasetReader, path: str | Path) -> None:
             f"{path} is not a raster of classes: its first band is {dataset.dtypes[0]} and its CRS"
             f" {dataset.crs or 'unknown'}; it needs integers and a CRS"
         )
+    images = dataset.count - bool(alpha_band(dataset))
     if [colour.name for colour in dataset.colorinterp[:3]] == ["red", "green", "blue"]:
         raise SceneError(
             f"{path} is a picture of red, green and blue, not a raster of classes; use the raster it was drawn from"
         )
+    if images > 1:
+        raise SceneError(f"{path} {too_many_bands(images, dataset.descriptions)}")
 
 
 @contextmanager

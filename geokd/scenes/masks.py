@@ -18,6 +18,7 @@ from geokd.scenes.scene_info import SceneInfo
 from geokd.scenes.stacking import stack
 from geokd.scenes.storage import member_files
 from geokd.scenes.turns import turned_towards
+from geokd.scenes.validity import alpha_band, too_many_bands
 from geokd.scenes.warping import WarpedBand, warped
 from geokd.text import file_name, without_secrets
 
@@ -131,10 +132,11 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
     if not name or not (_VALUES.fullmatch(chosen) or name.lower() in _PARTS):
         name, chosen = asked, ""
     kind = name.lower() if name.lower() in _PARTS else ""
-    file = _mask_of_scene(info, kind) if kind else _band_of_scene(info, name) or BandFile(_absolute(name))
+    own = _mask_of_scene(info, kind) if kind else _band_of_scene(info, name)
+    file = own or BandFile(_absolute(name))
     rule, words = _rule(kind, chosen)
     what = f"the mask {kind or file_name(name)}"
-    raster, files, whole = _on_grid(file, info.grid, rule, what)
+    raster, files, whole = _on_grid(file, info.grid, rule, what, named_band=own is not None)
     note = f"pixels where {what} {words} are left out{'' if whole else ', and those outside the mask'}"
     return MaskPlan(raster, 1 if raster.startswith("<") else file.bidx, rule, note, without_secrets(asked), files)
 
@@ -205,7 +207,9 @@ def _absolute(path: str) -> str:
     return str(Path(path).absolute()) if Path(path).exists() else path
 
 
-def _on_grid(file: BandFile, grid: SceneGrid, rule: MaskRule, what: str) -> tuple[str, tuple[str, ...], bool]:
+def _on_grid(
+    file: BandFile, grid: SceneGrid, rule: MaskRule, what: str, *, named_band: bool
+) -> tuple[str, tuple[str, ...], bool]:
     """Return GDAL's name of a mask on a grid, its files, and whether it covers the grid.
 
     Raises
@@ -220,6 +224,9 @@ def _on_grid(file: BandFile, grid: SceneGrid, rule: MaskRule, what: str) -> tupl
             except ValueError as error:
                 raise SceneError(f"{what} has an unusable grid: {error}") from error
             files = tuple(dict.fromkeys(map(without_secrets, member_files(dataset))))
+            images = 1 if named_band else dataset.count - bool(alpha_band(dataset))
+            if images > 1:
+                raise SceneError(f"{what} {too_many_bands(images, dataset.descriptions)}")
             if file.bidx > dataset.count:
                 raise SceneError(f"{what} has no band {file.bidx}, only {dataset.count}")
             dtype = dataset.dtypes[file.bidx - 1]

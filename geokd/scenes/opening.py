@@ -32,7 +32,7 @@ MORE_FILES = "allow more files with ulimit -n"
 """The remedy for that."""
 
 KNOWN_TO_GDAL_ALONE = re.compile(r"/vsi|\w+://|\w{2,}:.", re.ASCII)
-"""Names that are no files: virtual files, URLs, subdatasets."""
+"""Names of virtual files, URLs and subdatasets."""
 
 _SOURCE = re.compile(r"<Source(?:Filename|Dataset)[^>]*>([^<]+)<")
 _MOST_VRT_BYTES, _MOST_DEPTH = 2**26, 4

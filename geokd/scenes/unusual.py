@@ -19,7 +19,7 @@ _DARKEST = 1.0  # percent of the values that may be lower: a few dark or broken 
 _MOST_BELOW_ZERO = 0.2  # share of values with a reflectance below 0
 _LEAST_ZEROS = 0.01
 _BRIGHT, _LEAST_BRIGHT = 99.0, 1000.0  # percent of the values, and what they reach where there is land: 0.1
-_FULL_SCALES = {65_535: 0.1526, 32_768: 0.3052}  # DN that stand for a reflectance of 1, and their --value-scale
+_FULL_SCALES = {65_535: 0.1526, 32_768: 0.3052}  # DN of a reflectance of 1, and their --value-scale
 _IMAGE_VALUES = 0.2  # share of an alpha band that is neither 0 nor its highest value, above which it is not a mask
 
 
@@ -135,7 +135,7 @@ def _ends_of_stretch(plan: ScenePlan, values: NDArray[Any], *, known: bool) -> I
         yield "all valid pixels have the same value: the scene has no content"
     elif stretched.size and (stretched == 255).mean() > 0.5:
         full = "; ".join(
-            f"--value-scale {scale} if {dn:,} stands for a reflectance of 1" for dn, scale in _FULL_SCALES.items()
+            f"--value-scale {scale} for {dn:,} as a reflectance of 1" for dn, scale in _FULL_SCALES.items()
         )
         scales = f" ({full})" if counts and values.dtype == np.uint16 else ""
         yield f"more than half of the values are at the upper end of the stretch; check {made_by}{scales}"

@@ -1,5 +1,6 @@
 """Which pixels of a scene are valid."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,6 +99,15 @@ def has_mask(dataset: DatasetReader) -> bool:
     flags = {flag for band in dataset.mask_flag_enums for flag in band}
     per_band = flags.isdisjoint({MaskFlags.all_valid, MaskFlags.nodata})
     return bool(alpha_band(dataset)) or MaskFlags.per_dataset in flags or per_band
+
+
+def too_many_bands(count: int, descriptions: Sequence[str | None]) -> str:
+    """Say, as the end of a sentence, that a file of one kind of values has several bands, and the remedy."""
+    names = ", ".join(name for name in descriptions if name)
+    return (
+        f"has {count} bands{f' ({names})' if names else ''}, and which one is meant is unknown: write that to a file of"
+        " its own with gdal_translate -b NUMBER"
+    )
 
 
 def alpha_band(dataset: DatasetReader) -> int:

@@ -272,7 +272,7 @@ def test_a_finer_raster_is_looked_up_at_the_centres(class_map: Path, tmp_path: P
     assert told["confusion_matrix"] == expected
     assert told["overall_accuracy"]["interval_95"] is None
     assert told["per_class"][0]["area_ha"]["estimate"] == pytest.approx(sum(row[0] for row in expected) * CELL_HA)
-    assert "the values 0, 1, 2 of the reference have no names" in told["notes"][0]
+    assert "taken for codes of the map: 0 = sea, 1 = wood, 2 = field" in told["notes"][-1]
 
 
 def test_a_raster_of_another_crs_and_extent(class_map: Path, tmp_path: Path) -> None:

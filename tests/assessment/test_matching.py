@@ -40,6 +40,21 @@ def test_a_table_joins_and_goes_before_names() -> None:
     assert match.has_foreign
 
 
+def test_numbers_are_codes_of_the_map_only_if_all_are() -> None:
+    assert match_classes(LEGEND, ["0", "1", "sea"]).numbers_note.endswith("codes of the map: 0 = sea, 1 = wood")
+    assert match_classes(LEGEND, ["sea", "wood"]).numbers_note == ""
+    with pytest.raises(CallError, match="holds 1, 10, 2, not classes of the map"):  # 1 and 2 fit by chance
+        match_classes(LEGEND, ["1", "2", "10"])
+
+
+def test_a_number_that_a_table_of_numbers_lacks_is_no_code_of_the_map() -> None:
+    table = [("wood", "10"), ("field", "40")]
+    assert match_classes(LEGEND, ["10", "40"], table).numbers_note == ""
+    with pytest.raises(CallError, match="the reference holds 1, not classes of the map"):
+        match_classes(LEGEND, ["1", "10", "40"], table)
+    assert match_classes(LEGEND, ["1"], [("sea", "lake")]).of_reference == {"1": 1}  # its table is not of numbers
+
+
 def test_unclassified_says_nothing() -> None:
     match = match_classes(UNSURE, ["sea", "Unclassified", "sea|unclassified"])
     assert match.names == ("sea", "wood", "field")

@@ -135,6 +135,7 @@ def test_what_lies_beyond_a_mask_is_left_out_and_said(tmp_path: Path) -> None:
         ("elsewhere.tif", SceneError, "the mask elsewhere.tif does not overlap the scene"),
         ("placeless.tif", SceneError, "no coordinate reference system, so they cannot be overlaid"),
         ("shares.tif", SceneError, "holds float32 values; a mask has integers"),
+        ("two.tif", SceneError, r"the mask two\.tif has 2 bands \(probability, cloud\), and which one is meant"),
         ("broken.tif", SceneError, "the mask broken.tif is not a raster that GDAL can open"),
     ],
 )
@@ -149,6 +150,7 @@ def test_masks_that_cannot_be_used_are_refused(
     write_band(tmp_path / "elsewhere.tif", zeros, 10, crs="EPSG:32633")
     write_band(tmp_path / "placeless.tif", zeros, 10, crs=None, transform=None)
     write_band(tmp_path / "shares.tif", zeros.astype(np.float32), 10)
+    write_scene(tmp_path / "two.tif", np.stack([zeros, zeros]), ("probability", "cloud"))
     (tmp_path / "broken.tif").write_bytes(b"II*\0")
     with pytest.raises(error, match=said):
         planned(scene, asked)

@@ -228,7 +228,7 @@ def test_the_whole_range_of_16_bits_is_suspected(tmp_path: Path) -> None:
         band: np.minimum(land()[band] * 6.5536 + 2000, 65_535).astype(np.uint16) for band in RGBN
     }
     warnings = planned(plain_scene(tmp_path / "a.tif", bands, *RGBN), RGBN).warnings
-    assert any("--value-scale 0.1526 if 65,535 stands for a reflectance of 1" in warning for warning in warnings)
+    assert any("--value-scale 0.1526 for 65,535 as a reflectance of 1" in warning for warning in warnings)
 
 
 def test_bytes_of_landsat_bands_are_no_picture(tmp_path: Path) -> None:

@@ -395,6 +395,18 @@ def test_a_run_is_resumed_bit_for_bit_and_exported(tmp_path: Path) -> None:
     assert mapped.class_map.codes.shape == (SIDE, SIDE)
 
 
+def test_a_run_ends_well_with_fewer_patches_in_a_batch_than_a_map_patch_has(tmp_path: Path) -> None:
+    recipe = tiny_recipe(input={"patch_px": 128}, student={"epochs": 1})
+    assert train(make_table(tmp_path), tmp_path / "run", recipe, progress=silent).metrics.to_json()["student"]["n"] > 0
+
+
+def test_label_rasters_of_several_bands_are_refused(tmp_path: Path) -> None:
+    table = make_table(tmp_path)
+    write_scene(tmp_path / "codes.tif", np.stack([lake_and_field()[1]] * 2), nodata=0)
+    with pytest.raises((CallError, SceneError), match="has 2 bands, and which one is meant is unknown"):
+        train(table, tmp_path / "run", tiny_recipe(), progress=silent)
+
+
 @pytest.mark.slow
 def test_a_student_learns_where_the_lake_is(tmp_path: Path) -> None:
     recipe = tiny_recipe(student={"epochs": 3, "epoch_steps": 12, "learning_rate": 1e-2, "ema_decay": 0.8})

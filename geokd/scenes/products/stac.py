@@ -79,9 +79,10 @@ def _document(path: str) -> Any:
         else:  # a pipe, which might never end
             return None
     except (http.client.InvalidURL, ValueError) as error:  # its message contains parts of the address
+        name = file_name(path.partition("?")[0])
         raise SceneError(
-            "the STAC item cannot be read: its address is not valid; write a space as %20, and in a password / as %2F,"
-            " @ as %40, : as %3A"
+            f"the STAC item {name} cannot be read: its address is not valid; write a space as %20, and in a password /"
+            " as %2F, @ as %40, : as %3A"
         ) from error
     except (OSError, http.client.HTTPException) as error:
         raise SceneError(f"the STAC item {urlsplit(path).path} cannot be read: {error}") from error

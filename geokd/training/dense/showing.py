@@ -164,6 +164,9 @@ def last_looks(
         seen = seen_as_bytes(put_under_air(ground, view, plain, generator), view, plain, generator).round()
         unvaried.append(chip_features(_windows(seen).to(torch.uint8).numpy()))
         if len(calibration) < _CALIBRATION_PATCHES:
+            while len(pixels) < across**2:  # of small batches
+                more, _, _ = varied_batch(places, view, fixed_scale, recipe.student.batch_size, generator)
+                pixels = torch.cat([pixels, more.round()])
             whole = torch.cat([torch.cat(list(pixels[i * across : (i + 1) * across]), 2) for i in range(across)], 1)
             calibration.append(whole[:, :side, :side].to(torch.uint8))
     known = learn_familiarity(np.concatenate(features), np.concatenate(confidence), np.concatenate(unvaried))
