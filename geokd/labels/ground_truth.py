@@ -22,7 +22,7 @@ from geokd.scenes.grid import SceneGrid
 from geokd.scenes.opening import GdalErrors, gdal_reason, open_scene
 from geokd.scenes.silent_layers import refuse_silent
 from geokd.scenes.turns import turn_of, turned, turns_over
-from geokd.scenes.validity import alpha_band, too_many_bands
+from geokd.scenes.validity import alpha_band, refuse_several_bands
 from geokd.scenes.vector_layer import only_layer, read_layer
 
 USUAL_FIELDS = ("reference", "class")
@@ -210,25 +210,23 @@ def laid_over(
 
 
 def check_class_raster(dataset: DatasetReader, path: str | Path) -> None:
-    """Refuse a raster whose first band cannot hold classes.
+    """Refuse a raster that cannot hold classes.
 
     Raises
     ------
     SceneError
-        If its values are not integers, it has no CRS, or it is a picture.
+        If its values are not integers, it has no CRS, it is a picture, or it has several bands.
     """
     if not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer) or dataset.crs is None:
         raise SceneError(
             f"{path} is not a raster of classes: its first band is {dataset.dtypes[0]} and its CRS"
             f" {dataset.crs or 'unknown'}; it needs integers and a CRS"
         )
-    images = dataset.count - bool(alpha_band(dataset))
     if [colour.name for colour in dataset.colorinterp[:3]] == ["red", "green", "blue"]:
         raise SceneError(
             f"{path} is a picture of red, green and blue, not a raster of classes; use the raster it was drawn from"
         )
-    if images > 1:
-        raise SceneError(f"{path} {too_many_bands(images, dataset.descriptions)}")
+    refuse_several_bands(dataset, str(path))
 
 
 @contextmanager

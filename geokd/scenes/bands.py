@@ -75,15 +75,7 @@ def choose_bands(
     count = len(colours)
     names = ", ".join(wanted)
     if bidx is not None:
-        problems = []
-        if len(bidx) != len(wanted):
-            problems.append(f"--bidx names {len(bidx)} bands, the model needs {len(wanted)} ({names})")
-        outside = [b for b in bidx if not 1 <= b <= count]
-        if outside:
-            problems.append(f"--bidx {','.join(map(str, outside))} is outside the scene's bands 1..{count}")
-        if problems:
-            raise SceneError(one_message(problems))
-        return BandChoice(bidx, f"bands {_list(bidx)} are used as {names} (--bidx)")
+        return _by_user(bidx, wanted, count)
     named = tuple(find_band(descriptions, name, sensor) for name in wanted)
     if all(named) and len(set(named)) == len(named):
         doubt = doubt_of(descriptions, wanted, sensor)
@@ -123,6 +115,25 @@ def choose_bands(
     raise SceneError(
         f"its bands ({listing[:300]}) do not show which are {names}; name them in this order, such as --bidx 3,2,1"
     )
+
+
+def _by_user(bidx: tuple[int, ...], wanted: tuple[str, ...], count: int) -> BandChoice:
+    """Take the bands that the user names, of `count`.
+
+    Raises
+    ------
+    SceneError
+        If they do not exist, or are too many or too few.
+    """
+    problems, names = [], ", ".join(wanted)
+    if len(bidx) != len(wanted):
+        problems.append(f"--bidx names {len(bidx)} bands, the model needs {len(wanted)} ({names})")
+    outside = [b for b in bidx if not 1 <= b <= count]
+    if outside:
+        problems.append(f"--bidx {','.join(map(str, outside))} is outside the scene's bands 1..{count}")
+    if problems:
+        raise SceneError(one_message(problems))
+    return BandChoice(bidx, f"bands {_list(bidx)} are used as {names} (--bidx)")
 
 
 def _by_wavelengths(centres_nm: tuple[float | None, ...], wanted: tuple[str, ...]) -> BandChoice:
@@ -212,13 +223,19 @@ def _plain(label: str) -> str:
     return re.sub(r"^b(\d)$", r"b0\1", _PREFIX.sub("", words[0]))
 
 
-def wavelength_nm(text: str, unit: str = "") -> float | None:
-    """Read a wavelength such as `664.9 nm` or `0.665 um`, or a number with a unit apart; None if it is not one.
+def wavelength_nm(text: str, unit: str = "", *, bare: bool = True) -> float | None:
+    """Read a wavelength, in nanometres, such as `664.9 nm` or `0.665 um`; None if it is not one.
 
-    A number below 100 without a unit is in micrometres.
+    Parameters
+    ----------
+    text : str
+    unit : str
+        Its unit, if that is stated apart.
+    bare : bool
+        Whether a number without a unit is a wavelength: below 100 in micrometres, else in nanometres.
     """
     match = _WAVELENGTH.search(f"{text} {unit}")
-    if not match and unit.lower() not in ("", "unknown"):
+    if not match and (not bare or unit.lower() not in ("", "unknown")):
         return None
     number, unit = (match[1], match[2].lower()) if match else (text, "")
     try:

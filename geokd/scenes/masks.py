@@ -18,7 +18,7 @@ from geokd.scenes.scene_info import SceneInfo
 from geokd.scenes.stacking import stack
 from geokd.scenes.storage import member_files
 from geokd.scenes.turns import turned_towards
-from geokd.scenes.validity import alpha_band, too_many_bands
+from geokd.scenes.validity import refuse_several_bands
 from geokd.scenes.warping import WarpedBand, warped
 from geokd.text import file_name, without_secrets
 
@@ -224,9 +224,8 @@ def _on_grid(
             except ValueError as error:
                 raise SceneError(f"{what} has an unusable grid: {error}") from error
             files = tuple(dict.fromkeys(map(without_secrets, member_files(dataset))))
-            images = 1 if named_band else dataset.count - bool(alpha_band(dataset))
-            if images > 1:
-                raise SceneError(f"{what} {too_many_bands(images, dataset.descriptions)}")
+            if not named_band:
+                refuse_several_bands(dataset, what)
             if file.bidx > dataset.count:
                 raise SceneError(f"{what} has no band {file.bidx}, only {dataset.count}")
             dtype = dataset.dtypes[file.bidx - 1]

@@ -129,29 +129,29 @@ class SceneInfo:
             notes=(
                 f"{product.kind}{tile}: {len(product.bands)} bands",
                 *product.notes,
-                *(f"{reason}: the band is left out" for reason in _unreadable(product)),
+                *(f"{reason}: the band is left out" for reason in _unreadable(product).values()),
             ),
         )
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """Bands of a product whose files cannot be opened, one sentence each."""
-        return () if self.product is None else _unreadable(self.product)
+        return () if self.product is None else tuple(_unreadable(self.product).values())
 
     def unreadable_of(self, bands: tuple[str, ...]) -> str:
         """Describe which of a model's bands the scene has, but in files that cannot be opened; empty if none."""
-        unreadable = {} if self.product is None else self.product.unreadable
+        unreadable = {} if self.product is None else _unreadable(self.product)
         names = tuple(unreadable)
         found = dict.fromkeys(names[band - 1] for name in bands if (band := find_band(names, name, self.sensor)))
-        return "; ".join(f"band {name} cannot be read: {unreadable[name]}" for name in found)
+        return "; ".join(unreadable[name] for name in found)
 
     def doubt_of(self, bands: tuple[str, ...]) -> str:
         """Describe why the numbers of a model's bands may be those of another sensor; empty if they are not."""
         return doubt_of(self.descriptions, bands, self.sensor)
 
 
-def _unreadable(product: Product) -> tuple[str, ...]:
-    return tuple(f"band {name} cannot be read: {reason}" for name, reason in product.unreadable.items())
+def _unreadable(product: Product) -> dict[str, str]:
+    return {name: f"band {name} cannot be read: {reason}" for name, reason in product.unreadable.items()}
 
 
 def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
@@ -166,7 +166,7 @@ def read_info(dataset: DatasetReader, path: str) -> SceneInfo:
         subdatasets = ", ".join(dataset.subdatasets[:3])
         hint = (
             f"; it has subdatasets ({subdatasets}): name one of them, or one for each band with --bands"
-            f" red=...,green=...,blue=..."
+            " red=...,green=...,blue=..."
             if subdatasets
             else ""
         )
@@ -214,21 +214,19 @@ def _centres_nm(dataset: DatasetReader) -> tuple[float | None, ...]:
 
     Bands that an ENVI header marks as bad have none.
     """
-    bad = re.findall(r"[\d.]+", dataset.tags(ns="ENVI").get("bbl", ""))
+    good = [part.strip("{} ") for part in dataset.tags(ns="ENVI").get("bbl", "").split(",")]
     centres: list[float | None] = []
     for band, description in zip(dataset.indexes, dataset.descriptions, strict=True):
         tags = {key.lower(): text for key, text in dataset.tags(band).items()}
         micrometres = dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") or tags.get("central_wavelength_um")
-        if band <= len(bad) and float(bad[band - 1] or 1) == 0:
+        if band <= len(good) and re.fullmatch(r"0(\.0*)?", good[band - 1]):
             centres.append(None)
         elif tags.get("wavelength"):
             centres.append(wavelength_nm(tags["wavelength"], tags.get("wavelength_units", "")))
         elif micrometres:
             centres.append(wavelength_nm(micrometres, "um"))
         else:
-            centres.append(
-                wavelength_nm(description) if re.search(r"\d\s*(?:nm|nano|um|µm|micro)", description or "") else None
-            )
+            centres.append(wavelength_nm(description or "", bare=False))
     return tuple(centres)
 
 

@@ -1,6 +1,5 @@
 """Which pixels of a scene are valid."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,8 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
+
+from geokd.errors import SceneError
 
 
 @dataclass(frozen=True)
@@ -101,16 +102,29 @@ def has_mask(dataset: DatasetReader) -> bool:
     return bool(alpha_band(dataset)) or MaskFlags.per_dataset in flags or per_band
 
 
-def too_many_bands(count: int, descriptions: Sequence[str | None]) -> str:
-    """Say, as the end of a sentence, that a file of one kind of values has several bands, and the remedy."""
-    names = ", ".join(name for name in descriptions if name)
-    return (
-        f"has {count} bands{f' ({names})' if names else ''}, and which one is meant is unknown: write that to a file of"
-        " its own with gdal_translate -b NUMBER"
-    )
-
-
 def alpha_band(dataset: DatasetReader) -> int:
     """1-based number of the alpha band; 0 if there is none."""
     colours = dataset.colorinterp
     return colours.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in colours else 0
+
+
+def refuse_several_bands(dataset: DatasetReader, what: str) -> None:
+    """Refuse a mask or labels of several bands, besides alpha, because the right one is unknown.
+
+    Parameters
+    ----------
+    dataset : DatasetReader
+    what : str
+        Its name, as the beginning of a sentence.
+
+    Raises
+    ------
+    SceneError
+    """
+    count = dataset.count - bool(alpha_band(dataset))
+    if count > 1:
+        names = ", ".join(name for name in dataset.descriptions if name)
+        raise SceneError(
+            f"{what} has {count} bands{f' ({names})' if names else ''}, and which one is meant is unknown: write that"
+            " to a file of its own with gdal_translate -b NUMBER"
+        )

@@ -306,7 +306,10 @@ def test_landsat_collection_1_is_named(tmp_path: Path) -> None:
         describe_scene(tmp_path)
 
 
-def test_bands_that_a_header_marks_as_bad_are_not_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("marks", "bidx"), [("1, 1, 0, 1", (4, 2, 1)), ("1, 1, 0.000, 1", (4, 2, 1)), ("., ?", (3, 2, 1))]
+)
+def test_bands_that_a_header_marks_as_bad_are_not_used(tmp_path: Path, marks: str, bidx: tuple[int, ...]) -> None:
     path = tmp_path / "a.dat"
     names = ("B02", "B03", "B04", "B04")
     how = {"driver": "ENVI", "crs": CRS, "transform": transform_of(10), "count": 4, "height": 96, "width": 96}
@@ -314,6 +317,6 @@ def test_bands_that_a_header_marks_as_bad_are_not_used(tmp_path: Path) -> None:
         raster.write(np.stack([land()[band] for band in names]))
     header = path.with_suffix(".hdr")
     text = header.read_text()
-    lines = ("wavelength units = Nanometers", "wavelength = {490, 560, 665, 662}", "bbl = {1, 1, 0, 1}")
+    lines = ("wavelength units = Nanometers", "wavelength = {490, 560, 665, 662}", f"bbl = {{{marks}}}")
     header.write_text("\n".join([text[: text.index("band names")], *lines, ""]))
-    assert planned(path).bidx == (4, 2, 1)
+    assert planned(path).bidx == bidx

@@ -28,7 +28,7 @@ from geokd.scenes.options import SceneOptions
 from geokd.scenes.plan import plan_any_grid
 from geokd.scenes.reader import describe_scene, read_values
 from geokd.scenes.scaling import to_reflectance
-from geokd.scenes.validity import alpha_band, too_many_bands
+from geokd.scenes.validity import refuse_several_bands
 from geokd.system.progress import Progress
 from geokd.training.dense.arrays import WHOLE, DenseData, LabelledTiles
 from geokd.training.dense.atmosphere import standard_atmosphere
@@ -205,9 +205,7 @@ def _of_bands(source: Source, grid: SceneGrid) -> tuple[list[str], Shares]:
 def _of_codes(source: Source, grid: SceneGrid) -> tuple[list[str], Shares]:
     """Read a raster of codes, on any grid, at the scene's pixels: names of the codes there, and shares of 0 and 1."""
     with _labels_opened(source) as dataset:
-        images = dataset.count - bool(alpha_band(dataset))
-        if images > 1:
-            raise SceneError(f"{source.labels} {too_many_bands(images, dataset.descriptions)}")
+        refuse_several_bands(dataset, str(source.labels))
         if not np.issubdtype(np.dtype(dataset.dtypes[0]), np.integer):
             raise SceneError(f"the first band of {source.labels} is {dataset.dtypes[0]}; codes must be integers")
         if dataset.crs is None or grid.crs is None or source.chips_px:
