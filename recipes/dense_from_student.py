@@ -1,10 +1,10 @@
 """Train a dense student with the answers of another: `sentinel2-landuse-fp32`, which sees the near infrared.
 
-    python recipes/dense_from_student.py RECIPE.toml OUTPUT [--labels FOLDER] [--marsh] [--set KEY=VALUE ...]
+    python recipes/dense_from_student.py RECIPE.toml OUTPUT [--labels FOLDER] [--set KEY=VALUE ...]
 
 GEOKD_DATA holds the chips and scenes of Sentinel-2. Labels are the student's probabilities, made once; a chip of a
-sheet is extended with its mirror images, so that none sees its neighbour on the sheet. With --marsh they are changed
-by the rule of recipes/marsh_rule.py. OUTPUT gets labels, run and bundles.
+sheet is extended with its mirror images, so that none sees its neighbour on the sheet. The rule for plants in water is
+left out of the answers. OUTPUT gets labels, run and bundles.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from marsh_rule import TEACHER, answers, at_surface, by_rule
 from numpy.typing import NDArray
 from round_dense import as_bytes, read
 
@@ -24,10 +23,12 @@ from geokd.system.progress import to_stderr
 from geokd.training.dense.data import read_dense_data
 from geokd.training.dense.recipe import UseTeacherRecipe
 from geokd.training.dense.training import train_dense_on
+from geokd.training.dense.wetland import without_rule
 from geokd.training.export import export
 from geokd.training.quantisation import open_graph
 from geokd.training.recipe_file import load_dense_recipe
 
+TEACHER = "sentinel2-landuse-fp32"
 SOURCES = (  # file, share, side of chips, top of atmosphere or not
     ("chips_s2/s2_l2a_chips_10m_b04b03b02b08.tif", 0.65, 64, False),
     ("scenes/s2_l2a_thailand_2020-02-23_10m.tif", 0.15, 0, False),
@@ -43,7 +44,6 @@ def main() -> None:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--labels", type=Path, help="folder of the labels; default: OUTPUT")
-    parser.add_argument("--marsh", action="store_true", help="wetland by a rule")
     parser.add_argument("--set", action="append", default=[], dest="changes", metavar="KEY=VALUE")
     call = parser.parse_args()
     folder = (call.labels or call.output).resolve()
@@ -54,7 +54,7 @@ def main() -> None:
         scene = Path(os.environ["GEOKD_DATA"]) / name
         labels = folder / Path(name).name
         if not labels.is_file():
-            write_labels(bundle, scene, labels, side, marsh=call.marsh, top=top)
+            write_labels(bundle, scene, labels, side)
         values = "top of atmosphere" if top else "surface reflectance"
         table += f'[[source]]\nscene = "{scene}"\nlabels = "{labels}"\nkind = "shares"\nshare = {share}\n'
         table += f'chips_px = {side}\nvalues = "{values}"\n' + ("value_scale = 10\n" if side else "")
@@ -67,21 +67,34 @@ def main() -> None:
     print(export(run, overwrite=True).fp32)
 
 
-def write_labels(bundle: Bundle, scene: Path, labels: Path, chips_px: int, *, marsh: bool, top: bool) -> None:
+def write_labels(bundle: Bundle, scene: Path, labels: Path, chips_px: int) -> None:
     """Write the teacher's probabilities of a scene, or of each chip of a sheet on its own (`chips_px` above 0)."""
     reflectance, names = read(scene, bundle.contract), bundle.legend.names
     shares = of_chips(bundle, reflectance, chips_px) if chips_px else answers(bundle, reflectance)
-    if marsh:
-        wet = by_rule(shares, at_surface(bundle, reflectance) if top else reflectance, names)
-        shares[:, wet] = 0
-        shares[names.index("Wetland"), wet] = 1
-        print(f"{scene.name}: {wet.sum():,} pixels become wetland")
     with rasterio.open(scene) as dataset:
         profile = dataset.profile | {"count": len(names), "dtype": "uint8", "nodata": None, "compress": "ZSTD"}
     with rasterio.open(labels, "w", **profile) as dataset:
         dataset.write(np.rint(STEPS_OF_ONE * shares).astype(np.uint8))
         dataset.descriptions = names
         dataset.scales = (1 / STEPS_OF_ONE,) * len(names)
+
+
+def answers(bundle: Bundle, reflectance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the student's probabilities in a scene, float32 (classes, rows, cols)."""
+    run, side = open_graph(without_rule(bundle.graph)), bundle.contract.patch_px
+    pixels = as_bytes(reflectance, bundle.contract)
+    shares = np.zeros((len(bundle.legend), *pixels.shape[1:]), np.float32)
+    for row in starts(pixels.shape[1], side):
+        for col in starts(pixels.shape[2], side):
+            logits = run(pixels[np.newaxis, :, row : row + side, col : col + side])[0] / bundle.temperature
+            exact = np.exp(logits - logits.max(axis=0))
+            shares[:, row : row + side, col : col + side] = exact / exact.sum(axis=0)
+    return shares
+
+
+def starts(length: int, side: int) -> list[int]:
+    """First rows or columns of windows that cover a length."""
+    return [*range(0, length - side, side), length - side]
 
 
 def of_chips(bundle: Bundle, reflectance: NDArray[np.float32], side: int) -> NDArray[np.float32]:
@@ -100,7 +113,7 @@ def of_chips(bundle: Bundle, reflectance: NDArray[np.float32], side: int) -> NDA
 
 def chip_shares(bundle: Bundle, chips: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.float32]]:
     """Yield probabilities, float32 (classes, side, side), of chips, uint8 (bands, side, side)."""
-    run, side = open_graph(bundle.graph), chips[0].shape[1]
+    run, side = open_graph(without_rule(bundle.graph)), chips[0].shape[1]
     wide = side + 2 * MARGIN_PX
     across = bundle.contract.patch_px // wide
     margins = ((0, 0), (MARGIN_PX, MARGIN_PX), (MARGIN_PX, MARGIN_PX))

@@ -5,7 +5,7 @@
 LABELS is the folder of labels of recipes/dense_from_student.py. The temperature is the one with which the mean's
 probabilities are nearest (cross-entropy) to these labels, probabilities of a calibrated student, on 720 chips; with
 --probable, to their most probable class, as `geokd train` fits it (too confident where the labels are the mean's own).
-GEOKD_DATA holds the chips. OUTPUT is fp32; recipes/round_dense.py rounds it.
+GEOKD_DATA holds the chips. OUTPUT is fp32, without the rule for plants in water; recipes/round_dense.py rounds it.
 """
 
 import argparse
@@ -22,10 +22,11 @@ from round_dense import read
 
 from geokd.files import write_bytes
 from geokd.model.bundle import Bundle, golden_cells, load_bundle, resolve_model
+from geokd.training.dense.wetland import without_rule
 from geokd.training.quantisation import run_graph
 
 CHIP_ROWS = 12
-OF_ONE = ("validation_before_rounding", "rounding")  # what is true of one of the students alone
+OF_ONE = ("validation_before_rounding", "rounding", "rules")  # what is true of one of the students alone
 TEMPERATURES = np.geomspace(0.2, 2, 93)
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--probable", action="store_true", help="fit the temperature to the most probable class")
     call = parser.parse_args()
     bundles = [load_bundle(resolve_model(model)) for model in call.models]
-    graph = mean_graph([bundle.graph for bundle in bundles])
+    graph = mean_graph([without_rule(bundle.graph) for bundle in bundles])
     first = bundles[0]
     mean = first.with_graph(graph, "fp32", golden_cells(run_graph(graph, first.golden.pixels)))
     temperature = fitted_temperature(mean, call.labels, probable=call.probable)

@@ -4,7 +4,8 @@
 
 CHIPS is the sheet of Sentinel-2 chips (surface reflectance, B04 B03 B02 B08, 64 px) that calibration patches are put
 together of; every other one is put under a standard atmosphere. Reflectance x 10,000 = DN x the scale tag. For each
-SCENE, the share of pixels is printed to which int8 gives another class than fp32.
+SCENE, the share of pixels is printed to which int8 gives another class than fp32. A rule for plants in water is left
+out; recipes/wetland_rule.py appends it.
 """
 
 import sys
@@ -20,6 +21,7 @@ from geokd.model.bundle import Bundle, golden_cells, load_bundle, resolve_model
 from geokd.model.contract import InputContract
 from geokd.scenes.bands import wavelengths_nm
 from geokd.training.dense.atmosphere import standard_atmosphere
+from geokd.training.dense.wetland import without_rule
 from geokd.training.quantisation import PREPARATIONS, open_graph, quantise, run_graph
 
 CHIP_PX, CHIPS, COLUMNS = 64, 3422, 60
@@ -32,7 +34,7 @@ NOTE = (
 
 def main(model: str, chips: str, output: str, *scenes: str) -> None:
     """Write the int8 bundle and print how far it is from fp32."""
-    fp32 = load_bundle(resolve_model(model))
+    fp32 = unruled(load_bundle(resolve_model(model)))
     graph = quantise(fp32.graph, calibration(Path(chips), fp32.contract), PREPARATIONS)
     rounded = fp32.with_graph(graph, "int8", golden_cells(run_graph(graph, fp32.golden.pixels)))
     write_bytes(Path(output), replace(rounded, provenance={**fp32.provenance, "rounding": NOTE}).onnx_bytes)
@@ -40,6 +42,13 @@ def main(model: str, chips: str, output: str, *scenes: str) -> None:
         print(
             f"{scene}: int8 changes the class of {100 * changed(fp32, rounded, read(Path(scene), fp32.contract)):.2f} %"
         )
+
+
+def unruled(bundle: Bundle) -> Bundle:
+    """Return a student without its rule for plants in water."""
+    graph = without_rule(bundle.graph)
+    plain = bundle.with_graph(graph, bundle.precision, golden_cells(run_graph(graph, bundle.golden.pixels)))
+    return replace(plain, provenance={k: v for k, v in bundle.provenance.items() if k != "rules"})
 
 
 def calibration(chips: Path, contract: InputContract) -> NDArray[np.uint8]:

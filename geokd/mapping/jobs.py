@@ -204,6 +204,7 @@ class MappingJob:
             + (", as the model expects" if size == target else f" in place of the model's {target}"),
             *(() if self.area is None else (self.area.note,)),
             *_notes_of_patches(self),
+            *self.bundle.rules,
             *unsure,
             *_notes_of_filters(self.options),
             *_notes_of_workers(self),

@@ -222,6 +222,12 @@ class Bundle:
         """Task of the student, by the names of STAC's `mlm` extension."""
         return "semantic-segmentation" if self.contract.is_dense else "scene-classification"
 
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Sentences on what its graph decides without having learned it, from its provenance."""
+        rules = self.provenance.get("rules")
+        return tuple(map(str, rules)) if isinstance(rules, list) else ()
+
     def describe(self) -> AboutModel:
         """Describe it."""
         return AboutModel(

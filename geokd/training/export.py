@@ -110,7 +110,8 @@ def export(
         graph = quantise(fp32.graph, calibration["pixels"].numpy(), preparations)
         int8 = fp32.with_graph(graph, "int8", golden_cells(run_graph(graph, fp32.golden.pixels)))
         rounding = {"prepared_by": [prepare.__name__ for prepare in preparations]}
-        bundles += [with_halved_weights(fp32), replace(int8, provenance={**int8.provenance, "rounding": rounding})]
+        made = [with_halved_weights(fp32), replace(int8, provenance={**int8.provenance, "rounding": rounding})]
+        bundles += _with_wetland_rule(made, finished) if dense else made
         notes.append(_rounding_note(stage, prepared=bool(preparations)))
     with staged(target, [path.name for path in paths], overwrite=overwrite) as temporary:
         for path, bundle in zip(paths, bundles, strict=True):
@@ -210,6 +211,14 @@ def _dense_bundle(folder: Path, finished: FinishedRun) -> Bundle:
 
     golden = golden_patches(InputContract.from_json(finished.contract), count=1)
     return dense_fp32_bundle(folder, finished, _provenance(finished), golden)
+
+
+def _with_wetland_rule(bundles: list[Bundle], finished: FinishedRun) -> list[Bundle]:
+    """Append the rule of a dense student's recipe to its graphs; not before, for it is not rounded."""
+    from geokd.training.dense.wetland import with_rule
+
+    rule = dense_recipe_from_json(finished.recipe).wetland
+    return [with_rule(bundle, rule) for bundle in bundles]
 
 
 def _build(recipe: Recipe, stage: Stage, channels: int, classes: tuple[str, ...]) -> Network:

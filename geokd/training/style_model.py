@@ -92,11 +92,12 @@ def _restyled(bundle: Bundle, regrouping: Regrouping, name: str) -> Bundle:
     from geokd.training.quantisation import run_graph
 
     graph = merge_logits(bundle.graph, regrouping.groups, bundle.temperature)
+    rules = {"rules": list(bundle.rules)} if bundle.rules else {}
     return replace(
         bundle,
         graph=graph,
         name=name,
         legend=regrouping.legend,
-        provenance={"derived_from": origin | {"provenance": dict(bundle.provenance)}},
+        provenance={"derived_from": origin | {"provenance": dict(bundle.provenance)}} | rules,
         golden=Golden(bundle.golden.pixels, golden_cells(run_graph(graph, bundle.golden.pixels))),
     )

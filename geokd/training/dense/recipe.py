@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from geokd.model.contract import ValueScaling
+from geokd.scenes.bands import find_band
 from geokd.training.recipe import MOST_SEED, AnyRecipe
 
 STRIDE_PX = 32
 """Sides of patches must be multiples of this: the network halves them five times."""
+
+COLOURS_AND_INFRARED = ("red", "green", "blue", "nir")
+"""Bands that :class:`WetlandRecipe` needs."""
+
+_WETLAND_MARGIN_PX = 12  # how far the rule reaches
 
 
 def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
@@ -181,6 +187,41 @@ class VariationRecipe:
 
 
 @dataclass(frozen=True)
+class WetlandRecipe:
+    """A rule at the end of the exported network: where plants stand in water, there is wetland.
+
+    Pixels of the class `open_water`, and around these of all `water`, become the class `becomes` where they reflect
+    more near infrared than red and green at the surface, see :mod:`geokd.training.dense.wetland`. With an empty
+    `becomes` there is no rule. It needs the bands red, green, blue and near infrared, cells of one pixel and a margin
+    of at least 12 px.
+    """
+
+    open_water: str = ""
+    water: tuple[str, ...] = ()
+    becomes: str = ""
+
+    def __post_init__(self) -> None:
+        if self.becomes and (self.open_water not in self.water or self.becomes in self.water):
+            raise ValueError(
+                f"open_water = {self.open_water!r} must be one of the classes of water ({', '.join(self.water)}), and"
+                f" becomes = {self.becomes!r} none of them"
+            )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes that are named; none without a rule."""
+        return (*self.water, self.becomes) if self.becomes else ()
+
+    def lacks(self, student: DenseInputRecipe) -> list[str]:
+        """Return what a student with this input lacks for the rule."""
+        if not self.becomes:
+            return []
+        lacking = [f"the band {band}" for band in COLOURS_AND_INFRARED if not find_band(student.bands, band)]
+        lacking += [] if student.cell_px == 1 else ["cell_px = 1"]
+        return lacking + ([] if student.margin_px >= _WETLAND_MARGIN_PX else [f"margin_px >= {_WETLAND_MARGIN_PX}"])
+
+
+@dataclass(frozen=True)
 class DenseRecipe(AnyRecipe):
     """A whole recipe of a dense student. `seed` determines initial weights, held-out labels, order and augmentation.
 
@@ -201,6 +242,7 @@ class DenseRecipe(AnyRecipe):
     student: DenseStudentRecipe = field(default_factory=DenseStudentRecipe)
     loss: DenseLossRecipe = field(default_factory=DenseLossRecipe)
     variation: VariationRecipe = field(default_factory=VariationRecipe)
+    wetland: WetlandRecipe = field(default_factory=WetlandRecipe)
 
     def __post_init__(self) -> None:
         names = [c.name for c in self.classes]
@@ -210,6 +252,10 @@ class DenseRecipe(AnyRecipe):
             wanted = [name for rule in self.rules for name in rule.becomes]
             v = self.variation
             wanted += [*v.water_classes, *v.tall_classes, *filter(None, (v.marsh_class, v.snow_class))]
+            wanted += self.wetland.classes
             unknown = [name for name in dict.fromkeys(wanted) if name not in names]
             if unknown:
                 raise ValueError(f"{', '.join(unknown)} are not among the classes ({', '.join(names)})")
+        lacking = self.wetland.lacks(self.input)
+        if lacking:
+            raise ValueError(f"the rule [wetland] needs {', '.join(lacking)}; change the input, or leave the rule out")

@@ -1,0 +1,161 @@
+"""A rule at the end of a dense student's graph: where plants stand in water, there is wetland.
+
+The teachers take flooded marsh for water, and so does the student. Water reflects less near infrared than red or green;
+plants reflect more, even half under water. The rule compares surface reflectance. The atmosphere is estimated from the
+darkest spot of a patch in the blue (dark object, Chavez 1988, Remote Sensing of Environment 24, 459-479) and the ratio
+of the bands in a standard atmosphere, so that it needs not be known whether a scene was corrected for it.
+
+Shores and narrow rivers are mixed with land within the pixel. So the rule starts from squares in which all pixels are
+open water to the network, and then also changes what lies around them.
+"""
+
+from dataclasses import replace
+
+import onnx
+import torch
+from onnx import TensorProto
+
+from geokd.model.bundle import Bundle, golden_cells
+from geokd.model.contract import InputContract
+from geokd.scenes.bands import find_band, wavelengths_nm
+from geokd.training.dense.atmosphere import standard_atmosphere
+from geokd.training.dense.recipe import COLOURS_AND_INFRARED, WetlandRecipe
+from geokd.training.onnx_graph import Graph
+from geokd.training.quantisation import run_graph
+
+LEAD = 1.15
+"""How many times as much near infrared as red and green a pixel must reflect."""
+CORE_PX, REACH_PX = 3, 5
+"""Side of the squares, and the distance up to which pixels around them change, in pixels of half the resolution."""
+
+RULE = (
+    f"open water that reflects at least {LEAD:g} times as much near infrared as red and green, in squares of"
+    f" {2 * CORE_PX} px and around them, is mapped as wetland: plants stand in it"
+)
+_DARK = 200.0  # surface reflectance x 10,000, in the blue, of the darkest spot: woods in the shade, clear water
+_MOST_AIR = 1.6  # standard atmospheres
+_BELOW = 20.0  # what water's logits are lowered to, below the highest
+_PREFIX = "wetland_"
+
+
+def with_rule(bundle: Bundle, rule: WetlandRecipe) -> Bundle:
+    """Append the rule to the graph of a dense student, and describe it in its provenance."""
+    if not rule.becomes:
+        return bundle
+    graph = _appended(bundle.graph, rule, bundle.contract, bundle.legend.names)
+    changed = bundle.with_graph(graph, bundle.precision, golden_cells(run_graph(graph, bundle.golden.pixels)))
+    return replace(changed, provenance={**changed.provenance, "rules": [RULE]})
+
+
+def without_rule(graph: bytes) -> bytes:
+    """Return the graph of a dense student without the rule, if it has one."""
+    model = onnx.load_from_string(graph)
+    last = model.graph.node[-1]
+    made = [node for node in model.graph.node if node.name.startswith(_PREFIX)]
+    if not made:
+        return graph
+    last.input[0] = next(node.input[0] for node in made if node.name == f"{_PREFIX}answers")
+    for node in made:
+        model.graph.node.remove(node)
+    for tensor in [tensor for tensor in model.graph.initializer if tensor.name.startswith(_PREFIX)]:
+        model.graph.initializer.remove(tensor)
+    return bytes(model.SerializeToString())
+
+
+def _appended(graph: bytes, rule: WetlandRecipe, contract: InputContract, names: tuple[str, ...]) -> bytes:
+    """Insert the rule before the last node of a graph, which enlarges the logits twice."""
+    model = onnx.load_from_string(graph)
+    last = model.graph.node[-1]
+    if last.op_type != "Resize" or list(last.output) != ["logits"]:
+        raise ValueError("the graph of the student does not end with the enlargement of its logits")
+    made = Graph(_PREFIX)
+    answers = made.node("Identity", [last.input[0]], f"{_PREFIX}answers")
+    plants = _plants(made, contract)
+    last.input[0] = _changed(made, answers, plants, rule, names)
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes[:-1], *made.nodes, last])
+    model.graph.initializer.extend(made.initialisers)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def _plants(graph: Graph, contract: InputContract) -> str:
+    """Append where near infrared leads at the surface; return the name of a bool (n, 1, H / 2, W / 2)."""
+    bands = [find_band(contract.bands, colour) - 1 for colour in COLOURS_AND_INFRARED]
+    assert contract.value_scaling is not None
+    scalings = [contract.value_scaling.of_bands(len(contract.bands))[band] for band in bands]
+    slopes, starts = [1 / s.slope for s in scalings], [s.minimum - s.output_minimum / s.slope for s in scalings]
+    path, through = standard_atmosphere(wavelengths_nm(tuple(contract.bands[band] for band in bands)))
+
+    x = graph.node("Cast", ["pixels"], to=TensorProto.FLOAT)
+    if bands != list(range(len(contract.bands))):
+        x = graph.node("Gather", [x, _numbers(graph, "bands", bands)], axis=1)
+    x = graph.node("AveragePool", [x], kernel_shape=[2, 2], strides=[2, 2])
+    x = graph.node("Mul", [x, _by_band(graph, "slopes", slopes)])
+    x = graph.node("Add", [x, _by_band(graph, "starts", starts)])
+    blue = graph.node("Gather", [x, _numbers(graph, "blue", [2])], axis=1)
+    darkest = graph.node("ReduceMin", [blue], axes=[2, 3], keepdims=1)
+    above = graph.node("Sub", [darkest, _number(graph, "dark", _DARK)])
+    air = graph.node("Div", [above, _number(graph, "one_air", path[2] - (1 - through[2]) * _DARK)])
+    air = graph.node("Clip", [air, _number(graph, "none", 0.0), _number(graph, "most_air", _MOST_AIR)])
+    added = graph.node("Mul", [air, _by_band(graph, "path", path.tolist())])
+    lost = graph.node("Mul", [air, _by_band(graph, "lost", (1 - through).tolist())])
+    passed = graph.node("Sub", [_number(graph, "all", 1.0), lost])
+    surface = graph.node("Div", [graph.node("Sub", [x, added]), passed])
+    visible = graph.node("Gather", [surface, _numbers(graph, "red_green", [0, 1])], axis=1)
+    brighter = graph.node("ReduceMax", [visible], axes=[1], keepdims=1)
+    infrared = graph.node("Gather", [surface, _numbers(graph, "infrared", [3])], axis=1)
+    return graph.node("Greater", [infrared, graph.node("Mul", [brighter, _number(graph, "lead", LEAD)])])
+
+
+def _changed(graph: Graph, answers: str, plants: str, rule: WetlandRecipe, names: tuple[str, ...]) -> str:
+    """Append the change of the logits `answers` (n, K, h, w); return its name.
+
+    Where the rule holds, the new class gets the highest logit, and the classes of water one that is lower by 20.
+    """
+    best = graph.node("ReduceMax", [answers], axes=[1], keepdims=1)
+    codes = [names.index(name) for name in (rule.open_water, *rule.water)]
+    of_open_water = graph.node("Gather", [answers, _numbers(graph, "open", codes[:1])], axis=1)
+    open_water = _where(graph, best, of_open_water, plants)
+    of_waters = graph.node("Gather", [answers, _numbers(graph, "water", codes[1:])], axis=1)
+    water = _where(graph, best, graph.node("ReduceMax", [of_waters], axes=[1], keepdims=1), plants)
+
+    everything = _number(graph, "all", 1.0)
+    others = graph.node("Sub", [everything, open_water])
+    side, reach = CORE_PX // 2, REACH_PX
+    beside = graph.node("MaxPool", [others], kernel_shape=[CORE_PX, CORE_PX], pads=[side] * 4)
+    near = graph.node("Sub", [everything, beside])
+    for high, wide in ((reach, 0), (0, reach)):
+        kernel = [2 * high + 1, 2 * wide + 1]
+        near = graph.node("MaxPool", [near], kernel_shape=kernel, pads=[high, wide, high, wide])
+    here = graph.node("Mul", [near, water])
+
+    touched = [*codes[1:], names.index(rule.becomes)]
+    old = graph.node("Gather", [answers, _numbers(graph, "touched", touched)], axis=1)
+    drop = _by_band(graph, "drop", [-_BELOW] * (len(touched) - 1) + [0.0])
+    new = graph.node("Add", [best, drop])
+    change = graph.node("Mul", [here, graph.node("Sub", [new, old])])
+    spread = torch.zeros(len(names), len(touched), 1, 1)
+    spread[touched, range(len(touched))] = 1
+    change = graph.node("Conv", [change, graph.constant(f"{_PREFIX}spread", spread)])
+    return graph.node("Add", [answers, change])
+
+
+def _where(graph: Graph, best: str, logit: str, plants: str) -> str:
+    """Append where a class has the highest logit and plants lead; return the name of a float32 (n, 1, h, w), 0 or 1."""
+    is_class = graph.node("GreaterOrEqual", [logit, best])
+    return graph.node("Cast", [graph.node("And", [is_class, plants])], to=TensorProto.FLOAT)
+
+
+def _number(graph: Graph, name: str, value: float) -> str:
+    return graph.constant(f"{_PREFIX}{name}", torch.tensor(float(value)))
+
+
+def _numbers(graph: Graph, name: str, values: list[int]) -> str:
+    return graph.constant(f"{_PREFIX}{name}", torch.tensor(values, dtype=torch.int64))
+
+
+def _by_band(graph: Graph, name: str, values: list[float]) -> str:
+    """Append one number for each channel, (1, C, 1, 1)."""
+    return graph.constant(f"{_PREFIX}{name}", torch.tensor(values, dtype=torch.float32)[None, :, None, None])
