@@ -17,7 +17,7 @@ STRIDE_PX = 32
 COLOURS_AND_INFRARED = ("red", "green", "blue", "nir")
 """Bands that :class:`WetlandRecipe` needs."""
 
-_WETLAND_MARGIN_PX = 12  # how far the rule reaches
+_WETLAND_MARGIN_PX = 16  # how far the rule reaches
 
 
 def _at_least(low: float, high: float = 1e9) -> dict[str, Any]:
@@ -193,7 +193,7 @@ class WetlandRecipe:
     Pixels of the class `open_water`, and around these of all `water`, become the class `becomes` where they reflect
     more near infrared than red and green at the surface, see :mod:`geokd.training.dense.wetland`. With an empty
     `becomes` there is no rule. It needs the bands red, green, blue and near infrared, cells of one pixel and a margin
-    of at least 12 px.
+    of at least 16 px.
     """
 
     open_water: str = ""

@@ -6,7 +6,7 @@ darkest spot of a patch in the blue (dark object, Chavez 1988, Remote Sensing of
 of the bands in a standard atmosphere, so that it needs not be known whether a scene was corrected for it.
 
 Shores and narrow rivers are mixed with land within the pixel. So the rule starts from squares in which all pixels are
-open water to the network, and then also changes what lies around them.
+open water to the network, then also changes what lies around them, and closes gaps of one or two pixels.
 """
 
 from dataclasses import replace
@@ -25,8 +25,9 @@ from geokd.training.quantisation import run_graph
 
 LEAD = 1.15
 """How many times as much near infrared as red and green a pixel must reflect."""
-CORE_PX, REACH_PX = 3, 5
-"""Side of the squares, and the distance up to which pixels around them change, in pixels of half the resolution."""
+CORE_PX, REACH_PX, GAP_PX = 3, 5, 3
+"""In pixels of half the resolution: side of the squares; distance up to which pixels around them change; side of the
+square that closes gaps of water."""
 
 RULE = (
     f"open water that reflects at least {LEAD:g} times as much near infrared as red and green, in squares of"
@@ -34,7 +35,7 @@ RULE = (
 )
 _DARK = 200.0  # surface reflectance x 10,000, in the blue, of the darkest spot: woods in the shade, clear water
 _MOST_AIR = 1.6  # standard atmospheres
-_BELOW = 20.0  # what water's logits are lowered to, below the highest
+_BELOW = 4.0  # of water's logits, below the highest; more would let other classes win where logits are interpolated
 _PREFIX = "wetland_"
 
 
@@ -112,29 +113,22 @@ def _plants(graph: Graph, contract: InputContract) -> str:
 def _changed(graph: Graph, answers: str, plants: str, rule: WetlandRecipe, names: tuple[str, ...]) -> str:
     """Append the change of the logits `answers` (n, K, h, w); return its name.
 
-    Where the rule holds, the new class gets the highest logit, and the classes of water one that is lower by 20.
+    Where the rule holds, the new class gets the highest logit, and the classes of water one that is lower by 4.
     """
     best = graph.node("ReduceMax", [answers], axes=[1], keepdims=1)
-    codes = [names.index(name) for name in (rule.open_water, *rule.water)]
-    of_open_water = graph.node("Gather", [answers, _numbers(graph, "open", codes[:1])], axis=1)
-    open_water = _where(graph, best, of_open_water, plants)
-    of_waters = graph.node("Gather", [answers, _numbers(graph, "water", codes[1:])], axis=1)
-    water = _where(graph, best, graph.node("ReduceMax", [of_waters], axes=[1], keepdims=1), plants)
+    codes = [names.index(name) for name in rule.water]
+    waters = graph.node("Gather", [answers, _numbers(graph, "water", codes)], axis=1)
+    most_of_water = graph.node("ReduceMax", [waters], axes=[1], keepdims=1)
+    open_water = graph.node("Gather", [answers, _numbers(graph, "open", [names.index(rule.open_water)])], axis=1)
+    is_open_water, is_water = (graph.node("GreaterOrEqual", [logit, best]) for logit in (open_water, most_of_water))
+    near = _largest(graph, _smallest(graph, _both(graph, is_open_water, plants), CORE_PX), 2 * REACH_PX + 1)
+    here = graph.node("Mul", [near, _both(graph, is_water, plants)])
+    closed = _smallest(graph, _largest(graph, here, GAP_PX), GAP_PX)
+    here = graph.node("Mul", [closed, graph.node("Cast", [is_water], to=TensorProto.FLOAT)])
 
-    everything = _number(graph, "all", 1.0)
-    others = graph.node("Sub", [everything, open_water])
-    side, reach = CORE_PX // 2, REACH_PX
-    beside = graph.node("MaxPool", [others], kernel_shape=[CORE_PX, CORE_PX], pads=[side] * 4)
-    near = graph.node("Sub", [everything, beside])
-    for high, wide in ((reach, 0), (0, reach)):
-        kernel = [2 * high + 1, 2 * wide + 1]
-        near = graph.node("MaxPool", [near], kernel_shape=kernel, pads=[high, wide, high, wide])
-    here = graph.node("Mul", [near, water])
-
-    touched = [*codes[1:], names.index(rule.becomes)]
+    touched = [*codes, names.index(rule.becomes)]
     old = graph.node("Gather", [answers, _numbers(graph, "touched", touched)], axis=1)
-    drop = _by_band(graph, "drop", [-_BELOW] * (len(touched) - 1) + [0.0])
-    new = graph.node("Add", [best, drop])
+    new = graph.node("Add", [best, _by_band(graph, "lower", [-_BELOW] * len(codes) + [0.0])])
     change = graph.node("Mul", [here, graph.node("Sub", [new, old])])
     spread = torch.zeros(len(names), len(touched), 1, 1)
     spread[touched, range(len(touched))] = 1
@@ -142,10 +136,24 @@ def _changed(graph: Graph, answers: str, plants: str, rule: WetlandRecipe, names
     return graph.node("Add", [answers, change])
 
 
-def _where(graph: Graph, best: str, logit: str, plants: str) -> str:
-    """Append where a class has the highest logit and plants lead; return the name of a float32 (n, 1, h, w), 0 or 1."""
-    is_class = graph.node("GreaterOrEqual", [logit, best])
-    return graph.node("Cast", [graph.node("And", [is_class, plants])], to=TensorProto.FLOAT)
+def _both(graph: Graph, one: str, other: str) -> str:
+    """Append where both hold: 1, else 0."""
+    return graph.node("Cast", [graph.node("And", [one, other])], to=TensorProto.FLOAT)
+
+
+def _largest(graph: Graph, x: str, side: int) -> str:
+    """Append the largest number in the square around each pixel."""
+    half = side // 2
+    for high, wide in ((half, 0), (0, half)):  # first a column, then a row: far fewer comparisons
+        kernel = [2 * high + 1, 2 * wide + 1]
+        x = graph.node("MaxPool", [x], kernel_shape=kernel, pads=[high, wide, high, wide])
+    return x
+
+
+def _smallest(graph: Graph, x: str, side: int) -> str:
+    """Append the smallest number, 0 or 1, in the square around each pixel."""
+    one = _number(graph, "all", 1.0)
+    return graph.node("Sub", [one, _largest(graph, graph.node("Sub", [one, x]), side)])
 
 
 def _number(graph: Graph, name: str, value: float) -> str:
