@@ -1,5 +1,6 @@
 """A map compared with points, polygons or another map: units counted by class, and their figures."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from geokd.labels.cell_labels import CellDesign
 from geokd.labels.ground_truth import GroundTruth, cells_in_polygon, pairs_with_raster
 from geokd.legend.classes import NODATA
 from geokd.maps.map_file import MapFile, Strata, map_hash
+from geokd.scenes.whereabouts import touches, why_elsewhere
 
 Kind = Literal["points", "polygons", "raster"]
 
@@ -45,7 +47,7 @@ def by_points(
     ChipError
         If no point can be used, or points were moved.
     """
-    labels = np.array([-1 if not t or match.of_reference[t] is None else match.of_reference[t] for t in truth.texts])
+    labels = _labels(truth, match)
     rows, cols, inside = source.cells_of(shapely.get_x(truth.geometries), shapely.get_y(truth.geometries))
     codes = np.full(len(labels), NODATA, np.int64)
     codes[inside] = source.codes_at(rows[inside], cols[inside])
@@ -56,10 +58,10 @@ def by_points(
         "not_mapped": int((labelled & inside & ~mapped).sum()),
     }
     used = labelled & mapped
+    notes = [*_contradictions(rows[used], cols[used], labels[used])]
     if not used.any():
-        raise ChipError(_nothing(left_out, "points"))
+        raise ChipError(_nothing(left_out, "points", truth, source))
     of_map = np.array(match.of_map)
-    notes = []
     if design is None:
         layers, areas, cells = codes, strata.areas_ha, None
         notes.append(
@@ -95,6 +97,23 @@ def by_points(
     figures = replace(figures, producers_accuracy=tuple(None if lacking else figure for figure, lacking in producers))
     words = "stratified random sample" if design else "random sample, weighted by the map's classes"
     return Judgement("points", words, match, figures, mapped_ha, left_out, notes, sample)
+
+
+def _labels(truth: GroundTruth, match: ClassMatch) -> NDArray[np.int64]:
+    """Judged class of each label, int64 (N,); -1 where there is none, or it means "unknown"."""
+    found = [match.of_reference[text] if text else None for text in truth.texts]
+    return np.array([-1 if label is None else label for label in found], np.int64)
+
+
+def _contradictions(rows: NDArray[np.int64], cols: NDArray[np.int64], labels: NDArray[np.int64]) -> Iterator[str]:
+    """Describe points that lie in one cell and have different classes."""
+    places, cell = np.unique(np.stack([rows, cols]), axis=1, return_inverse=True)
+    lowest, highest = np.full(places.shape[1], len(labels)), np.full(places.shape[1], -1)
+    np.minimum.at(lowest, cell.ravel(), labels)
+    np.maximum.at(highest, cell.ravel(), labels)
+    several = int((highest[cell.ravel()] > lowest[cell.ravel()]).sum())
+    if several:
+        yield f"{several} points share a cell with a point of another class: each counts, so one of two is wrong"
 
 
 def _design_notes(
@@ -146,15 +165,30 @@ def by_polygons(
             else:
                 left_out["without_a_mapped_cell"] += 1
     if not cells:
-        raise ChipError(_nothing(left_out, "polygons"))
+        raise ChipError(_nothing(left_out, "polygons", truth, source))
     kinds = len(match.names) + match.has_foreign
     figures = figures_of_polygons(np.array(cells), np.array(labels), len(match.names), kinds)
     notes = [
         "polygons chosen by hand are not a random sample: figures describe the cells in them, not the map, and areas"
         " cannot be corrected; intervals are over polygons, because cells of one polygon resemble each other"
     ]
+    notes += _overlaps(truth, match)
     words = f"{len(cells)} polygons"
     return Judgement("polygons", words, match, figures, _judged(strata.areas_ha, match), left_out, notes)
+
+
+def _overlaps(truth: GroundTruth, match: ClassMatch) -> Iterator[str]:
+    """Describe polygons of different classes that overlap."""
+    labels = _labels(truth, match)
+    shapes, judged = shapely.make_valid(truth.geometries[labels >= 0]), labels[labels >= 0]
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    pairs = (one < other) & (judged[one] != judged[other])
+    shared = shapely.area(shapely.intersection(shapes[one[pairs]], shapes[other[pairs]])) > 0
+    if shared.any():
+        yield (
+            f"{int(shared.sum())} pairs of polygons of different classes overlap: cells in both count for each, so one"
+            " of two is wrong"
+        )
 
 
 def by_raster(source: MapFile, reference: str | Path, table: list[tuple[str, str]]) -> Judgement:
@@ -198,7 +232,11 @@ def _judged(areas_ha: NDArray[np.float64], match: ClassMatch) -> NDArray[np.floa
     return np.asarray(np.bincount(np.array(match.of_map), areas_ha, minlength=kinds), np.float64)
 
 
-def _nothing(left_out: dict[str, int], what: str) -> str:
+def _nothing(left_out: dict[str, int], what: str, truth: GroundTruth, source: MapFile) -> str:
+    """Explain that nothing of a reference can be used."""
     reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in left_out.items() if count)
     remedy = "; give them classes first, in QGIS" if left_out.get("unlabelled") else ""
+    beside = left_out.get("outside_the_map", 0) + left_out.get("without_a_mapped_cell", 0)
+    if beside and not touches(truth.geometries, source.grid):
+        remedy = f"; {why_elsewhere(truth.geometries, source.grid, 'the map')}"
     return f"none of the {what} can be used: {reasons}{remedy}"

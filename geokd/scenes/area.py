@@ -11,7 +11,6 @@ import rasterio.features
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from shapely.geometry.base import BaseGeometry
 
@@ -21,6 +20,7 @@ from geokd.scenes.opening import gdal_reason
 from geokd.scenes.options import AreaOptions, exchanged_box
 from geokd.scenes.silent_layers import refuse_silent
 from geokd.scenes.vector_layer import brought_to, read_features
+from geokd.scenes.whereabouts import place_of
 
 _EDGE_PARTS = 50  # parts of each side of a box, because a straight line in degrees is curved in a projection
 
@@ -94,25 +94,12 @@ def read_area(options: AreaOptions, grid: SceneGrid, scene: str) -> Area | None:
     shapely.prepare(whole)
     area = Area(whole, f"only cells whose centres lie within {note} are mapped")
     if not area.touches(grid, *_whole(grid)):
-        raise SceneError(f"{note} does not overlap {scene}{_place_of(grid)}; {_remedy(options.bbox, grid)}")
+        raise SceneError(f"{note} does not overlap {scene}{place_of(grid)}; {_remedy(options.bbox, grid)}")
     return area
 
 
 def _whole(grid: SceneGrid) -> tuple[slice, slice]:
     return slice(0, grid.height), slice(0, grid.width)
-
-
-def _place_of(grid: SceneGrid) -> str:
-    """Return where a grid lies, as the end of a sentence; empty if that is unknown."""
-    assert grid.crs is not None
-    try:
-        to_degrees = Transformer.from_crs(grid.crs.to_wkt(), "EPSG:4326", always_xy=True)
-        box = to_degrees.transform_bounds(*grid.bounds)
-    except ProjError:
-        return ""
-    if not all(map(math.isfinite, box)):
-        return ""
-    return f", which lies in the box {', '.join(f'{side:.4f}' for side in box)} (west, south, east, north in degrees)"
 
 
 def _remedy(bbox: tuple[float, float, float, float] | None, grid: SceneGrid) -> str:

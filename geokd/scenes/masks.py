@@ -42,6 +42,7 @@ _PARTS = {
     "fmask": "HLS products",
     "udm2": "PlanetScope products, in a file beside the scene",
 }
+_KIND_IN_NAME = re.compile(rf"(?:^|[^a-z])({'|'.join(_PARTS)})(?![a-z])", re.IGNORECASE)
 _VALUES = re.compile(r"\d+(?:,\d+)*")
 
 
@@ -119,7 +120,7 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
     info : SceneInfo
     asked : str
         "scl", "qa_pixel", "fmask" or "udm2", with values or names after a colon; or a file, or the description of a
-        band of the scene, with values.
+        band of the scene, with values or one of these kinds after a colon.
 
     Raises
     ------
@@ -129,16 +130,36 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
         If it cannot be read, or does not overlap the scene.
     """
     name, _, chosen = asked.rpartition(":")
-    if not name or not (_VALUES.fullmatch(chosen) or name.lower() in _PARTS):
+    if not name or not (_VALUES.fullmatch(chosen) or {name.lower(), chosen.lower()} & set(_PARTS)):
         name, chosen = asked, ""
     kind = name.lower() if name.lower() in _PARTS else ""
     own = _mask_of_scene(info, kind) if kind else _band_of_scene(info, name)
+    what = f"the mask {kind or file_name(name)}"
+    if not kind and chosen.lower() in _PARTS:
+        kind, chosen = chosen.lower(), ""
+    if not kind and not chosen:
+        _refuse_likely_kind(name)
     file = own or BandFile(_absolute(name))
     rule, words = _rule(kind, chosen)
-    what = f"the mask {kind or file_name(name)}"
-    raster, files, whole = _on_grid(file, info.grid, rule, what, named_band=own is not None)
+    raster, files, whole = _on_grid(file, info.grid, rule, what, named_band=own is not None or kind == "udm2")
     note = f"pixels where {what} {words} are left out{'' if whole else ', and those outside the mask'}"
     return MaskPlan(raster, 1 if raster.startswith("<") else file.bidx, rule, note, without_secrets(asked), files)
+
+
+def _refuse_likely_kind(name: str) -> None:
+    """Refuse a file without values whose name is that of a mask in which clear pixels are not 0.
+
+    Raises
+    ------
+    CallError
+    """
+    match = _KIND_IN_NAME.search(file_name(name))
+    if match:
+        kind = match[1].lower()
+        raise CallError(
+            f"the name of the mask {file_name(name)} is that of a mask of {_PARTS[kind].split(',')[0]}, whose clear"
+            f" pixels are not 0: give --mask {name}:{kind}, or the values to leave out, --mask {name}:VALUE,VALUE"
+        )
 
 
 def _rule(kind: str, chosen: str) -> tuple[MaskRule, str]:

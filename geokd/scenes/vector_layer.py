@@ -118,7 +118,13 @@ def only_layer(path: Path) -> tuple[str, list[str]]:
             return layers[0], [str(name) for name in pyogrio.read_info(path, layer=layers[0])["fields"]]
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise ChipError(f"{path} is not a vector file, or is broken: {gdal_reason(error)}") from error
-    listing = f"{len(layers)} layers with geometry ({', '.join(layers)})" if layers else "no layer with geometry"
+    if not layers:
+        raise ChipError(
+            f"{path} is a table without geometry; make points of its coordinates, in QGIS with Create Points Layer from"
+            f" Table, or with ogr2ogr points.gpkg {path.name} -oo X_POSSIBLE_NAMES=lon -oo Y_POSSIBLE_NAMES=lat"
+            " -a_srs EPSG:4326"
+        )
+    listing = f"{len(layers)} layers with geometry ({', '.join(layers)})"
     raise ChipError(f"{path} holds {listing}, one is expected; copy the right one with ogr2ogr out.gpkg in LAYER")
 
 

@@ -160,3 +160,25 @@ def test_a_mask_is_one_of_the_files_that_a_run_depends_on(tmp_path: Path) -> Non
     scene = plain_scene(tmp_path / "a.tif", land(), *RGB)
     path = write_band(tmp_path / "clouds.tif", np.zeros((SIDE_PX, SIDE_PX), np.uint8), 10)
     assert str(path) in planned(scene, str(path)).files
+
+
+@pytest.mark.parametrize("name", ["S2_SCL_10m.tif", "scl.tif", "x_QA_PIXEL.TIF", "a.Fmask.tif", "2021_udm2.tif"])
+def test_a_file_whose_name_is_that_of_a_classification_needs_its_kind(tmp_path: Path, name: str) -> None:
+    scene = plain_scene(tmp_path / "a.tif", land(), *RGB)
+    classes = np.full((1, SIDE_PX, SIDE_PX), 4, np.uint8)
+    classes[0, : SIDE_PX // 2] = 9
+    mask = write_scene(tmp_path / name, classes, transform=describe_scene(scene).grid.transform)
+    with pytest.raises(CallError, match=r"clear pixels are not 0: give --mask .*, or the values to leave out"):
+        planned(scene, str(mask))
+    left_out = valid_of(planned(scene, f"{mask}:9"))
+    assert left_out[SIDE_PX // 2 :].all()
+    assert not left_out[: SIDE_PX // 2].any()
+
+
+def test_a_file_of_scene_classes_is_read_by_its_kind(tmp_path: Path) -> None:
+    scene = plain_scene(tmp_path / "a.tif", land(), *RGB)
+    classes = np.random.default_rng(0).integers(0, 12, (1, SIDE_PX, SIDE_PX)).astype(np.uint8)
+    mask = write_scene(tmp_path / "own_classes.tif", classes, transform=describe_scene(scene).grid.transform)
+    plan = planned(scene, f"{mask}:scl")
+    np.testing.assert_array_equal(valid_of(plan), ~np.isin(classes[0], (0, 1, 3, 8, 9, 10, 11)))
+    assert "pixels where the mask own_classes.tif is 0 (no data), 1 (saturated)" in plan.notes[-1]
