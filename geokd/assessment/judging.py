@@ -113,7 +113,10 @@ def _contradictions(rows: NDArray[np.int64], cols: NDArray[np.int64], labels: ND
     np.maximum.at(highest, cell.ravel(), labels)
     several = int((highest[cell.ravel()] > lowest[cell.ravel()]).sum())
     if several:
-        yield f"{several} points share a cell with a point of another class: each counts, so one of two is wrong"
+        yield (
+            f"{several} points lie in a cell with a point of another class: each counts, and the map agrees with one"
+            " class only"
+        )
 
 
 def _design_notes(
@@ -172,23 +175,8 @@ def by_polygons(
         "polygons chosen by hand are not a random sample: figures describe the cells in them, not the map, and areas"
         " cannot be corrected; intervals are over polygons, because cells of one polygon resemble each other"
     ]
-    notes += _overlaps(truth, match)
     words = f"{len(cells)} polygons"
     return Judgement("polygons", words, match, figures, _judged(strata.areas_ha, match), left_out, notes)
-
-
-def _overlaps(truth: GroundTruth, match: ClassMatch) -> Iterator[str]:
-    """Describe polygons of different classes that overlap."""
-    labels = _labels(truth, match)
-    shapes, judged = shapely.make_valid(truth.geometries[labels >= 0]), labels[labels >= 0]
-    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
-    pairs = (one < other) & (judged[one] != judged[other])
-    shared = shapely.area(shapely.intersection(shapes[one[pairs]], shapes[other[pairs]])) > 0
-    if shared.any():
-        yield (
-            f"{int(shared.sum())} pairs of polygons of different classes overlap: cells in both count for each, so one"
-            " of two is wrong"
-        )
 
 
 def by_raster(source: MapFile, reference: str | Path, table: list[tuple[str, str]]) -> Judgement:

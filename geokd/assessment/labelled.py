@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from geokd.assessment.matching import plain
 from geokd.errors import CallError
 from geokd.labels.cell_labels import CellDesign, read_cell_design
 from geokd.labels.cell_names import FIELD, LOOKED_AT, MAPPED, NONE_OF_THESE
@@ -32,7 +33,7 @@ def read_labelled(source: MapFile, reference: str | Path, field: str | None) -> 
             " sample, so neither accuracies nor areas can be estimated from them; draw one with geokd sample"
         )
     truth = read_ground_truth(reference, field, source.grid, *(("stratum",) if design else ()))
-    numbers = truth.field == FIELD and any(text.isdigit() for text in truth.texts)
+    numbers = truth.field == FIELD and any(plain(text).lstrip("-").isdigit() for text in truth.texts)
     if {"point", "stratum", FIELD} <= set(fields) and numbers:
         raise CallError(
             f"{reference} is a copy of a file of geokd sample, as QGIS exports it: it has the codes of a map's classes,"

@@ -88,24 +88,24 @@ def match_classes(
     """
     by_table: dict[str, list[str]] = {}
     for of_map, of_reference in table:
-        by_table.setdefault(_plain(of_reference).casefold(), []).append(of_map.strip())
+        by_table.setdefault(plain(of_reference).casefold(), []).append(of_map.strip())
     strange_in_table = [name for name, _ in table if name.strip() and _code(legend, name) is None]
     texts = sorted(set(reference))
-    numbers = [text for text in texts if _plain(text).isdigit() and legend.code_named(text) is None]
-    left = [text for text in numbers if _plain(text) not in by_table]
+    numbers = [text for text in texts if plain(text).isdigit() and not _is_named(legend, text)]
+    left = [text for text in numbers if plain(text) not in by_table]
     strange = any(_code(legend, text) is None for text in left)
     foreign = set(left) if len(left) < len(numbers) or strange else set()
     found: dict[str, list[int] | None] = {}
     strangers = []
     for text in texts:
-        named = by_table.get(_plain(text).casefold())
+        named = by_table.get(plain(text).casefold())
         wanted = [part for part in (text.split(SEPARATOR) if named is None else named) if part.strip()]
         matched = [_code(legend, part) for part in wanted]
         if text in foreign or (named is None and (None in matched or not matched)):
             strangers.append(text)
         found[text] = [code for code in matched if code is not None]
     _refuse(legend, strange_in_table, strangers, source)
-    codes = sorted({int(_plain(text)) for text in left})
+    codes = sorted({int(plain(text)) for text in left})
     return replace(_brought_together(legend, found), by_number=tuple(f"{code} = {legend[code].name}" for code in codes))
 
 
@@ -126,16 +126,21 @@ def read_table(path: Path) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows[1:]]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return a name without spaces around it, and a whole number as `7`, not `07` or `7.0`."""
     number = _WHOLE.fullmatch(text.strip())
     return number[1] if number else text.strip()
 
 
+def _is_named(legend: Legend, text: str) -> bool:
+    """Whether a text is the name or title of a class, perhaps a number written otherwise."""
+    return legend.code_named(text) is not None or legend.code_named(plain(text)) is not None
+
+
 def _code(legend: Legend, text: str) -> int | None:
     """Find a class by its name, title or value; the value may be written as `07` or `7.0`."""
     code = legend.code_of(text)
-    return legend.code_of(_plain(text)) if code is None else code
+    return legend.code_of(plain(text)) if code is None else code
 
 
 def _refuse(legend: Legend, in_table: list[str], strangers: list[str], source: str) -> None:

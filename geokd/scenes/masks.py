@@ -154,11 +154,12 @@ def _refuse_likely_kind(name: str) -> None:
     CallError
     """
     match = _KIND_IN_NAME.search(file_name(name))
-    if match:
+    if match and Path(name).exists():
         kind = match[1].lower()
         raise CallError(
-            f"the name of the mask {file_name(name)} is that of a mask of {_PARTS[kind].split(',')[0]}, whose clear"
-            f" pixels are not 0: give --mask {name}:{kind}, or the values to leave out, --mask {name}:VALUE,VALUE"
+            f"by its name, the mask {file_name(name)} seems to be a mask {kind} of {_PARTS[kind].split(',')[0]}, whose"
+            f" clear pixels are not 0: give --mask {name}:{kind}; if only the pixels of some values are to be left out,"
+            f" --mask {name}:VALUE,VALUE"
         )
 
 

@@ -120,9 +120,8 @@ def only_layer(path: Path) -> tuple[str, list[str]]:
         raise ChipError(f"{path} is not a vector file, or is broken: {gdal_reason(error)}") from error
     if not layers:
         raise ChipError(
-            f"{path} is a table without geometry; make points of its coordinates, in QGIS with Create Points Layer from"
-            f" Table, or with ogr2ogr points.gpkg {path.name} -oo X_POSSIBLE_NAMES=lon -oo Y_POSSIBLE_NAMES=lat"
-            " -a_srs EPSG:4326"
+            f"{path} has no layer with geometry; if it is a table with coordinates, make points of them first, in QGIS"
+            " with Create Points Layer from Table, and save these as a GeoPackage"
         )
     listing = f"{len(layers)} layers with geometry ({', '.join(layers)})"
     raise ChipError(f"{path} holds {listing}, one is expected; copy the right one with ogr2ogr out.gpkg in LAYER")

@@ -11,6 +11,7 @@ from pyproj.exceptions import ProjError
 from geokd.scenes.grid import SceneGrid
 
 _DEGREES = "EPSG:4326"
+_MOST_LATITUDE = 90.0
 
 
 def place_of(grid: SceneGrid) -> str:
@@ -44,22 +45,25 @@ def why_elsewhere(geometries: NDArray[np.object_], grid: SceneGrid, whole: str) 
         A sentence without a full stop, such as "they lie in the box ..., the map in ...".
     """
     assert grid.crs is not None
-    own, x, y = _box_of(grid), *_centres(geometries)
-    invalid = f"their coordinates are not valid in the coordinate reference system of {whole}: check theirs"
+    own, x, y = _box_of(grid), *_corners(geometries)
+    if own is None:
+        return f"check that they are in the coordinate reference system of {whole}"
     try:
-        to_degrees = Transformer.from_crs(grid.crs.to_wkt(), _DEGREES, always_xy=True)
-        lon, lat = (np.asarray(side) for side in to_degrees.transform(x, y))
-        there = np.isfinite(lon) & np.isfinite(lat)
-        lon, lat = lon[there], lat[there]
-        if own is None or not len(lon):
-            return invalid
+        lon, lat = Transformer.from_crs(grid.crs.to_wkt(), _DEGREES, always_xy=True).transform(x, y)
+        lon, lat = (side[np.isfinite(lon) & np.isfinite(lat)] for side in (np.asarray(lon), np.asarray(lat)))
         back = Transformer.from_crs(_DEGREES, grid.crs.to_wkt(), always_xy=True)
         turned = np.stack(back.transform(lat, lon))
-        cols, rows = ~grid.transform @ tuple(turned[:, np.isfinite(turned).all(axis=0)])
     except ProjError:
-        return invalid
+        lon = lat = np.empty(0)
+        turned = np.empty((2, 0))
+    if not len(lon) or np.abs(lat).max() > _MOST_LATITUDE:
+        return (
+            f"their coordinates are not valid in the coordinate reference system of {whole}: check theirs, and whether"
+            " latitude and longitude are exchanged"
+        )
     box = float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
     words = f"they lie in the box {_sides(box)}, {whole} in {_sides(own)} (west, south, east, north in degrees)"
+    cols, rows = ~grid.transform @ tuple(turned[:, np.isfinite(turned).all(axis=0)])
     if ((cols >= 0) & (cols < grid.width) & (rows >= 0) & (rows < grid.height)).any():
         return f"{words}: latitude and longitude are exchanged"
     return f"{words}: check their coordinate reference system, or whether they are of this place"
@@ -75,11 +79,11 @@ def _box_of(grid: SceneGrid) -> tuple[float, float, float, float] | None:
     return box if all(map(math.isfinite, box)) else None
 
 
-def _centres(geometries: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Middles of the bounds of geometries, as far as these are finite."""
+def _corners(geometries: NDArray[np.object_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower left and upper right corners of the bounds of geometries, as far as these are finite."""
     bounds = shapely.bounds(geometries)
     bounds = bounds[np.isfinite(bounds).all(axis=1)]
-    return bounds[:, [0, 2]].mean(axis=1), bounds[:, [1, 3]].mean(axis=1)
+    return bounds[:, [0, 2]].ravel(), bounds[:, [1, 3]].ravel()
 
 
 def _sides(box: tuple[float, ...]) -> str:

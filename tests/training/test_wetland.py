@@ -167,6 +167,7 @@ def test_bands_may_have_another_order() -> None:
     [
         ({"wetland": {"open_water": "Sea", "water": ["Lake"], "becomes": "Marsh"}}, "must be one of the classes"),
         ({"wetland": {"open_water": "Lake", "water": ["Lake"], "becomes": "Lake"}}, "none of them"),
+        ({"wetland": {"open_water": "Lake", "water": ["Lake"]}}, "lacks becomes"),
         ({"wetland": {"open_water": "Sea", "water": ["Sea"], "becomes": "Marsh"}}, "Sea are not among the classes"),
         ({"input": {"bands": ["B04", "B03", "B02"], "value_scaling": {}}}, "needs the band nir"),
         ({"input": {"cell_px": 2, "margin_px": 8}}, "needs cell_px = 1, margin_px >= 16"),
@@ -201,6 +202,10 @@ def test_merged_classes_keep_the_rule(tmp_path: Path) -> None:
     geokd.style(legend, tmp_path / "ruled.onnx", tmp_path / "merged.onnx")
     merged = load_bundle(tmp_path / "merged.onnx")
     assert merged.rules == (RULE,)
+    plain = replace(merged, graph=without_rule(merged.graph))
+    assert not (codes(plain, patch(landscape())) == merged.legend.names.index("Marsh")).any()
+    with pytest.raises(ValueError, match="or has the rule"):
+        with_rule(ruled, RECIPE)
     pixels = patch(landscape())
     found, old = codes(merged, pixels), codes(ruled, pixels)
     assert (found == merged.legend.names.index("Marsh")).sum() == (old == MARSH).sum() > 0

@@ -201,6 +201,8 @@ class WetlandRecipe:
     becomes: str = ""
 
     def __post_init__(self) -> None:
+        if (self.open_water or self.water) and not self.becomes:
+            raise ValueError("the rule [wetland] lacks becomes, the class of plants in water")
         if self.becomes and (self.open_water not in self.water or self.becomes in self.water):
             raise ValueError(
                 f"open_water = {self.open_water!r} must be one of the classes of water ({', '.join(self.water)}), and"

@@ -6,7 +6,7 @@ darkest spot of a patch in the blue (dark object, Chavez 1988, Remote Sensing of
 of the bands in a standard atmosphere, so that it needs not be known whether a scene was corrected for it.
 
 Shores and narrow rivers are mixed with land within the pixel. So the rule starts from squares in which all pixels are
-open water to the network, then also changes what lies around them, and closes gaps of one or two pixels.
+open water to the network, then also changes what lies around them, and closes gaps of up to 40 m.
 """
 
 from dataclasses import replace
@@ -51,13 +51,14 @@ def with_rule(bundle: Bundle, rule: WetlandRecipe) -> Bundle:
 def without_rule(graph: bytes) -> bytes:
     """Return the graph of a dense student without the rule, if it has one."""
     model = onnx.load_from_string(graph)
-    last = model.graph.node[-1]
     made = [node for node in model.graph.node if node.name.startswith(_PREFIX)]
     if not made:
         return graph
-    last.input[0] = next(node.input[0] for node in made if node.name == f"{_PREFIX}answers")
+    answers = next(node.input[0] for node in made if node.name == f"{_PREFIX}answers")
     for node in made:
         model.graph.node.remove(node)
+    for node in model.graph.node:
+        node.input[:] = [answers if name.startswith(_PREFIX) else name for name in node.input]
     for tensor in [tensor for tensor in model.graph.initializer if tensor.name.startswith(_PREFIX)]:
         model.graph.initializer.remove(tensor)
     return bytes(model.SerializeToString())
@@ -67,8 +68,8 @@ def _appended(graph: bytes, rule: WetlandRecipe, contract: InputContract, names:
     """Insert the rule before the last node of a graph, which enlarges the logits twice."""
     model = onnx.load_from_string(graph)
     last = model.graph.node[-1]
-    if last.op_type != "Resize" or list(last.output) != ["logits"]:
-        raise ValueError("the graph of the student does not end with the enlargement of its logits")
+    if last.op_type != "Resize" or list(last.output) != ["logits"] or last.input[0].startswith(_PREFIX):
+        raise ValueError("the graph of the student does not end with the enlargement of its logits, or has the rule")
     made = Graph(_PREFIX)
     answers = made.node("Identity", [last.input[0]], f"{_PREFIX}answers")
     plants = _plants(made, contract)
