@@ -2,7 +2,8 @@
 
 Each takes and returns the scene as the student sees it, but not rounded: float32 (C, rows, cols) in byte steps,
 not clipped. Amounts are for Sentinel-2 stretched like EuroSAT, 0..2750 to 1..255, where a byte step is reflectance
-0.00108.
+0.00108. A band whose steps are larger, such as near infrared stretched from 0..5500, is changed by as many steps: its
+haze is brighter than real haze.
 """
 
 from collections.abc import Callable, Sequence

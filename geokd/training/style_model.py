@@ -92,7 +92,7 @@ def _restyled(bundle: Bundle, regrouping: Regrouping, name: str) -> Bundle:
     from geokd.training.quantisation import run_graph
 
     graph = merge_logits(bundle.graph, regrouping.groups, bundle.temperature)
-    rules = {"rules": list(bundle.rules)} if bundle.rules else {}
+    rules = {"rules": [f"before classes were merged: {rule}" for rule in bundle.rules]} if bundle.rules else {}
     return replace(
         bundle,
         graph=graph,

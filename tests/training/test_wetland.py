@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="needs the extra geokd[train]")
 import torch
 
 import geokd
+from geokd.assessment.shifts import SHIFTS
 from geokd.errors import RecipeError
 from geokd.legend.classes import default_legend
 from geokd.model.bundle import Bundle, Golden, golden_cells, load_bundle
@@ -57,9 +58,12 @@ def student(water: int = SEA) -> Bundle:
     return Bundle(model, "tiny", "tiny", "fp32", contract, default_legend(NAMES), 1.0, {}, golden)
 
 
-def patch(land: NDArray[np.int64], air: float = 1.0) -> NDArray[np.uint8]:
-    """Pixels (1, 4, h, w) of water, plants in water and trees (0, 1, 2), under so many standard atmospheres."""
-    surface = np.array([WATER, PLANTS, TREES], np.float64)[land].transpose(2, 0, 1)
+Surfaces = tuple[tuple[int, int, int, int], ...]
+
+
+def patch(land: NDArray[np.int64], air: float = 1.0, surfaces: Surfaces = (WATER, PLANTS, TREES)) -> NDArray[np.uint8]:
+    """Pixels (1, 4, h, w) of surfaces by their number in `land`, under so many standard atmospheres."""
+    surface = np.array(surfaces, np.float64)[land].transpose(2, 0, 1)
     path, through = (np.asarray(a, np.float64)[:, None, None] for a in standard_atmosphere(NM))
     top = surface * (1 - (1 - through) * air) + path * air
     steps = [s.output_minimum + s.slope * (band - s.minimum) for s, band in zip(SCALING.of_bands(4), top, strict=True)]
@@ -86,6 +90,31 @@ def test_marsh_is_found_under_any_atmosphere_and_water_stays(air: float) -> None
     assert (after[72:108, 42:78] == MARSH).all()
     assert (after[land == 0] == SEA).mean() > 0.99  # one pixel at the marsh's edge is interpolated
     assert (after[land == 2] == before[land == 2]).all()
+
+
+def test_dead_pixels_do_not_switch_the_rule_off() -> None:
+    land = landscape()
+    pixels = patch(land)
+    pixels[:, :, 120:122, 120:122] = 0
+    assert (codes(with_rule(student(), RECIPE), pixels)[72:108, 42:78] == MARSH).all()
+
+
+def test_haze_does_not_make_marsh_of_a_turbid_bay() -> None:
+    land = landscape()
+    pixels = patch(land)
+    bay = patch(np.zeros((2, 2), np.int64), surfaces=((600, 600, 500, 400),))[0, :, 0, 0]
+    pixels[0][:, land == 1] = bay[:, np.newaxis]
+    hazy = np.rint(SHIFTS["haze"](pixels[0].astype(np.float32), NM).clip(0, 255)).astype(np.uint8)[np.newaxis]
+    for seen in (pixels, hazy):
+        assert (codes(with_rule(student(), RECIPE), seen)[land == 1] == SEA).all()
+
+
+def test_dark_water_of_any_colour_stays() -> None:
+    land = landscape()
+    pixels = patch(land)
+    lake = patch(np.zeros((2, 2), np.int64), surfaces=((60, 60, 210, 90),))[0, :, 0, 0]  # more near infrared than red
+    pixels[0][:, land == 1] = lake[:, np.newaxis]
+    assert (codes(with_rule(student(), RECIPE), pixels)[land == 1] == SEA).all()
 
 
 def test_shores_and_narrow_strips_stay_water() -> None:
@@ -129,7 +158,8 @@ def test_the_new_class_takes_over_the_confidence() -> None:
     pixels = patch(landscape())
     before, after = (run_graph(b.graph, pixels)[0][:, 90, 60] for b in (student(), with_rule(student(), RECIPE)))
     assert after[MARSH] == before[SEA]
-    assert max(after[RIVER], after[SEA]) <= after[MARSH] - 4
+    assert after[SEA] == after[MARSH] - 4
+    assert after[RIVER] == min(before[RIVER], after[MARSH] - 4)
 
 
 def test_the_reach_stays_within_the_margin() -> None:
@@ -201,7 +231,7 @@ def test_merged_classes_keep_the_rule(tmp_path: Path) -> None:
     legend.write_text("from,title\nRiver,Water\nSea,Water\n", encoding="utf-8")
     geokd.style(legend, tmp_path / "ruled.onnx", tmp_path / "merged.onnx")
     merged = load_bundle(tmp_path / "merged.onnx")
-    assert merged.rules == (RULE,)
+    assert merged.rules == (f"before classes were merged: {RULE}",)
     plain = replace(merged, graph=without_rule(merged.graph))
     assert not (codes(plain, patch(landscape())) == merged.legend.names.index("Marsh")).any()
     with pytest.raises(ValueError, match="or has the rule"):

@@ -3,7 +3,9 @@
 The teachers take flooded marsh for water, and so does the student. Water reflects less near infrared than red or green;
 plants reflect more, even half under water. The rule compares surface reflectance. The atmosphere is estimated from the
 darkest spot of a patch in the blue (dark object, Chavez 1988, Remote Sensing of Environment 24, 459-479) and the ratio
-of the bands in a standard atmosphere, so that it needs not be known whether a scene was corrected for it.
+of the bands in a standard atmosphere, so that it needs not be known whether a scene was corrected for it; haze, which
+is white, brightens the darkest near infrared as well, and is left out. In dark water ratios of such small numbers mean
+nothing, so near infrared must also be clearly brighter than in the patch's darkest spot.
 
 Shores and narrow rivers are mixed with land within the pixel. So the rule starts from squares in which all pixels are
 open water to the network, then also changes what lies around them, and closes gaps of up to 40 m.
@@ -23,17 +25,20 @@ from geokd.training.dense.recipe import COLOURS_AND_INFRARED, WetlandRecipe
 from geokd.training.onnx_graph import Graph
 from geokd.training.quantisation import run_graph
 
-LEAD = 1.15
+LEAD = 1.05
 """How many times as much near infrared as red and green a pixel must reflect."""
+BRIGHTER = 100.0
+"""Reflectance x 10,000 by which near infrared must exceed that of the darkest spot of the patch."""
 CORE_PX, REACH_PX, GAP_PX = 3, 5, 3
 """In pixels of half the resolution: side of the squares; distance up to which pixels around them change; side of the
 square that closes gaps of water."""
 
 RULE = (
-    f"open water that reflects at least {LEAD:g} times as much near infrared as red and green, in squares of"
-    f" {2 * CORE_PX} px and around them, is mapped as wetland: plants stand in it"
+    "open water that reflects more near infrared than red and green, as plants do, in squares of"
+    f" {2 * CORE_PX} px and around them, is mapped as wetland"
 )
-_DARK = 200.0  # surface reflectance x 10,000, in the blue, of the darkest spot: woods in the shade, clear water
+_DARK = 200.0  # surface reflectance x 10,000 of the darkest spot: woods in the shade, clear water
+_SPOT_PX = 4  # its side, in pixels of half the resolution; a spot, as dead pixels and noise should not decide
 _MOST_AIR = 1.6  # standard atmospheres
 _BELOW = 4.0  # of water's logits, below the highest; more would let other classes win where logits are interpolated
 _PREFIX = "wetland_"
@@ -83,7 +88,7 @@ def _appended(graph: bytes, rule: WetlandRecipe, contract: InputContract, names:
 
 
 def _plants(graph: Graph, contract: InputContract) -> str:
-    """Append where near infrared leads at the surface; return the name of a bool (n, 1, H / 2, W / 2)."""
+    """Append where surfaces reflect as plants in water do; return the name of a bool (n, 1, H / 2, W / 2)."""
     bands = [find_band(contract.bands, colour) - 1 for colour in COLOURS_AND_INFRARED]
     assert contract.value_scaling is not None
     scalings = [contract.value_scaling.of_bands(len(contract.bands))[band] for band in bands]
@@ -96,25 +101,37 @@ def _plants(graph: Graph, contract: InputContract) -> str:
     x = graph.node("AveragePool", [x], kernel_shape=[2, 2], strides=[2, 2])
     x = graph.node("Mul", [x, _by_band(graph, "slopes", slopes)])
     x = graph.node("Add", [x, _by_band(graph, "starts", starts)])
-    blue = graph.node("Gather", [x, _numbers(graph, "blue", [2])], axis=1)
-    darkest = graph.node("ReduceMin", [blue], axes=[2, 3], keepdims=1)
-    above = graph.node("Sub", [darkest, _number(graph, "dark", _DARK)])
-    air = graph.node("Div", [above, _number(graph, "one_air", path[2] - (1 - through[2]) * _DARK)])
+    spots = graph.node("AveragePool", [x], kernel_shape=[_SPOT_PX, _SPOT_PX], strides=[_SPOT_PX, _SPOT_PX])
+    darkest = graph.node("ReduceMin", [spots], axes=[2, 3], keepdims=1)
+    blue, infrared = (
+        graph.node("Gather", [darkest, _numbers(graph, name, [band])], axis=1)
+        for name, band in (("blue", 2), ("nir", 3))
+    )
+    one_air = path - (1 - through) * _DARK  # by which one atmosphere brightens the darkest spot
+    by_blue = graph.node("Sub", [blue, _number(graph, "dark", _DARK)])
+    by_blue = graph.node("Div", [by_blue, _number(graph, "one_blue", float(one_air[2]))])
+    bluer = graph.node("Sub", [blue, infrared])
+    bluer = graph.node("Div", [bluer, _number(graph, "one_bluer", float(one_air[2] - one_air[3]))])
+    air = graph.node("Min", [by_blue, bluer])
     air = graph.node("Clip", [air, _number(graph, "none", 0.0), _number(graph, "most_air", _MOST_AIR)])
     added = graph.node("Mul", [air, _by_band(graph, "path", path.tolist())])
     lost = graph.node("Mul", [air, _by_band(graph, "lost", (1 - through).tolist())])
     passed = graph.node("Sub", [_number(graph, "all", 1.0), lost])
     surface = graph.node("Div", [graph.node("Sub", [x, added]), passed])
     visible = graph.node("Gather", [surface, _numbers(graph, "red_green", [0, 1])], axis=1)
-    brighter = graph.node("ReduceMax", [visible], axes=[1], keepdims=1)
-    infrared = graph.node("Gather", [surface, _numbers(graph, "infrared", [3])], axis=1)
-    return graph.node("Greater", [infrared, graph.node("Mul", [brighter, _number(graph, "lead", LEAD)])])
+    most_visible = graph.node("ReduceMax", [visible], axes=[1], keepdims=1)
+    infrared, more = (
+        graph.node("Gather", [bands, _numbers(graph, "nir", [3])], axis=1)
+        for bands in (surface, graph.node("Sub", [x, darkest]))
+    )
+    leads = graph.node("Greater", [infrared, graph.node("Mul", [most_visible, _number(graph, "lead", LEAD)])])
+    return graph.node("And", [leads, graph.node("Greater", [more, _number(graph, "brighter", BRIGHTER)])])
 
 
 def _changed(graph: Graph, answers: str, plants: str, rule: WetlandRecipe, names: tuple[str, ...]) -> str:
     """Append the change of the logits `answers` (n, K, h, w); return its name.
 
-    Where the rule holds, the new class gets the highest logit, and the classes of water one that is lower by 4.
+    Where the rule holds, the new class gets the highest logit, and the classes of water are lower by 4 at least.
     """
     best = graph.node("ReduceMax", [answers], axes=[1], keepdims=1)
     codes = [names.index(name) for name in rule.water]
@@ -129,7 +146,9 @@ def _changed(graph: Graph, answers: str, plants: str, rule: WetlandRecipe, names
 
     touched = [*codes, names.index(rule.becomes)]
     old = graph.node("Gather", [answers, _numbers(graph, "touched", touched)], axis=1)
-    new = graph.node("Add", [best, _by_band(graph, "lower", [-_BELOW] * len(codes) + [0.0])])
+    limit = graph.node("Add", [best, _by_band(graph, "lower", [-_BELOW] * len(codes))])
+    lowered = graph.node("Min", [waters, limit])
+    new = graph.node("Concat", [lowered, best], axis=1)
     change = graph.node("Mul", [here, graph.node("Sub", [new, old])])
     spread = torch.zeros(len(names), len(touched), 1, 1)
     spread[touched, range(len(touched))] = 1
