@@ -44,6 +44,7 @@ _PARTS = {
 }
 _KIND_IN_NAME = re.compile(rf"(?:^|[^a-z])({'|'.join(_PARTS)})(?![a-z])", re.IGNORECASE)
 _VALUES = re.compile(r"\d+(?:,\d+)*")
+_FILE_OF_KIND = re.compile(rf"(.+):({'|'.join(_PARTS)})(?::([^:]+))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
     info : SceneInfo
     asked : str
         "scl", "qa_pixel", "fmask" or "udm2", with values or names after a colon; or a file, or the description of a
-        band of the scene, with values or one of these kinds after a colon.
+        band of the scene, with values, or one of these kinds and perhaps its values or names, after a colon.
 
     Raises
     ------
@@ -129,14 +130,9 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
     SceneError
         If it cannot be read, or does not overlap the scene.
     """
-    name, _, chosen = asked.rpartition(":")
-    if not name or not (_VALUES.fullmatch(chosen) or {name.lower(), chosen.lower()} & set(_PARTS)):
-        name, chosen = asked, ""
-    kind = name.lower() if name.lower() in _PARTS else ""
-    own = _mask_of_scene(info, kind) if kind else _band_of_scene(info, name)
-    what = f"the mask {kind or file_name(name)}"
-    if not kind and chosen.lower() in _PARTS:
-        kind, chosen = chosen.lower(), ""
+    name, kind, chosen = _read(asked)
+    own = _band_of_scene(info, name) if name else _mask_of_scene(info, kind)
+    what = f"the mask {file_name(name) if name else kind}"
     if not kind and not chosen:
         _refuse_likely_kind(name)
     file = own or BandFile(_absolute(name))
@@ -144,6 +140,18 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
     raster, files, whole = _on_grid(file, info.grid, rule, what, named_band=own is not None or kind == "udm2")
     note = f"pixels where {what} {words} are left out{'' if whole else ', and those outside the mask'}"
     return MaskPlan(raster, 1 if raster.startswith("<") else file.bidx, rule, note, without_secrets(asked), files)
+
+
+def _read(asked: str) -> tuple[str, str, str]:
+    """Return name of a file or band, kind, and values or names of what is left out; each may be empty."""
+    if match := _FILE_OF_KIND.fullmatch(asked):
+        return match[1], match[2].lower(), match[3] or ""
+    name, _, chosen = asked.rpartition(":")
+    if name.lower() in _PARTS:
+        return "", name.lower(), chosen
+    if asked.lower() in _PARTS:
+        return "", asked.lower(), ""
+    return (name, "", chosen) if name and _VALUES.fullmatch(chosen) else (asked, "", "")
 
 
 def _refuse_likely_kind(name: str) -> None:
@@ -156,10 +164,11 @@ def _refuse_likely_kind(name: str) -> None:
     match = _KIND_IN_NAME.search(file_name(name))
     if match and Path(name).exists():
         kind = match[1].lower()
+        some = f"{kind}:{','.join(_BITS_LEFT_OUT[kind][-2:])}" if kind in _BITS else f"{kind}:VALUE,VALUE"
         raise CallError(
             f"by its name, the mask {file_name(name)} seems to be a mask {kind} of {_PARTS[kind].split(',')[0]}, whose"
-            f" clear pixels are not 0: give --mask {name}:{kind}; if only the pixels of some values are to be left out,"
-            f" --mask {name}:VALUE,VALUE"
+            f" clear pixels are not 0: give --mask {name}:{kind}, or --mask {name}:{some} to leave out only these; for"
+            f" a mask of 0 and 1, --mask {name}:1"
         )
 
 

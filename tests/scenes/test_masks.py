@@ -168,7 +168,7 @@ def test_a_file_whose_name_is_that_of_a_classification_needs_its_kind(tmp_path: 
     classes = np.full((1, SIDE_PX, SIDE_PX), 4, np.uint8)
     classes[0, : SIDE_PX // 2] = 9
     mask = write_scene(tmp_path / name, classes, transform=describe_scene(scene).grid.transform)
-    with pytest.raises(CallError, match=r"clear pixels are not 0: give --mask .*; if only the pixels of some values"):
+    with pytest.raises(CallError, match=r"clear pixels are not 0: give --mask .* to leave out only these"):
         planned(scene, str(mask))
     left_out = valid_of(planned(scene, f"{mask}:9"))
     assert left_out[SIDE_PX // 2 :].all()
@@ -182,3 +182,17 @@ def test_a_file_of_scene_classes_is_read_by_its_kind(tmp_path: Path) -> None:
     plan = planned(scene, f"{mask}:scl")
     np.testing.assert_array_equal(valid_of(plan), ~np.isin(classes[0], (0, 1, 3, 8, 9, 10, 11)))
     assert "pixels where the mask own_classes.tif is 0 (no data), 1 (saturated)" in plan.notes[-1]
+    some = planned(scene, f"{mask}:SCL:3,9")
+    np.testing.assert_array_equal(valid_of(some), ~np.isin(classes[0], (3, 9)))
+    assert "is 3 (cloud shadow), 9 (cloud, high probability) are left out" in some.notes[-1]
+
+
+def test_bits_of_a_file_are_chosen_by_name(tmp_path: Path) -> None:
+    scene = plain_scene(tmp_path / "a.tif", land(), *RGB)
+    bits = np.random.default_rng(0).integers(0, 256, (1, SIDE_PX, SIDE_PX)).astype(np.uint16)
+    mask = write_scene(tmp_path / "LC08_QA_PIXEL.TIF", bits, transform=describe_scene(scene).grid.transform)
+    np.testing.assert_array_equal(valid_of(planned(scene, f"{mask}:qa_pixel:shadow")), (bits[0] & 16) == 0)
+    with pytest.raises(CallError, match=r":qa_pixel:shadow,snow to leave out only these; for a mask of 0 and 1"):
+        planned(scene, str(mask))
+    with pytest.raises(CallError, match="--mask qa_pixel has no clouds; it has fill, dilated"):
+        planned(scene, f"{mask}:qa_pixel:clouds")
