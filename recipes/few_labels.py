@@ -62,7 +62,7 @@ class Row:
 
 
 ROWS = {
-    "alone": Row("eurosat-rgb-fp32", 3e-3),
+    "alone": Row("eurosat-rgb-maps-fp32", 3e-3),
     "taught start": Row(TEACHER, 3e-3),
     "taught start + answers": Row(TEACHER, 3e-3, answers=True),
 }

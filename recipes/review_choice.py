@@ -48,12 +48,12 @@ def main(class_map: str, clip: str, scene: str, out: str) -> None:
     with rasterio.open(class_map.replace("_landuse.tif", "_probabilities.tif")) as raster:
         percent = np.sort(raster.read(), axis=0)
     margins = percent[-1] - percent[-2]
-    judge(scene, "eurosat-rgb", Path(out, "before"), "before")
+    judge(scene, "eurosat-rgb-maps", Path(out, "before"), "before")
     for seed in SEEDS:
         for way, cells in choices(codes, margins, seed).items():
             folder = Path(out, f"{way.replace(' ', '-')}-{seed}")
             write_chips(clip, source, cells, truth, folder / "chips")
-            recipe = geokd.continuing_recipe("eurosat-rgb", [f"seed={seed}"])
+            recipe = geokd.continuing_recipe("eurosat-rgb-maps", [f"seed={seed}"])
             geokd.train(folder / "chips", folder / "run", recipe, unlabelled=[clip], progress=lambda *_, **__: None)
             right = (codes[cells] == truth[cells]).mean()
             model = str(geokd.export(folder / "run").int8)
@@ -100,7 +100,7 @@ def write_chips(
     folder: Path,
 ) -> None:
     """Write the patch about each cell into the folder of its true class, moved inwards at the edge, as bytes."""
-    contract = load_bundle("eurosat-rgb").contract
+    contract = load_bundle("eurosat-rgb-maps").contract
     plan = plan_scene(describe_scene(clip), contract)
     side, cell = contract.patch_px, plan.grid.width // source.grid.width
     for row, col in zip(*cells, strict=True):

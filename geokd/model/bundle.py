@@ -34,7 +34,7 @@ from geokd.model.seen_chips import SeenChips
 from geokd.system.documents import parse_json
 
 SCHEMA_VERSION = 2
-DEFAULT_MODEL = "eurosat-rgb"
+DEFAULT_MODEL = "eurosat-rgb-maps"
 AUTO_MODEL = "auto"
 """In place of a model's name: choose the model that fits the scene."""
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from geokd.errors import BundleError, RecipeError
-from geokd.model.bundle import Bundle, load_bundle, resolve_model, shipped_models
+from geokd.model.bundle import DEFAULT_MODEL, Bundle, load_bundle, resolve_model, shipped_models
 from geokd.model.seen_chips import SeenChips
 from geokd.training.efficientnet_lite import imagenet_weights
 from geokd.training.networks import Network, convolutions, normalisation
@@ -45,13 +45,14 @@ class Origin:
 
 
 def nearest_student(ground_resolution_m: float) -> str:
-    """Return the name of the shipped fp32 bundle with the nearest pixel size, in metres."""
+    """Return the name of the shipped fp32 bundle with the nearest pixel size, in metres; of several the default."""
     sizes = {
         name: bundle.contract.ground_resolution_m
         for name in shipped_models()
         if (bundle := load_bundle(name)).precision == "fp32"
     }
-    return min(sizes, key=lambda name: abs(math.log(sizes[name] / ground_resolution_m)))
+    default = f"{DEFAULT_MODEL}-fp32"
+    return min(sizes, key=lambda name: (abs(math.log(sizes[name] / ground_resolution_m)), name != default))
 
 
 def build_teacher(

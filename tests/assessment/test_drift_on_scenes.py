@@ -21,7 +21,9 @@ def bands() -> NDArray[np.float64]:
 
 def warnings_of(values: NDArray[np.float64], tmp_path: Path) -> list[str]:
     path = write_scene(tmp_path / "s.tif", np.clip(values, 0, 65535).astype(np.uint16), ("B04", "B03", "B02"))
-    manifest = geokd.classify(path, "eurosat-rgb", tmp_path, geokd.ClassifyOptions(stride_px=64)).manifest.to_json()
+    manifest = geokd.classify(
+        path, "eurosat-rgb-maps", tmp_path, geokd.ClassifyOptions(stride_px=64)
+    ).manifest.to_json()
     assert manifest["drift"]["patches"] == 256
     return list(manifest["warnings"])
 

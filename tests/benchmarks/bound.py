@@ -46,7 +46,7 @@ def main(side_px: int = SIDE_PX, *strides: int) -> None:
         print("  ".join(f"{word:>10}" for word in header))
         for stride, workers in ((64, 1), (64, cores), *((stride, cores) for stride in strides)):
             options = ClassifyOptions(stride_px=stride, workers=workers, overwrite=True)
-            (job,) = plan_jobs([scene], "eurosat-rgb", Path(folder, "out"), options)
+            (job,) = plan_jobs([scene], "eurosat-rgb-maps", Path(folder, "out"), options)
             rounds = [(decode(job), network(job), whole(job)) for _ in range(ROUNDS if stride > 16 else 1)]
             decoding, running, mapping = (statistics.median(times) for times in zip(*rounds, strict=True))
             ratio = statistics.median(m / (d + r) for d, r, m in rounds)

@@ -41,7 +41,7 @@ def main(side_px: int = 8192, stride: int = 32) -> None:
         times: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(ROUNDS):
             for way, options in ways.items():
-                (job,) = plan_jobs([scene], "eurosat-rgb", Path(folder, "out"), options)
+                (job,) = plan_jobs([scene], "eurosat-rgb-maps", Path(folder, "out"), options)
                 start = time.perf_counter()
                 ((_, outcome),) = run_jobs([job])
                 times[way].append(time.perf_counter() - start)

@@ -33,7 +33,7 @@ def against(name: str, loop: Loop) -> None:
         scene = large_scene(Path(folder, "scene.tif"), side_px, side_px)
         patches, seconds = _classified(loop, scene)
         print(f"{side_px} x {side_px} px; {name}: {patches} patches, {patches / seconds:.0f} a second")
-        for model in ("eurosat-rgb-fp32", "eurosat-rgb"):
+        for model in ("eurosat-rgb-maps-fp32", "eurosat-rgb-maps"):
             (job,) = plan_jobs([scene], model, Path(folder, model), ClassifyOptions(stride_px=PATCH_PX))
             start = time.perf_counter()
             ((_, outcome),) = run_jobs([job])
@@ -44,7 +44,7 @@ def against(name: str, loop: Loop) -> None:
 
 def _classified(loop: Loop, scene: Path) -> tuple[int, float]:
     """Classify every patch of a loop by the fp32 student in torch; return how many and the seconds."""
-    bundle = load_bundle(resolve_model("eurosat-rgb-fp32"))
+    bundle = load_bundle(resolve_model("eurosat-rgb-maps-fp32"))
     recipe = recipe_from_json(bundle.provenance["recipe"]).student
     student, _ = build_student(recipe, len(bundle.contract.bands), bundle.legend.names, "none")
     student.load_state_dict(read_weights(bundle), strict=False)

@@ -33,7 +33,7 @@ STRIDE, TOTAL_STRIDE = 16, 32
 def main() -> None:
     """Time both ways and compare their maps."""
     torch.set_num_threads(1)
-    (job,) = plan_jobs([SAMPLE], "eurosat-rgb-fp32", Path("nowhere"), ClassifyOptions(stride_px=STRIDE))
+    (job,) = plan_jobs([SAMPLE], "eurosat-rgb-maps-fp32", Path("nowhere"), ClassifyOptions(stride_px=STRIDE))
     recipe = recipe_from_json(job.bundle.provenance["recipe"]).student
     student, _ = build_student(recipe, len(job.plan.bidx), job.bundle.legend.names, "none")
     student.load_state_dict(read_weights(job.bundle), strict=False)

@@ -65,7 +65,7 @@ def test_a_map_without_a_class_is_reported(model: Path, tmp_path: Path) -> None:
 
 def test_a_scene_too_small_to_be_compared_with_the_chips_is_reported(tmp_path: Path) -> None:
     one = write_scene(tmp_path / "one.tif", three_fields(64, 64), photometric="RGB")
-    patches = ("-m", "eurosat-rgb", "-o", tmp_path / "out")
+    patches = ("-m", "eurosat-rgb-maps", "-o", tmp_path / "out")
     result = classify(one, *patches, "--stride", 64)
     assert "was not checked: too few whole patches without overlap: 1" in result.stderr
     assert "  1 patch, " in result.stderr

@@ -151,7 +151,7 @@ def test_other_names_and_colours_leave_the_cells(patchy: Path, model: Path, tmp_
     assert again["legend"][0]["title"] == "Land"
 
 
-@pytest.mark.parametrize("name", ["eurosat-rgb", "eurosat-rgb-fp32"])
+@pytest.mark.parametrize("name", ["eurosat-rgb-maps", "eurosat-rgb-maps-fp32"])
 def test_probabilities_of_a_merged_model_are_sums(name: str, tmp_path: Path) -> None:
     legend = write(tmp_path / "a.csv", "from,title\nAnnualCrop,Crop\nPermanentCrop,Crop\nRiver,Water\nSeaLake,Water\n")
     made = geokd.style(legend, name, tmp_path / "merged.onnx").to_json()
@@ -206,10 +206,10 @@ def test_a_merged_model_maps_as_the_map_is_merged(tmp_path: Path) -> None:
             clip.write(pixels)
             clip.descriptions = source.descriptions
     legend = write(tmp_path / "a.csv", "from,title\nAnnualCrop,Crop\nPermanentCrop,Crop\nPasture,Crop\n")
-    geokd.style(legend, "eurosat-rgb", tmp_path / "crop.onnx")
+    geokd.style(legend, "eurosat-rgb-maps", tmp_path / "crop.onnx")
     direct = geokd.classify(tmp_path / "clip.tif", tmp_path / "crop.onnx", tmp_path / "direct").class_map.codes
     options = geokd.ClassifyOptions(probabilities=True)
-    whole = geokd.classify(tmp_path / "clip.tif", "eurosat-rgb", tmp_path / "whole", options)
+    whole = geokd.classify(tmp_path / "clip.tif", "eurosat-rgb-maps", tmp_path / "whole", options)
     geokd.style(legend, whole.outputs["class_raster"], tmp_path / "styled_landuse.tif")
     styled = bands(tmp_path / "styled_landuse.tif")[0]
     assert (styled != direct).mean() < 0.01  # where percentages, as rounded, are equal

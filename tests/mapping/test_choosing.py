@@ -23,8 +23,8 @@ from tests.tiny import dense_bundle, three_fields, tiny_bundle, write_scene
 RGB, RGBN = ("B04", "B03", "B02"), ("B04", "B03", "B02", "B08")
 STRETCH = ValueScaling()
 CARDS = [
-    ModelCard("eurosat-rgb", "int8", InputContract(RGB, 64, 10.0, STRETCH)),
-    ModelCard("eurosat-rgb-fp32", "fp32", InputContract(RGB, 64, 10.0, STRETCH)),
+    ModelCard("eurosat-rgb-maps", "int8", InputContract(RGB, 64, 10.0, STRETCH)),
+    ModelCard("eurosat-rgb-maps-fp32", "fp32", InputContract(RGB, 64, 10.0, STRETCH)),
     ModelCard("rsscn7", "int8", InputContract(RGB, 224, 0.6)),
     ModelCard("ucmerced", "int8", InputContract(RGB, 128, 0.6)),
     ModelCard("ucmerced-fp32", "fp32", InputContract(RGB, 128, 0.6)),
@@ -68,7 +68,7 @@ def test_bands_that_are_named_by_the_caller_count() -> None:
 
 
 def test_without_dense_models_the_patch_student_is_taken() -> None:
-    assert choose_of(scene_info(RGBN), CARDS[:5], SceneOptions()).model == "eurosat-rgb"
+    assert choose_of(scene_info(RGBN), CARDS[:5], SceneOptions()).model == "eurosat-rgb-maps"
 
 
 def test_aerial_pictures_need_a_model_that_is_named() -> None:

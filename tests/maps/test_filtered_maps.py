@@ -224,7 +224,7 @@ def test_the_command_says_what_filters_did(patchy: Path, model: Path, tmp_path: 
 
 @pytest.mark.parametrize("chosen", [{}, {"smooth_cells": 3, "min_area_ha": 20.0, "probabilities": True}])
 def test_the_sample_scene(chosen: dict[str, Any], tmp_path: Path) -> None:
-    result = run(SAMPLE, "eurosat-rgb", tmp_path, **chosen)
+    result = run(SAMPLE, "eurosat-rgb-maps", tmp_path, **chosen)
     check_agreement(result, 160 * 160 / 1e4)
     if chosen:
         assert result.manifest.to_json()["filters"]["regions_left"] == 0

@@ -147,7 +147,9 @@ def test_maps_of_the_sample_scene_and_their_mosaic_come_up(tmp_path: Path) -> No
                 target.descriptions = source.descriptions
                 target.scales, target.offsets = source.scales, source.offsets
     for name in ("west", "east"):
-        geokd.classify(tmp_path / f"{name}.tif", "eurosat-rgb", tmp_path, geokd.ClassifyOptions(min_confidence=0.4))
+        geokd.classify(
+            tmp_path / f"{name}.tif", "eurosat-rgb-maps", tmp_path, geokd.ClassifyOptions(min_confidence=0.4)
+        )
         answer = opened(tmp_path, output_names(name))
         assert answer["classes"]["entries"][-1] == [10, "Unclassified", "#c8c8c8"]
         assert EMPTY in answer["classes"]["drawn"][0]

@@ -53,7 +53,7 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> Maps:
         east = cut(scene, folder / "east.tif", EAST_START * STRIDE_PX, scene.width)
     zone = warp(east, folder / "zone.tif")
     options = geokd.ClassifyOptions(stride_px=STRIDE_PX, probabilities=True)
-    made = [geokd.classify(path, "eurosat-rgb", folder, options) for path in (SAMPLE, west, east, zone)]
+    made = [geokd.classify(path, "eurosat-rgb-maps", folder, options) for path in (SAMPLE, west, east, zone)]
     return Maps(*(result.outputs["class_raster"] for result in made))
 
 
@@ -200,7 +200,7 @@ def test_nodata_gives_way_and_ties_go_to_the_first(tmp_path: Path) -> None:
 
 def test_filters_make_confidence_the_default(maps: Maps, tmp_path: Path) -> None:
     options = geokd.ClassifyOptions(stride_px=STRIDE_PX, probabilities=True, smooth_cells=3)
-    smooth = geokd.classify(SAMPLE, "eurosat-rgb", tmp_path, options).outputs["class_raster"]
+    smooth = geokd.classify(SAMPLE, "eurosat-rgb-maps", tmp_path, options).outputs["class_raster"]
     by_default = geokd.mosaic([maps.west, smooth], tmp_path / "a_landuse.tif").to_json()
     assert by_default["mosaic"]["decided_by"] == "confidence"
     assert "filters" in by_default["notes"][2]

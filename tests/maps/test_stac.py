@@ -220,7 +220,7 @@ def test_of_every_output_it_is_known_what_it_is() -> None:
     assert set(_KINDS) == set(OutputNames._fields) - {"stac_item"}
 
 
-@pytest.mark.parametrize("name", ["eurosat-rgb", "école", "1st", "ab", "x", "", "_", "a.", "my model", "地図"])
+@pytest.mark.parametrize("name", ["eurosat-rgb-maps", "école", "1st", "ab", "x", "", "_", "a.", "my model", "地図"])
 def test_models_may_have_any_name(name: str, item_file: Path, validator: JsonSchemaSTACValidator) -> None:
     item = read(item_file)
     item["properties"]["mlm:name"] = model_name(name)

@@ -160,7 +160,7 @@ def test_unknown_model() -> None:
     with pytest.raises(BundleError, match="neither a file nor one of the bundles that ship"):
         resolve_model("nonsense")
     with pytest.raises(BundleError, match="neither a file"):
-        resolve_model("../bundles/eurosat-rgb")
+        resolve_model("../bundles/eurosat-rgb-maps")
 
 
 def test_a_contract_of_a_dense_student_is_read_back() -> None:
@@ -189,7 +189,7 @@ def test_contracts_that_contradict_themselves_are_refused(wrong: dict[str, Any],
 
 
 def test_what_is_a_model_is_answered_once() -> None:
-    assert is_model("eurosat-rgb")
+    assert is_model("eurosat-rgb-maps")
     assert is_model("M.ONNX")
     assert not is_model("a_landuse.tif")
     assert not is_model("no such name")

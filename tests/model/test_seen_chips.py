@@ -21,6 +21,7 @@ from tests.tiny import PATCH_PX, tiny_bundle
 
 CHIPS = {  # of UC Merced's 1,512 two are alike; dense students begin with EuroSAT's weights
     "eurosat-rgb": 16_200,
+    "eurosat-rgb-maps": 16_200,
     "rsscn7": 2_016 + 1_511,
     "sentinel2-landuse": 16_200,
     "sentinel2-landuse-rgb": 16_200,

@@ -23,7 +23,7 @@ LABELS = ROOT / "sample_data" / "labels.gpkg"
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> geokd.ClassifyResult:
     """The map of the patch student, in cells of 160 m."""
-    return geokd.classify(SCENE, model="eurosat-rgb", output=tmp_path_factory.mktemp("map"))
+    return geokd.classify(SCENE, model="eurosat-rgb-maps", output=tmp_path_factory.mktemp("map"))
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_eight_bits_and_three_bands_give_the_same_map(result: geokd.ClassifyResu
         with rasterio.open(tmp_path / f"{name}.tif", "w", **(profile | changes)) as copy:
             copy.write(pixels)
         options = geokd.ClassifyOptions(bidx=(4, 3, 2) if name == "swapped" else None)
-        other = geokd.classify(tmp_path / f"{name}.tif", model="eurosat-rgb", output=tmp_path, options=options)
+        other = geokd.classify(tmp_path / f"{name}.tif", model="eurosat-rgb-maps", output=tmp_path, options=options)
         assert np.array_equal(other.class_map.codes, result.class_map.codes), name
 
 

@@ -115,7 +115,7 @@ def test_the_tools_are_listed_without_geokd_and_say_what_is_missing(home: Path) 
     assert [tool.name for tool in TOOLS if f"geokd:{tool.name}\t" not in listed] == []
     if shutil.which("geokd", path="/usr/local/bin:/opt/conda/bin"):
         pytest.skip("geokd is installed for all users")
-    run = process(home, SYSTEM_PATH, "run", "geokd:info", "--", "PRODUCT=eurosat-rgb")
+    run = process(home, SYSTEM_PATH, "run", "geokd:info", "--", "PRODUCT=eurosat-rgb-maps")
     assert run.returncode != 0
     assert (
         "geokd was not found. Install it from a clone of its repository with: python3 -m pip install ."
@@ -450,7 +450,7 @@ def test_the_path_in_the_settings_of_processing_counts(plugins: Path, path: str)
 
 CANCELLED = """
 scene, out = arguments
-values = {"SCENES": [scene], "OUTPUT": out, "MODEL": "eurosat-rgb", "STRIDE": 8, "BIDX": "1,2,3", "WORKERS": 1}
+values = {"SCENES": [scene], "OUTPUT": out, "MODEL": "eurosat-rgb-maps", "STRIDE": 8, "BIDX": "1,2,3", "WORKERS": 1}
 values["POLYGONS"] = False
 told.progressChanged.connect(lambda percent: told.cancel() if percent > 0 else None)
 context = QgsProcessingContext()

@@ -92,7 +92,7 @@ def test_closed_streams_are_borne(closed: str, grey: Path, model: Path, tmp_path
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize(
-    "arguments", [["models"], ["--help"], ["style", "--template", "eurosat-rgb"], ["models", "--json"]]
+    "arguments", [["models"], ["--help"], ["style", "--template", "eurosat-rgb-maps"], ["models", "--json"]]
 )
 def test_a_full_stdout_is_said(arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:

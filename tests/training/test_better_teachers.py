@@ -154,7 +154,7 @@ def test_members_that_do_not_fit_are_named_together(chips: Path, members: list[P
         train(chips, tmp_path / "run", of_members([tmp_path / "nested"]), progress=Lines())
     assert not (tmp_path / "run").exists()
     with pytest.raises(RecipeError, match="from_bundle and ensemble each name a teacher"):
-        of_members(members, "teacher.from_bundle=eurosat-rgb-fp32")
+        of_members(members, "teacher.from_bundle=eurosat-rgb-maps-fp32")
 
 
 def test_the_teacher_may_be_shown_the_very_mixtures() -> None:
@@ -215,7 +215,7 @@ def test_int8_holds_the_enlargement_and_stays_small(chips: Path, tmp_path: Path)
 @pytest.mark.slow
 def test_the_recipe_of_a_classifier_of_chips_runs_with_its_teacher(tmp_path: Path) -> None:
     """A few steps of all its stages on noise of ten classes."""
-    recipe = load_recipe(ROOT / "recipes" / "eurosat-rgb-chips.toml")
+    recipe = load_recipe(ROOT / "recipes" / "eurosat-rgb.toml")
     generator = np.random.default_rng(0)
     for number, entry in enumerate(recipe.legend):
         folder = tmp_path / "chips" / entry.name

@@ -255,8 +255,8 @@ def test_the_command(old: Path, corrected: Path, scene: Path, tmp_path: Path) ->
 
 
 def test_the_recipe_is_made_of_the_bundles(old: Path) -> None:
-    recipe = continuing_recipe("eurosat-rgb")
-    assert recipe.teacher.from_bundle == recipe.student.initial_weights == "eurosat-rgb-fp32"
+    recipe = continuing_recipe("eurosat-rgb-maps")
+    assert recipe.teacher.from_bundle == recipe.student.initial_weights == "eurosat-rgb-maps-fp32"
     assert recipe.input.value_scaling is not None
     assert recipe.augmentation.water_share == 0.8
     assert recipe.augmentation.mix_share == 0

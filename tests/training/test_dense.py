@@ -352,9 +352,9 @@ def read_contract(patch_px: int, cell_px: int) -> Any:
 
 
 def test_the_stem_of_a_student_of_colours_is_widened() -> None:
-    colours = read_weights(load_bundle("eurosat-rgb-fp32"))
+    colours = read_weights(load_bundle("eurosat-rgb-maps-fp32"))
     network = DenseNetwork(4, 3, 8)
-    begin_with(network, colours, "eurosat-rgb-fp32")
+    begin_with(network, colours, "eurosat-rgb-maps-fp32")
     stem, old = network.state_dict()["features.0.0.weight"], colours["features.0.0.weight"]
     grey = torch.ones((1, 4, 8, 8))
     wide = torch.nn.functional.conv2d(grey, stem, padding=1, stride=2)
@@ -443,7 +443,9 @@ def test_options_of_chips_are_refused_for_a_table(tmp_path: Path) -> None:
     from geokd.cli import main
 
     table = make_table(tmp_path)
-    result = CliRunner().invoke(main, ["train", str(table), "-o", str(tmp_path / "run"), "--init", "eurosat-rgb-fp32"])
+    result = CliRunner().invoke(
+        main, ["train", str(table), "-o", str(tmp_path / "run"), "--init", "eurosat-rgb-maps-fp32"]
+    )
     assert result.exit_code == 2
     assert "--init is for chips" in result.stderr
 

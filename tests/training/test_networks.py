@@ -33,8 +33,8 @@ FEATURES_OF_THE_PACKAGE = 0.1288188, [0.0, 0.000305874, 0.01473139, 0.0, 0.47235
         (0.5, "ucmerced"),
         (0.6, "rsscn7"),
         (3.0, "rsscn7"),
-        (3.3, "eurosat-rgb"),
-        (30.0, "eurosat-rgb"),
+        (3.3, "eurosat-rgb-maps"),
+        (30.0, "eurosat-rgb-maps"),
     ],
 )
 def test_a_student_begins_from_the_one_that_knows_pixels_of_about_that_size(pixel_m: float, name: str) -> None:

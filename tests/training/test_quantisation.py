@@ -32,7 +32,7 @@ SCENE = Path(__file__).parents[2] / "sample_data" / "eastern_shore.tif"
 
 @pytest.fixture(scope="module")
 def student() -> bytes:
-    return load_bundle(resolve_model("eurosat-rgb-fp32")).graph
+    return load_bundle(resolve_model("eurosat-rgb-maps-fp32")).graph
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def patches(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.uint8]:
     """The sample scene, cut into 256 patches."""
     folder = tmp_path_factory.mktemp("patches") / "cut"
     geokd.tile(SCENE, folder, options=geokd.TileOptions(patch_px=64, stride_px=64))
-    contract = load_bundle(resolve_model("eurosat-rgb-fp32")).contract
+    contract = load_bundle(resolve_model("eurosat-rgb-maps-fp32")).contract
     return read_chips(index_unlabelled(folder, 1000), contract).pixels
 
 

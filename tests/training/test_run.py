@@ -470,17 +470,17 @@ def test_weights_that_knew_the_validation_chips_are_named(chips: Path, tmp_path:
 def test_a_teacher_of_the_students_own_kind(chips: Path, tmp_path: Path) -> None:
     document = tiny_recipe().to_json()
     changes = ["input.patch_px=16", "teacher.architecture=mobilenet_v2", "teacher.frozen_layers=2"]
-    changes += ["teacher.initial_weights=eurosat-rgb-fp32", "loss.teacher_views=mean"]
+    changes += ["teacher.initial_weights=eurosat-rgb-maps-fp32", "loss.teacher_views=mean"]
     for change in changes:  # 16 px: too few for VGG16
         _set(document, change)
     lines = Lines()
     run = train(chips, tmp_path / "run", recipe_from_json(document), progress=lines)
     assert [line for line in lines if line.startswith("teacher: mobilenet_v2")] == [
-        "teacher: mobilenet_v2, initial weights: bundle eurosat-rgb-fp32; its first 2 layers are frozen"
+        "teacher: mobilenet_v2, initial weights: bundle eurosat-rgb-maps-fp32; its first 2 layers are frozen"
     ]
     assert run.metrics.to_json()["teacher"]["n"] == run.metrics.to_json()["student"]["n"] == 8
     assert load_file(run.folder / "teacher_outputs" / "view7.safetensors")["features"].shape == (16, 1280)
-    before = read_weights(load_bundle(resolve_model("eurosat-rgb-fp32")))
+    before = read_weights(load_bundle(resolve_model("eurosat-rgb-maps-fp32")))
     after = load_file(run.folder / "teacher.safetensors")
     same = {name for name, tensor in before.items() if np.array_equal(tensor.numpy(), after[name])}
     frozen = {name for name in before if name.startswith(("features.0.", "features.1."))}

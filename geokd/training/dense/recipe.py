@@ -102,7 +102,7 @@ class DenseStudentRecipe:
     lower. The last `int8_epochs` are trained with simulated int8 rounding.
     """
 
-    initial_weights: str = "eurosat-rgb-fp32"
+    initial_weights: str = "eurosat-rgb-maps-fp32"
     width: int = field(default=48, metadata=_at_least(8, 256))
     epochs: int = field(default=10, metadata=_at_least(1, 10_000))
     epoch_steps: int = field(default=100, metadata=_at_least(1, 100_000))
