@@ -17,6 +17,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+MARKERS = "osD^vPX*"
+
 
 @dataclass(frozen=True)
 class Point:
@@ -52,18 +54,18 @@ def draw(points: list[Point], picture: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     for point in points:
         reach = [[point.gain - point.interval[0]], [point.interval[1] - point.gain]]
-        look = {"color": f"C{losses.index(point.loss)}", "marker": "osD^v"[sources.index(point.source) % 5]}
+        look = {"color": f"C{losses.index(point.loss)}", "marker": MARKERS[sources.index(point.source) % len(MARKERS)]}
         aside = 0.08 * losses.index(point.loss)  # so that intervals do not cover each other
         axes.errorbar([point.lead + aside], [point.gain], reach, capsize=3, linestyle="", **look)
     for number, loss in enumerate(losses):
         axes.plot([], [], color=f"C{number}", label=loss)
     for number, source in enumerate(sources):
-        axes.plot([], [], color="grey", marker="osD^v"[number % 5], linestyle="", label=source)
+        axes.plot([], [], color="grey", marker=MARKERS[number % len(MARKERS)], linestyle="", label=source)
     axes.axhline(0, color="grey", linewidth=1)
     axes.axvline(0, color="grey", linewidth=1)
     axes.set(xlabel="teacher's lead over labels alone, points", ylabel="gain over labels alone, points")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(picture, dpi=120)
 
 
