@@ -93,9 +93,10 @@ value_offset_option = click.option(
 nodata_option = click.option("--nodata", type=float, help="Value that marks missing pixels; default: the file's own.")
 mask_option = click.option(
     "--mask",
-    metavar="MASK[:VALUE,...]",
+    metavar="MASK[:KIND][:VALUE,...]",
     help="Mask pixels: scl (Sentinel-2 L2A), qa_pixel (Landsat), fmask (HLS), udm2 (PlanetScope), such as scl:3,8,9 or"
-    " qa_pixel:cloud,shadow; or a raster and its masked values, such as clouds.tif:1 (default: all but 0).",
+    " qa_pixel:cloud,shadow; or a raster and its masked values, such as clouds.tif:1 (default: all but 0), or its"
+    " kind, such as classes.tif:scl or classes.tif:scl:3,9.",
 )
 resample_option = click.option(
     "--resample",

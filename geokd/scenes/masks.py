@@ -44,6 +44,7 @@ _PARTS = {
 }
 _KIND_IN_NAME = re.compile(rf"(?:^|[^a-z])({'|'.join(_PARTS)})(?![a-z])", re.IGNORECASE)
 _VALUES = re.compile(r"\d+(?:,\d+)*")
+_SUBDATASET = re.compile(r"(?:netcdf|hdf\w*|zarr):(?:[a-z]:)?[^:]*", re.IGNORECASE)  # without its variable
 _FILE_OF_KIND = re.compile(rf"(.+):({'|'.join(_PARTS)})(?::([^:]+))?", re.IGNORECASE)
 
 
@@ -130,7 +131,7 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
     SceneError
         If it cannot be read, or does not overlap the scene.
     """
-    name, kind, chosen = _read(asked)
+    name, kind, chosen = parse_mask(asked)
     own = _band_of_scene(info, name) if name else _mask_of_scene(info, kind)
     what = f"the mask {file_name(name) if name else kind}"
     if not kind and not chosen:
@@ -142,9 +143,10 @@ def plan_mask(info: SceneInfo, asked: str) -> MaskPlan:
     return MaskPlan(raster, 1 if raster.startswith("<") else file.bidx, rule, note, without_secrets(asked), files)
 
 
-def _read(asked: str) -> tuple[str, str, str]:
+def parse_mask(asked: str) -> tuple[str, str, str]:
     """Return name of a file or band, kind, and values or names of what is left out; each may be empty."""
-    if match := _FILE_OF_KIND.fullmatch(asked):
+    match = _FILE_OF_KIND.fullmatch(asked)
+    if match and not _SUBDATASET.fullmatch(match[1]):  # a variable may have the name of a kind
         return match[1], match[2].lower(), match[3] or ""
     name, _, chosen = asked.rpartition(":")
     if name.lower() in _PARTS:
@@ -168,7 +170,7 @@ def _refuse_likely_kind(name: str) -> None:
         raise CallError(
             f"by its name, the mask {file_name(name)} seems to be a mask {kind} of {_PARTS[kind].split(',')[0]}, whose"
             f" clear pixels are not 0: give --mask {name}:{kind}, or --mask {name}:{some} to leave out only these; for"
-            f" a mask of 0 and 1, --mask {name}:1"
+            f" a mask in which 1 is to be left out, --mask {name}:1"
         )
 
 

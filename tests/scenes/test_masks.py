@@ -13,6 +13,7 @@ from rasterio.windows import Window
 
 from geokd.errors import CallError, GeokdError, SceneError
 from geokd.model.contract import InputContract, ValueScaling
+from geokd.scenes.masks import parse_mask
 from geokd.scenes.options import SceneOptions
 from geokd.scenes.plan import ScenePlan
 from geokd.scenes.reader import describe_scene, plan_scene, read_window
@@ -192,7 +193,14 @@ def test_bits_of_a_file_are_chosen_by_name(tmp_path: Path) -> None:
     bits = np.random.default_rng(0).integers(0, 256, (1, SIDE_PX, SIDE_PX)).astype(np.uint16)
     mask = write_scene(tmp_path / "LC08_QA_PIXEL.TIF", bits, transform=describe_scene(scene).grid.transform)
     np.testing.assert_array_equal(valid_of(planned(scene, f"{mask}:qa_pixel:shadow")), (bits[0] & 16) == 0)
-    with pytest.raises(CallError, match=r":qa_pixel:shadow,snow to leave out only these; for a mask of 0 and 1"):
+    with pytest.raises(CallError, match=r":qa_pixel:shadow,snow to leave out only these; for a mask in which 1 is to"):
         planned(scene, str(mask))
     with pytest.raises(CallError, match="--mask qa_pixel has no clouds; it has fill, dilated"):
         planned(scene, f"{mask}:qa_pixel:clouds")
+
+
+def test_a_variable_may_have_the_name_of_a_kind() -> None:
+    assert parse_mask("NETCDF:m.nc:SCL:3,9") == ("NETCDF:m.nc:SCL", "", "3,9")
+    assert parse_mask('NETCDF:"m.nc":SCL') == ('NETCDF:"m.nc":SCL', "", "")
+    assert parse_mask("NETCDF:m.nc:classes:scl:3") == ("NETCDF:m.nc:classes", "scl", "3")
+    assert parse_mask("netcdf.tif:scl:3") == ("netcdf.tif", "scl", "3")
