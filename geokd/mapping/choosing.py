@@ -10,6 +10,7 @@ from geokd.errors import BundleError, SceneError
 from geokd.model.bundle import AUTO_MODEL, DEFAULT_MODEL, Precision, resolve_model, shipped_models
 from geokd.model.contract import InputContract
 from geokd.model.onnx_file import read_metadata
+from geokd.model.purpose import for_chips_alone
 from geokd.scenes.bands import find_band
 from geokd.scenes.georeferencing import grid_problems
 from geokd.scenes.options import SceneOptions
@@ -31,11 +32,14 @@ class ModelCard:
         Its name.
     precision : {"fp32", "int8"}
     contract : InputContract
+    for_chips_alone : bool
+        Whether it was trained for chips, and is often wrong in scenes.
     """
 
     model: str
     precision: Precision
     contract: InputContract
+    for_chips_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def choose_of(info: SceneInfo, cards: Sequence[ModelCard], options: SceneOptions
 
 @cache
 def read_card(model: str) -> ModelCard:
-    """Read the input contract of a bundle, without its network.
+    """Read what is known of a bundle before its network is loaded.
 
     Raises
     ------
@@ -129,16 +133,18 @@ def read_card(model: str) -> ModelCard:
         with path.open("rb") as file:  # memory-mapped, so that the network is not read from the disk
             content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         document = parse_json(read_metadata(content)["geokd"])
-        return ModelCard(model, document["precision"], InputContract.from_json(document["input"]))
+        contract, provenance = InputContract.from_json(document["input"]), document["provenance"]
+        return ModelCard(model, document["precision"], contract, for_chips_alone(provenance))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BundleError(f"the bundle {path} is broken: {error}") from error
 
 
-def _rank(card: ModelCard) -> tuple[bool, int, bool, bool, str]:
+def _rank(card: ModelCard) -> tuple[bool, bool, int, bool, bool, str]:
     """Order models, the best first."""
     contract = card.contract
     default = card.model == DEFAULT_MODEL
-    return not contract.is_dense, -len(contract.bands), card.precision != "int8", not default, card.model
+    whole, fast = contract.is_dense, card.precision == "int8"
+    return card.for_chips_alone, not whole, -len(contract.bands), not fast, not default, card.model
 
 
 def _problem(info: SceneInfo, card: ModelCard, options: SceneOptions) -> SceneError | None:

@@ -145,12 +145,13 @@ def info(
 
 
 def _fits(scene: SceneInfo, model: str, options: ClassifyOptions) -> bool:
-    """Whether a shipped model can map a scene."""
+    """Whether a shipped model can map a scene, and was trained for that."""
+    card = read_card(model)
     try:
-        fix_plan(scene, read_card(model).contract, options)
+        fix_plan(scene, card.contract, options)
     except SceneError:
         return False
-    return True
+    return not card.for_chips_alone
 
 
 def _why_none_fits(scene: SceneInfo, options: ClassifyOptions) -> str | None:

@@ -16,6 +16,7 @@ from geokd.maps.names import OutputNames, output_names
 from geokd.maps.options import MapOptions
 from geokd.maps.pages.quicklook import notes_of_letters
 from geokd.model.bundle import Bundle
+from geokd.model.purpose import for_chips_alone
 from geokd.scenes.acquisition import Acquisition, stated_acquisition
 from geokd.scenes.grid import Rectangle, SceneGrid, whole
 from geokd.scenes.patches import AnyGrid, DenseGrid, PatchBlock
@@ -247,18 +248,11 @@ def _notes_of_patches(job: MappingJob) -> Iterator[str]:
     why = ", a quarter of a patch (default stride)" if job.options.stride_px is None else ""
     yield f"patches of {patches.patch_px} px lie {patches.stride_px} px apart{why}"
     yield (f"patches with less than {least:g} % valid pixels are not classified; elsewhere {mean}")
-    if _for_chips_alone(job.bundle):
+    if for_chips_alone(job.bundle.provenance):
         yield (
             "the model was trained for chips, without mixed chips or simulated changes of light: expect many errors in"
             " a map of a scene"
         )
-
-
-def _for_chips_alone(bundle: Bundle) -> bool:
-    """Whether a recipe has neither mixed chips nor simulated changes of light, which maps of scenes need."""
-    recipe = bundle.provenance.get("recipe")
-    variation = recipe.get("augmentation") if isinstance(recipe, dict) else None
-    return isinstance(variation, dict) and variation.get("share") == variation.get("mix_share") == 0
 
 
 def _notes_of_workers(job: MappingJob) -> Iterator[str]:

@@ -35,11 +35,15 @@ def test_the_student_of_chips_is_small_and_says_what_it_is_not_for(tmp_path: Pat
     assert bundle.precision == "int8"
     assert bundle.contract == load_bundle("eurosat-rgb-maps").contract
     scene = write_scene(tmp_path / "a.tif", np.full((3, 128, 128), 900, np.uint16), ("B04", "B03", "B02"))
+    legend = tmp_path / "legend.csv"
+    legend.write_text("from,title\nRiver,Water\nSeaLake,Water\n", encoding="utf-8")
+    geokd.style(legend, "eurosat-rgb", tmp_path / "merged.onnx")
     said = {}
-    for name in ("eurosat-rgb", "eurosat-rgb-maps"):
-        result = geokd.classify(scene, name, tmp_path / name, geokd.ClassifyOptions(stride_px=64))
+    for model in ("eurosat-rgb", "eurosat-rgb-maps", tmp_path / "merged.onnx"):
+        name = Path(model).stem
+        result = geokd.classify(scene, model, tmp_path / name, geokd.ClassifyOptions(stride_px=64))
         said[name] = any("expect many errors in a map of a scene" in n for n in result.manifest.to_json()["notes"])
-    assert said == {"eurosat-rgb": True, "eurosat-rgb-maps": False}
+    assert said == {"eurosat-rgb": True, "eurosat-rgb-maps": False, "merged": True}
 
 
 @pytest.mark.skipif(not CHIPS.is_file(), reason=f"needs EuroSAT's validation chips at {CHIPS.name} of $GEOKD_DATA/data")

@@ -136,6 +136,13 @@ def test_rules_that_cannot_be_followed_are_named_together() -> None:
         becomes_of(["crops"], ("Annual", "Permanent"), rules, ())
 
 
+@pytest.mark.parametrize(("bundle", "warned"), [("eurosat-rgb-fp32", True), ("eurosat-rgb-maps-fp32", False)])
+def test_a_use_teacher_of_chips_is_warned_of(tmp_path: Path, bundle: str, warned: bool) -> None:
+    recipe = tiny_recipe(use_teacher={"bundle": bundle})
+    data = read_dense_data(make_table(tmp_path), recipe, silent)
+    assert any("was trained for chips" in note for note in data.notes) == warned
+
+
 def test_sharpening_keeps_the_sum() -> None:
     shares = np.asarray(np.random.default_rng(0).random((3, 4, 4)) / 4, np.float32)
     sharp = sharpened(shares, 2.0)

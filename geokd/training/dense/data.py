@@ -18,7 +18,9 @@ from geokd.errors import CallError, ChipError, GeokdError, RecipeError, SceneErr
 from geokd.labels.polygons import read_labels
 from geokd.legend.classes import LandUseClass, Legend, default_legend
 from geokd.maps.map_file import class_names
+from geokd.model.bundle import DEFAULT_MODEL
 from geokd.model.contract import InputContract, ValueScaling
+from geokd.model.purpose import for_chips_alone
 from geokd.scenes.area import read_area
 from geokd.scenes.bands import wavelengths_nm
 from geokd.scenes.grid import SceneGrid
@@ -64,6 +66,11 @@ def read_dense_data(table: str | Path, recipe: DenseRecipe, progress: Progress) 
         raise together(errors)
     total = sum(source.share for source in sources)
     notes = [*_notes(tiles, legend, recipe)]
+    if use is not None and for_chips_alone(use.bundle.provenance):
+        notes.append(
+            f"warning: the use teacher {recipe.use_teacher.bundle} was trained for chips, and is often wrong in scenes;"
+            f" {DEFAULT_MODEL}-fp32 was trained for scenes"
+        )
     for note in notes:
         progress(note)
     return DenseData(
