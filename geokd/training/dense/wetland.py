@@ -2,10 +2,11 @@
 
 The teachers take flooded marsh for water, and so does the student. Water reflects less near infrared than red or green;
 plants reflect more, even half under water. The rule compares surface reflectance. The atmosphere is estimated from the
-darkest spot of a patch in the blue (dark object, Chavez 1988, Remote Sensing of Environment 24, 459-479) and the ratio
-of the bands in a standard atmosphere, so that it needs not be known whether a scene was corrected for it; haze, which
-is white, brightens the darkest near infrared as well, and is left out. In dark water ratios of such small numbers mean
-nothing, so near infrared must also be clearly brighter than in the patch's darkest spot.
+darkest spot of a patch (dark object, Chavez 1988, Remote Sensing of Environment 24, 459-479) and the ratio of the bands
+in a standard atmosphere, so that it needs not be known whether a scene was corrected for it. There are two estimates,
+from the darkest blue, and from its difference to the darkest near infrared, in which white haze cancels; the smaller is
+used. In dark water ratios of such small numbers mean nothing, so near infrared must also be clearly brighter than in
+the patch's darkest spot; a marsh without a darker spot in its patch is not found.
 
 Shores and narrow rivers are mixed with land within the pixel. So the rule starts from squares in which all pixels are
 open water to the network, then also changes what lies around them, and closes gaps of up to 40 m.
@@ -30,8 +31,8 @@ LEAD = 1.05
 BRIGHTER = 100.0
 """Reflectance x 10,000 by which near infrared must exceed that of the darkest spot of the patch."""
 CORE_PX, REACH_PX, GAP_PX = 3, 5, 3
-"""In pixels of half the resolution: side of the squares; distance up to which pixels around them change; side of the
-square that closes gaps of water."""
+"""In pixels of half the resolution: side of the squares; distance from their centres up to which pixels change; side of
+the square that closes gaps of water."""
 
 RULE = (
     "open water that reflects more near infrared than red and green, as plants do, in squares of"
